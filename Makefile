@@ -1,0 +1,31 @@
+# Set-up, tests and the demo. PYTHON chooses the interpreter; VENV the environment's folder.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+MICL_HOME ?= $(CURDIR)/.micl
+
+.PHONY: demo test lint setup clean
+
+demo: setup
+	MICL_HOME="$(MICL_HOME)" $(BIN)/micl learn --strategy moincl --tasks img_cap,aud_qa
+	MICL_HOME="$(MICL_HOME)" $(BIN)/micl report @last
+
+test: setup lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy micl_cli plugins
+	$(BIN)/lint-imports
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group test -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) .micl .mypy_cache .ruff_cache

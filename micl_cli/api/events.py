@@ -1,0 +1,124 @@
+"""What happens during a run, as values. The flow yields them; store, screen and plugins listen."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened. ``name`` is its word in JSON lines (key "event")."""
+
+    name: ClassVar[str] = "event"
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready fields, the event's name first."""
+        return {"event": self.name, **asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """A run begins, or goes on from ``resumed_from`` (position, step)."""
+
+    name = "run_started"
+    run: str
+    tasks: list[str]
+    strategy: str
+    backbone: str
+    seed: int
+    resumed_from: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskStarted(Event):
+    """Stage ``position`` (1-based) begins; ``tasks`` has several entries for joint learning."""
+
+    name = "task_started"
+    position: int
+    tasks: list[str]
+    examples: int
+    steps_planned: int
+    trainable_parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Event):
+    """One optimiser step. ``parts`` are the loss's terms by name; ``seconds`` is its wall time."""
+
+    name = "step"
+    position: int
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    seconds: float
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated(Event):
+    """The validation score (x100) at ``step``; ``best`` tells whether it is the best so far."""
+
+    name = "validated"
+    position: int
+    step: int
+    epoch: int
+    value: float
+    best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskLearned(Event):
+    """Stage ``position`` is learnt and ``checkpoint`` (a path below the run's folder) is on disk."""
+
+    name = "task_learned"
+    position: int
+    tasks: list[str]
+    data_sha256: list[str]
+    steps: int
+    examples: int
+    seconds: float
+    peak_bytes: int
+    trainable_parameters: int
+    stored_bytes: int
+    checkpoint: str
+    restored: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Event):
+    """``task`` was scored by ``metric`` on ``n`` examples of ``split`` after stage ``after``.
+
+    ``after`` 0 is before any learning (zero-shot). ``value`` is x100. ``main`` marks the
+    task's own metric, the one that stands in the R matrix.
+    """
+
+    name = "scored"
+    after: int
+    task: str
+    metric: str
+    value: float
+    n: int
+    split: str = "test"
+    main: bool = True
+    seconds: float = 0.0
+    restored: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice(Event):
+    """Something the user should read: a changed version, a refused example."""
+
+    name = "notice"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """The run ended as ``status``: "finished"."""
+
+    name = "run_finished"
+    run: str
+    status: str
+    seconds: float

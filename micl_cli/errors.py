@@ -1,0 +1,78 @@
+"""What can go wrong, each with the exit code and the way out that a user is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MiclError(Exception):
+    """A failure that a user can act on: what happened, and the way out of it.
+
+    ``message`` says what, ``hint`` what to do about it. The command line prints both and
+    leaves with ``exit_code``; a traceback only appears with ``--debug``.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UsageError(MiclError):
+    """The words of the command do not make sense together."""
+
+    exit_code = 2
+
+
+class OptionError(UsageError):
+    """An option of a plugin is unknown, or its value has the wrong type."""
+
+
+class PluginError(MiclError):
+    """A plugin is unknown, ambiguous or broken."""
+
+    exit_code = 3
+
+
+class PlanError(MiclError):
+    """The plan cannot work: the parts do not fit, or data is not prepared or has changed."""
+
+    exit_code = 4
+
+
+class MediaError(PlanError):
+    """A media file cannot be read as what it claims to be."""
+
+
+class ManifestError(PlanError):
+    """A manifest or task description is malformed; the message names the file and line."""
+
+
+class StoreError(MiclError):
+    """The run store cannot be opened, is newer than this program, or refuses a write."""
+
+
+class CheckpointError(MiclError):
+    """A checkpoint cannot be written or read; what was finished before stays."""
+
+
+class BusyError(MiclError):
+    """Another process works on the same run."""
+
+
+class Interrupted(MiclError):
+    """The user or the system asked to stop; what is learnt is kept."""
+
+    exit_code = 130
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean X?" for the known name closest to ``name``, or an empty text."""
+    found = get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"Did you mean {found[0]!r}?" if found else ""
