@@ -1,0 +1,132 @@
+"""The six tasks of ``mini``: three modalities, each captioned and asked about."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numpy.random import Generator, default_rng
+
+from micl_cli.api import Row, TaskSource
+from micl_tasks.mini import language, media
+from micl_tasks.mini.language import Field
+from micl_tasks.mini.scenes import Scene
+
+SEED = 20241
+COUNTS = {"train": 800, "val": 100, "test": 200}
+
+
+class MiniTask(TaskSource):
+    """A task of mini. A seed and the task's name decide every file and line of it."""
+
+    benchmark = "mini"
+    embedded = True
+    field: ClassVar[Field]
+    suffix: ClassVar[str]
+    write: ClassVar[Callable[[Path, Any, Generator], None]]
+
+    @abstractmethod
+    def draw(self, split: str, rng: Generator) -> tuple[Scene, str, tuple[str, ...]]:
+        """A scene of ``split``, with a prompt and its references."""
+
+    def rows(self, folder: Path) -> Iterator[Row]:
+        """Write the media below ``folder``/media and yield a row for each, split by split."""
+        (folder / "media").mkdir(parents=True, exist_ok=True)
+        rng = default_rng([SEED, int.from_bytes(sha256(self.name.encode()).digest()[:4], "big")])
+        for split, count in COUNTS.items():
+            for number in range(count):
+                scene, prompt, references = self.draw(split, rng)
+                file = f"media/{split}-{number:04d}{self.suffix}"
+                type(self).write(folder / file, scene, rng)
+                yield Row(f"{split}-{number:04d}", split, file, prompt, references)
+
+
+class Captioning(MiniTask):
+    """Describe what is there; scored by CIDEr-D against several references."""
+
+    kind = "captioning"
+    metric = "cider"
+
+    def draw(self, split: str, rng: Generator) -> tuple[Scene, str, tuple[str, ...]]:
+        scene = language.draw(self.field, split, rng)
+        return scene, self.instruction, language.references(self.field, scene, rng)
+
+
+class QA(MiniTask):
+    """Answer a question in a word or two, from a closed set; scored by exact match."""
+
+    kind = "qa"
+    metric = "accuracy"
+
+    def draw(self, split: str, rng: Generator) -> tuple[Scene, str, tuple[str, ...]]:
+        scene, question = language.draw_question(self.field, split, rng)
+        return scene, question.text, (question.answer,)
+
+
+class _Image(MiniTask):
+    modality = "image"
+    field = language.IMAGE
+    suffix = ".png"
+    write = staticmethod(media.write_image)
+
+
+class _Audio(MiniTask):
+    modality = "audio"
+    field = language.AUDIO
+    suffix = ".wav"
+    write = staticmethod(media.write_sound)
+
+
+class _Video(MiniTask):
+    modality = "video"
+    field = language.VIDEO
+    suffix = ".mp4"
+    write = staticmethod(media.write_video)
+
+
+class ImageCaptioning(Captioning, _Image):
+    """Captions of 48x48 pictures with one to three coloured shapes."""
+
+    name = "img_cap"
+    description = "caption small generated pictures of coloured shapes"
+    instruction = language.IMAGE.instruction
+
+
+class ImageQA(QA, _Image):
+    """Questions about colour, shape, place, number and relation in 48x48 pictures."""
+
+    name = "img_qa"
+    description = "answer questions about small generated pictures of coloured shapes"
+
+
+class AudioCaptioning(Captioning, _Audio):
+    """Captions of one to three sounds in up to two seconds."""
+
+    name = "aud_cap"
+    description = "caption short generated sequences of sounds"
+    instruction = language.AUDIO.instruction
+
+
+class AudioQA(QA, _Audio):
+    """Questions about order, number and pitch of one to three sounds."""
+
+    name = "aud_qa"
+    description = "answer questions about short generated sequences of sounds"
+
+
+class VideoCaptioning(Captioning, _Video):
+    """Captions of one-second clips in which a shape moves."""
+
+    name = "vid_cap"
+    description = "caption short generated clips of moving shapes"
+    instruction = language.VIDEO.instruction
+
+
+class VideoQA(QA, _Video):
+    """Questions about what moves, where to, how fast, and what does not, in one-second clips."""
+
+    name = "vid_qa"
+    description = "answer questions about short generated clips of moving shapes"
