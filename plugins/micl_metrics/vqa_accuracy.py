@@ -1,0 +1,41 @@
+"""VQA accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from micl_cli.api import Metric, Score
+from micl_metrics.answers import matches
+from micl_metrics.words import mean, paired
+
+ENOUGH = 3
+"""The number of agreeing annotators that makes an answer wholly right."""
+
+
+class VQAAccuracy(Metric):
+    """VQA accuracy (Antol et al. 2015) in 0..1: how many annotators gave the answer, three being enough.
+
+    With k annotators (10 in VQA and OK-VQA): the mean, over the k ways to leave one out, of
+    min(1, matches among the others / 3). Where fewer than three others are left, all of them
+    are enough, so that an answer on which everybody agrees scores 1; one reference alone makes
+    it accuracy. Answers are normalised (see :func:`micl_metrics.answers.normalise`). Empty
+    answers are wrong; an empty set scores 0.
+    """
+
+    name: ClassVar[str] = "vqa_accuracy"
+    kinds: ClassVar[frozenset[str]] = frozenset({"qa"})
+
+    def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+        """Score answers. Raises ValueError on unequal lengths or an answer without reference."""
+        each = tuple(_agreement(matches(answer, texts), len(texts)) for answer, texts in paired(answers, references))
+        return Score(mean(each), each)
+
+
+def _agreement(hits: int, annotators: int) -> float:
+    if annotators == 1:
+        return float(hits)
+    enough = min(ENOUGH, annotators - 1)
+    leaving_a_hit_out = hits * min(1.0, (hits - 1) / enough)
+    leaving_a_miss_out = (annotators - hits) * min(1.0, hits / enough)
+    return (leaving_a_hit_out + leaving_a_miss_out) / annotators

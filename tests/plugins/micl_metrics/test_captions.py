@@ -1,0 +1,138 @@
+"""CIDEr-D, BLEU-4 and ROUGE-L: against pycocoevalcap, and by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+
+from micl_cli.api import Metric
+from micl_metrics.bleu4 import BLEU4
+from micl_metrics.cider import CIDEr
+from micl_metrics.rouge_l import RougeL
+
+WORDS = ["red", "blue", "circle", "square", "above", "left", "of", "small"]
+REFERENCE = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
+ANSWER = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
+CORPUS = st.lists(st.tuples(ANSWER, st.lists(REFERENCE, min_size=1, max_size=4)), min_size=1, max_size=8)
+
+CAPTION_METRICS: Sequence[type[Metric]] = (CIDEr, BLEU4, RougeL)
+CAPTIONS = [
+    ("a red circle above a blue square", ["a red circle above a blue square", "a red circle is over a blue one"]),
+    ("a small dog", ["a dog that is small runs", "one dog", "a small brown dog runs on the grass"]),
+    ("two tones , the second is higher", ["a low tone and then a high tone", "a rising pair of tones"]),
+]
+
+
+def unzip(corpus: Sequence[tuple[str, Sequence[str]]]) -> tuple[list[str], list[Sequence[str]]]:
+    return [answer for answer, _ in corpus], [texts for _, texts in corpus]
+
+
+def tables(corpus: Sequence[tuple[str, Sequence[str]]]) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """References and answers as pycocoevalcap takes them."""
+    numbered = list(enumerate(corpus))
+    return {i: list(texts) for i, (_, texts) in numbered}, {i: [answer] for i, (answer, _) in numbered}
+
+
+@settings(max_examples=60, deadline=None)
+@given(CORPUS)
+def test_cider_agrees_with_pycocoevalcap(corpus: list[tuple[str, list[str]]]) -> None:
+    expected, each = Cider().compute_score(*tables(corpus))
+    ours = CIDEr().score(*unzip(corpus))
+    assert ours.value == pytest.approx(expected, abs=1e-9)
+    assert ours.each == pytest.approx(list(each), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CORPUS)
+def test_bleu4_agrees_with_pycocoevalcap(corpus: list[tuple[str, list[str]]]) -> None:
+    expected, each = Bleu(4).compute_score(*tables(corpus), verbose=0)
+    ours = BLEU4().score(*unzip(corpus))
+    assert ours.value == pytest.approx(expected[3], abs=1e-9)
+    assert ours.each == pytest.approx(each[3], abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CORPUS)
+def test_rouge_l_agrees_with_pycocoevalcap(corpus: list[tuple[str, list[str]]]) -> None:
+    expected, each = Rouge().compute_score(*tables(corpus))
+    ours = RougeL().score(*unzip(corpus))
+    assert ours.value == pytest.approx(expected, abs=1e-9)
+    assert ours.each == pytest.approx(list(each), abs=1e-9)
+
+
+def test_cider_of_two_images_by_hand() -> None:
+    """Each word occurs with one image of two, so that every idf is log 2 and cancels in the cosine."""
+    score = CIDEr().score(["red circle", "blue dog"], [["red circle"], ["blue square"]])
+    # Image 1: the cosine is 1 for n = 1 and 2, and there are no 3- and 4-grams. Image 2: 1/2 for n = 1.
+    assert score.each == pytest.approx((10 * (1 + 1) / 4, 10 * (1 / 2) / 4))
+    assert score.value == pytest.approx((5 + 1.25) / 2)
+
+
+def test_cider_penalises_a_difference_in_length() -> None:
+    long = " ".join("abcdefgh")
+    exact, longer = (CIDEr().score([text, "x"], [["a b"], ["x y"]]).each[0] for text in ("a b", long))
+    assert longer < exact * math.exp(-(6**2) / (2 * 6.0**2))
+
+
+def test_a_word_of_every_image_tells_nothing() -> None:
+    assert CIDEr().score(["tone", "tone"], [["tone"], ["tone"]]).value == 0.0
+
+
+def test_bleu4_by_hand() -> None:
+    # 5 words against 6: precisions 5/5, 3/4, 1/3, and 1e-15/2 for lack of a 4-gram.
+    score = BLEU4().score(["a b c x y"], [["a b c d x y"]])
+    precisions = 1 * (3 / 4) * (1 / 3) * (1e-15 / 2)
+    assert score.value == pytest.approx(math.exp(1 - 6 / 5) * precisions**0.25, rel=1e-6)
+    assert BLEU4().score(["a b c d"], [["a b c d"]]).value == pytest.approx(1.0, abs=1e-8)
+
+
+def test_bleu4_takes_the_shorter_of_two_equally_close_references() -> None:
+    """Five words lie between references of four and six; against four there is no brevity penalty."""
+    between = BLEU4().score(["a b c d e"], [["a b c d e f", "x x x x"]]).value
+    assert between == pytest.approx(1.0, abs=1e-8)
+
+
+def test_rouge_l_by_hand() -> None:
+    precision, recall = 3 / 3, 3 / 4
+    expected = (1 + 1.44) * precision * recall / (recall + 1.44 * precision)
+    assert RougeL().score(["a b d"], [["a b c d", "x"]]).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", CAPTION_METRICS)
+class TestEdges:
+    def test_empty_answers_score_zero(self, metric: type[Metric]) -> None:
+        score = metric().score(["", " ... "], [["a red circle"], ["a blue square"]])
+        assert score.value == pytest.approx(0.0, abs=1e-9)
+        assert score.each == pytest.approx((0.0, 0.0), abs=1e-9)
+
+    def test_references_without_words_score_zero(self, metric: type[Metric]) -> None:
+        assert metric().score(["a red circle", ""], [["..."], [""]]).value == pytest.approx(0.0, abs=1e-3)
+
+    def test_one_example_is_scored(self, metric: type[Metric]) -> None:
+        score = metric().score(["a red circle falls"], [["a red circle falls"]])
+        assert score.value == pytest.approx(0.0 if metric is CIDEr else 1.0, abs=1e-6)
+
+    def test_no_examples_score_zero(self, metric: type[Metric]) -> None:
+        assert metric().score([], []).each == ()
+        assert metric().score([], []).value == pytest.approx(0.0, abs=1e-9)
+
+    def test_unequal_lengths_are_refused(self, metric: type[Metric]) -> None:
+        with pytest.raises(ValueError, match="1 answers"):
+            metric().score(["a"], [])
+
+    def test_case_and_punctuation_do_not_count(self, metric: type[Metric]) -> None:
+        plain = metric().score(*unzip(CAPTIONS))
+        loud = metric().score([answer.upper() + "!" for answer, _ in CAPTIONS], [texts for _, texts in CAPTIONS])
+        assert loud == plain
+
+    def test_the_better_caption_scores_higher(self, metric: type[Metric]) -> None:
+        answers, references = unzip(CAPTIONS)
+        worse = ["a blue triangle", *answers[1:]]
+        assert metric().score(worse, references).value < metric().score(answers, references).value
