@@ -1,0 +1,1 @@
+"""The modalities that come with micl: image, audio and video, read from disk."""

@@ -1,0 +1,142 @@
+"""Sounds, read by soundfile, or by PyAV where soundfile does not know the format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import av
+import numpy as np
+import soundfile
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from numpy.typing import NDArray
+
+from micl_cli.api import Modality, Sound
+from micl_modalities import formats
+from micl_modalities.containers import opened
+
+MAX_SECONDS = 1800.0
+"""Longer sounds are refused (115 MB as samples at 16 kHz)."""
+_BLOCK = 1 << 18
+"""Samples decoded at a time, so that memory is bounded by what is kept."""
+
+
+class _Block(NamedTuple):
+    """A stretch of decoded sound: float32 mono samples [n], their rate, the file's channels."""
+
+    samples: NDArray[np.float32]
+    rate: int
+    channels: int
+
+
+class Audio(Modality):
+    """A sound as float32 mono in [-1, 1] at ``rate``: channels averaged, resampled band-limited.
+
+    At most ``MAX_SECONDS`` long; with ``seconds``, only the beginning is read.
+    """
+
+    name = "audio"
+
+    def __init__(
+        self,
+        *,
+        rate: Annotated[int, "samples a second"] = 16000,
+        seconds: Annotated[float | None, "read no more than the first seconds"] = None,
+    ) -> None:
+        self.rate = rate
+        self.seconds = seconds
+
+    def read(self, path: Path) -> Sound:
+        """The sound at ``rate``. Raises MediaError."""
+        blocks = _checked(path, self.seconds)
+        samples = np.concatenate(list(_resampled(blocks, self.rate)) or [np.zeros(0, np.float32)])
+        if self.seconds is not None:
+            samples = samples[: max(1, round(self.seconds * self.rate))]
+        if not len(samples):
+            raise formats.unreadable(path, self.name, f"it is shorter than a sample at {self.rate} Hz")
+        return Sound(samples.clip(-1.0, 1.0), self.rate)
+
+    def inspect(self, path: Path) -> Mapping[str, Any]:
+        """{"seconds", "rate", "channels"} as they are in the file. Raises MediaError."""
+        count = rate = channels = 0
+        for block in _checked(path, None):
+            count, rate, channels = count + len(block.samples), block.rate, block.channels
+        return {"seconds": round(count / rate, 3), "rate": rate, "channels": channels}
+
+
+def _checked(path: Path, seconds: float | None) -> Iterator[_Block]:
+    """The file's sound block by block, up to ``seconds``. Raises MediaError where it is not sound enough."""
+    formats.check(path, "audio")
+    kept = 0
+    for block in _decoded(path):
+        if not np.isfinite(block.samples).all():
+            raise formats.unreadable(path, "audio", "some samples are not finite numbers")
+        kept += len(block.samples)
+        if kept > MAX_SECONDS * block.rate:
+            raise formats.unreadable(path, "audio", f"it is longer than {MAX_SECONDS:.0f} seconds")
+        yield block
+        if seconds is not None and kept >= seconds * block.rate:
+            break
+    if not kept:
+        raise formats.unreadable(path, "audio", "it holds no samples")
+
+
+def _decoded(path: Path) -> Iterator[_Block]:
+    try:
+        file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError:
+        yield from _by_pyav(path)
+        return
+    with file:
+        yield from _by_soundfile(path, file)
+
+
+def _by_soundfile(path: Path, file: Any) -> Iterator[_Block]:
+    count = 0
+    try:
+        while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+            count += len(block)
+            yield _Block(block.mean(axis=1), file.samplerate, file.channels)
+    except soundfile.LibsndfileError as error:
+        raise formats.unreadable(path, "audio", error) from error
+    # FLAC states its length up front; elsewhere the count is an estimate or comes from the data.
+    if file.format == "FLAC" and count < file.frames:
+        raise formats.unreadable(path, "audio", f"it is truncated: {count} of {file.frames} samples could be decoded")
+
+
+def _by_pyav(path: Path) -> Iterator[_Block]:
+    with opened(path, "audio") as container:
+        if not container.streams.audio:
+            raise formats.unreadable(path, "audio", "it has no sound track")
+        planar: AudioResampler | None = None
+        for frame in container.decode(container.streams.audio[0]):
+            planar = planar or AudioResampler(format="fltp")
+            for part in planar.resample(frame):
+                channels = part.to_ndarray()
+                yield _Block(channels.mean(axis=0, dtype=np.float32), part.sample_rate, len(channels))
+
+
+def _resampled(blocks: Iterator[_Block], rate: int) -> Iterator[NDArray[np.float32]]:
+    """The blocks' samples at ``rate``, by FFmpeg's polyphase filter."""
+    resampler: AudioResampler | None = None
+    for samples, source, _ in blocks:
+        if source == rate and resampler is None:
+            yield samples
+            continue
+        resampler = resampler or AudioResampler(format="flt", layout="mono", rate=rate)
+        yield from _samples(resampler.resample(_frame(samples, source)))
+    if resampler is not None:
+        yield from _samples(resampler.resample(None))
+
+
+def _frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:
+    frame = av.AudioFrame.from_ndarray(samples[None, :], format="flt", layout="mono")
+    frame.sample_rate = rate
+    return frame
+
+
+def _samples(frames: list[AudioFrame]) -> Iterator[NDArray[np.float32]]:
+    for frame in frames:
+        yield frame.to_ndarray()[0]

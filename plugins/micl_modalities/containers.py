@@ -1,0 +1,40 @@
+"""Opening sound and video containers with PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+
+from micl_modalities import formats
+
+# Containers that hold their own data. Without the list FFmpeg would follow playlists (HLS, concat,
+# DASH) to other files and to the network.
+_CONTAINERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,flac,flv,gif,m4v,matroska,mov,mp3,mp4,mpeg,mpegts,mpegvideo,nut,ogg,w64,wav"
+)
+
+
+@contextmanager
+def opened(path: Path, modality: str) -> Iterator[InputContainer]:
+    """The open container. FFmpeg's errors, here and in the block, become MediaError."""
+    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        # The prefix keeps FFmpeg from taking a colon in the name for a protocol.
+        with av.open(f"file:{path}", options=options) as container:
+            yield container
+    except (av.error.FFmpegError, ValueError) as error:
+        reason = "its content is damaged or of no known format" if _is_bad_data(error) else _text(error)
+        raise formats.unreadable(path, modality, reason) from error
+
+
+def _is_bad_data(error: Exception) -> bool:
+    return isinstance(error, av.error.InvalidDataError)
+
+
+def _text(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,85 @@
+"""Images, read by Pillow."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+from numpy.typing import NDArray
+
+from micl_cli.api import Modality
+from micl_modalities import formats
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused before they are decoded (192 MB as RGB)."""
+
+# Formats whose decoders are in-process and well tried; EPS, for one, would start Ghostscript.
+_FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "PCX", "ICO")
+
+
+class Image(Modality):
+    """A picture as uint8 RGB [height, width, 3]: turned upright by its EXIF orientation, transparency on
+    white, 16-bit greys scaled to 8; of an animation, the first frame. At most ``MAX_PIXELS`` pixels.
+    """
+
+    name = "image"
+
+    def read(self, path: Path) -> NDArray[np.uint8]:
+        """uint8 [height, width, 3]. Raises MediaError."""
+        formats.check(path, self.name)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+                with PIL.Image.open(path, formats=_formats()) as image:
+                    _check_size(image.size)
+                    return np.array(_rgb(image))
+        except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+            raise formats.unreadable(path, self.name, f"it has more than {MAX_PIXELS:,} pixels") from error
+        except PIL.UnidentifiedImageError as error:
+            raise formats.unreadable(path, self.name, "its content is no known image format") from error
+        except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead them to.
+            raise formats.unreadable(path, self.name, error or type(error).__name__) from error
+
+    def inspect(self, path: Path) -> Mapping[str, Any]:
+        """{"width", "height"} in pixels, as seen upright. Raises MediaError."""
+        height, width, _ = self.read(path).shape
+        return {"width": width, "height": height}
+
+
+@lru_cache
+def _formats() -> tuple[str, ...]:
+    """Those of the formats that this build of Pillow can open."""
+    PIL.Image.init()
+    return tuple(name for name in _FORMATS if name in PIL.Image.OPEN)
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"it is {width} x {height}, and more than {MAX_PIXELS:,} pixels are refused")
+    if not width * height:
+        raise ValueError("it has no pixels")
+
+
+def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Upright, opaque, 8-bit RGB. Raises ValueError for pixels without a stated range."""
+    image = PIL.ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers without a stated range")
+    if image.mode.startswith("I"):
+        image = PIL.Image.fromarray(_eight_bits(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _eight_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:
+    """16-bit greys, whatever integer type holds them, as 8 bits."""
+    return (grey.astype(np.float64).clip(0, 65535) / 257).round().astype(np.uint8)

@@ -1,0 +1,113 @@
+"""Videos, read by PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from micl_cli.api import Modality
+from micl_modalities import formats
+from micl_modalities.containers import opened
+
+MAX_PIXELS = 16_000_000
+"""Clips with larger frames are refused (48 MB a frame as RGB)."""
+MAX_FRAMES = 36_000
+"""Longer clips are refused (20 minutes at 30 frames a second)."""
+
+
+class Video(Modality):
+    """A clip as uint8 RGB [frames, height, width, 3], upright: the middle frame of each of ``frames`` equal parts.
+
+    A clip with fewer frames repeats them. At most ``MAX_FRAMES`` frames of ``MAX_PIXELS`` pixels.
+    """
+
+    name = "video"
+
+    def __init__(self, *, frames: Annotated[int, "frames sampled evenly over the clip"] = 4) -> None:
+        self.frames = frames
+
+    def read(self, path: Path) -> NDArray[np.uint8]:
+        """uint8 [frames, height, width, 3]. Raises MediaError."""
+        formats.check(path, self.name)
+        with opened(path, self.name) as container:
+            stated = _stream(path, container).frames
+        count, kept = _pick(path, _middles(stated, self.frames))
+        # What the container states may be nothing, or wrong: then the true count decides.
+        if count != stated:
+            count, kept = _pick(path, _middles(count, self.frames))
+        return np.stack([kept[index] for index in _middles(count, self.frames)])
+
+    def inspect(self, path: Path) -> Mapping[str, Any]:
+        """{"frames", "seconds", "width", "height"} of the whole clip, as seen upright. Raises MediaError."""
+        formats.check(path, self.name)
+        with opened(path, self.name) as container:
+            stream, count, width, height = _stream(path, container), 0, 0, 0
+            for frame in _frames(path, container):
+                count += 1
+                width, height = (frame.width, frame.height) if _turns(frame) % 2 == 0 else (frame.height, frame.width)
+            seconds = container.duration / av.time_base if container.duration else count / (stream.average_rate or 25)
+        return {"frames": count, "seconds": round(float(seconds), 3), "width": width, "height": height}
+
+
+def _middles(total: int, parts: int) -> list[int]:
+    """The index of the middle frame of each of ``parts`` equal parts of ``total`` frames."""
+    return [(2 * part + 1) * total // (2 * parts) for part in range(parts)]
+
+
+def _pick(path: Path, wanted: list[int]) -> tuple[int, dict[int, NDArray[np.uint8]]]:
+    """How many frames there are, and those that are wanted as RGB of the first frame's size."""
+    kept: dict[int, NDArray[np.uint8]] = {}
+    with opened(path, "video") as container:
+        size = (0, 0)
+        count = 0
+        for index, frame in enumerate(_frames(path, container)):
+            size = size if index else (frame.width, frame.height)
+            count = index + 1
+            if index in wanted:
+                kept[index] = _rgb(frame, size)
+    return count, kept
+
+
+def _frames(path: Path, container: InputContainer) -> Iterator[VideoFrame]:
+    """Every frame in the order shown. Raises MediaError where there are none, or too many or too large ones."""
+    index = -1
+    for index, frame in enumerate(container.decode(_stream(path, container))):
+        _check_size(path, frame.width, frame.height)
+        if index >= MAX_FRAMES:
+            raise formats.unreadable(path, "video", f"it has more than {MAX_FRAMES:,} frames")
+        yield frame
+    if index < 0:
+        raise formats.unreadable(path, "video", "it holds no frames")
+
+
+def _stream(path: Path, container: InputContainer) -> VideoStream:
+    if not container.streams.video:
+        raise formats.unreadable(path, "video", "it has no video track")
+    stream = container.streams.video[0]
+    # Some codecs tell their size with the first frame only; the frames are checked too.
+    _check_size(path, stream.width or 0, stream.height or 0)
+    return stream
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        reason = f"its frames are {width} x {height}, and more than {MAX_PIXELS:,} pixels are refused"
+        raise formats.unreadable(path, "video", reason)
+
+
+def _rgb(frame: VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
+    pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+    return np.rot90(pixels, _turns(frame)).astype(np.uint8, copy=False)
+
+
+def _turns(frame: VideoFrame) -> int:
+    """Quarter turns counterclockwise that the clip asks to be shown with."""
+    return round(frame.rotation / 90)
