@@ -1,0 +1,38 @@
+"""The run store: what was learnt, from which data, with which parts, how well and at what cost.
+
+``Store`` and its functions are resolved on first use (PEP 562): SQLAlchemy takes longer to
+import than most commands run. The records are plain and import nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from micl_cli.store.records import NewRun as NewRun
+from micl_cli.store.records import PluginRecord as PluginRecord
+from micl_cli.store.records import PredictionRecord as PredictionRecord
+from micl_cli.store.records import RunDetails as RunDetails
+from micl_cli.store.records import RunRecord as RunRecord
+from micl_cli.store.records import ScoreRecord as ScoreRecord
+from micl_cli.store.records import StageRecord as StageRecord
+from micl_cli.store.records import StepRecord as StepRecord
+from micl_cli.store.records import StoreCheck as StoreCheck
+from micl_cli.store.records import TaskRecord as TaskRecord
+
+if TYPE_CHECKING:
+    from micl_cli.store.maintenance import check as check
+    from micl_cli.store.maintenance import locate as locate
+    from micl_cli.store.maintenance import upgrade as upgrade
+    from micl_cli.store.store import Store as Store
+
+_HOME = {"Store": "store", "check": "maintenance", "locate": "maintenance", "upgrade": "maintenance"}
+
+__all__ = ["NewRun", "PluginRecord", "PredictionRecord", "RunDetails", "RunRecord", "ScoreRecord", "StageRecord"]
+__all__ += ["StepRecord", "Store", "StoreCheck", "TaskRecord", "check", "locate", "upgrade"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"micl_cli.store.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'micl_cli.store' has no attribute {name!r}")

@@ -1,0 +1,15 @@
+"""Runs migrations on the connection, and in the transaction, that ``schema.migrate`` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from micl_cli.store.models import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

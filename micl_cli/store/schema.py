@@ -1,0 +1,148 @@
+"""The schema's revision: what a store has, what this program needs, and the way from one to the other."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, inspect, text
+
+from micl_cli.errors import StoreError
+from micl_cli.store.connect import shown, store_file, writing
+
+HEAD = "0001"
+"""The revision that the models describe. It stands here because importing Alembic takes longer than reading it."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_log = logging.getLogger(__name__)
+
+
+def revision(connection: Connection) -> str | None:
+    """The store's revision; None where the database is empty.
+
+    Raises StoreError where the tables are not micl's.
+    """
+    tables = inspect(connection).get_table_names()
+    found = connection.scalar(text("SELECT version_num FROM alembic_version")) if "alembic_version" in tables else None
+    if tables and (found is None or "runs" not in tables):
+        raise StoreError(
+            f"the database {shown(connection.engine.url)} belongs to another program",
+            "Set MICL_STORE to another database, or MICL_HOME to another folder.",
+        )
+    return None if found is None else str(found)
+
+
+def ensure(engine: Engine) -> None:
+    """Bring an SQLite store to HEAD; require it of a server's, which several programs may share.
+
+    Raises StoreError where the store is newer, or is a server's and is not there yet.
+    """
+    with engine.connect() as connection:
+        found = revision(connection)
+    if found == HEAD:
+        return
+    missing(found, engine.url)
+    if engine.dialect.name != "sqlite":
+        state = "has no tables yet" if found is None else f"has the older schema {found} (now {HEAD})"
+        raise StoreError(f"the run store {shown(engine.url)} {state}", "Run `micl store upgrade` once.")
+    migrate(engine)
+
+
+def missing(found: str | None, url: URL) -> list[str]:
+    """The revisions that lie between ``found`` and HEAD, oldest first.
+
+    Raises StoreError where ``found`` is unknown, that is, from a newer program.
+    """
+    known = _history()
+    if found is not None and found not in known:
+        raise StoreError(
+            f"the run store {shown(url)} was written by a newer micl (schema {found}, this one knows {HEAD})",
+            "Upgrade micl (pip install --upgrade micl-cli), or set MICL_HOME to another folder.",
+        )
+    return known[known.index(found) + 1 :] if found else known
+
+
+def migrate(engine: Engine) -> list[str]:
+    """Apply what is missing, in one transaction, and return it; an older SQLite store is copied first.
+
+    Safe when several processes do it at once: the first one works, the others find it done.
+    """
+    with writing(engine).connect() as connection, _foreign_keys_off(connection), connection.begin():
+        found = revision(connection)
+        pending = missing(found, engine.url)
+        if pending:
+            kept = _back_up(engine.url, found)
+            _apply(connection)
+            _check_references(connection)
+            if kept:
+                _log.warning("The run store was upgraded from schema %s to %s; the old one is %s", found, HEAD, kept)
+    return pending
+
+
+def _apply(connection: Connection) -> None:
+    from alembic import command
+
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _history() -> list[str]:
+    from alembic.script import ScriptDirectory
+
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
+@contextmanager
+def _foreign_keys_off(connection: Connection) -> Iterator[None]:
+    # SQLite alters a table by building a new one and dropping the old, which would delete every
+    # row that refers to it. The switch has no effect inside a transaction.
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _check_references(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite" and (lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+        raise StoreError(
+            f"the run store {shown(connection.engine.url)} was not upgraded: {len(lost)} rows refer to nothing",
+            "It stays as it was. `micl store check` lists them.",
+        )
+
+
+def _back_up(url: URL, found: str | None) -> Path | None:
+    """Copy an SQLite file beside itself, named by revision and time. None where there is nothing to keep."""
+    file = store_file(url)
+    if file is None or found is None:
+        return None
+    now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    copy = file.with_name(f"{file.stem}-{found}-{now}{file.suffix}")
+    partial = copy.with_name(f"{copy.name}.part")
+    try:
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(partial)) as target:
+            source.backup(target)
+        partial.replace(copy)
+    finally:
+        partial.unlink(missing_ok=True)
+    return copy
