@@ -107,6 +107,17 @@ class Scored(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answered(Event):
+    """The answers behind a score, where asked for: rows of (example id, answer, references)."""
+
+    name = "answered"
+    after: int
+    task: str
+    split: str
+    rows: list[tuple[str, str, tuple[str, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice(Event):
     """Something the user should read: a changed version, a refused example."""
 

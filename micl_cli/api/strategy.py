@@ -32,9 +32,9 @@ class Strategy:
     ``Annotated[type, "help"]``, kept as attributes of the same name; the flow may set them
     anew before a task (``-o 3:lambda_kl 0.5``). ``needs`` names what the backbone must provide.
 
-    During a task, ``position`` is its 1-based place, ``task`` the task, ``seen`` the tasks
-    learnt before it, ``steps`` the optimiser steps planned, and ``rng`` the only source of
-    randomness. A strategy may put the terms of its loss into ``parts``, to be shown.
+    During a stage, ``position`` is its 1-based place, ``stage`` the tasks learnt in it (one,
+    but for joint learning), ``seen`` the tasks learnt before it, ``rng`` the only source of
+    randomness, and ``seed`` the run's. A strategy may put the terms of its loss into ``parts``, to be shown.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"adapters"})
@@ -42,9 +42,9 @@ class Strategy:
     def __init__(self, backbone: Backbone, *, rng: random.Random | None = None) -> None:
         self.backbone = backbone
         self.rng = rng or random.Random(0)
+        self.seed = 0
         self.position = 0
-        self.steps = 0
-        self.task: Task | None = None
+        self.stage: Sequence[Task] = ()
         self.seen: Sequence[Task] = ()
         self.parts: dict[str, float] = {}
 
@@ -55,7 +55,7 @@ class Strategy:
     def begin(self, task: Task) -> None:
         """Before a task: add an adapter, freeze what is old, keep a teacher."""
         if ADAPTER not in self.backbone.adapters:
-            self.backbone.add_adapter(ADAPTER, seed=self.rng.randrange(2**31))
+            self.backbone.add_adapter(ADAPTER, seed=self.seed)
         self.backbone.activate(ADAPTER)
 
     def examples(self, task: Task) -> Sequence[Example]:
@@ -64,8 +64,7 @@ class Strategy:
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The weights that move: the active adapter's LoRA and this task's connector."""
-        modalities = {self.task.modality} if self.task else frozenset()
-        yield from self.backbone.trainable(modalities).items()
+        yield from self.backbone.trainable({task.modality for task in self.stage}).items()
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The weights that move, without their names."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 SPLITS = ("train", "val", "test")
 
@@ -38,6 +38,16 @@ class Example:
     def taught(self, answer: str) -> Example:
         """The same example, with ``answer`` as the text to be learnt."""
         return replace(self, answer=answer)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready fields, so that a strategy can keep examples in its state."""
+        return {**asdict(self), "references": list(self.references), "media": str(self.media) if self.media else None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Example:
+        """The example that ``as_json`` gave."""
+        media = Path(data["media"]) if data["media"] else None
+        return cls(**{**data, "references": tuple(data["references"]), "media": media})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The work: preparing, learning, evaluating. It knows no database and no terminal."""

@@ -1,0 +1,176 @@
+"""A run's folder: finished stages, the latest step of the one in work, and the lock.
+
+    RUN/plan.json
+    RUN/stages/02/   adapters.safetensors strategy.safetensors stage.json scores.json
+    RUN/step-2-140/  the same, and optimizer.safetensors best.safetensors progress.json
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from micl_cli.api.backbone import Backbone
+from micl_cli.api.events import Scored, TaskLearned
+from micl_cli.api.strategy import State
+from micl_cli.errors import CheckpointError
+from micl_cli.flow.files import whole_folder, write_json
+
+_STEP = re.compile(r"step-(\d+)-(\d+)")
+
+
+@dataclass
+class Snapshot:
+    """The weights and memories at one moment. Adapter weights by "adapter/weight"."""
+
+    adapters: dict[str, Tensor]
+    strategy: State
+    data: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+class RunFolder:
+    """Reads and writes one run's checkpoints; whatever it writes is there whole, or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    # Finished stages
+
+    def stage(self, position: int) -> Path:
+        """The folder of a finished stage (1-based)."""
+        return self.path / "stages" / f"{position:02d}"
+
+    def has_stage(self, position: int) -> bool:
+        return (self.stage(position) / "stage.json").is_file()
+
+    def finish_stage(self, position: int, snapshot: Snapshot) -> None:
+        """Write a finished stage, then let go of its step checkpoints. Raises CheckpointError."""
+        with whole_folder(self.stage(position)) as folder:
+            _write(folder, snapshot, "stage.json")
+        self.drop_steps()
+
+    def load_stage(self, position: int) -> Snapshot:
+        """A finished stage's weights and memories. Raises CheckpointError where it cannot be read."""
+        return _read(self.stage(position), "stage.json")
+
+    def stage_data(self, position: int) -> dict[str, Any]:
+        """What stage.json holds: the TaskLearned event's fields."""
+        return _json(self.stage(position) / "stage.json")
+
+    def learned(self, position: int) -> TaskLearned:
+        """The event of a finished stage, as restored."""
+        return TaskLearned(**{**self.stage_data(position)["learned"], "restored": True})
+
+    def stage_bytes(self, position: int) -> int:
+        """What a finished stage takes on disk, scores aside."""
+        return sum(f.stat().st_size for f in self.stage(position).glob("*.safetensors"))
+
+    # Scores
+
+    def _scores(self, position: int) -> Path:
+        return self.path / "scores" / f"{position:02d}.json"
+
+    def scores(self, position: int) -> list[Scored]:
+        """The scores taken after a stage (0: before any), as restored events."""
+        path = self._scores(position)
+        return [Scored(**{**row, "restored": True}) for row in _json(path)] if path.is_file() else []
+
+    def add_scores(self, position: int, events: Sequence[Scored]) -> None:
+        """Keep more scores of a stage."""
+        rows = [{k: v for k, v in e.as_json().items() if k != "event"} for e in (*self.scores(position), *events)]
+        write_json(self._scores(position), rows)
+
+    # The stage in work
+
+    def write_step(self, position: int, step: int, snapshot: Snapshot) -> None:
+        """Write the latest step, then let go of the one before it. Raises CheckpointError."""
+        target = self.path / f"step-{position}-{step}"
+        with whole_folder(target) as folder:
+            _write(folder, snapshot, "progress.json")
+        self.drop_steps(but=target)
+
+    def latest_step(self) -> tuple[int, int] | None:
+        """(position, step) of the latest step checkpoint, or None."""
+        found = [_STEP.fullmatch(path.name) for path in self.path.glob("step-*")]
+        return max(((int(m[1]), int(m[2])) for m in found if m), default=None)
+
+    def load_step(self, position: int, step: int) -> Snapshot:
+        """A step checkpoint. Raises CheckpointError where it cannot be read."""
+        return _read(self.path / f"step-{position}-{step}", "progress.json")
+
+    def drop_steps(self, but: Path | None = None) -> None:
+        """Remove step checkpoints."""
+        for path in self.path.glob("step-*"):
+            if path != but:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def adapters_of(backbone: Backbone) -> dict[str, Tensor]:
+    """Every adapter's weights on the CPU, by "adapter/weight"."""
+    return {f"{a}/{key}": weight for a in backbone.adapters for key, weight in backbone.adapter_state(a).items()}
+
+
+def load_adapters(backbone: Backbone, weights: Mapping[str, Tensor]) -> None:
+    """Make the backbone's adapters exactly those of a snapshot."""
+    wanted: dict[str, dict[str, Tensor]] = {}
+    for name, weight in weights.items():
+        adapter, _, key = name.partition("/")
+        wanted.setdefault(adapter, {})[key] = weight
+    for adapter in [a for a in backbone.adapters if a not in wanted]:
+        if backbone.active == adapter:
+            backbone.activate(None)
+        backbone.drop_adapter(adapter)
+    for adapter, state in wanted.items():
+        if adapter not in backbone.adapters:
+            backbone.add_adapter(adapter)
+        backbone.load_adapter(adapter, state)
+
+
+def _write(folder: Path, snapshot: Snapshot, name: str) -> None:
+    for part in ("adapters", "optimizer", "best"):
+        if tensors := getattr(snapshot, part):
+            save_file({k: t.contiguous() for k, t in tensors.items()}, folder / f"{part}.safetensors")
+    if snapshot.strategy.tensors:
+        save_file({k: t.contiguous() for k, t in snapshot.strategy.tensors.items()}, folder / "strategy.safetensors")
+    write_json(folder / name, {**snapshot.data, "strategy": snapshot.strategy.data})
+
+
+def _read(folder: Path, name: str) -> Snapshot:
+    data = _json(folder / name)
+    state = State(_tensors(folder / "strategy.safetensors"), data.pop("strategy"))
+    parts = {part: _tensors(folder / f"{part}.safetensors") for part in ("adapters", "optimizer", "best")}
+    return Snapshot(strategy=state, data=data, **parts)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        return {}
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"checkpoint {path} cannot be read: {error}",
+        f"Remove {path.parent} and give the same command: the run goes on from the stage before.",
+    )

@@ -1,0 +1,85 @@
+"""Answering a task's questions and scoring the answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from micl_cli.api.events import Answered, Event, Scored
+from micl_cli.api.task import Example, Task
+from micl_cli.errors import PlanError
+from micl_cli.flow.parts import Parts
+
+
+def answer(parts: Parts, examples: Sequence[Example], pause: Callable[[], None] = lambda: None) -> list[str]:
+    """An answer to each example, in their order; batches hold prompts of like length.
+
+    ``pause`` is called before each batch, and may raise to stop.
+    """
+    settings = parts.plan.evaluation
+    order = sorted(range(len(examples)), key=lambda i: (examples[i].modality or "", len(examples[i].prompt)))
+    answers = [""] * len(examples)
+    for start in range(0, len(order), settings.batch_size):
+        pause()
+        rows = order[start : start + settings.batch_size]
+        chosen = [examples[i] for i in rows]
+        with parts.accelerator.autocast():
+            texts = parts.backbone.generate(
+                chosen,
+                adapters=parts.strategy.route(chosen),
+                max_new_tokens=settings.max_new_tokens,
+                num_beams=settings.num_beams,
+            )
+        for row, text in zip(rows, texts, strict=True):
+            answers[row] = text
+    return answers
+
+
+def score(
+    parts: Parts,
+    task: Task,
+    after: int,
+    *,
+    split: str = "test",
+    keep_answers: bool = False,
+    pause: Callable[[], None] = lambda: None,
+) -> Iterator[Event]:
+    """Score ``task`` as the model stands: its own metric first, then those of its kind.
+
+    Raises PlanError where the split has no examples.
+    """
+    examples = task.examples(split)[: parts.plan.evaluation.examples]
+    if not examples:
+        raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split, or add such lines.")
+    started = time.perf_counter()
+    answers = answer(parts, examples, pause)
+    seconds = time.perf_counter() - started
+    references = [example.references for example in examples]
+    others = [name for name, metric in parts.metrics.items() if task.kind in metric.kinds and name != task.metric]
+    for name in (task.metric, *others):
+        value = 100 * parts.metrics[name].score(answers, references).value
+        yield Scored(
+            after=after,
+            task=task.name,
+            metric=name,
+            value=value,
+            n=len(examples),
+            split=split,
+            main=name == task.metric,
+            seconds=seconds,
+        )
+    if keep_answers:
+        rows = [(e.id, text, e.references) for e, text in zip(examples, answers, strict=True)]
+        yield Answered(after=after, task=task.name, split=split, rows=rows)
+
+
+def validate(parts: Parts, stage: Sequence[Task], pause: Callable[[], None]) -> float | None:
+    """The mean validation score (x100) over a stage's tasks; None where none has such examples."""
+    values = []
+    for task in stage:
+        examples = task.examples("val")[: parts.plan.training.validation_examples]
+        if examples:
+            answers = answer(parts, examples, pause)
+            result = parts.metrics[task.metric].score(answers, [e.references for e in examples])
+            values.append(100 * result.value)
+    return sum(values) / len(values) if values else None

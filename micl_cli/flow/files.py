@@ -1,0 +1,68 @@
+"""Writing files whole: under a temporary name, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from micl_cli.errors import CheckpointError
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes ``target``'s place at the end, or leaves no trace.
+
+    Raises CheckpointError where the disk is full or read-only.
+    """
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        yield fresh
+        for path in (*fresh.rglob("*"), fresh):
+            flush(path)
+        if target.exists():
+            shutil.rmtree(target)
+        fresh.rename(target)
+        flush(target.parent)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def write_json(target: Path, data: Any) -> None:
+    """Write JSON to ``target``, whole or not at all. Raises CheckpointError."""
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        flush(fresh)
+        fresh.replace(target)
+        flush(target.parent)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Force a file or folder onto the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(target: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"cannot write {target}: {error.strerror or error}",
+        "Make room or make the folder writable, then give the same command: finished tasks are kept.",
+    )

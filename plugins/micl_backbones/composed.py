@@ -1,0 +1,374 @@
+"""The composed backbone: a causal language model, one frozen encoder a modality, connectors.
+
+The shape of the model in "Modality-Inconsistent Continual Learning of Multimodal Large Language
+Models" (arXiv 2412.13050): the language model reads a cue (" image: "), the medium's tokens, the
+instruction and the answer; LoRA and one connector a modality are what is learnt.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from micl_backbones.connector import Connector
+from micl_backbones.encoders import Encoder, build_encoder
+from micl_backbones.preset import Preset, read_preset
+from micl_cli.api import Backbone, Batch, Example
+
+IGNORED = -100
+_QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?P<answer>[^?\n]+?)\s*$")
+
+
+class Composed(Backbone):
+    """A language model that sees and hears through frozen encoders and trained connectors."""
+
+    provides = frozenset({"adapters", "text", "generate", "choose", "features", "questions"})
+
+    def __init__(
+        self,
+        preset: str = "tiny",
+        *,
+        lora_rank: Annotated[int | None, "rank of the LoRA matrices; the preset's where not given"] = None,
+        lora_alpha: Annotated[float | None, "LoRA's scale: alpha / rank multiplies what it adds"] = None,
+        lora_dropout: Annotated[float | None, "dropout before the LoRA matrices"] = None,
+    ) -> None:
+        self.preset: Preset = read_preset(preset)
+        self.lora_rank = lora_rank or int(self.preset.lora["r"])
+        self.lora_alpha = lora_alpha or float(self.preset.lora["alpha"])
+        self.lora_dropout = self.preset.lora.get("dropout", 0.0) if lora_dropout is None else lora_dropout
+        self.modalities = frozenset(self.preset.encoders)
+        self.parts = _load_parts(self.preset)
+        self.peft: PeftModel | None = None
+        self._active: str | None = None
+
+    @classmethod
+    def defaults(cls, preset: str) -> Mapping[str, Any]:
+        return read_preset(preset or "tiny").training
+
+    @property
+    def module(self) -> nn.Module:
+        return self.parts
+
+    @property
+    def language(self) -> Any:
+        return self.parts["language"]
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return PreTrainedTokenizerFast.from_pretrained(self.preset.folder / self.preset.language["path"])
+
+    def checkpoint_gradients(self) -> None:
+        self.language.gradient_checkpointing_enable({"use_reentrant": False})
+
+    # Batches
+
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        before, after = self._prompts(examples)
+        answers = self._encode([example.target for example in examples])
+        end = [self.tokenizer.eos_token_id]
+        rows, labels = [], []
+        for example, head, tail, answer in zip(examples, before, after, answers, strict=True):
+            prompt = head + self._places(example) + tail
+            rows.append(prompt + answer + end)
+            labels.append([IGNORED] * len(prompt) + answer + end)
+        pad = cast(int, self.tokenizer.pad_token_id)
+        length = max(len(row) for row in rows)
+        ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
+        target = torch.tensor([row + [IGNORED] * (length - len(row)) for row in labels])
+        starts = torch.tensor([len(head) for head in before])
+        inputs = {"ids": ids.to(self.device), "starts": starts, "media": self._media(examples)}
+        return Batch(examples, target.to(self.device), inputs)
+
+    def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        # Padding stands at the right, where no earlier position can attend to it: no mask is needed.
+        embeds = self._embed(batch.inputs["ids"], batch.inputs["starts"], batch.inputs["media"])
+        hidden = self.language.model(inputs_embeds=embeds, use_cache=False).last_hidden_state
+        wanted = batch.labels[:, 1:] != IGNORED
+        return self.language.lm_head(hidden[:, :-1][wanted]), batch.labels[:, 1:][wanted]
+
+    def _prompts(self, examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
+        """Token ids before and after the medium's place, for each example."""
+        heads = self._encode([f" {e.modality}: " if e.modality else "" for e in examples])
+        tails = self._encode([_instruction(e) for e in examples])
+        return heads, tails
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [row.ids for row in self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    def _places(self, example: Example) -> list[int]:
+        """Placeholder ids where the medium's tokens will stand."""
+        count = self._encoder(example.modality).tokens if example.modality else 0
+        return [cast(int, self.tokenizer.pad_token_id)] * count
+
+    def _encoder(self, modality: str) -> Encoder:
+        return cast(Encoder, self.parts["encoders"][modality])
+
+    def _media(self, examples: Sequence[Example]) -> dict[str, tuple[list[int], Tensor]]:
+        """For each modality of the batch: the rows that have it, and their frozen tokens."""
+        found = {}
+        for modality in sorted({e.modality for e in examples if e.modality}):
+            rows = [i for i, e in enumerate(examples) if e.modality == modality]
+            found[modality] = (rows, self.encode(modality, [examples[i] for i in rows]))
+        return found
+
+    def encode(self, modality: str, examples: Sequence[Example]) -> Tensor:
+        """[n, tokens, width]: what the frozen encoder makes of the examples' media."""
+        compute = partial(self._compute, modality)
+        if self.cache is None:
+            return compute(examples)
+        return self.cache(self._encoder_keys[modality], examples, compute).to(self.device)
+
+    @torch.no_grad()
+    def _compute(self, modality: str, examples: Sequence[Example]) -> Tensor:
+        # One medium at a time: in company the last bits differ, and a resumed run would not be the same.
+        encoder = self._encoder(modality)
+        media = (encoder.prepare(self.read(example, encoder.options)) for example in examples)
+        return torch.cat([encoder(medium[None].to(self.device)) for medium in media])
+
+    @cached_property
+    def _encoder_keys(self) -> dict[str, str]:
+        return {name: _encoder_key(self.preset, name) for name in self.preset.encoders}
+
+    def _embed(self, ids: Tensor, starts: Tensor, media: Mapping[str, tuple[list[int], Tensor]]) -> Tensor:
+        """[B, L, size]: word embeddings, with each medium's tokens at its place."""
+        embeds = cast(Tensor, self.language.get_input_embeddings()(ids))
+        for modality, (rows, tokens) in media.items():
+            seen = self._connect(modality, tokens, rows)
+            row = torch.tensor(rows, device=ids.device)[:, None].expand(-1, seen.shape[1])
+            place = starts[rows].to(ids.device)[:, None] + torch.arange(seen.shape[1], device=ids.device)
+            embeds = embeds.index_put((row, place), seen.to(embeds.dtype))
+        return embeds
+
+    def _connect(self, modality: str, tokens: Tensor, rows: Sequence[int]) -> Tensor:
+        if self._mixed is None:
+            return self._connector(self._active, modality, tokens)
+        names = [self._mixed[row] for row in rows]
+        parts = [self._connector(name, modality, tokens[i : i + 1]) for i, name in enumerate(names)]
+        return torch.cat(parts)
+
+    def _connector(self, adapter: str | None, modality: str, tokens: Tensor) -> Tensor:
+        if adapter is None:
+            raise ValueError("the base model alone has no connectors: activate an adapter")
+        return cast(Tensor, self.parts["connectors"][adapter][modality](tokens))
+
+    _mixed: Sequence[str] | None = None
+
+    # Answers
+
+    @torch.no_grad()
+    def generate(
+        self,
+        examples: Sequence[Example],
+        *,
+        adapters: Sequence[str] | None = None,
+        max_new_tokens: int = 32,
+        num_beams: int = 1,
+    ) -> list[str]:
+        if not examples:
+            return []
+        training = self.parts.training
+        self.parts.eval()
+        self._mixed = adapters
+        try:
+            embeds, mask = self._prompt_embeds(examples)
+            model = self.language if self.peft is None or adapters is None else self.peft
+            mixed = {} if adapters is None else {"adapter_names": list(adapters)}
+            ids = model.generate(
+                inputs_embeds=embeds,
+                attention_mask=mask,
+                max_new_tokens=max_new_tokens,
+                num_beams=num_beams,
+                do_sample=False,
+                eos_token_id=self.tokenizer.eos_token_id,
+                pad_token_id=self.tokenizer.pad_token_id,
+                **mixed,
+            )
+        finally:
+            self._mixed = None
+            self.parts.train(training)
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def _prompt_embeds(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+        """Embedded prompts [B, L, size] padded at the left, and their mask [B, L]."""
+        before, after = self._prompts(examples)
+        rows = [h + self._places(e) + t for e, h, t in zip(examples, before, after, strict=True)]
+        length = max(len(row) for row in rows)
+        pad = cast(int, self.tokenizer.pad_token_id)
+        ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows], device=self.device)
+        mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=self.device)
+        starts = torch.tensor([length - len(row) + len(head) for row, head in zip(rows, before, strict=True)])
+        return self._embed(ids, starts, self._media(examples)), mask
+
+    @torch.no_grad()
+    def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
+        training = self.parts.training
+        self.parts.eval()
+        batch = self.batch([example.taught(choice) for example in examples for choice in choices])
+        logits, labels = self.answer_logits(batch)
+        token = torch.log_softmax(logits.float(), -1).gather(1, labels[:, None])[:, 0]
+        total = torch.zeros(len(batch), device=token.device).index_add(0, batch.rows.to(token.device), token)
+        self.parts.train(training)
+        return torch.log_softmax(total.view(len(examples), len(choices)), dim=-1)
+
+    @torch.no_grad()
+    def features(self, examples: Sequence[Example]) -> Tensor:
+        widths = {name: self._encoder(name).width for name in sorted(self.modalities)}
+        vectors = {name: torch.zeros(len(examples), width, device=self.device) for name, width in widths.items()}
+        for modality, (rows, tokens) in self._media(examples).items():
+            vectors[modality][rows] = tokens.float().mean(1)
+        embedding = self.language.get_input_embeddings()
+        prompts = [embedding(torch.tensor(ids, device=self.device)).float().mean(0) for ids in self._prompts(examples)[1]]
+        return torch.cat([*vectors.values(), torch.stack(prompts)], dim=1)
+
+    def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
+        template = self.preset.language["question_prompt"]
+        prompts = [Example(id=str(i), prompt=template.format(caption=text)) for i, text in enumerate(captions)]
+        with self.using(None):
+            written = self.generate(prompts, max_new_tokens=40)
+        return [_question(text) for text in written]
+
+    def instructions(self) -> Sequence[str]:
+        name = self.preset.language.get("instructions")
+        if not name:
+            return ()
+        lines = (self.preset.folder / name).read_text(encoding="utf-8").splitlines()
+        return tuple(json.loads(line)["text"] for line in lines if line.strip())
+
+    # Adapters
+
+    @property
+    def adapters(self) -> Sequence[str]:
+        return tuple(self.parts["connectors"])
+
+    @property
+    def active(self) -> str | None:
+        return self._active
+
+    def add_adapter(self, name: str, *, seed: int = 0) -> None:
+        if name in self.adapters:
+            raise ValueError(f"there is an adapter {name!r} already")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if self.peft is None:
+                self.peft = get_peft_model(self.language, self._lora(), adapter_name=name)
+            else:
+                self.peft.add_adapter(name, self._lora())
+            self.parts["connectors"][name] = self._new_connectors()
+        self.activate(self._active)
+
+    def _lora(self) -> LoraConfig:
+        return LoraConfig(
+            r=self.lora_rank,
+            lora_alpha=self.lora_alpha,
+            lora_dropout=self.lora_dropout,
+            target_modules=list(self.preset.lora["targets"]),
+            task_type="CAUSAL_LM",
+        )
+
+    def _new_connectors(self) -> nn.ModuleDict:
+        embedding = self.language.get_input_embeddings().weight
+        size, scale = embedding.shape[1], float(embedding.std())
+        hidden = int(self.preset.connector.get("hidden", size))
+        encoders = {name: self._encoder(name) for name in sorted(self.modalities)}
+        made = {n: Connector(e.tokens, e.width, size, hidden=hidden, scale=scale) for n, e in encoders.items()}
+        return nn.ModuleDict(made).to(embedding.device)
+
+    def activate(self, name: str | None) -> None:
+        if name is not None and name not in self.adapters:
+            raise KeyError(f"no adapter {name!r}; there are {', '.join(self.adapters) or 'none'}")
+        self._active = name
+        if self.peft is None:
+            return
+        if name is None:
+            self.peft.base_model.disable_adapter_layers()
+        else:
+            self.peft.base_model.enable_adapter_layers()
+            self.peft.set_adapter(name)
+        for adapter, connectors in self.parts["connectors"].items():
+            connectors.requires_grad_(adapter == name)
+
+    def drop_adapter(self, name: str) -> None:
+        if name not in self.adapters:
+            raise KeyError(f"no adapter {name!r}")
+        if name == self._active:
+            raise ValueError(f"adapter {name!r} is active: activate another first")
+        assert self.peft is not None
+        self.peft.delete_adapter(name)
+        del self.parts["connectors"][name]
+        self.activate(self._active)
+
+    def adapter_weights(self, name: str) -> dict[str, nn.Parameter]:
+        if name not in self.adapters:
+            raise KeyError(f"no adapter {name!r}")
+        marked = f".{name}."
+        lora = {
+            f"lora.{key.replace(marked, '.')}": weight
+            for key, weight in self.language.named_parameters()
+            if "lora_" in key and marked in key
+        }
+        connectors = {f"connector.{k}": w for k, w in self.parts["connectors"][name].named_parameters()}
+        return {**lora, **connectors}
+
+    def part_of(self, weight: str) -> str:
+        return weight.split(".")[1] if weight.startswith("connector.") else "lora"
+
+
+class Tiny(Composed):
+    """Composed from the small weights in this package: it needs no download and no GPU."""
+
+
+def _instruction(example: Example) -> str:
+    if example.modality:
+        return f"\n{example.prompt}\n"
+    return f"{example.prompt}\n" if example.prompt else ""
+
+
+def _question(text: str) -> tuple[str, str] | None:
+    found = _QUESTION.match(text)
+    return (found["question"].strip(), found["answer"]) if found else None
+
+
+def _load_parts(preset: Preset) -> _Parts:
+    """The frozen parts: {"language", "encoders": by modality, "connectors": by adapter}."""
+    transformers_logging.disable_progress_bar()
+    language = AutoModelForCausalLM.from_pretrained(preset.folder / preset.language["path"], dtype=torch.float32)
+    encoders = {name: _load_encoder(preset, name) for name in sorted(preset.encoders)}
+    parts = _Parts({"language": language, "encoders": nn.ModuleDict(encoders), "connectors": nn.ModuleDict()})
+    return parts.requires_grad_(False).eval()
+
+
+class _Parts(nn.ModuleDict):
+    """Keeps the encoders as they are for use, whatever the mode: their features are cached."""
+
+    def train(self, mode: bool = True) -> _Parts:
+        super().train(mode)
+        self["encoders"].eval()
+        return self
+
+
+def _load_encoder(preset: Preset, modality: str) -> Encoder:
+    config = dict(preset.encoders[modality])
+    path = preset.folder / Path(config.pop("weights"))
+    encoder = build_encoder(config.pop("family"), **config)
+    encoder.load_state_dict(load_file(path))
+    return encoder
+
+
+def _encoder_key(preset: Preset, modality: str) -> str:
+    """A name for the encoder and its transform, that changes when its weights or settings do."""
+    config = preset.encoders[modality]
+    weights = sha256((preset.folder / config["weights"]).read_bytes()).hexdigest()
+    text = json.dumps([modality, dict(config), weights], sort_keys=True)
+    return f"{modality}-{sha256(text.encode()).hexdigest()[:16]}"

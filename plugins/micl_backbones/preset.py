@@ -1,0 +1,63 @@
+"""Presets: which parts a composed backbone is made of, as data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from micl_cli.api import PlanError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset file, read: ``folder`` is what its paths are relative to."""
+
+    name: str
+    folder: Path
+    language: Mapping[str, Any]
+    encoders: Mapping[str, Mapping[str, Any]]
+    lora: Mapping[str, Any]
+    connector: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_preset(name: str) -> Path:
+    """The preset file for a name of this package (``tiny``) or a path to a TOML file.
+
+    Raises PlanError where there is neither.
+    """
+    path = Path(name) if name.endswith(".toml") else HERE / name / "preset.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.parent.name for p in HERE.glob("*/preset.toml")))
+        raise PlanError(f"no preset {name!r} of the composed backbone", f"Use one of: {known}; or a path to a .toml file.")
+    return path
+
+
+def read_preset(name: str) -> Preset:
+    """Read a preset by name or path. Raises PlanError where it is missing or malformed."""
+    path = find_preset(name)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Preset(
+            name=data["name"],
+            folder=path.parent,
+            language=data["language"],
+            encoders=data["encoder"],
+            lora=data["lora"],
+            connector=data.get("connector", {}),
+            training=data.get("training", {}),
+        )
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"{path} is not TOML: {error}", "Correct the preset file.") from error
+    except KeyError as error:
+        raise PlanError(f"{path} lacks {error}", "A preset has name, [language], [encoder.MODALITY] and [lora].") from error

@@ -1,0 +1,1 @@
+"""Strategies that come with micl: one file each, to be read beside its paper."""

@@ -1,0 +1,14 @@
+"""Joint learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from micl_cli.api import Strategy, Task
+
+
+class Joint(Strategy):
+    """Learn all tasks at once, from all of their data: the upper bound of continual learning."""
+
+    def stages(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
+        return [list(tasks)]

@@ -1,0 +1,188 @@
+"""MoInCL (Pian et al., "Modality-Inconsistent Continual Learning of Multimodal Large Language
+Models", arXiv 2412.13050): pseudo targets, instruction-based distillation, weight fusion.
+
+The teacher is the model as it stood after the previous task: an adapter on the same base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor
+
+from micl_cli.api import Backbone, Batch, Example, PlanError, State, Strategy, Task, answer_loss, distillation_loss
+from micl_strategies.writer import answers, read_lines, write_questions
+
+TEACHER = "teacher"
+CAPTIONING, QA = "captioning", "qa"
+
+
+class MoInCL(Strategy):
+    """Teach pseudo targets of the other task type, distil on them and on text, fuse weights."""
+
+    needs = frozenset({"adapters", "generate", "text", "questions"})
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        pseudo_num: Annotated[int, "pseudo samples that join each batch (0: none)"] = 4,
+        pseudo_when: Annotated[
+            Literal["modality", "type"],
+            "generate when the other task type was learnt in this modality, or in any",
+        ] = "modality",
+        pseudo_weight: Annotated[float, "weight of the cross entropy on pseudo samples"] = 1.0,
+        lambda_kl: Annotated[float, "weight of the distillation on pseudo samples"] = 1.0,
+        text_instruct_num: Annotated[int, "text-only instructions a step for distillation (0: none)"] = 4,
+        lambda_text: Annotated[float, "weight of the distillation on text-only instructions"] = 1.0,
+        temperature: Annotated[float, "temperature T of both distillations"] = 5.0,
+        alpha: Annotated[float, "fusion: share of the new weights; 1 keeps them, 0 the teacher's"] = 0.5,
+        fuse_every: Annotated[int, "fuse after so many steps; 0: after every epoch"] = 0,
+        fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
+        instructions: Annotated[str, "file with one text a line to distil on; the backbone's own where empty"] = "",
+        writer: Annotated[str, "path or hub id of a causal LM that writes the questions; the backbone's own where empty"] = "",
+        **options: Any,
+    ) -> None:
+        super().__init__(backbone, **options)
+        self.pseudo_num, self.pseudo_when, self.pseudo_weight = pseudo_num, pseudo_when, pseudo_weight
+        self.lambda_kl, self.lambda_text, self.temperature = lambda_kl, lambda_text, temperature
+        self.text_instruct_num, self.instructions, self.writer = text_instruct_num, instructions, writer
+        self.alpha, self.fuse_every, self.fuse_connectors = alpha, fuse_every, fuse_connectors
+        self.pseudo: list[Example] = []
+        self.texts: Sequence[str] = ()
+        self._added = (0, 0)
+        self._anchor: dict[str, Tensor] = {}
+
+    # Before a task: the teacher, and what it can tell
+
+    def begin(self, task: Task) -> None:
+        super().begin(task)
+        self.pseudo, self._anchor = [], {}
+        if not self.seen:
+            return
+        self.backbone.copy_adapter("main", TEACHER)
+        self._anchor = self._fused_from()
+        self.texts = self._text_pool()
+        if self.pseudo_num:
+            self.pseudo = self._pseudo_samples(task)
+
+    def _pseudo_samples(self, task: Task) -> list[Example]:
+        """Pseudo targets generation (PTGM): the other task type's targets for this task's inputs."""
+        others = [old for old in self.seen if self.pseudo_when == "type" or old.modality == task.modality]
+        if task.kind == QA and (known := [old for old in others if old.kind == CAPTIONING]):
+            return self._captioned(task, known[-1])
+        if task.kind == CAPTIONING and any(old.kind == QA for old in others):
+            return self._asked(task)
+        return []
+
+    def _captioned(self, task: Task, known: Task) -> list[Example]:
+        """The teacher's caption of every training input of a question-answering task."""
+        instruction = known.instruction if known.modality == task.modality else f"describe the {task.modality}."
+        inputs = {e.digest or e.id: e for e in task.examples("train")}.values()
+        prompts = [Example(e.id, instruction, modality=e.modality, media=e.media, digest=e.digest) for e in inputs]
+        with self.backbone.using(TEACHER):
+            captions = answers(self.backbone, prompts)
+        return [prompt.taught(caption) for prompt, caption in zip(prompts, captions, strict=True) if caption]
+
+    def _asked(self, task: Task) -> list[Example]:
+        """A question with its answer, written from each ground-truth caption by a language model."""
+        inputs = task.examples("train")
+        pairs = write_questions(self.backbone, [e.target for e in inputs], self.writer)
+        return [
+            Example(e.id, pair[0], modality=e.modality, media=e.media, digest=e.digest, answer=pair[1])
+            for e, pair in zip(inputs, pairs, strict=True)
+            if pair
+        ]
+
+    def _text_pool(self) -> Sequence[str]:
+        if not self.text_instruct_num:
+            return ()
+        texts = read_lines(Path(self.instructions)) if self.instructions else self.backbone.instructions()
+        if not texts:
+            raise PlanError(
+                "moincl distils on text, and this backbone brings no instructions",
+                "Name a file with one text a line: -o instructions FILE, or switch it off: -o text_instruct_num 0.",
+            )
+        return texts
+
+    # Each step: one forward for the student, one for the teacher
+
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        """The drawn examples, then pseudo samples, then texts."""
+        pseudo = self.rng.sample(self.pseudo, min(self.pseudo_num, len(self.pseudo)))
+        count = min(self.text_instruct_num, len(self.texts)) if self.seen else 0
+        texts = [Example("text", "", answer=text) for text in self.rng.sample(list(self.texts), count)]
+        self._added = (len(pseudo), len(texts))
+        return self.backbone.batch([*examples, *pseudo, *texts])
+
+    def loss(self, batch: Batch) -> Tensor:
+        pseudo, texts = self._added
+        if not pseudo + texts:
+            return super().loss(batch)
+        new = len(batch) - pseudo - texts
+        theirs = self._teacher_logits(batch.examples[new:])
+        logits, labels = self.backbone.answer_logits(batch)
+        rows = batch.rows
+        own, told, read = rows < new, (rows >= new) & (rows < new + pseudo), rows >= new + pseudo
+        ours = logits[~own]
+        split = int(told.sum())
+        terms = {
+            "answers": answer_loss(logits[own], labels[own]),
+            "pseudo": self.pseudo_weight * answer_loss(logits[told], labels[told]),
+            "pseudo_kl": self.lambda_kl * distillation_loss(ours[:split], theirs[:split], self.temperature),
+            "text_kl": self.lambda_text * distillation_loss(ours[split:], theirs[split:], self.temperature),
+        }
+        assert int(read.sum()) == len(theirs) - split, "teacher and student read the same texts"
+        self.parts = {name: float(term.detach()) for name, term in terms.items()}
+        return torch.stack(list(terms.values())).sum()
+
+    def _teacher_logits(self, examples: Sequence[Example]) -> Tensor:
+        """The teacher at the same answer positions of the same samples, in the same order."""
+        with self.backbone.using(TEACHER):
+            logits, _ = self.backbone.answer_logits(self.backbone.batch(examples))
+        return logits
+
+    # Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta
+
+    def step_end(self, step: int) -> None:
+        if self.fuse_every and step % self.fuse_every == 0:
+            self._fuse()
+
+    def epoch_end(self) -> None:
+        if not self.fuse_every:
+            self._fuse()
+
+    @torch.no_grad()
+    def _fuse(self) -> None:
+        weights = dict(self.trainable())
+        for name, old in self._anchor.items():
+            weights[name].lerp_(old, 1 - self.alpha)
+
+    def _fused_from(self) -> dict[str, Tensor]:
+        """The teacher's weights that fusion draws back to: LoRA, and known connectors if asked for."""
+        known = {"lora", *({old.modality for old in self.seen} if self.fuse_connectors else ())}
+        teacher = self.backbone.adapter_weights(TEACHER)
+        return {n: teacher[n].detach() for n, _ in self.trainable() if self.backbone.part_of(n) in known}
+
+    # After a task, and for going on
+
+    def end(self, task: Task) -> None:
+        self.pseudo, self._anchor = [], {}
+        if TEACHER in self.backbone.adapters:
+            self.backbone.drop_adapter(TEACHER)
+
+    def state(self) -> State:
+        return State(data={"pseudo": [[sample.id, sample.prompt, sample.target] for sample in self.pseudo]})
+
+    def restore(self, state: State) -> None:
+        inputs = {e.id: e for task in self.stage for e in task.examples("train")}
+        kept = [(inputs[id], prompt, answer) for id, prompt, answer in state.data.get("pseudo", ()) if id in inputs]
+        self.pseudo = [
+            Example(e.id, prompt, modality=e.modality, media=e.media, digest=e.digest, answer=answer)
+            for e, prompt, answer in kept
+        ]
+        if TEACHER in self.backbone.adapters:
+            self._anchor, self.texts = self._fused_from(), self._text_pool()
