@@ -1,0 +1,1 @@
+"""Reports: the figures of continual learning, and how they are written down."""

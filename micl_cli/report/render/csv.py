@@ -1,0 +1,73 @@
+"""Reports as tidy CSV: one row a value."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from micl_cli.report.data import RunData, ScoreRow
+from micl_cli.report.render.visible import visible
+
+RUN_COLUMNS = ("run", "name", "strategy", "backbone", "seed", "status")
+VALUE_COLUMNS = ("group", "stage", "task", "quantity", "value", "n", "split")
+
+Cell = str | int | float
+Value = tuple[Cell, Cell, str, str, float | None, Cell, str]
+
+
+def write(runs: Sequence[RunData]) -> str:
+    """Return a header and one row for each finite value.
+
+    ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics
+    and splits), "figure", "cost" (without ``stage``: the whole run) or "extra". Text that a
+    spreadsheet would take for a formula is prefixed with an apostrophe.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*RUN_COLUMNS, *VALUE_COLUMNS))
+    for run in runs:
+        facts = (run.id, run.name, run.strategy, run.backbone, run.seed, run.status)
+        writer.writerows(map(_safe, (*facts, *value)) for value in _values(run) if _known(value[4]))
+    return text.getvalue().rstrip("\n")
+
+
+def _safe(cell: Cell | None) -> Cell | None:
+    if not isinstance(cell, str):
+        return cell
+    text = visible(cell)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _values(run: RunData) -> Iterator[Value]:
+    yield from _scores(run)
+    yield from (("figure", "", "", name, value, "", "") for name, value in run.metrics.items())
+    for stage in run.stages:
+        cost = asdict(stage)
+        tasks = "+".join(stage.tasks)
+        for name in ("steps", "examples", "seconds", "peak_bytes", "trainable_parameters", "stored_bytes"):
+            yield "cost", stage.position, tasks, name, cost[name], "", ""
+    if run.stages:
+        yield from (("cost", "", "", name, value, "", "") for name, value in asdict(run.cost).items())
+    yield from (("extra", "", "", name, value, "", "") for name, value in run.extra.items())
+
+
+def _scores(run: RunData) -> Iterator[Value]:
+    mains = {score.task: score for score in run.scores if _in_matrix(score)}
+    for after, row in enumerate([[run.r[0, i] for i in run.r.tasks], *run.r.rows()]):
+        for task, value in zip(run.tasks, row, strict=True):
+            main = mains.get(task)
+            yield "matrix", after, task, main.metric if main else "score", value, main.n if main else "", "test"
+    for score in run.scores:
+        if not _in_matrix(score):
+            yield "score", score.after, score.task, score.metric, score.value, score.n, score.split
+
+
+def _in_matrix(score: ScoreRow) -> bool:
+    return score.main and score.split == "test"

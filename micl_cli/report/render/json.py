@@ -1,0 +1,46 @@
+"""Reports as one JSON document. Its fields are only ever added to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from micl_cli.report.data import RunData
+
+
+def write(runs: Sequence[RunData]) -> str:
+    """Return {"runs": [...]}, ASCII only; numbers that are not finite are null."""
+    return json.dumps({"runs": [_run(run) for run in runs]}, indent=2, allow_nan=False)
+
+
+def _run(run: RunData) -> dict[str, Any]:
+    fields = {
+        "id": run.id,
+        "name": run.name,
+        "strategy": run.strategy,
+        "backbone": run.backbone,
+        "seed": run.seed,
+        "status": run.status,
+        "tasks": list(run.tasks),
+        "matrix": run.r.rows(),
+        "zero_shot": None if run.zero_shot is None else [run.r[0, i] for i in run.r.tasks],
+        "metrics": run.metrics,
+        "cost": asdict(run.cost),
+        "stages": [asdict(stage) for stage in run.stages],
+        "scores": [asdict(score) for score in run.scores],
+        "extra": dict(run.extra),
+    }
+    return {name: _finite(value) for name, value in fields.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value

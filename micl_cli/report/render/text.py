@@ -1,0 +1,103 @@
+"""Reports for a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+
+from micl_cli.report.document import Block, Heading, Paragraph, Table
+from micl_cli.report.render.visible import visible
+
+BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+GAP = "  "
+NARROWEST = 24
+
+Lines = Sequence[Sequence[str]]
+
+
+def write(blocks: Sequence[Block], *, width: int = 80, colour: bool = False) -> str:
+    """Return the blocks as plain text of at most ``width`` columns where words and cells allow.
+
+    A table that is too wide is cut into several, each with the first column.
+    """
+    return "\n\n".join("\n".join(_block(block, max(width, NARROWEST), colour)) for block in blocks)
+
+
+def _block(block: Block, width: int, colour: bool) -> Iterator[str]:
+    if isinstance(block, Heading):
+        title = _wrapped(visible(block.text), width)
+        yield from (_styled(line, BOLD, colour) for line in title)
+        yield "=" * min(max(map(_columns, title)), width)
+    elif isinstance(block, Paragraph):
+        yield from _wrapped(visible(block.text), width)
+    else:
+        yield from (_styled(line, BOLD, colour) for line in _wrapped(visible(block.title), width))
+        yield from _table(block, width, colour)
+
+
+def _styled(line: str, style: str, colour: bool) -> str:
+    return f"{style}{line}{PLAIN}" if colour else line
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _table(table: Table, width: int, colour: bool) -> Iterator[str]:
+    lines = [[visible(cell) for cell in row] for row in (table.columns, *table.rows)]
+    if table.prose:
+        lines = _with_wrapped_last(lines, width)
+    left = {0, len(table.columns) - 1} if table.prose else {0}
+    for at, chosen in enumerate(_parts(lines, width)):
+        if at:
+            yield ""
+        yield from _aligned([[row[column] for column in chosen] for row in lines], [c in left for c in chosen], colour)
+
+
+def _with_wrapped_last(lines: Lines, width: int) -> list[list[str]]:
+    """Break the cells of the last column over several lines, so that the table fits."""
+    others = sum(widths := _widths(lines)[:-1]) + len(GAP) * len(widths)
+    broken: list[list[str]] = []
+    for row in lines:
+        first, *rest = _wrapped(row[-1], max(width - others, NARROWEST))
+        broken.append([*row[:-1], first])
+        broken += [[""] * len(widths) + [more] for more in rest]
+    return broken
+
+
+def _parts(lines: Lines, width: int) -> Iterator[list[int]]:
+    """Choose columns for tables that fit into ``width``; each begins with the first column."""
+    widths = _widths(lines)
+    chosen, used = [0], widths[0]
+    for column in range(1, len(widths)):
+        needed = len(GAP) + widths[column]
+        if used + needed > width and len(chosen) > 1:
+            yield chosen
+            chosen, used = [0], widths[0]
+        chosen.append(column)
+        used += needed
+    yield chosen
+
+
+def _aligned(lines: Lines, left: Sequence[bool], colour: bool) -> Iterator[str]:
+    widths = _widths(lines)
+    for at, row in enumerate(lines):
+        cells = [_padded(cell, size, to_left) for cell, size, to_left in zip(row, widths, left, strict=True)]
+        yield GAP.join(cells).rstrip()
+        if at == 0:
+            yield _styled(GAP.join("-" * size for size in widths), DIM, colour)
+
+
+def _padded(cell: str, width: int, left: bool) -> str:
+    space = " " * (width - _columns(cell))
+    return cell + space if left else space + cell
+
+
+def _widths(lines: Lines) -> list[int]:
+    return [max(map(_columns, column)) for column in zip(*lines, strict=True)]
+
+
+def _columns(text: str) -> int:
+    """Return how many terminal columns ``text`` takes."""
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)

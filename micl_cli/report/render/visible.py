@@ -1,0 +1,8 @@
+"""Characters that would act on a terminal or mislead a reader, made visible."""
+
+from __future__ import annotations
+
+
+def visible(text: str) -> str:
+    r"""Return ``text`` with control, format and unassigned characters as escapes such as ``\x1b``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
