@@ -64,10 +64,10 @@ _UNKNOWN_LENGTH = 0x7FFF0000
 """A RIFF length from here on is a streaming writer's "not known yet"."""
 
 
-def unreadable(path: Path, modality: str, reason: object, hint: str = "") -> MediaError:
+def unreadable(path: Path, modality: str, reason: object) -> MediaError:
     """The error for a file that is not what it should be; ``reason`` says why."""
     text = f"{path}: cannot be read as {NOUNS[modality]}: {reason}"
-    return MediaError(text, hint or "Replace the file, or leave it out with --on-error skip.")
+    return MediaError(text, "Replace the file, or leave it out when preparing: --on-error skip")
 
 
 def check(path: Path, modality: str) -> None:
@@ -107,8 +107,8 @@ def _check_name(path: Path, modality: str, found: str | None, head: bytes) -> No
     if named in _NEVER[modality]:
         raise unreadable(path, modality, f"its name says {named}")
     if found and named and found != named:
-        hint = f"Rename it to {path.stem}{_SUFFIXES[found][0]}, or leave it out with --on-error skip."
-        raise unreadable(path, modality, f"its name says {named}, its content is {found}", hint)
+        way_out = f"rename it to {path.stem}{_SUFFIXES[found][0]}"
+        raise unreadable(path, modality, f"its name says {named}, its content is {found} ({way_out})")
 
 
 def _format(head: bytes) -> str | None:
