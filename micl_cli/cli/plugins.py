@@ -1,0 +1,131 @@
+"""``micl plugins``: what is installed, what a part does and takes, and starting an own one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from micl_cli.api.options import Option, options_of
+from micl_cli.cli.completing import complete_kinds, complete_parts
+from micl_cli.cli.console import echo, echo_json, escape, note, table
+from micl_cli.cli.groups import DefaultGroup
+from micl_cli.registry import KINDS, Part, Registry, command_entry_points, kind_name
+from micl_cli.scaffold import SCAFFOLDS, create
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group(cls=DefaultGroup)
+def plugins() -> None:
+    """List and show plugins, and start a new one. Without a command: list.
+
+    \b
+    Examples:
+      micl plugins --kind strategies
+      micl plugins show strategy moincl
+      micl plugins new strategy my-method
+    """
+
+
+@plugins.command("list")
+@click.option("--kind", metavar="KIND", shell_complete=complete_kinds, help=f"Only one of {', '.join(KINDS)}.")
+@as_json
+def list_(kind: str | None, as_json: bool) -> None:
+    """List what is installed: kind, name, distribution, version, state.
+
+    A plugin that cannot be loaded stands in the list with its error.
+
+    \b
+    Example: micl plugins --kind strategies
+    """
+    parts = Registry.discover().parts(kind and kind_name(kind))
+    commands = [] if kind else _commands()
+    if as_json:
+        echo_json([asdict(part) for part in [*parts, *commands]])
+        return
+    rows = [_row(part) for part in [*parts, *commands]]
+    echo(table(["kind", "name", "distribution", "version", "state", "summary"], rows))
+
+
+@plugins.command()
+@click.argument("kind", shell_complete=complete_kinds)
+@click.argument("name", shell_complete=complete_parts)
+@as_json
+def show(kind: str, name: str, as_json: bool) -> None:
+    """Show what the part NAME of KIND does, and the options that -o sets.
+
+    NAME may be written distribution:name.
+
+    \b
+    Example: micl plugins show strategy moincl
+    """
+    registry = Registry.discover()
+    part = registry.find(kind, name)
+    found = registry.load(kind, name)
+    text, options = inspect.getdoc(found) or "", options_of(found)
+    if as_json:
+        echo_json({**asdict(part), "doc": text, "options": [option.as_json() for option in options.values()]})
+        return
+    echo(_description(part, text, options))
+
+
+@plugins.command()
+@click.argument("kind", type=click.Choice(list(SCAFFOLDS)))
+@click.argument("name")
+@click.option(
+    "--dir",
+    "parent",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="The folder to put the new package into.",
+)
+def new(kind: str, name: str, parent: Path) -> None:
+    """Write an installable package for an own plugin NAME, with a test that it keeps the contract.
+
+    \b
+    Example: micl plugins new strategy my-method --dir ~/src
+    """
+    taken = [part.name for part in Registry.discover().parts(kind)]
+    folder = create(kind, name, parent, taken)
+    echo(escape(str(folder)))
+    note(f"Next:\n  pip install -e {folder}\n  pytest {folder}\n  micl plugins show {kind} {name.lower()}")
+
+
+def _commands() -> list[Part]:
+    """The extra commands of distributions as rows of the list; they are not imported for it."""
+    found = []
+    for name, point in sorted(command_entry_points().items()):
+        distribution, version = (point.dist.metadata["Name"], point.dist.version) if point.dist else ("", "")
+        found.append(Part("command", name, point.value, f"micl {name}", distribution, version))
+    return found
+
+
+def _row(part: Part) -> list[Any]:
+    return [part.kind, part.name, part.distribution, part.version, part.state, part.error or part.summary]
+
+
+def _description(part: Part, text: str, options: Mapping[str, Option]) -> str:
+    origin = f"from {part.distribution} {part.version} ({part.target})"
+    blocks = [
+        escape(f"{KINDS[part.kind][0]} {part.name}: {part.summary}\n{origin}", keep="\n"),
+        escape(text, keep="\n"),
+    ]
+    if options:
+        rows = [[option.name, option.type_name, _default(option), option.help] for option in options.values()]
+        blocks.append("Options (-o NAME VALUE):\n" + table(["name", "type", "default", "help"], rows))
+    else:
+        blocks.append("No options.")
+    return "\n\n".join(filter(None, blocks))
+
+
+def _default(option: Option) -> str:
+    if option.required:
+        return "required"
+    if option.default is None:
+        return "none"
+    return str(option.default).lower() if isinstance(option.default, bool) else str(option.default) or '""'
