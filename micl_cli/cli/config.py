@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from micl_cli.cli.console import echo, echo_json, escape, table
-from micl_cli.cli.groups import DefaultGroup, LazyGroup
+from micl_cli.cli.groups import DefaultGroup, LazyGroup, key_of
 from micl_cli.settings import Settings, config_paths, load_settings
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -101,19 +101,14 @@ def _of_command(settings: Settings, command: click.Command, path: str, ctx: clic
 def _value(settings: Settings, option: click.Option, path: str, ctx: click.Context) -> Value:
     """As click itself would find it, were the command called without flags."""
     value, source = option.consume_value(ctx, {})
-    name = f"{path.replace(' ', '.')}.{option.name}"
+    name = f"{path.replace(' ', '.')}.{key_of(option)}"
     if source is ParameterSource.ENVIRONMENT:
-        return Value(name, value, _variable(option, ctx))
+        return Value(name, value, str(option.envvar))
     if source is ParameterSource.DEFAULT_MAP:
-        longs = [flag.lstrip("-").replace("-", "_") for flag in option.opts]
-        files = [file for key, (_, file) in settings.values(path).items() if key in (option.name, *longs)]
+        known = (option.name, key_of(option))
+        files = [file for key, (_, file) in settings.values(path).items() if key in known]
         return Value(name, value, files[-1])
     return Value(name, option.to_info_dict()["default"], "default")
-
-
-def _variable(option: click.Option, ctx: click.Context) -> str:
-    named = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
-    return next(iter(named), f"{ctx.auto_envvar_prefix}_{option.name}".upper())
 
 
 def _plain(value: Any) -> Any:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from micl_cli.api.events import Event, Notice, RunStarted, Scored, Step, TaskLearned, TaskStarted, Validated
-
 if TYPE_CHECKING:
-    # Imported when a bar is drawn: most commands draw none.
+    # `micl --help` needs neither.
     from tqdm import tqdm
+
+    from micl_cli.api.events import Event, Notice, RunStarted, Scored, Step, TaskLearned, TaskStarted, Validated
 
 _GAP = "  "
 _NARROWEST = 20
@@ -168,19 +168,19 @@ class Progress:
         self._stages: dict[int, int] = {}
         self._loss: float | None = None
         self._best: float | None = None
-        self._show: Mapping[type[Event], Callable[[Any], None]] = {
-            RunStarted: self._run_started,
-            TaskStarted: self._task_started,
-            Step: self._step,
-            Validated: self._validated,
-            TaskLearned: self._task_learned,
-            Scored: self._scored,
-            Notice: self._notice,
+        self._show: Mapping[str, Callable[[Any], None]] = {
+            "run_started": self._run_started,
+            "task_started": self._task_started,
+            "step": self._step,
+            "validated": self._validated,
+            "task_learned": self._task_learned,
+            "scored": self._scored,
+            "notice": self._notice,
         }
 
     def consume(self, event: Event) -> None:
         """Show one event."""
-        if show := self._show.get(type(event)):
+        if show := self._show.get(event.name):
             show(event)
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
             found = _extra(point)
         else:
             return None
-        _equip(found)
+        _equip(found, cmd_name)
         return found
 
     def resolve_command(
@@ -119,13 +119,18 @@ def defaults(settings: Settings, command: click.Command, path: str, ctx: click.C
     return found
 
 
+def key_of(option: click.Option) -> str:
+    """What files, variables and `micl config` call an option: its long flag, with underscores."""
+    longs = [flag for flag in option.opts if flag.startswith("--")]
+    return longs[0].lstrip("-").replace("-", "_") if longs else option.name or ""
+
+
 def _by_key(command: click.Command) -> dict[str, click.Option]:
     """A command's options by every key that a file may use for them."""
     found: dict[str, click.Option] = {}
     for option in command.params:
         if isinstance(option, click.Option) and option.expose_value and option.name:
-            longs = [flag.lstrip("-").replace("-", "_") for flag in option.opts if flag.startswith("--")]
-            found |= dict.fromkeys([option.name, *longs], option)
+            found |= {option.name: option, key_of(option): option}
     return found
 
 
@@ -183,12 +188,13 @@ def manner_options(hidden: bool = False) -> list[click.Option]:
     ]
 
 
-def _equip(command: click.Command) -> None:
-    """Give a command the global flags, and let its help name the environment variable of each option."""
+def _equip(command: click.Command, path: str) -> None:
+    """Give a command the global flags, and each option a variable that its help names."""
     taken = {flag for parameter in command.params for flag in parameter.opts}
+    for option in command.params:
+        if isinstance(option, click.Option) and option.expose_value:
+            option.show_envvar = True
+            option.envvar = option.envvar or f"MICL_{path}_{key_of(option)}".replace("-", "_").replace(" ", "_").upper()
     command.params += [option for option in manner_options(hidden=True) if not taken & set(option.opts)]
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            parameter.show_envvar = True
-    for inner in command.commands.values() if isinstance(command, click.Group) else ():
-        _equip(inner)
+    for name, inner in command.commands.items() if isinstance(command, click.Group) else ():
+        _equip(inner, f"{path} {name}")
