@@ -63,8 +63,8 @@ def make_folder(url: URL) -> None:
 
 
 def _set_up(connection: Any, record: object) -> None:
-    # The driver commits before DDL on its own, so that a failed migration would stay half done;
-    # without its transactions there are only ours (see _begin).
+    # The driver begins no transaction before DDL, so that a failed migration would stay half done;
+    # with its own switched off there are only ours (see _begin).
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=ON")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +117,8 @@ class StepRecord:
     parts: Mapping[str, float | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictionRecord:
-    """What was answered to one example, and what could have been."""
+class PredictionRecord(NamedTuple):
+    """What was answered to one example, and what could have been: a row of the event Answered."""
 
     example: str
     answer: str

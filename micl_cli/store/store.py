@@ -29,7 +29,7 @@ from micl_cli.store.records import (
     StepRecord,
     TaskRecord,
 )
-from micl_cli.store.writing import apply_events
+from micl_cli.store.writing import apply_events, write_predictions
 
 ENDINGS = ("finished", "interrupted", "failed")
 LAST = "@last"
@@ -135,18 +135,11 @@ class Store:
                 apply_events(session, run_id, events)
 
     def write_predictions(
-        self, run_id: str, after: int, task: str, split: str, rows: Sequence[PredictionRecord]
+        self, run_id: str, after: int, task: str, split: str, rows: Sequence[tuple[str, str, Sequence[str]]]
     ) -> None:
-        """Keep the answers given on a split of a task after stage ``after``, in the place of former ones."""
-        where = {"run": run_id, "after": after, "task": task, "split": split}
+        """Keep (example, answer, references) on a split of a task after stage ``after``; former ones go."""
         with self._writing(run_id) as session:
-            session.execute(delete(models.Prediction).filter_by(**where))
-            session.add_all(
-                models.Prediction(
-                    **where, number=number, example=row.example, answer=row.answer, references=list(row.references)
-                )
-                for number, row in enumerate(rows)
-            )
+            write_predictions(session, run_id, after, task, split, rows)
 
     def discard_after(self, run_id: str, position: int, step: int) -> None:
         """Forget the steps beyond ``step`` of stage ``position``: a resumed run makes them again."""
@@ -211,9 +204,11 @@ class Store:
 
     def predictions(self, run_id: str, after: int, task: str, split: str) -> tuple[PredictionRecord, ...]:
         """The answers that were kept, in the order they were written."""
-        query = select(models.Prediction).filter_by(after=after, task=task, split=split)
+        table = models.Prediction
+        query = select(table).filter_by(run=run_id, after=after, task=task, split=split).order_by(table.number)
         with self._reading() as session:
-            return _records(PredictionRecord, session, query.order_by(models.Prediction.number), run_id)
+            rows = session.scalars(query).all()
+            return tuple(PredictionRecord(row.example, row.answer, tuple(row.references)) for row in rows)
 
     # Transactions
 

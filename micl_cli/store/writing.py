@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert
 from sqlalchemy.orm import Session
 
-from micl_cli.api.events import Event, Scored, Step, TaskLearned, TaskStarted
+from micl_cli.api.events import Answered, Event, Scored, Step, TaskLearned, TaskStarted
 from micl_cli.store import models
 
 _UNLEARNT: Mapping[str, Any] = {"data_sha256": [], "steps": 0, "seconds": 0.0, "peak_bytes": 0, "stored_bytes": 0}
@@ -74,6 +74,23 @@ def _(event: Scored, session: Session, run: str) -> None:
             n=event.n,
             main=event.main,
         )
+    )
+
+
+@_apply.register
+def _(event: Answered, session: Session, run: str) -> None:
+    write_predictions(session, run, event.after, event.task, event.split, event.rows)
+
+
+def write_predictions(
+    session: Session, run: str, after: int, task: str, split: str, rows: Sequence[tuple[str, str, Sequence[str]]]
+) -> None:
+    """Keep ``rows`` of (example, answer, references) in the place of former ones."""
+    where = {"run": run, "after": after, "task": task, "split": split}
+    session.execute(delete(models.Prediction).filter_by(**where))
+    session.add_all(
+        models.Prediction(**where, number=number, example=example, answer=answer, references=list(references))
+        for number, (example, answer, references) in enumerate(rows)
     )
 
 

@@ -1,0 +1,103 @@
+"""``micl store``: where the run store is, whether it is sound, and upgrading it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from micl_cli.errors import StoreError
+
+if TYPE_CHECKING:
+    from micl_cli.store import StoreCheck
+
+_SOUND = ("ok", "missing")
+_ADVICE = {
+    "outdated": "Run `micl store upgrade`; an SQLite store is also upgraded when it is next used.",
+    "newer": "Upgrade micl (pip install --upgrade micl-cli), or set MICL_HOME to another folder.",
+    "damaged": "Put a backup in its place (they lie beside it), or set MICL_HOME to another folder.",
+}
+
+
+@click.group()
+def store() -> None:
+    """Look after the run store.
+
+    The store is micl.db in MICL_HOME, or the database whose SQLAlchemy URL is in MICL_STORE.
+
+    \b
+    Example: micl store check
+    """
+
+
+@store.command()
+def path() -> None:
+    """Print the store's file, or its URL where it is on a server (without the password).
+
+    \b
+    Example: sqlite3 "$(micl store path)" "select task, value from scores"
+    """
+    from micl_cli.store import locate
+
+    click.echo(locate(_url()))
+
+
+@store.command()
+def upgrade() -> None:
+    """Bring the store's schema to what this micl needs.
+
+    An SQLite store is upgraded by itself when it is used; a server's is only upgraded here. A
+    copy of an older SQLite store is kept beside it.
+
+    \b
+    Example: MICL_STORE=postgresql://me@host/micl micl store upgrade
+    """
+    from micl_cli.store import upgrade as apply
+
+    applied = apply(_url())
+    click.echo(f"applied {', '.join(applied)}" if applied else "nothing to do")
+
+
+@store.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def check(as_json: bool) -> None:
+    """Check integrity and schema, and count runs and tasks; changes nothing.
+
+    Leaves with code 1 where the store is outdated, newer than this micl, or damaged.
+
+    \b
+    Example: micl store check --json
+    """
+    from micl_cli.store import check as look
+
+    found = look(_url())
+    click.echo(_document(found) if as_json else _lines(found))
+    if found.state not in _SOUND:
+        raise StoreError(f"the run store {found.location} is {found.state}", _ADVICE[found.state])
+
+
+def _url() -> str:
+    from micl_cli.settings import load_settings
+
+    return load_settings().store_url
+
+
+def _document(found: StoreCheck) -> str:
+    import json
+
+    return json.dumps(asdict(found), indent=2)
+
+
+def _lines(found: StoreCheck) -> str:
+    schema = found.revision or "none"
+    if found.revision != found.expected:
+        schema += f" (this micl: {found.expected})"
+    lines = [
+        f"store   {found.location}",
+        f"state   {found.state}",
+        f"schema  {schema}",
+        f"runs    {found.runs}",
+        f"tasks   {found.tasks}",
+    ]
+    return "\n".join([*lines, *(f"problem {line}" for line in found.problems)])

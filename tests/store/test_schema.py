@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.schema import CreateTable
+
+from micl_cli.errors import StoreError
+from micl_cli.store import Store, schema, upgrade
+from micl_cli.store.connect import connect, parse_url
+from micl_cli.store.models import Base
+from micl_cli.store.records import ScoreRecord
+
+NEWER = "0999"
+BROKEN = """
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.execute("CREATE TABLE half (done INTEGER)")
+    op.execute("DELETE FROM scores")
+    op.execute("SELECT nonsense")
+"""
+
+
+def everything(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def rows(file, table):
+    connection = sqlite3.connect(file)
+    try:
+        return connection.execute(f"SELECT * FROM {table}").fetchall()
+    finally:
+        connection.close()
+
+
+def test_the_models_and_the_migrations_agree(store):
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_head_that_is_written_down_is_the_migrations_head():
+    folder = str(schema.MIGRATIONS).replace("%", "%%")
+    assert ScriptDirectory(folder).get_current_head() == schema.HEAD
+
+
+@pytest.mark.parametrize("dialect", [postgresql.dialect(), mysql.dialect()], ids=["postgresql", "mysql"])
+def test_servers_can_make_the_tables(dialect):
+    for table in Base.metadata.sorted_tables:
+        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
+
+
+def test_a_new_store_is_made_with_its_folder(file, url):
+    with Store.open(url) as store, store.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
+
+
+def test_a_store_of_the_first_schema_opens_with_all_that_is_in_it(old, url):
+    with Store.open(url) as store:
+        assert [run.id for run in store.runs()] == ["77aa01", "3f2a9c0d1b7e"]
+        assert store.run("77aa01").error == "the disk is full"
+        details = store.details(store.resolve("first light"))
+        assert [plugin.name for plugin in details.plugins] == ["composed", "moincl"]
+        assert [(s.position, s.status, s.peak_bytes) for s in details.stages] == [
+            (1, "learned", 3 * 2**32),
+            (2, "learned", 3 * 2**32),
+        ]
+        assert details.scores[0] == ScoreRecord(
+            after=1, task="mini/img_cap", metric="cider", value=93.125, n=128, split="test", main=True
+        )
+        assert [step.loss for step in store.steps(details.run.id)] == [2.5, None, 2.5, None]
+        assert [row.example for row in store.predictions(details.run.id, 2, "mini/aud_qa", "test")] == ["a2", "a1"]
+        assert [task.name for task in store.tasks()] == ["mini/aud_qa", "mini/img_cap"]
+
+
+def test_opening_a_store_that_is_up_to_date_changes_nothing(old, url):
+    before = everything(old.parent)
+    Store.open(url).close()
+    assert everything(old.parent) == before
+
+
+# Upgrading
+
+
+def test_an_older_store_is_copied_and_upgraded_on_opening(later, old, url, caplog):
+    kept_scores, kept_plugins = rows(old, "scores"), rows(old, "run_plugins")
+    with caplog.at_level(logging.WARNING), Store.open(url) as store:
+        assert len(store.runs()) == 2
+    assert [row[-1] for row in rows(old, "runs")] == ["none", "none"]
+    # The table that others refer to was built anew, and their rows are still there.
+    assert (rows(old, "scores"), rows(old, "run_plugins")) == (kept_scores, kept_plugins)
+    (copy,) = old.parent.glob("micl-0001-*.db")
+    assert rows(copy, "alembic_version") == [("0001",)]
+    assert rows(copy, "scores") == kept_scores
+    assert str(copy) in caplog.text
+
+
+def test_upgrade_tells_what_it_applied(later, old, url):
+    assert upgrade(url) == ["0002"]
+    assert upgrade(url) == []
+    assert len(list(old.parent.glob("micl-0001-*.db"))) == 1
+
+
+def test_upgrade_makes_a_store_where_there_is_none(file, url):
+    assert upgrade(url) == ["0001"]
+    assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
+
+
+def test_a_failed_upgrade_leaves_the_store_as_it_was(later, old, url):
+    (later / "versions" / "schema_0002.py").write_text(BROKEN)
+    before = rows(old, "scores")
+    with pytest.raises(StoreError, match="nonsense"):
+        Store.open(url)
+    assert rows(old, "scores") == before
+    assert rows(old, "alembic_version") == [("0001",)]
+    with pytest.raises(sqlite3.OperationalError):
+        rows(old, "half")
+
+
+def test_without_room_for_the_copy_nothing_is_upgraded(later, old, url, monkeypatch):
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(schema, "_back_up", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        Store.open(url)
+    assert rows(old, "alembic_version") == [("0001",)]
+
+
+# Refusing
+
+
+@pytest.mark.parametrize("opening", [Store.open, upgrade])
+def test_a_store_of_a_newer_program_is_refused_untouched(old, url, opening):
+    connection = sqlite3.connect(old)
+    connection.execute("UPDATE alembic_version SET version_num = ?", [NEWER])
+    connection.commit()
+    connection.close()
+    before = everything(old.parent)
+    with pytest.raises(StoreError, match="newer micl") as caught:
+        opening(url)
+    assert NEWER in caught.value.message
+    assert "pgrade micl" in caught.value.hint and "MICL_HOME" in caught.value.hint
+    assert everything(old.parent) == before
+
+
+@pytest.mark.parametrize("opening", [Store.open, upgrade])
+def test_another_programs_database_is_refused_untouched(file, url, opening):
+    file.parent.mkdir()
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE recipes (name TEXT)")
+    connection.commit()
+    connection.close()
+    before = everything(file.parent)
+    with pytest.raises(StoreError, match="another program"):
+        opening(url)
+    assert everything(file.parent) == before
+
+
+@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0001")])
+def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeypatch, prepared, state):
+    if prepared:
+        request.getfixturevalue("old")
+        request.getfixturevalue("later")
+    else:
+        file.parent.mkdir()
+    engine = connect(parse_url(url))
+    monkeypatch.setattr(engine.dialect, "name", "postgresql")
+    with pytest.raises(StoreError, match=state) as caught:
+        schema.ensure(engine)
+    assert "micl store upgrade" in caught.value.hint
+    engine.dispose()
