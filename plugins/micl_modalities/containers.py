@@ -27,14 +27,7 @@ def opened(path: Path, modality: str) -> Iterator[InputContainer]:
         # The prefix keeps FFmpeg from taking a colon in the name for a protocol.
         with av.open(f"file:{path}", options=options) as container:
             yield container
+    except (av.error.InvalidDataError, av.error.ArgumentError) as error:
+        raise formats.unreadable(path, modality, "its content is damaged or of no known format") from error
     except (av.error.FFmpegError, ValueError) as error:
-        reason = "its content is damaged or of no known format" if _is_bad_data(error) else _text(error)
-        raise formats.unreadable(path, modality, reason) from error
-
-
-def _is_bad_data(error: Exception) -> bool:
-    return isinstance(error, av.error.InvalidDataError)
-
-
-def _text(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+        raise formats.unreadable(path, modality, getattr(error, "strerror", None) or error) from error

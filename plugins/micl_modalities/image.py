@@ -35,6 +35,8 @@ class Image(Modality):
         formats.check(path, self.name)
         try:
             with warnings.catch_warnings():
+                # Odd metadata is no news for a user; too many pixels are.
+                warnings.filterwarnings("ignore", module="PIL")
                 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
                 with PIL.Image.open(path, formats=_formats()) as image:
                     _check_size(image.size)

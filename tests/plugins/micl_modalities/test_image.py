@@ -1,0 +1,157 @@
+"""Pictures as they are found on disks."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from micl_cli.api import MediaError
+from micl_modalities.image import MAX_PIXELS, Image
+
+Write = Callable[..., Path]
+NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def test_reads_rgb_as_height_width_3(write_image: Write) -> None:
+    pixels = Image().read(write_image(NOISE))
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, NOISE)
+    assert Image().inspect(write_image(NOISE)) == {"width": 30, "height": 20}
+
+
+def test_turns_upright(write_image: Write) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # To be turned a quarter clockwise.
+    path = write_image(NOISE, exif=exif)
+    assert np.array_equal(Image().read(path), np.rot90(NOISE, -1))
+    assert Image().inspect(path) == {"width": 20, "height": 30}
+
+
+def test_lays_transparency_on_white(write_image: Write) -> None:
+    rgba = np.zeros((1, 3, 4), np.uint8)
+    rgba[0, :, 3] = 0, 255, 51
+    assert Image().read(write_image(rgba))[0, :, 0].tolist() == [255, 0, 204]
+
+
+def test_lays_transparent_palette_entry_on_white(write_image: Write) -> None:
+    image = PIL.Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    pixels = Image().read(write_image(image, transparency=0))
+    assert pixels.tolist() == [[[255, 255, 255], [40, 50, 60]]]
+
+
+def test_scales_16_bit_greys(write_image: Write) -> None:
+    grey = np.array([[0, 257, 32896, 65535]], np.uint16)
+    assert Image().read(write_image(grey))[0, :, 1].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "CMYK", "YCbCr"])
+def test_reads_other_colour_modes(write_image: Write, mode: str) -> None:
+    name = "picture.png" if mode in {"1", "L", "LA"} else "picture.jpg"
+    pixels = Image().read(write_image(PIL.Image.new(mode, (4, 3)), name))
+    assert pixels.shape == (3, 4, 3)
+
+
+def test_takes_the_first_frame_of_an_animation(write_image: Write) -> None:
+    frames = [PIL.Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    path = write_image(frames[0], "moving.gif", save_all=True, append_images=frames[1:])
+    assert Image().read(path)[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["picture.png", "picture.jpg", "picture.gif", "picture.bmp", "picture.tif"])
+def test_truncated_picture_is_an_error(write_image: Write, name: str) -> None:
+    path = write_image(NOISE, name)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(MediaError, match=f"{name}: cannot be read as an image"):
+        Image().inspect(path)
+
+
+def test_empty_file_and_missing_file_and_folder(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    for name, reason in {"empty.png": "is empty", "none.png": "No such file", "": "not a file"}.items():
+        with pytest.raises(MediaError, match=reason):
+            Image().read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.png", "Größe\n".encode() * 200, "it holds text"),
+        ("a.png", b"RIFF\x24\0\0\0WAVEfmt ", "its content is WAV"),
+        ("a.png", b"\0\0\0\x18ftypmp42" + bytes(12), "its content is MP4"),
+        ("a.png", bytes(range(256)), "no known image format"),
+        ("a.wav", b"\x89PNG\r\n\x1a\n", "its name says WAV"),
+    ],
+)
+def test_file_that_is_no_picture(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MediaError, match=f"{name}: cannot be read as an image: .*{reason}"):
+        Image().inspect(tmp_path / name)
+
+
+def test_jpeg_under_the_name_of_a_png_names_the_way_out(write_image: Write) -> None:
+    path = write_image(NOISE, "picture.jpg")
+    with pytest.raises(MediaError, match=r"its name says PNG, its content is JPEG \(rename it to picture\.jpg\)"):
+        Image().read(path.rename(path.with_suffix(".png")))
+
+
+def test_name_without_a_known_suffix_tells_nothing(write_image: Write) -> None:
+    path = write_image(NOISE)
+    assert Image().read(path.rename(path.with_suffix(".bin"))).shape == (20, 30, 3)
+
+
+def test_plain_text_netpbm_is_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.ppm").write_text("P3\n1 1\n255\n255 0 0\n")
+    assert Image().read(tmp_path / "a.ppm").tolist() == [[[255, 0, 0]]]
+
+
+def test_postscript_is_never_run(tmp_path: Path) -> None:
+    (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n\xff\0\0\0\0")
+    with pytest.raises(MediaError, match="no known image format"):
+        Image().read(tmp_path / "a.eps")
+
+
+@pytest.mark.parametrize(("width", "height"), [(MAX_PIXELS // 100, 101), (100_000, 100_000), (2**31 - 1, 2**31 - 1)])
+def test_decompression_bomb_is_refused_unopened(tmp_path: Path, width: int, height: int) -> None:
+    (tmp_path / "bomb.png").write_bytes(_png(width, height))
+    with pytest.raises(MediaError, match="more than 64,000,000 pixels"):
+        Image().inspect(tmp_path / "bomb.png")
+
+
+def _png(width: int, height: int) -> bytes:
+    """A PNG whose header promises a size that its data do not have."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = {b"IHDR": header, b"IDAT": zlib.compress(bytes(100)), b"IEND": b""}
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@given(data=st.data())
+def test_damaged_bytes_give_a_picture_or_a_media_error(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    name = data.draw(st.sampled_from(["a.png", "a.jpg", "a.gif", "a.tif", "a.webp"]))
+    buffer = BytesIO()
+    PIL.Image.fromarray(NOISE).save(buffer, PIL.Image.registered_extensions()[Path(name).suffix])
+    content = bytearray(buffer.getvalue())
+    for at in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=5)):
+        content[at] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.mktemp("damaged") / name
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        assert Image().read(path).shape[2] == 3
+    except MediaError as error:
+        assert str(path) in error.message
