@@ -54,6 +54,11 @@ class ScoreRow:
     split: str = "test"
     main: bool = True
 
+    @property
+    def in_matrix(self) -> bool:
+        """Whether it stands in R: the task's own metric on the test split."""
+        return self.main and self.split == "test"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:

@@ -93,7 +93,7 @@ def _results(run: RunData) -> list[Block]:
 
 
 def _task_list(run: RunData) -> str:
-    mains = {score.task: score for score in run.scores if score.main}
+    mains = {score.task: score for score in run.scores if score.in_matrix}
     scored = {task: f" ({score.metric}, n={score.n})" for task, score in mains.items()}
     return ", ".join(f"{at} {task}{scored.get(task, '')}" for at, task in enumerate(run.tasks, 1))
 
@@ -139,7 +139,7 @@ def _costs(run: RunData) -> Table:
 
 def _cost(run: RunData, stage: StageCost) -> tuple[str, ...]:
     names = dict(zip(run.tasks, labels(run.tasks), strict=True))
-    what = names.get(stage.tasks[0], stage.tasks[0]) if len(stage.tasks) == 1 else f"{len(stage.tasks)} tasks"
+    what = names.get(stage.tasks[0], stage.tasks[0]) if len(stage.tasks) == 1 else f"({len(stage.tasks)} tasks)"
     counts = (stage.status, f"{stage.steps}", f"{stage.examples}", f"{stage.seconds:.1f}")
     weights, stored = f"{stage.trainable_parameters:,}", size(stage.stored_bytes)
     return (f"{stage.position} {what}", *counts, size(stage.peak_bytes), weights, stored)
@@ -147,7 +147,7 @@ def _cost(run: RunData, stage: StageCost) -> tuple[str, ...]:
 
 def _other_metrics(run: RunData) -> Table:
     """Scores that do not stand in R: other metrics, and the tasks' own on other splits."""
-    others = [score for score in run.scores if not (score.main and score.split == "test")]
+    others = [score for score in run.scores if not score.in_matrix]
     stages = sorted({score.after for score in others})
     cells = {(_what(run, score), score.after): score.value for score in others}
     names = dict.fromkeys(name for name, _ in cells)
@@ -182,11 +182,15 @@ def _final_scores(runs: Sequence[RunData]) -> Table:
 def _all_figures(runs: Sequence[RunData]) -> Table:
     shown = [name for name in FIGURES if name != "fwt" or any(run.metrics[name] is not None for run in runs)]
     rows = [
-        (label, *(number(run.metrics[name]) for name in shown), f"{run.cost.seconds:.1f}", size(run.cost.peak_bytes))
+        (label, *(number(run.metrics[name]) for name in shown), *_seconds_and_memory(run))
         for label, run in zip(_run_labels(runs), runs, strict=True)
     ]
     columns = [name.upper() if len(name) == 3 else name.replace("_", " ") for name in shown]
     return Table("Figures and cost", ("", *columns, "seconds", "peak memory"), rows)
+
+
+def _seconds_and_memory(run: RunData) -> tuple[str, str]:
+    return (f"{run.cost.seconds:.1f}", size(run.cost.peak_bytes)) if run.stages else (MISSING, MISSING)
 
 
 def _run_labels(runs: Sequence[RunData]) -> list[str]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from micl_cli.report.data import RunData, ScoreRow
+from micl_cli.report.data import RunData
 from micl_cli.report.render.visible import visible
 
 RUN_COLUMNS = ("run", "name", "strategy", "backbone", "seed", "status")
@@ -59,15 +59,11 @@ def _values(run: RunData) -> Iterator[Value]:
 
 
 def _scores(run: RunData) -> Iterator[Value]:
-    mains = {score.task: score for score in run.scores if _in_matrix(score)}
+    mains = {score.task: score for score in run.scores if score.in_matrix}
     for after, row in enumerate([[run.r[0, i] for i in run.r.tasks], *run.r.rows()]):
         for task, value in zip(run.tasks, row, strict=True):
             main = mains.get(task)
             yield "matrix", after, task, main.metric if main else "score", value, main.n if main else "", "test"
     for score in run.scores:
-        if not _in_matrix(score):
+        if not score.in_matrix:
             yield "score", score.after, score.task, score.metric, score.value, score.n, score.split
-
-
-def _in_matrix(score: ScoreRow) -> bool:
-    return score.main and score.split == "test"
