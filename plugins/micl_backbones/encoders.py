@@ -95,6 +95,9 @@ class ConvImage(Encoder):
 class ConvSound(Encoder):
     """A sound as ``tokens`` vectors, one after the other in time, from its log-mel spectrogram."""
 
+    filters: Tensor
+    taper: Tensor
+
     def __init__(
         self,
         *,
@@ -113,13 +116,15 @@ class ConvSound(Encoder):
         self.register_buffer("taper", torch.hann_window(window), persistent=False)
         self.stem = nn.Sequential(_conv(1, 32, 2), _conv(32, 48, 2), _conv(48, 64))
         self.collapse = nn.Conv1d(64 * (mels // 4), channels, 1)
-        self.patch = nn.Conv1d(channels, channels, self.samples // hop // 4 // tokens, self.samples // hop // 4 // tokens)
+        self.patch = nn.Conv1d(
+            channels, channels, self.samples // hop // 4 // tokens, self.samples // hop // 4 // tokens
+        )
         self.mixer = _Mixer(tokens, channels, width)
 
     def prepare(self, medium: Any) -> Tensor:
         sound: Sound = medium
         samples = sound.samples
-        if sound.rate != self.rate:
+        if sound.rate != self.rate and len(samples):
             times = np.arange(round(len(samples) * self.rate / sound.rate)) * (sound.rate / self.rate)
             samples = np.interp(times, np.arange(len(samples)), samples).astype(np.float32)
         x = torch.from_numpy(np.ascontiguousarray(samples[: self.samples], dtype=np.float32))
@@ -153,15 +158,17 @@ def _mel_filters(rate: int, window: int, mels: int) -> Tensor:
 class ConvVideo(Encoder):
     """A clip as ``frames`` x ``grid`` x ``grid`` tokens, frame by frame in reading order."""
 
-    def __init__(
-        self, *, frames: int = 4, size: int = 48, grid: int = 2, channels: int = 96, width: int = 64
-    ) -> None:
+    def __init__(self, *, frames: int = 4, size: int = 48, grid: int = 2, channels: int = 96, width: int = 64) -> None:
         super().__init__(frames * grid * grid, width, {"frames": frames})
         self.frames, self.size = frames, size
         patch = size // 4 // grid
         self.stem = nn.Sequential(_conv(3, 32, 2), _conv(32, 64, 2))
         self.motion = nn.Sequential(
-            nn.Conv3d(64, 64, 3, 1, 1), nn.GroupNorm(8, 64), nn.GELU(), nn.Conv3d(64, 64, (3, 1, 1), 1, (1, 0, 0)), nn.GELU()
+            nn.Conv3d(64, 64, 3, 1, 1),
+            nn.GroupNorm(8, 64),
+            nn.GELU(),
+            nn.Conv3d(64, 64, (3, 1, 1), 1, (1, 0, 0)),
+            nn.GELU(),
         )
         self.patch = nn.Conv2d(64, channels, patch, patch)
         self.mixer = _Mixer(self.tokens, channels, width)

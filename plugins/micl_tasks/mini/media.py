@@ -51,11 +51,14 @@ def _corners(shape: str) -> Floats:
     """A shape's corners [n, 2] around the origin, within a circle of radius 1.2."""
     if shape == "cross":
         a, b = 0.36, 1.08
-        return np.array([(a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a), (-a, -b), (a, -b), (a, -a), (b, -a), (b, a)])
+        return np.array(
+            [(a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a), (-a, -b), (a, -b), (a, -a), (b, -a), (b, a)]
+        )
     n, radii = {"square": (4, (1.2,)), "triangle": (3, (1.2,)), "star": (10, (1.2, 0.5))}[shape]
     turn = pi / 4 if shape == "square" else -pi / 2
     angles = turn + 2 * pi * np.arange(n) / n
-    return np.resize(radii, n)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    corners: Floats = np.resize(radii, n)[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return corners
 
 
 @cache
@@ -72,7 +75,8 @@ def _outline(shape: str) -> Floats:
         reach = cross / (ray[..., 0] * edge[:, 1] - ray[..., 1] * edge[:, 0])
         along = ((ray * reach[..., None] - a) * edge).sum(-1) / (edge**2).sum(-1)
     on_edge = (reach > 0) & (along > -1e-6) & (along < 1 + 1e-6)
-    return np.where(on_edge, reach, np.inf).min(axis=1)
+    nearest: Floats = np.where(on_edge, reach, np.inf).min(axis=1)
+    return nearest
 
 
 def _mask(shape: str, centres: Floats, radius: float, turn: float) -> Floats:
@@ -110,7 +114,8 @@ def render_image(scene: ImageScene, rng: Generator) -> Bytes:
     canvas = _canvas(1, rng)
     for thing in scene.things:
         _paint(canvas, thing, np.array([_CENTRES[thing.place]]) + rng.uniform(-3, 3, (1, 2)), rng)
-    return _finish(canvas, rng.uniform(4, 12), rng)[0]
+    frame: Bytes = _finish(canvas, rng.uniform(4, 12), rng)[0]
+    return frame
 
 
 def _path(scene: VideoScene, rng: Generator) -> tuple[Floats, Floats]:
@@ -152,27 +157,34 @@ def _hiss(n: int, hertz: float, rng: Generator) -> Floats:
     spectrum = np.fft.rfft(rng.normal(0, 1, n))
     frequencies = np.fft.rfftfreq(n, 1 / RATE)
     spectrum[(frequencies < 0.7 * hertz) | (frequencies > 1.5 * hertz)] = 0
-    wave = np.fft.irfft(spectrum, n)
-    return wave / np.abs(wave).max()
+    wave: Floats = np.fft.irfft(spectrum, n)
+    wave /= np.abs(wave).max()
+    return wave
+
+
+def _partials(hertz: float, ratios: Sequence[float], t: Floats) -> Floats:
+    """Sines at ``ratios`` of ``hertz``, each the weaker the higher, up to half the sample rate."""
+    heard = np.array([r for r in ratios if r * hertz < RATE / 2])
+    waves: Floats = (np.sin(2 * pi * hertz * heard[:, None] * t) / heard[:, None]).sum(0)
+    return waves
 
 
 def _wave(timbre: str, n: int, hertz: float, rng: Generator) -> Floats:
     """``n`` samples of the timbre, within about [-1, 1]."""
-    t = np.arange(n) / RATE
+    t: Floats = np.arange(n) / RATE
+    wave: Floats = np.sin(2 * pi * hertz * t)
     if timbre == "hiss":
-        return _hiss(n, hertz, rng)
-    if timbre == "buzz":
-        harmonics = sum(np.sin(2 * pi * k * hertz * t) / k for k in range(1, 5) if k * hertz < RATE / 2)
-        return np.asarray(harmonics * np.where(np.sin(2 * pi * rng.uniform(25, 35) * t) > 0, 0.7, 0.1))
-    if timbre == "chirp":
-        return np.sin(2 * pi * hertz * (0.65 * t + 0.5 * 0.8 * t**2 / t[-1]))
-    if timbre == "bell":
-        partials = sum(np.sin(2 * pi * r * hertz * t) for r in (1.0, 1.5, 2.1) if r * hertz < RATE / 2)
-        return np.asarray(partials * np.exp(-t * 11) / 2)
-    if timbre == "knock":
+        wave = _hiss(n, hertz, rng)
+    elif timbre == "buzz":
+        wave = _partials(hertz, (1, 2, 3, 4), t) * np.where(np.sin(2 * pi * rng.uniform(25, 35) * t) > 0, 0.7, 0.1)
+    elif timbre == "chirp":
+        wave = np.sin(2 * pi * hertz * (0.65 * t + 0.4 * t**2 / t[-1]))
+    elif timbre == "bell":
+        wave = _partials(hertz, (1.0, 1.5, 2.1), t) * np.exp(-t * 11) * 0.7
+    elif timbre == "knock":
         beat = t % (t[-1] / 3)
-        return np.sin(2 * pi * hertz * beat) * np.exp(-beat * 70)
-    return np.sin(2 * pi * hertz * t)
+        wave = np.sin(2 * pi * hertz * beat) * np.exp(-beat * 70)
+    return wave
 
 
 def _event(tone: Tone, seconds: float, rng: Generator) -> Floats:

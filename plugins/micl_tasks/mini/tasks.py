@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,11 +26,15 @@ class MiniTask(TaskSource):
     embedded = True
     field: ClassVar[Field]
     suffix: ClassVar[str]
-    write: ClassVar[Callable[[Path, Any, Generator], None]]
 
     @abstractmethod
     def draw(self, split: str, rng: Generator) -> tuple[Scene, str, tuple[str, ...]]:
         """A scene of ``split``, with a prompt and its references."""
+
+    @staticmethod
+    @abstractmethod
+    def write(path: Path, scene: Any, rng: Generator) -> None:
+        """Write the scene's medium."""
 
     def rows(self, folder: Path) -> Iterator[Row]:
         """Write the media below ``folder``/media and yield a row for each, split by split."""
@@ -40,7 +44,7 @@ class MiniTask(TaskSource):
             for number in range(count):
                 scene, prompt, references = self.draw(split, rng)
                 file = f"media/{split}-{number:04d}{self.suffix}"
-                type(self).write(folder / file, scene, rng)
+                self.write(folder / file, scene, rng)
                 yield Row(f"{split}-{number:04d}", split, file, prompt, references)
 
 

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from numpy.random import default_rng
+
+from micl_tasks.mini.language import AUDIO, FIELDS, IMAGE, REFERENCES, VIDEO, Field, draw_question, references
+from micl_tasks.mini.scenes import ImageScene, Scene, SoundScene, Thing, Tone, VideoScene
+
+WORLDS = pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
+PICTURE = ImageScene((Thing("red", "circle", "top left"), Thing("blue", "square", "bottom left")))
+SOUND = SoundScene((Tone("low", "beep"), Tone("high", "buzz")))
+CLIP = VideoScene(Thing("red", "circle"), "left", "quickly", Thing("blue", "square"))
+
+
+def asked(field: Field, scene: Scene, kind: str) -> set[tuple[str, str]]:
+    """Every question of a kind that can be asked of the scene."""
+    rng = default_rng(0)
+    return {tuple(q) for _ in range(80) if (q := field.kinds[kind](scene, rng))}
+
+
+@pytest.mark.parametrize(
+    ("field", "scene", "caption"),
+    [
+        (IMAGE, PICTURE, "a red circle at the top left and a blue square at the bottom left"),
+        (AUDIO, SOUND, "a low beep, then a high buzz"),
+        (VIDEO, CLIP, "a red circle moves left quickly while a blue square stands still"),
+    ],
+)
+def test_captions_read_as_english(field: Field, scene: Scene, caption: str) -> None:
+    assert field.tell(scene)[0] == caption
+
+
+@WORLDS
+def test_every_caption_names_everything_in_the_scene(field: Field) -> None:
+    rng = default_rng(1)
+    for _ in range(200):
+        scene = field.draw(rng)
+        parts = set(re.findall(r"\w+", scene.words)) - {"still"}
+        for caption in field.tell(scene):
+            assert parts <= set(re.findall(r"\w+", caption)), (scene.words, caption)
+
+
+@WORLDS
+def test_references_are_different_captions(field: Field) -> None:
+    rng = default_rng(2)
+    for _ in range(50):
+        found = references(field, field.draw(rng), rng)
+        assert len(set(found)) == REFERENCES
+
+
+@WORLDS
+def test_answers_come_from_the_closed_set(field: Field) -> None:
+    rng = default_rng(3)
+    found = {draw_question(field, "train", rng)[1].answer for _ in range(1500)}
+    assert found == set(field.answers)
+
+
+@pytest.mark.parametrize(
+    ("field", "scene", "kind", "expected"),
+    [
+        (IMAGE, PICTURE, "colour", {("what colour is the circle?", "red"), ("what colour is the square?", "blue")}),
+        (IMAGE, PICTURE, "shape", {("which shape is red?", "circle"), ("which shape is blue?", "square")}),
+        (IMAGE, PICTURE, "count", {("how many shapes are there?", "two")}),
+        (
+            IMAGE,
+            PICTURE,
+            "relation",
+            {("which shape is above the square?", "circle"), ("which shape is below the circle?", "square")},
+        ),
+        (AUDIO, SOUND, "first", {("which sound comes first?", "beep")}),
+        (AUDIO, SOUND, "last", {("which sound comes last?", "buzz")}),
+        (
+            AUDIO,
+            SOUND,
+            "neighbour",
+            {("which sound comes after the beep?", "buzz"), ("which sound comes before the buzz?", "beep")},
+        ),
+        (AUDIO, SOUND, "pitch", {("what pitch is the beep?", "low"), ("what pitch is the buzz?", "high")}),
+        (VIDEO, CLIP, "moving_shape", {("which shape moves?", "circle")}),
+        (VIDEO, CLIP, "speed", {("how fast does the circle move?", "quickly")}),
+        (VIDEO, CLIP, "still_colour", {("what colour is the still shape?", "blue")}),
+    ],
+)
+def test_questions_have_their_answers(field: Field, scene: Scene, kind: str, expected: set[tuple[str, str]]) -> None:
+    assert asked(field, scene, kind) == expected
+
+
+def test_no_question_has_two_answers() -> None:
+    twice = ImageScene((Thing("red", "circle", "top left"), Thing("blue", "circle", "top right")))
+    assert asked(IMAGE, twice, "colour") == set()
+    assert asked(IMAGE, twice, "relation") == set()
+
+
+def test_an_existence_question_is_answered_by_the_scene() -> None:
+    for question, answer in asked(IMAGE, PICTURE, "exists"):
+        there = question in ("is there a red circle?", "is there a blue square?")
+        assert answer == ("yes" if there else "no")
+    for question, answer in asked(AUDIO, SOUND, "exists"):
+        assert answer == ("yes" if question in ("is there a beep?", "is there a buzz?") else "no")
+
+
+@WORLDS
+def test_a_question_never_contradicts_itself(field: Field) -> None:
+    rng = default_rng(4)
+    for _ in range(100):
+        scene = field.draw(rng)
+        seen: dict[str, str] = {}
+        for kind in field.kinds:
+            for question, answer in asked(field, scene, kind):
+                assert seen.setdefault(question, answer) == answer, scene.words

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from micl_cli.api import Row
+from micl_tasks.mini import media, tasks
+from micl_tasks.mini.scenes import Scene
+from micl_tasks.mini.tasks import COUNTS, MiniTask
+
+TASKS = (
+    tasks.ImageCaptioning,
+    tasks.ImageQA,
+    tasks.AudioCaptioning,
+    tasks.AudioQA,
+    tasks.VideoCaptioning,
+    tasks.VideoQA,
+)
+QA = (tasks.ImageQA, tasks.AudioQA, tasks.VideoQA)
+
+
+@pytest.fixture
+def unwritten(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Let tasks write no files; gives the scenes of each file's split, by modality."""
+    scenes: dict[str, list[str]] = defaultdict(list)
+
+    def note(path: Path, scene: Scene, rng: object) -> None:
+        scenes[path.name.split("-")[0]].append(scene.words)
+
+    for task in TASKS:
+        monkeypatch.setattr(task, "write", staticmethod(note))
+    return scenes
+
+
+def best_blind(rows: list[Row]) -> float:
+    """The test accuracy of the best predictor that sees the prompt alone."""
+    by_prompt: dict[str, Counter[str]] = defaultdict(Counter)
+    overall: Counter[str] = Counter()
+    for row in rows:
+        if row.split == "train":
+            by_prompt[row.prompt][row.references[0]] += 1
+            overall[row.references[0]] += 1
+    test = [row for row in rows if row.split == "test"]
+    guesses = [(by_prompt.get(row.prompt) or overall).most_common(1)[0][0] for row in test]
+    return sum(guess == row.references[0] for guess, row in zip(guesses, test, strict=True)) / len(test)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_no_test_or_val_scene_occurs_in_train(
+    task: type[MiniTask], tmp_path: Path, unwritten: dict[str, list[str]]
+) -> None:
+    assert len(list(task().rows(tmp_path))) == sum(COUNTS.values())
+    assert {split: len(words) for split, words in unwritten.items()} == COUNTS
+    train, val, test = (set(unwritten[split]) for split in ("train", "val", "test"))
+    assert not train & val and not train & test and not val & test
+
+
+@pytest.mark.parametrize("pair", [TASKS[0:2], TASKS[2:4], TASKS[4:6]], ids=lambda pair: pair[0].modality)
+def test_nor_in_the_other_task_of_the_modality(
+    pair: tuple[type[MiniTask], ...], tmp_path: Path, unwritten: dict[str, list[str]]
+) -> None:
+    for task in pair:
+        list(task().rows(tmp_path))
+    assert not set(unwritten["train"]) & (set(unwritten["test"]) | set(unwritten["val"]))
+
+
+@pytest.mark.parametrize("task", QA, ids=lambda task: task.name)
+def test_a_blind_model_stays_far_below_a_seeing_one(
+    task: type[MiniTask], tmp_path: Path, unwritten: dict[str, list[str]]
+) -> None:
+    assert best_blind(list(task().rows(tmp_path))) < 0.45
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_rows_are_the_same_each_time(task: type[MiniTask], tmp_path: Path, unwritten: dict[str, list[str]]) -> None:
+    assert list(task().rows(tmp_path)) == list(task().rows(tmp_path / "again"))
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_files_are_the_same_each_time(task: type[MiniTask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "COUNTS", {"train": 4, "val": 2, "test": 2})
+    first, second = (list(task().rows(tmp_path / name)) for name in ("a", "b"))
+    assert first == second
+    for row in first:
+        assert (tmp_path / "a" / row.media).read_bytes() == (tmp_path / "b" / row.media).read_bytes()
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_task_says_what_it_is(task: type[MiniTask]) -> None:
+    assert (task.benchmark, task.embedded) == ("mini", True)
+    assert task.name.startswith(task.modality[:3].replace("ima", "img"))
+    assert (task.kind, task.metric) in {("captioning", "cider"), ("qa", "accuracy")}
+    assert bool(task.instruction) == (task.kind == "captioning")
+
+
+def test_captioning_rows_share_the_instruction_and_have_several_references(
+    tmp_path: Path, unwritten: dict[str, list[str]]
+) -> None:
+    rows = list(tasks.ImageCaptioning().rows(tmp_path))
+    assert {row.prompt for row in rows} == {"describe the image."}
+    assert {len(row.references) for row in rows} == {4}
+
+
+def test_sounds_are_between_one_and_two_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import soundfile
+
+    monkeypatch.setattr(tasks, "COUNTS", {"train": 20, "val": 0, "test": 0})
+    for row in tasks.AudioQA().rows(tmp_path):
+        assert 0.99 <= soundfile.info(tmp_path / row.media).duration <= media.SECONDS
