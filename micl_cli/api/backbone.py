@@ -178,7 +178,7 @@ class Backbone(ABC):
 
     @abstractmethod
     def part_of(self, weight: str) -> str:
-        """"lora", or the modality whose connector the weight (a name of adapter_weights) belongs to."""
+        """ "lora", or the modality whose connector the weight (a name of adapter_weights) belongs to."""
 
     def copy_adapter(self, source: str, target: str) -> None:
         """Make ``target`` (added if missing) equal to ``source``."""

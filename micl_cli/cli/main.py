@@ -20,7 +20,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "prepare": Lazy("micl_cli.cli.prepare:prepare", "Make tasks ready to be learnt."),
     "learn": Lazy("micl_cli.cli.learn:learn", "Learn tasks one after another, and score them."),
-    "eval": Lazy("micl_cli.cli.evaluate:evaluate", "Score a run's model on tasks."),
+    "eval": Lazy("micl_cli.cli.eval:evaluate", "Score a run's model on tasks."),
     "report": Lazy("micl_cli.cli.report:report", "Show scores, forgetting and cost of runs."),
     "runs": Lazy("micl_cli.cli.runs:runs", "List, show and remove runs."),
     "plugins": Lazy("micl_cli.cli.plugins:plugins", "List and show plugins, and start a new one."),

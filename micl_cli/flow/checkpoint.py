@@ -1,8 +1,8 @@
 """A run's folder: finished stages, the latest step of the one in work, and the lock.
 
-    RUN/plan.json
-    RUN/stages/02/   adapters.safetensors strategy.safetensors stage.json scores.json
-    RUN/step-2-140/  the same, and optimizer.safetensors best.safetensors progress.json
+RUN/plan.json
+RUN/stages/02/   adapters.safetensors strategy.safetensors stage.json scores.json
+RUN/step-2-140/  the same, and optimizer.safetensors best.safetensors progress.json
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class RunFolder:
 
     def stage_data(self, position: int) -> dict[str, Any]:
         """What stage.json holds: the TaskLearned event's fields."""
-        return _json(self.stage(position) / "stage.json")
+        data: dict[str, Any] = _json(self.stage(position) / "stage.json")
+        return data
 
     def learned(self, position: int) -> TaskLearned:
         """The event of a finished stage, as restored."""

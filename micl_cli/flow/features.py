@@ -29,9 +29,7 @@ class Features:
         self._shards: dict[str, dict[str, Any]] = {}
         self._fresh: dict[str, dict[str, Tensor]] = {}
 
-    def __call__(
-        self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]
-    ) -> Tensor:
+    def __call__(self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
         known, fresh = self._opened(key), self._fresh.setdefault(key, {})
         missing = {e.digest: e for e in examples if e.digest and e.digest not in known and e.digest not in fresh}
         for digest, example in missing.items():
@@ -65,7 +63,7 @@ class Features:
 
     def _open(self, key: str, path: Path) -> None:
         try:
-            shard = safe_open(path, framework="pt")
+            shard: Any = safe_open(path, framework="pt")
         except (OSError, SafetensorError):
             return  # half-written by a dying disk: its media are computed again
         self._shards[key].update(dict.fromkeys(shard.keys(), shard))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,10 +16,8 @@ def reset_peak() -> None:
     """Begin measuring anew, where the system can."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the process's high-water mark
-    except OSError:
-        pass
 
 
 def peak_bytes() -> int:

@@ -15,6 +15,7 @@ from micl_cli.api.strategy import State
 from micl_cli.api.task import Example, Task
 from micl_cli.flow.checkpoint import Snapshot, adapters_of, load_adapters
 from micl_cli.flow.parts import Parts
+from micl_cli.plan import Training
 
 
 class Work:
@@ -36,9 +37,8 @@ class Work:
         """Build the optimiser, once the strategy has begun and the adapters are in place."""
         training, accelerator = self.parts.plan.training, self.parts.accelerator
         self.examples: Sequence[Example] = [e for task in self.stage for e in self.parts.strategy.examples(task)]
-        self.in_epoch = max(1, ceil(len(self.examples) / (training.batch_size * training.accumulation)))
-        most = training.max_steps * len(self.stage) if training.max_steps else training.epochs * self.in_epoch
-        self.planned = min(most, training.epochs * self.in_epoch) if training.epochs else most
+        self.in_epoch = steps_in_epoch(training, len(self.examples))
+        self.planned = planned_steps(training, len(self.examples), len(self.stage))
         weights = list(self.parts.strategy.parameters())
         self.trainable = sum(weight.numel() for weight in weights)
         optimizer = AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay)
@@ -130,6 +130,17 @@ class Work:
 
 
 _KEPT = ("step", "learnt_from", "seconds", "peak", "best", "waited", "ended")
+
+
+def steps_in_epoch(training: Training, examples: int) -> int:
+    """Optimiser steps in one pass over so many examples."""
+    return max(1, ceil(examples / (training.batch_size * training.accumulation)))
+
+
+def planned_steps(training: Training, examples: int, tasks: int) -> int:
+    """Optimiser steps of a stage of ``tasks`` tasks, where it is not ended early."""
+    epochs = training.epochs * steps_in_epoch(training, examples)
+    return min(epochs, training.max_steps * tasks) if training.max_steps else epochs
 
 
 def _optimizer_tensors(optimizer: Any) -> dict[str, Tensor]:

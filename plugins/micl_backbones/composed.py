@@ -63,7 +63,7 @@ class Composed(Backbone):
 
     @property
     def language(self) -> Any:
-        return self.parts["language"]
+        return self.parts.language
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -113,7 +113,7 @@ class Composed(Backbone):
         return [cast(int, self.tokenizer.pad_token_id)] * count
 
     def _encoder(self, modality: str) -> Encoder:
-        return cast(Encoder, self.parts["encoders"][modality])
+        return cast(Encoder, self.parts.encoders[modality])
 
     def _media(self, examples: Sequence[Example]) -> dict[str, tuple[list[int], Tensor]]:
         """For each modality of the batch: the rows that have it, and their frozen tokens."""
@@ -161,7 +161,7 @@ class Composed(Backbone):
     def _connector(self, adapter: str | None, modality: str, tokens: Tensor) -> Tensor:
         if adapter is None:
             raise ValueError("the base model alone has no connectors: activate an adapter")
-        return cast(Tensor, self.parts["connectors"][adapter][modality](tokens))
+        return cast(Tensor, self._connectors(adapter)[modality](tokens))
 
     _mixed: Sequence[str] | None = None
 
@@ -229,7 +229,9 @@ class Composed(Backbone):
         for modality, (rows, tokens) in self._media(examples).items():
             vectors[modality][rows] = tokens.float().mean(1)
         embedding = self.language.get_input_embeddings()
-        prompts = [embedding(torch.tensor(ids, device=self.device)).float().mean(0) for ids in self._prompts(examples)[1]]
+        prompts = [
+            embedding(torch.tensor(ids, device=self.device)).float().mean(0) for ids in self._prompts(examples)[1]
+        ]
         return torch.cat([*vectors.values(), torch.stack(prompts)], dim=1)
 
     def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
@@ -250,11 +252,14 @@ class Composed(Backbone):
 
     @property
     def adapters(self) -> Sequence[str]:
-        return tuple(self.parts["connectors"])
+        return tuple(self.parts.connectors)
 
     @property
     def active(self) -> str | None:
         return self._active
+
+    def _connectors(self, adapter: str) -> nn.ModuleDict:
+        return cast(nn.ModuleDict, self.parts.connectors[adapter])
 
     def add_adapter(self, name: str, *, seed: int = 0) -> None:
         if name in self.adapters:
@@ -265,7 +270,7 @@ class Composed(Backbone):
                 self.peft = get_peft_model(self.language, self._lora(), adapter_name=name)
             else:
                 self.peft.add_adapter(name, self._lora())
-            self.parts["connectors"][name] = self._new_connectors()
+            self.parts.connectors[name] = self._new_connectors()
         self.activate(self._active)
 
     def _lora(self) -> LoraConfig:
@@ -296,7 +301,7 @@ class Composed(Backbone):
         else:
             self.peft.base_model.enable_adapter_layers()
             self.peft.set_adapter(name)
-        for adapter, connectors in self.parts["connectors"].items():
+        for adapter, connectors in self.parts.connectors.items():
             connectors.requires_grad_(adapter == name)
 
     def drop_adapter(self, name: str) -> None:
@@ -306,7 +311,7 @@ class Composed(Backbone):
             raise ValueError(f"adapter {name!r} is active: activate another first")
         assert self.peft is not None
         self.peft.delete_adapter(name)
-        del self.parts["connectors"][name]
+        del self.parts.connectors[name]
         self.activate(self._active)
 
     def adapter_weights(self, name: str) -> dict[str, nn.Parameter]:
@@ -318,7 +323,7 @@ class Composed(Backbone):
             for key, weight in self.language.named_parameters()
             if "lora_" in key and marked in key
         }
-        connectors = {f"connector.{k}": w for k, w in self.parts["connectors"][name].named_parameters()}
+        connectors = {f"connector.{k}": w for k, w in self._connectors(name).named_parameters()}
         return {**lora, **connectors}
 
     def part_of(self, weight: str) -> str:
@@ -341,20 +346,26 @@ def _question(text: str) -> tuple[str, str] | None:
 
 
 def _load_parts(preset: Preset) -> _Parts:
-    """The frozen parts: {"language", "encoders": by modality, "connectors": by adapter}."""
+    """The preset's frozen parts, and no connector yet."""
     transformers_logging.disable_progress_bar()
     language = AutoModelForCausalLM.from_pretrained(preset.folder / preset.language["path"], dtype=torch.float32)
     encoders = {name: _load_encoder(preset, name) for name in sorted(preset.encoders)}
-    parts = _Parts({"language": language, "encoders": nn.ModuleDict(encoders), "connectors": nn.ModuleDict()})
-    return parts.requires_grad_(False).eval()
+    return _Parts(language, encoders).requires_grad_(False).eval()
 
 
-class _Parts(nn.ModuleDict):
-    """Keeps the encoders as they are for use, whatever the mode: their features are cached."""
+class _Parts(nn.Module):
+    """Every weight: the frozen ones, and a connector a modality for each adapter."""
+
+    def __init__(self, language: nn.Module, encoders: Mapping[str, Encoder]) -> None:
+        super().__init__()
+        self.language: Any = language
+        self.encoders = nn.ModuleDict(encoders)
+        self.connectors = nn.ModuleDict()
 
     def train(self, mode: bool = True) -> _Parts:
+        """Encoders stay as they are for use, whatever the mode: their features are kept."""
         super().train(mode)
-        self["encoders"].eval()
+        self.encoders.eval()
         return self
 
 

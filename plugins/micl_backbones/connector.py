@@ -18,7 +18,9 @@ class Connector(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.inner = nn.Linear(width, hidden)
         self.outer = nn.Linear(hidden, size)
-        self.position = nn.Parameter(0.02 * scale * nn.init.normal_(nn.Parameter(self.norm.weight.new_empty(tokens, size))))
+        self.position = nn.Parameter(
+            0.02 * scale * nn.init.normal_(nn.Parameter(self.norm.weight.new_empty(tokens, size)))
+        )
         self.out_norm = nn.LayerNorm(size)
         nn.init.constant_(self.out_norm.weight, scale)
 

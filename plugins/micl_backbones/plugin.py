@@ -7,5 +7,7 @@ from micl_cli.api import Register, hookimpl
 
 @hookimpl
 def micl_register_backbones(register: Register) -> None:
-    register("composed", "micl_backbones.composed:Composed", "a language model, one frozen encoder a modality, connectors")
+    register(
+        "composed", "micl_backbones.composed:Composed", "a language model, one frozen encoder a modality, connectors"
+    )
     register("tiny", "micl_backbones.composed:Tiny", "composed from the small weights in this package; no download")

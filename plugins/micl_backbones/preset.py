@@ -39,7 +39,9 @@ def find_preset(name: str) -> Path:
     path = Path(name) if name.endswith(".toml") else HERE / name / "preset.toml"
     if not path.is_file():
         known = ", ".join(sorted(p.parent.name for p in HERE.glob("*/preset.toml")))
-        raise PlanError(f"no preset {name!r} of the composed backbone", f"Use one of: {known}; or a path to a .toml file.")
+        raise PlanError(
+            f"no preset {name!r} of the composed backbone", f"Use one of: {known}; or a path to a .toml file."
+        )
     return path
 
 
@@ -60,4 +62,5 @@ def read_preset(name: str) -> Preset:
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"{path} is not TOML: {error}", "Correct the preset file.") from error
     except KeyError as error:
-        raise PlanError(f"{path} lacks {error}", "A preset has name, [language], [encoder.MODALITY] and [lora].") from error
+        hint = "A preset has name, [language], [encoder.MODALITY] and [lora]."
+        raise PlanError(f"{path} lacks {error}", hint) from error

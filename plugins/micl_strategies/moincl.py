@@ -43,7 +43,7 @@ class MoInCL(Strategy):
         fuse_every: Annotated[int, "fuse after so many steps; 0: after every epoch"] = 0,
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         instructions: Annotated[str, "file with one text a line to distil on; the backbone's own where empty"] = "",
-        writer: Annotated[str, "path or hub id of a causal LM that writes the questions; the backbone's own where empty"] = "",
+        writer: Annotated[str, "path or hub id of a language model to write questions; empty: the backbone's"] = "",
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)

@@ -1,0 +1,41 @@
+"""``micl report``: scores, forgetting and cost."""
+
+from __future__ import annotations
+
+import click
+
+from micl_cli.cli.completing import complete_runs
+from micl_cli.cli.console import echo
+
+FORMATS = ["text", "md", "csv", "json", "latex"]
+EPILOG = """\b
+Examples:
+  micl report @last
+  micl report 3f2a 91bc --format md > table.md
+  micl report @last --json | jq .runs[0].metrics.bwt"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_runs)
+@click.option("--format", "style", default="text", type=click.Choice(FORMATS), help="How it is written.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="Scores of which examples.")
+def report(runs: tuple[str, ...], style: str, as_json: bool, split: str) -> None:
+    """Show the R matrix, forgetting with its formulas, and cost; several runs side by side.
+
+    RUN is an id, the beginning of one, a name, or @last.
+    """
+    import shutil
+    import sys
+
+    from micl_cli.cli.console import wants_colour
+    from micl_cli.report.render import render
+    from micl_cli.session import Session
+    from micl_cli.settings import load_settings
+
+    session = Session(load_settings())
+    with session.store() as store:
+        ids = [store.resolve(run) for run in runs]
+    data = [session.report(run_id, split) for run_id in dict.fromkeys(ids)]
+    width = shutil.get_terminal_size().columns
+    echo(render(data, "json" if as_json else style, width=width, colour=wants_colour(sys.stdout)).rstrip("\n"))

@@ -1,0 +1,164 @@
+"""``micl runs``: list, show and remove runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from micl_cli.cli.completing import complete_runs
+from micl_cli.cli.console import echo, echo_json, note, table
+from micl_cli.cli.groups import DefaultGroup
+from micl_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from micl_cli.store import RunDetails, RunRecord
+
+
+@click.group(cls=DefaultGroup)
+def runs() -> None:
+    """List runs (the default), show one, or remove some.
+
+    \b
+    Example: micl runs ls --status finished
+    """
+
+
+@runs.command("ls")
+@click.option("--status", type=click.Choice(["running", "finished", "interrupted", "failed"]), help="Only such runs.")
+@click.option("--limit", default=50, type=click.IntRange(1), help="At most so many, the newest first.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_runs(status: str | None, limit: int, as_json: bool) -> None:
+    """List runs, the latest first.
+
+    \b
+    Example: micl runs ls --json | jq -r .runs[].id
+    """
+    from micl_cli.session import Session
+    from micl_cli.settings import load_settings
+
+    with Session(load_settings()).store() as store:
+        found = [run for run in store.runs() if status in (None, run.status)][:limit]
+    if as_json:
+        echo_json({"runs": [_summary(run) for run in found]})
+        return
+    if not found:
+        note("no runs yet; start one: micl learn --strategy moincl --tasks img_cap,aud_qa")
+        return
+    rows = [
+        [r.id, r.status, r.plan["strategy"], r.plan["backbone"], r.plan["seed"], _short(r), r.started, r.name]
+        for r in found
+    ]
+    echo(table(["run", "status", "strategy", "backbone", "seed", "tasks", "started", "name"], rows))
+
+
+@runs.command("show")
+@click.argument("run", shell_complete=complete_runs)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def show_run(run: str, as_json: bool) -> None:
+    """Show a run's plan, environment, stages and scores.
+
+    \b
+    Example: micl runs show @last
+    """
+    from micl_cli.session import Session
+    from micl_cli.settings import load_settings
+
+    settings = load_settings()
+    with Session(settings).store() as store:
+        details = store.details(store.resolve(run))
+    if as_json:
+        echo_json(_document(details, str(settings.runs / details.run.id)))
+        return
+    _print(details, str(settings.runs / details.run.id))
+
+
+@runs.command("rm")
+@click.argument("names", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_runs)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also where other runs went on from it.")
+def remove_runs(names: tuple[str, ...], yes: bool, force: bool) -> None:
+    """Remove runs: their rows in the store, and their checkpoints.
+
+    \b
+    Example: micl runs rm 3f2a --yes
+    """
+    from micl_cli.session import Session
+    from micl_cli.settings import load_settings
+
+    session = Session(load_settings())
+    with session.store() as store:
+        ids = [store.resolve(name) for name in names]
+    if not yes and not click.confirm(f"Remove {', '.join(ids)} with all checkpoints?", err=True):
+        raise UsageError("nothing was removed", "Say yes, or give --yes.")
+    for run_id in ids:
+        session.remove(run_id, force=force)
+        note(f"removed {run_id}")
+
+
+def _short(run: RunRecord) -> str:
+    return ",".join(str(task) for task in run.plan["tasks"])
+
+
+def _summary(run: RunRecord) -> dict[str, Any]:
+    known = {key: run.plan[key] for key in ("strategy", "backbone", "seed", "tasks")}
+    times = {"started": run.started, "finished": run.finished}
+    return {
+        "id": run.id,
+        "name": run.name,
+        "parent": run.parent,
+        "status": run.status,
+        **known,
+        **times,
+        "error": run.error,
+    }
+
+
+def _document(details: RunDetails, folder: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    run = details.run
+    return {
+        **_summary(run),
+        "folder": folder,
+        "plan": run.plan,
+        "environment": run.environment,
+        "plugins": [asdict(plugin) for plugin in details.plugins],
+        "stages": [asdict(stage) for stage in details.stages],
+        "scores": [asdict(score) for score in details.scores],
+    }
+
+
+def _print(details: RunDetails, folder: str) -> None:
+    run = details.run
+    facts = {
+        "run": run.id,
+        "name": run.name,
+        "status": run.status + (f": {run.error}" if run.error else ""),
+        "goes on from": run.parent or "",
+        "started": run.started,
+        "finished": run.finished,
+        "folder": folder,
+        **{key: _value(value) for key, value in run.plan.items() if key not in ("name", "parent", "data")},
+        **{f"with {key}": value for key, value in run.environment.items()},
+        **{f"plugin {p.kind}": f"{p.distribution}:{p.name} {p.version}" for p in details.plugins},
+    }
+    echo(table(["what", "value"], [[key, value] for key, value in facts.items() if value != ""]))
+    echo()
+    stages = [
+        [s.position, s.status, ", ".join(s.tasks), s.steps, round(s.seconds, 1), s.checkpoint] for s in details.stages
+    ]
+    echo(table(["stage", "status", "tasks", "steps", "seconds", "checkpoint"], stages))
+    echo()
+    scores = [[s.after, s.task, s.metric, _score(s.value), s.n, s.split] for s in details.scores if s.main]
+    echo(table(["after stage", "task", "metric", "score", "examples", "split"], scores))
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={inner}" for key, inner in value.items() if inner is not None)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
