@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from micl_cli.cli.console import echo, echo_json, escape
 from micl_cli.errors import StoreError
 
 if TYPE_CHECKING:
@@ -33,14 +34,16 @@ def store() -> None:
 
 @store.command()
 def path() -> None:
-    """Print the store's file, or its URL where it is on a server (without the password).
+    """Print the store's file, or a server's URL.
+
+    The URL is printed without its password.
 
     \b
     Example: sqlite3 "$(micl store path)" "select task, value from scores"
     """
     from micl_cli.store import locate
 
-    click.echo(locate(_url()))
+    echo(escape(locate(_url())))
 
 
 @store.command()
@@ -56,15 +59,15 @@ def upgrade() -> None:
     from micl_cli.store import upgrade as apply
 
     applied = apply(_url())
-    click.echo(f"applied {', '.join(applied)}" if applied else "nothing to do")
+    echo(f"applied {', '.join(applied)}" if applied else "nothing to do")
 
 
 @store.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(as_json: bool) -> None:
-    """Check integrity and schema, and count runs and tasks; changes nothing.
+    """Check integrity and schema; count runs and tasks.
 
-    Leaves with code 1 where the store is outdated, newer than this micl, or damaged.
+    Changes nothing. Leaves with code 1 where the store is outdated, newer than this micl, or damaged.
 
     \b
     Example: micl store check --json
@@ -72,7 +75,10 @@ def check(as_json: bool) -> None:
     from micl_cli.store import check as look
 
     found = look(_url())
-    click.echo(_document(found) if as_json else _lines(found))
+    if as_json:
+        echo_json(asdict(found))
+    else:
+        echo("\n".join(map(escape, _lines(found))))
     if found.state not in _SOUND:
         raise StoreError(f"the run store {found.location} is {found.state}", _ADVICE[found.state])
 
@@ -83,13 +89,7 @@ def _url() -> str:
     return load_settings().store_url
 
 
-def _document(found: StoreCheck) -> str:
-    import json
-
-    return json.dumps(asdict(found), indent=2)
-
-
-def _lines(found: StoreCheck) -> str:
+def _lines(found: StoreCheck) -> list[str]:
     schema = found.revision or "none"
     if found.revision != found.expected:
         schema += f" (this micl: {found.expected})"
@@ -100,4 +100,4 @@ def _lines(found: StoreCheck) -> str:
         f"runs    {found.runs}",
         f"tasks   {found.tasks}",
     ]
-    return "\n".join([*lines, *(f"problem {line}" for line in found.problems)])
+    return [*lines, *(f"problem {line}" for line in found.problems)]
