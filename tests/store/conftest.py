@@ -36,8 +36,18 @@ def url(file: Path) -> str:
     return f"sqlite:///{file}"
 
 
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store, made once: making one takes longer than most tests."""
+    made = tmp_path_factory.mktemp("fresh") / "micl.db"
+    Store.open(f"sqlite:///{made}").close()
+    return made
+
+
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
+def store(fresh: Path, file: Path, url: str) -> Iterator[Store]:
+    file.parent.mkdir(parents=True)
+    shutil.copy(fresh, file)
     with Store.open(url) as opened:
         yield opened
 

@@ -211,10 +211,10 @@ scores = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(events=st.lists(steps | scores, max_size=12), cut=st.integers(0, 12))
 def test_events_written_again_change_nothing(events, cut):
-    with Store.open("sqlite://") as store:
+    with Store.open("sqlite://") as store:  # in memory
         for run in ("once", "again"):
             store.start_run(NewRun(id=run, plan={}))
         store.write("once", events)
