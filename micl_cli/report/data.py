@@ -54,18 +54,14 @@ class ScoreRow:
     split: str = "test"
     main: bool = True
 
-    @property
-    def in_matrix(self) -> bool:
-        """Whether it stands in R: the task's own metric on the test split."""
-        return self.main and self.split == "test"
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
     """A run. ``tasks`` are full names in the order of learning, ``extra`` further figures by name.
 
     ``matrix`` has one row a task learnt and one score (x100) a task, None where not measured;
-    ``zero_shot`` the scores before any learning. :func:`score_matrix` makes both from scores.
+    ``zero_shot`` the scores before any learning, both measured on ``split``.
+    :func:`score_matrix` makes both from scores.
     """
 
     id: str
@@ -80,11 +76,16 @@ class RunData:
     stages: Sequence[StageCost] = ()
     scores: Sequence[ScoreRow] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
+    split: str = "test"
 
     @cached_property
     def r(self) -> ScoreMatrix:
         """The scores as the formulas take them."""
         return ScoreMatrix(self.matrix, self.zero_shot, len(self.tasks))
+
+    def in_matrix(self, score: ScoreRow) -> bool:
+        """Whether ``score`` stands in R: the task's own metric on the run's split."""
+        return score.main and score.split == self.split
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:

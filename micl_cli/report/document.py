@@ -93,7 +93,7 @@ def _results(run: RunData) -> list[Block]:
 
 
 def _task_list(run: RunData) -> str:
-    mains = {score.task: score for score in run.scores if score.in_matrix}
+    mains = {score.task: score for score in run.scores if run.in_matrix(score)}
     scored = {task: f" ({score.metric}, n={score.n})" for task, score in mains.items()}
     return ", ".join(f"{at} {task}{scored.get(task, '')}" for at, task in enumerate(run.tasks, 1))
 
@@ -104,9 +104,9 @@ def _scores(run: RunData) -> Block:
     measured = [(label, *map(number, row)) for label, row in rows if any(value is not None for value in row)]
     if not measured:
         return Paragraph("No task has been scored yet.")
-    return Table(
-        "R: score x100 on each task (column) after learning each task (row)", ("", *labels(run.tasks)), measured
-    )
+    split = "" if run.split == "test" else f" ({run.split} split)"
+    title = f"R: score x100 on each task (column) after learning each task (row){split}"
+    return Table(title, ("", *labels(run.tasks)), measured)
 
 
 def _row_label(run: RunData, at: int) -> str:
@@ -147,7 +147,7 @@ def _cost(run: RunData, stage: StageCost) -> tuple[str, ...]:
 
 def _other_metrics(run: RunData) -> Table:
     """Scores that do not stand in R: other metrics, and the tasks' own on other splits."""
-    others = [score for score in run.scores if not score.in_matrix]
+    others = [score for score in run.scores if not run.in_matrix(score)]
     stages = sorted({score.after for score in others})
     cells = {(_what(run, score), score.after): score.value for score in others}
     names = dict.fromkeys(name for name, _ in cells)
@@ -159,7 +159,7 @@ def _other_metrics(run: RunData) -> Table:
 def _what(run: RunData, score: ScoreRow) -> str:
     names = dict(zip(run.tasks, labels(run.tasks), strict=True))
     name = f"{names.get(score.task, score.task)} {score.metric}"
-    return name if score.split == "test" else f"{name} ({score.split})"
+    return name if score.split == run.split else f"{name} ({score.split})"
 
 
 def _comparison(runs: Sequence[RunData]) -> list[Block]:

@@ -75,6 +75,18 @@ def test_joint_learning_has_one_row(plain: RunData, learnt: RunData) -> None:
     assert [row[0] for row in costs.rows] == ["1 (2 tasks)"]
 
 
+def test_another_split_is_named(learnt: RunData) -> None:
+    run = replace(learnt, matrix=[[None, None], [None, 91.0]], zero_shot=None, split="val")
+    scores, *_, others = tables(document([run]))
+    assert scores.title.endswith("(val split)")
+    assert "aud_qa (accuracy, n=30)" in words(document([run]))
+    assert [row[0] for row in others.rows] == [
+        "img_cap cider (test)",
+        "img_cap bleu4 (test)",
+        "aud_qa accuracy (test)",
+    ]
+
+
 def test_an_unscored_run_says_so(plain: RunData) -> None:
     blocks = document([replace(plain, matrix=[], status="interrupted")])
     assert "No task has been scored yet." in words(blocks)

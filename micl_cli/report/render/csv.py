@@ -59,11 +59,11 @@ def _values(run: RunData) -> Iterator[Value]:
 
 
 def _scores(run: RunData) -> Iterator[Value]:
-    mains = {score.task: score for score in run.scores if score.in_matrix}
+    mains = {score.task: score for score in run.scores if run.in_matrix(score)}
     for after, row in enumerate([[run.r[0, i] for i in run.r.tasks], *run.r.rows()]):
         for task, value in zip(run.tasks, row, strict=True):
             main = mains.get(task)
-            yield "matrix", after, task, main.metric if main else "score", value, main.n if main else "", "test"
+            yield "matrix", after, task, main.metric if main else "score", value, main.n if main else "", run.split
     for score in run.scores:
-        if not score.in_matrix:
+        if not run.in_matrix(score):
             yield "score", score.after, score.task, score.metric, score.value, score.n, score.split

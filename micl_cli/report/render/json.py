@@ -25,6 +25,7 @@ def _run(run: RunData) -> dict[str, Any]:
         "seed": run.seed,
         "status": run.status,
         "tasks": list(run.tasks),
+        "split": run.split,
         "matrix": run.r.rows(),
         "zero_shot": None if run.zero_shot is None else [run.r[0, i] for i in run.r.tasks],
         "metrics": run.metrics,

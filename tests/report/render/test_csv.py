@@ -88,3 +88,8 @@ def test_names_stay_in_their_cell(plain: RunData) -> None:
 def test_numbers_that_are_not_finite_are_left_out(plain: RunData) -> None:
     found = rows(replace(plain, extra={"a": float("nan"), "b": 1.0}))
     assert [row["quantity"] for row in found if row["group"] == "extra"] == ["b"]
+
+
+def test_the_split_of_the_matrix_is_named(plain: RunData) -> None:
+    found = rows(replace(plain, split="val"))
+    assert {row["split"] for row in found if row["group"] == "matrix"} == {"val"}

@@ -41,6 +41,7 @@ def test_the_agreed_fields(learnt: RunData) -> None:
 def test_added_fields(learnt: RunData) -> None:
     (run,) = json.loads(render([learnt], "json"))["runs"]
     assert run["status"] == "finished"
+    assert run["split"] == "test"
     assert run["zero_shot"] == [2.5, None]
     assert run["stages"][1]["tasks"] == ["mini/aud_qa"]
     assert run["stages"][1]["peak_bytes"] == 1_240_000_000
