@@ -47,6 +47,8 @@ class Evaluation:
     batch_size: int = 32
     max_new_tokens: int = 40
     num_beams: int = 1
+    split: str = "test"
+    """Which examples a learning run is scored on: "val" while choosing settings."""
     examples: int | None = None
     """At most so many examples of a split; None: all."""
     unseen: bool = False

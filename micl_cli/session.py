@@ -456,6 +456,7 @@ def run_data(details: RunDetails, split: str = "test") -> RunData:
         zero_shot=zero_shot,
         stages=costs,
         scores=scores,
+        split=split,
     )
 
 

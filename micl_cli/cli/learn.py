@@ -90,6 +90,11 @@ class Words:
 @click.option("--gradient-checkpointing/--no-gradient-checkpointing", default=None, help="Less memory, more time.")
 @click.option("--eval-batch-size", type=click.IntRange(1), help="Examples answered together.")
 @click.option("--eval-examples", type=click.IntRange(1), help="At most so many examples a score.")
+@click.option(
+    "--eval-split",
+    type=click.Choice(["test", "val"]),
+    help="Which examples to score on; val while choosing settings, so that test data stays unseen.",
+)
 @click.option("--eval-unseen", is_flag=True, default=None, help="Also score tasks before they are learnt (for FWT).")
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Longest answer.")
 @click.option("--num-beams", type=click.IntRange(1), help="Beams of the search for an answer; 1 is greedy.")
@@ -136,8 +141,8 @@ def _words(flags: dict[str, Any]) -> Words:
     from micl_cli.plan import Training
 
     training = {f.name: flags.pop(f.name) for f in fields(Training)}
-    names = {"batch_size": "eval_batch_size", "examples": "eval_examples", "unseen": "eval_unseen"}
-    names |= {"max_new_tokens": "max_new_tokens", "num_beams": "num_beams"}
+    names = {name: f"eval_{name}" for name in ("batch_size", "examples", "unseen", "split")}
+    names |= {name: name for name in ("max_new_tokens", "num_beams")}
     evaluation = {name: flags.pop(flag) for name, flag in names.items()}
     return Words(**flags, training=training, evaluation=evaluation)
 

@@ -231,7 +231,8 @@ def _score_zero_shot(parts: Parts, folder: RunFolder, control: Control) -> Itera
 
 
 def _score_and_keep(parts: Parts, folder: RunFolder, after: int, task: Task, control: Control) -> Iterator[Event]:
-    events = list(score(parts, task, after, keep_answers=control.keep_answers, pause=control.pause))
+    split = parts.plan.evaluation.split
+    events = list(score(parts, task, after, split=split, keep_answers=control.keep_answers, pause=control.pause))
     folder.add_scores(after, [event for event in events if isinstance(event, Scored)])
     parts.features.flush()
     yield from events
