@@ -125,7 +125,7 @@ def prepare_source(
     the name is taken by a user's folder), MiclError (the folder cannot be written).
     """
     target = task_folder(name, home)
-    before = _stamp(target)
+    before = _stamp(target) or _stamp(_former(target))
     with _turn(target):
         _check_free(name, target, None)
         if _stamp(target) == before or not _intact(name, home):

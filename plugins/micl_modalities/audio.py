@@ -13,7 +13,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
-from micl_cli.api import Modality, Sound
+from micl_cli.api import Modality, OptionError, Sound
 from micl_modalities import formats
 from micl_modalities.containers import opened
 
@@ -34,7 +34,8 @@ class _Block(NamedTuple):
 class Audio(Modality):
     """A sound as float32 mono in [-1, 1] at ``rate``: channels averaged, resampled band-limited.
 
-    At most ``MAX_SECONDS`` long; with ``seconds``, only the beginning is read.
+    At most ``MAX_SECONDS`` long; with ``seconds``, only the beginning is read. Raises OptionError
+    where an option is not positive.
     """
 
     name = "audio"
@@ -45,6 +46,8 @@ class Audio(Modality):
         rate: Annotated[int, "samples a second"] = 16000,
         seconds: Annotated[float | None, "read no more than the first seconds"] = None,
     ) -> None:
+        if rate < 1 or (seconds is not None and seconds <= 0):
+            raise OptionError("audio: rate and seconds must be positive", "The rate is in samples a second, as 16000.")
         self.rate = rate
         self.seconds = seconds
 

@@ -63,6 +63,9 @@ _NEVER = {
 _UNKNOWN_LENGTH = 0x7FFF0000
 """A RIFF length from here on is a streaming writer's "not known yet"."""
 
+_OGG_PAGE = 27 + 255 + 255 * 255
+"""The largest page of an Ogg file, in bytes."""
+
 
 def unreadable(path: Path, modality: str, reason: object) -> MediaError:
     """The error for a file that is not what it should be; ``reason`` says why."""
@@ -138,7 +141,18 @@ def _missing(file: BinaryIO, found: str | None, size: int) -> int:
         return max(0, declared + 8 - size) if declared < _UNKNOWN_LENGTH else 0
     if found in {"MP4", "AVIF"}:
         return max(0, max(_box_ends(file, size), default=0) - size)
+    if found == "Ogg":
+        return _missing_of_page(file, size)
     return 0
+
+
+def _missing_of_page(file: BinaryIO, size: int) -> int:
+    """How many bytes of the last Ogg page are missing."""
+    file.seek(max(0, size - _OGG_PAGE))
+    page = file.read()
+    page = page[max(0, page.rfind(b"OggS")) :]
+    segments = page[26] if len(page) > 26 else 0
+    return max(0, 27 + segments + sum(page[27 : 27 + segments]) - len(page))
 
 
 def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from micl_cli.api import Modality
+from micl_cli.api import Modality, OptionError
 from micl_modalities import formats
 from micl_modalities.containers import opened
 
@@ -27,11 +27,14 @@ class Video(Modality):
     """A clip as uint8 RGB [frames, height, width, 3], upright: the middle frame of each of ``frames`` equal parts.
 
     A clip with fewer frames repeats them. At most ``MAX_FRAMES`` frames of ``MAX_PIXELS`` pixels.
+    Raises OptionError where ``frames`` is not positive.
     """
 
     name = "video"
 
     def __init__(self, *, frames: Annotated[int, "frames sampled evenly over the clip"] = 4) -> None:
+        if frames < 1:
+            raise OptionError(f"video: frames must be at least 1, not {frames}", "A few are enough, as 4.")
         self.frames = frames
 
     def read(self, path: Path) -> NDArray[np.uint8]:

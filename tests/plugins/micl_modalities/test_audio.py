@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from micl_cli.api import MediaError
+from micl_cli.api import MediaError, OptionError
 from micl_modalities import audio
 from micl_modalities.audio import Audio
 
@@ -78,6 +79,12 @@ def test_reads_what_only_pyav_reads(write_aac: Write, name: str) -> None:
     assert np.abs(Audio().read(path).samples).max() == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.parametrize("options", [{"rate": 0}, {"seconds": 0.0}])
+def test_options_must_be_positive(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        Audio(**options)
+
+
 def test_loud_floats_are_clipped(write_sound: Write) -> None:
     sound = Audio().read(write_sound(np.array([0.0, 3.0, -3.0]), subtype="FLOAT"))
     assert sound.samples.tolist() == [0.0, 1.0, -1.0]
@@ -96,7 +103,9 @@ def test_empty_file_is_an_error(tmp_path: Path) -> None:
         Audio().inspect(tmp_path / "a.wav")
 
 
-@pytest.mark.parametrize(("name", "reason"), [("a.wav", "truncated: [0-9]+ of [0-9]+ bytes"), ("a.flac", "")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a.wav", "truncated: [0-9]+ of [0-9]+ bytes"), ("a.flac", ""), ("a.ogg", "truncated: ")]
+)
 def test_truncated_sound_is_an_error(write_sound: Write, name: str, reason: str) -> None:
     path = write_sound(np.random.default_rng(0).uniform(-1, 1, 20000), name=name)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

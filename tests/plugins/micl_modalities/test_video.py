@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from micl_cli.api import MediaError
+from micl_cli.api import MediaError, OptionError
 from micl_modalities import video
 from micl_modalities.video import Video
 
@@ -52,6 +52,11 @@ def test_sampled_frames_are_in_order_and_spread(total: int, parts: int) -> None:
 def test_counts_frames_where_the_container_states_none(write_video: Write) -> None:
     frames = Video(frames=4).read(write_video(RAMP, "clip.mkv"))
     assert brightness(frames) == pytest.approx([RAMP[i] for i in (2, 6, 10, 14)], abs=6)
+
+
+def test_a_frame_at_least() -> None:
+    with pytest.raises(OptionError):
+        Video(frames=0)
 
 
 def test_tells_the_facts(write_video: Write) -> None:
