@@ -1,0 +1,82 @@
+"""What the benchmark scripts share: running micl as a user would, and telling on which machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+ORDERS = {
+    "order-1": "aud_cap,img_cap,vid_qa,aud_qa,img_qa,vid_cap",
+    "order-2": "img_cap,vid_cap,vid_qa,img_qa,aud_cap,aud_qa",
+}
+
+
+def micl(words: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``micl`` with its own home folder; raises CalledProcessError with its stderr shown."""
+    command = [sys.executable, "-m", "micl_cli", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "MICL_HOME": str(home)})
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        done.check_returncode()
+    return done
+
+
+def events(words: Sequence[str], home: Path) -> list[dict[str, Any]]:
+    """The events of ``micl learn … --json``."""
+    return [json.loads(line) for line in micl(["learn", *words, "--json"], home).stdout.splitlines()]
+
+
+def timed(words: Sequence[str], home: Path) -> float:
+    """Wall seconds of a whole process."""
+    started = time.perf_counter()
+    micl(words, home)
+    return time.perf_counter() - started
+
+
+@contextmanager
+def fresh_home() -> Iterator[Path]:
+    """An empty home folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    libraries = {name: version(name) for name in ("micl-cli", "torch", "transformers", "peft")}
+    return {
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+        "gpu": gpu,
+        "python": platform.python_version(),
+        **libraries,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def record(name: str, data: dict[str, Any]) -> None:
+    """Write the figures with the machine to results/NAME.json."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"machine": machine(), "command": " ".join(sys.argv), **data}, indent=1) + "\n")
+    print(f"recorded in {path}")
