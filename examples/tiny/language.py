@@ -1,0 +1,171 @@
+"""Trains the tiny language model, from text alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import cos, pi
+from pathlib import Path
+
+import text
+import torch
+from numpy.random import Generator, default_rng
+from text import END, PAD, START, Sample
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from micl_tasks.mini.language import FIELDS
+
+IGNORED = -100
+PROMPT_WEIGHT = 0.1
+
+
+def new_model(tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
+    """A Llama-architecture decoder of about 0.9 million weights."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        initializer_range=0.05,
+        pad_token_id=tokenizer.token_to_id(PAD),
+        bos_token_id=tokenizer.token_to_id(START),
+        eos_token_id=tokenizer.token_to_id(END),
+    )
+    return LlamaForCausalLM(config)
+
+
+class Collator:
+    """Samples as padded tensors; media slots are filled with blends of word embeddings."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.pad, self.end = tokenizer.token_to_id(PAD), tokenizer.token_to_id(END)
+
+    def ids(self, words: str) -> list[int]:
+        """Token ids of a text."""
+        return list(self.tokenizer.encode(words).ids)
+
+    def __call__(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int, list[int]]]]:
+        """ids [B, L], labels [B, L], label weights [B, L], and (row, place, word ids) of each slot."""
+        rows, answers, bags = [], [], []
+        for row, one in enumerate(samples):
+            head = self.ids(one.head) if one.bags else self.ids(one.head + one.scene)
+            bags += [(row, len(head) + i, self.ids("".join(f" {w}" for w in bag))) for i, bag in enumerate(one.bags)]
+            before = head + [self.pad] * len(one.bags) + self.ids(f"{one.prompt}\n")
+            answer = [*self.ids(one.answer), self.end]
+            rows.append(before + answer)
+            answers.append(len(before))
+        length = max(map(len, rows))
+        ids = torch.tensor([row + [self.pad] * (length - len(row)) for row in rows])
+        labels = ids.masked_fill(ids == self.pad, IGNORED)
+        weights = torch.where(torch.arange(length) < torch.tensor(answers)[:, None], PROMPT_WEIGHT, 1.0)
+        return ids, labels, weights, bags
+
+
+def embed(model: LlamaForCausalLM, ids: Tensor, bags: list[tuple[int, int, list[int]]]) -> Tensor:
+    """Word embeddings [B, L, size]; a slot is the sum of its words, with the spread of one word, and noise."""
+    table = model.get_input_embeddings().weight
+    embeds = F.embedding(ids, table)
+    if not bags:
+        return embeds
+    words = torch.tensor([w for _, _, bag in bags for w in bag], dtype=torch.long)
+    starts = torch.tensor([0, *(len(bag) for _, _, bag in bags)][:-1]).cumsum(0)
+    spread = table.detach().std()
+    sums = F.embedding_bag(words, table, starts, mode="sum") + 0.02 * spread * torch.randn(len(bags), table.shape[1])
+    blends = F.layer_norm(sums, sums.shape[-1:]) * spread
+    blends = blends + torch.rand(len(bags), 1) * 0.4 * spread * torch.randn_like(blends)
+    row, place = torch.tensor([bag[0] for bag in bags]), torch.tensor([bag[1] for bag in bags])
+    return embeds.index_put((row, place), blends)
+
+
+def train(tokenizer: Tokenizer, steps: int, batch_size: int, rate: float, seed: int) -> LlamaForCausalLM:
+    """Learn to describe, answer and ask, from scenes of the train split in words and in slots."""
+    model, collate, rng = new_model(tokenizer, seed), Collator(tokenizer), default_rng([seed, 1])
+    optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
+    queue: list[Sample] = []
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1, (step + 1) / 100) * (0.02 + 0.98 * (1 + cos(pi * step / steps)) / 2)
+        if not queue:
+            # Batches of like length: less padding.
+            pool = sorted((text.sample("train", rng) for _ in range(8 * batch_size)), key=lambda s: len(s.text))
+            batches = [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+            queue = [s for i in rng.permutation(len(batches)) for s in batches[i]]
+        samples, queue = queue[:batch_size], queue[batch_size:]
+        ids, labels, weights, bags = collate(samples)
+        hidden = model.model(inputs_embeds=embed(model, ids, bags), use_cache=False).last_hidden_state[:, :-1]
+        wanted = labels[:, 1:] != IGNORED
+        losses = F.cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted], reduction="none")
+        share = weights[:, 1:][wanted]
+        loss = (losses * share).sum() / share.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % 100 == 0 or step == steps - 1:
+            print(f"language step {step} loss {loss.item():.4f}", flush=True)
+    return model.eval()
+
+
+@torch.no_grad()
+def complete(model: LlamaForCausalLM, tokenizer: Tokenizer, samples: Sequence[Sample]) -> list[str]:
+    """Greedy answers, one a sample."""
+    collate = Collator(tokenizer)
+    prompts = [collate.ids(f"{s.head}{s.scene}{s.prompt}\n") for s in samples]
+    length = max(map(len, prompts))
+    ids = torch.tensor([[collate.pad] * (length - len(p)) + p for p in prompts])
+    mask = (torch.arange(length) >= torch.tensor([length - len(p) for p in prompts])[:, None]).long()
+    out = model.generate(ids, attention_mask=mask, max_new_tokens=60, do_sample=False)
+    return [tokenizer.decode(row.tolist(), skip_special_tokens=True) for row in out[:, length:]]
+
+
+def held_out_scores(model: LlamaForCausalLM, tokenizer: Tokenizer, count: int, seed: int) -> dict[str, float]:
+    """Shares of right descriptions, answers and question-answer pairs on scenes of the test split."""
+    rng, scores = default_rng([seed, 2]), {}
+    for world in FIELDS.values():
+        asked = [text.answer(world, "test", rng) for _ in range(count)]
+        written = complete(model, tokenizer, asked)
+        scores[f"answer {world.modality}"] = sum(w == s.answer for w, s in zip(written, asked, strict=True)) / count
+        scores[f"describe {world.modality}"] = _described(model, tokenizer, world.modality, count, rng)
+        scores[f"ask {world.modality}"] = _asked(model, tokenizer, world.modality, count, rng)
+    return scores
+
+
+def _described(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, count: int, rng: Generator) -> float:
+    world = FIELDS[modality]
+    scenes = [text.draw(world, "test", rng) for _ in range(count)]
+    samples = [Sample(f" {modality}: ", scene.words, f"\n{world.instruction}", "") for scene in scenes]
+    written = complete(model, tokenizer, samples)
+    return sum(w in world.tell(scene) for w, scene in zip(written, scenes, strict=True)) / count
+
+
+def _asked(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, count: int, rng: Generator) -> float:
+    """The share of written pairs that mini itself could have asked of the scene, with that answer."""
+    world = FIELDS[modality]
+    scenes = [text.draw(world, "test", rng) for _ in range(count)]
+    prompts = [text.QUESTION_PROMPT.format(caption=text.pick(rng, world.tell(scene))) for scene in scenes]
+    written = complete(model, tokenizer, [Sample("", "", prompt, "") for prompt in prompts])
+    right = 0
+    for line, scene in zip(written, scenes, strict=True):
+        possible = {f"{q.text} {q.answer}" for k in world.kinds.values() for _ in range(60) if (q := k(scene, rng))}
+        right += line in possible
+    print(f"asked of {modality}: {len({line.split('?')[0] for line in written})} different questions", flush=True)
+    return right / count
+
+
+def save(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write model and tokenizer where transformers finds them."""
+    model.generation_config = GenerationConfig(
+        pad_token_id=model.config.pad_token_id,
+        bos_token_id=model.config.bos_token_id,
+        eos_token_id=model.config.eos_token_id,
+    )
+    model.save_pretrained(folder)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, bos_token=START, eos_token=END)
+    fast.save_pretrained(folder)
