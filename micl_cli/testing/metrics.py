@@ -1,0 +1,64 @@
+"""What every metric keeps: one number an example, whatever their order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from micl_cli.api.metric import Metric
+
+
+class MetricContract:
+    """Subclass it, name the metric, and pytest runs these tests on it.
+
+    ``references`` may be overridden: at least three examples, of which no two say the same.
+    """
+
+    metric: ClassVar[type[Metric]]
+    options: ClassVar[Mapping[str, Any]] = {}
+    references: ClassVar[Sequence[Sequence[str]]] = (
+        ("a red box stands on the left", "the box on the left is red"),
+        ("two dogs run over the green grass", "dogs are running on grass"),
+        ("somebody plays a slow song on a piano", "a piano is played"),
+    )
+
+    def make(self) -> Metric:
+        """The metric under test."""
+        return self.metric(**self.options)
+
+    def test_has_name_and_kinds(self) -> None:
+        assert self.metric.name
+        assert all(isinstance(kind, str) for kind in self.metric.kinds)
+
+    def test_right_answers_beat_wrong_ones(self) -> None:
+        right = [references[0] for references in self.references]
+        wrong = [*right[1:], right[0]]
+        assert self.make().score(right, self.references).value > self.make().score(wrong, self.references).value
+
+    def test_each_answer_has_a_finite_number(self) -> None:
+        answers = ["", "?!", "word " * 50][: len(self.references)]
+        answers += [""] * (len(self.references) - len(answers))
+        score = self.make().score(answers, self.references)
+        assert len(score.each) == len(answers)
+        assert all(math.isfinite(value) for value in (score.value, *score.each))
+
+    def test_order_does_not_matter(self) -> None:
+        answers = [self.references[0][0], "something else", *(r[-1] for r in self.references[2:])]
+        score = self.make().score(answers, self.references)
+        back = self.make().score(answers[::-1], self.references[::-1])
+        assert back.value == pytest.approx(score.value)
+        assert back.each[::-1] == pytest.approx(score.each)
+
+    def test_scoring_leaves_nothing_behind(self) -> None:
+        answers = [references[-1] for references in self.references]
+        metric = self.make()
+        first = metric.score(answers, self.references)
+        metric.score(answers[:1], self.references[:1])
+        assert metric.score(answers, self.references) == first
+
+    def test_unequal_lengths_are_refused(self) -> None:
+        with pytest.raises(ValueError):
+            self.make().score(["one"], self.references)

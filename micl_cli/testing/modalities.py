@@ -1,0 +1,94 @@
+"""What every modality keeps: one canonical form, and a clear word about files that are none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from micl_cli.api.modality import Modality, Sound
+from micl_cli.errors import MediaError
+
+
+class ModalityContract:
+    """Subclass it, name the modality, write some media in ``write``; pytest runs these tests on it."""
+
+    modality: ClassVar[type[Modality]]
+    options: ClassVar[Mapping[str, Any]] = {}
+
+    def write(self, folder: Path) -> Sequence[Path]:
+        """Write one or more good media files below ``folder`` and return their paths."""
+        raise NotImplementedError("write media files and return their paths")
+
+    def make(self) -> Modality:
+        """The modality under test."""
+        return self.modality(**self.options)
+
+    def test_reads_the_canonical_form(self, tmp_path: Path) -> None:
+        for path in self.write(tmp_path):
+            medium = self.make().read(path)
+            if self.modality.name in _FORMS:
+                _FORMS[self.modality.name](medium)
+
+    def test_reading_twice_gives_the_same(self, tmp_path: Path) -> None:
+        for path in self.write(tmp_path):
+            first, second = (self.make().read(path) for _ in range(2))
+            assert repr(type(first)) == repr(type(second))
+            np.testing.assert_equal(first, second)
+
+    def test_facts_are_ready_for_json(self, tmp_path: Path) -> None:
+        for path in self.write(tmp_path):
+            facts = self.make().inspect(path)
+            assert facts
+            json.dumps(dict(facts), allow_nan=False)
+
+    @pytest.mark.parametrize("content", [b"", b"this is text\n" * 40], ids=["empty", "text"])
+    def test_what_is_no_medium_is_named(self, tmp_path: Path, content: bytes) -> None:
+        path = self.write(tmp_path)[0]
+        path.write_bytes(content)
+        self._refused(path)
+
+    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path)[0]
+        path.unlink()
+        self._refused(path)
+
+    def test_a_cut_off_header_is_named(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path)[0]
+        path.write_bytes(path.read_bytes()[:16])
+        self._refused(path)
+
+    def _refused(self, path: Path) -> None:
+        for act in (self.make().read, self.make().inspect):
+            with pytest.raises(MediaError) as refused:
+                act(path)
+            assert path.name in str(refused.value), "the message does not name the file"
+
+
+def _image(medium: Any) -> None:
+    assert medium.dtype == np.uint8
+    assert medium.ndim == 3
+    assert medium.shape[2] == 3
+
+
+def _video(medium: Any) -> None:
+    assert medium.dtype == np.uint8
+    assert medium.ndim == 4
+    assert medium.shape[3] == 3
+    assert len(medium)
+
+
+def _audio(medium: Any) -> None:
+    assert isinstance(medium, Sound)
+    assert medium.samples.dtype == np.float32
+    assert medium.samples.ndim == 1
+    assert len(medium.samples)
+    assert np.abs(medium.samples).max() <= 1
+    assert medium.rate > 0
+
+
+_FORMS = {"image": _image, "video": _video, "audio": _audio}
