@@ -84,5 +84,5 @@ def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 
 def _eight_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:
     """16-bit greys, whatever integer type holds them, as 8 bits."""
-    scaled: NDArray[np.float64] = np.clip(grey, 0, 65535) / 257
-    return scaled.round().astype(np.uint8)
+    scaled: NDArray[np.uint8] = (np.clip(grey, 0, 65535) / 257).round().astype(np.uint8)
+    return scaled
