@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from micl_cli.cli.console import echo, echo_json, escape, table
-from micl_cli.cli.groups import DefaultGroup, LazyGroup, key_of
+from micl_cli.cli.groups import DefaultGroup, LazyGroup, key_of, keys_of
 from micl_cli.settings import Settings, config_paths, load_settings
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -105,8 +105,7 @@ def _value(settings: Settings, option: click.Option, path: str, ctx: click.Conte
     if source is ParameterSource.ENVIRONMENT:
         return Value(name, value, str(option.envvar))
     if source is ParameterSource.DEFAULT_MAP:
-        known = (option.name, key_of(option))
-        files = [file for key, (_, file) in settings.values(path).items() if key in known]
+        files = [file for key, (_, file) in settings.values(path).items() if key in keys_of(option)]
         return Value(name, value, files[-1])
     return Value(name, option.to_info_dict()["default"], "default")
 

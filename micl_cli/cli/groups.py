@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from micl_cli.cli.console import manner
 from micl_cli.errors import MiclError, PluginError, UsageError, nearest
 from micl_cli.registry import command_entry_points
-from micl_cli.settings import OPTIONS, Settings, load_settings
+from micl_cli.settings import Settings, load_settings
 
 _SETTINGLESS = ("config", "completion")
 """Commands that must work where a configuration file is broken."""
@@ -120,25 +120,34 @@ def defaults(settings: Settings, command: click.Command, path: str, ctx: click.C
 
 
 def key_of(option: click.Option) -> str:
-    """What files, variables and `micl config` call an option: its long flag, with underscores."""
-    longs = [flag for flag in option.opts if flag.startswith("--")]
-    return longs[0].lstrip("-").replace("-", "_") if longs else option.name or ""
+    """What files, variables and `micl config` call an option: its long flag, with underscores.
+
+    One that is given several times goes by its parameter's name, which is a plural.
+    """
+    return option.name or "" if option.multiple else next(iter(_longs(option)), option.name or "")
+
+
+def _longs(option: click.Option) -> list[str]:
+    return [flag.removeprefix("--").replace("-", "_") for flag in option.opts if flag.startswith("--")]
+
+
+def keys_of(option: click.Option) -> set[str]:
+    """Every key that a file may use for an option."""
+    return {option.name or "", *_longs(option)}
 
 
 def _by_key(command: click.Command) -> dict[str, click.Option]:
-    """A command's options by every key that a file may use for them."""
-    found: dict[str, click.Option] = {}
-    for option in command.params:
-        if isinstance(option, click.Option) and option.expose_value and option.name:
-            found |= {option.name: option, key_of(option): option}
-    return found
+    options = [option for option in command.params if isinstance(option, click.Option) and option.expose_value]
+    return {key: option for option in options for key in keys_of(option)}
 
 
 def _checked(option: click.Option, key: str, value: Any, source: str, ctx: click.Context) -> Any:
     several = option.multiple or option.nargs != 1
     if isinstance(value, list) and not several:
         value = ",".join(map(str, value))
-    if key == OPTIONS:
+    if isinstance(value, dict):
+        value = list(value.items())
+    if option.nargs == 2 and isinstance(value, list):
         value = [(name, str(inner)) for name, inner in value]
     try:
         option.type_cast_value(ctx, value)
