@@ -209,9 +209,9 @@ class Progress:
     def _step(self, event: Step) -> None:
         self._loss = event.loss
         if self._bar is not None:
+            self._bar.set_postfix_str(self._state(), refresh=False)
             # A resumed task begins at its last checkpoint's step.
             self._bar.update(event.step - self._bar.n)
-            self._bar.set_postfix_str(self._state(), refresh=False)
 
     def _validated(self, event: Validated) -> None:
         if event.best:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,6 +66,9 @@ def micl(ctx: click.Context, home: Path | None) -> None:
 def main() -> None:
     """Run ``micl`` with the words of the command line, and leave with its exit code."""
     prepare_process()
+    if not sys.warnoptions:
+        # What libraries will change one day concerns who calls them, and no user of micl.
+        warnings.simplefilter("ignore", FutureWarning)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # What the terminal's encoding lacks is shown escaped, rather than ending the command.
@@ -98,6 +101,8 @@ def _move_home(ctx: click.Context, home: Path) -> None:
 
 def _explain(error: Exception) -> int:
     if manner.debug:
+        import traceback
+
         traceback.print_exception(error)
     if isinstance(error, click.Abort):
         interrupted = isinstance(error.__cause__, KeyboardInterrupt)

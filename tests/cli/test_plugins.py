@@ -12,6 +12,11 @@ import tomllib
 
 from micl_cli.registry import KINDS
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 BROKEN = "[micl]\nbad = bad_plugin\n"
 
 
