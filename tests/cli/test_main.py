@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,23 @@ def test_completion_prints_a_script(micl: Any, shell: str) -> None:
     done = micl("completion", shell)
     assert done.code == 0
     assert "_MICL_COMPLETE" in done.out
+
+
+def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    for name, inner in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from walk(inner, f"{path} {name}")
+
+
+@pytest.mark.parametrize("name", [*main.COMMANDS])
+def test_every_commands_help_names_its_variables_and_gives_an_example(micl: Any, name: str) -> None:
+    command = main.micl.get_command(click.Context(main.micl), name)
+    assert command is not None
+    for path, inner in walk(command, name):
+        done = micl(*path.split(), "--help")
+        assert (done.code, done.err) == (0, "")
+        assert "Example" in done.out
+        for option in inner.params:
+            if isinstance(option, click.Option) and option.expose_value:
+                assert f"MICL_{path}_".replace(" ", "_").upper() in "".join(done.out.split())
+                assert option.help
