@@ -50,11 +50,10 @@ class TaskSourceContract:
         assert not digests["train"] & digests["test"], "media of the train split stand in the test split"
 
     def test_the_same_each_time(self, tmp_path: Path) -> None:
-        first, second = self.rows(tmp_path / "one"), self.rows(tmp_path / "two")
+        one, two = tmp_path / "one", tmp_path / "two"
+        first, second = self.rows(one), self.rows(two)
         assert first == second
-        differing = [
-            r.media for r in first if _digest(tmp_path / "one" / r.media) != _digest(tmp_path / "two" / r.media)
-        ]
+        differing = [row.media for row in first if _digest(one / row.media) != _digest(two / row.media)]
         assert not differing, f"written differently the second time: {differing[:3]}"
 
 

@@ -14,6 +14,7 @@ from micl_cli.api.task import Example, Task
 
 COLOURS = ("red", "blue", "green")
 SHAPES = ("box", "ring", "star")
+_SHORT = {"image": "img", "audio": "aud", "video": "vid"}
 COUNTS = {"train": 12, "val": 4, "test": 6}
 
 
@@ -25,7 +26,7 @@ def toy_tasks() -> list[Task]:
 def toy_task(modality: str, kind: str) -> Task:
     """A task of ``kind`` "captioning" or "qa" on coloured shapes in ``modality``."""
     captions = kind == "captioning"
-    name = f"toy/{modality[:3]}_{'cap' if captions else 'qa'}"
+    name = f"toy/{_SHORT.get(modality, modality)}_{'cap' if captions else 'qa'}"
     return Task(
         name=name,
         modality=modality,
@@ -44,7 +45,7 @@ def toy_examples(modalities: Sequence[str]) -> list[Example]:
     """Questions of unlike length: two of each of ``modalities``, and two without a medium."""
     asked = [toy_task(modality, "qa").examples("train") for modality in sorted(modalities)]
     seen = [example for task in asked for example in (task[0].taught("red"), task[1].taught("a blue box"))]
-    prompts = (("say a word", "yes"), ("say more than one word, please", "yes and no"))
+    prompts = (("say a word", "yes"), ("say more than one word, please", "yes, and then no"))
     return [*seen, *(Example(f"text-{answer}", prompt, (answer,)) for prompt, answer in prompts)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -17,6 +18,7 @@ from micl_cli.api.task import Example
 END, PAD = 256, 257  # after the 256 bytes
 TOKENS, MEDIUM = 2, 8  # a medium is read as so many vectors of so many numbers
 LORA_SCALE = 2.0
+LOUDNESS = 3.0  # of the logits: enough to be sure of a byte
 _Beam = tuple[float, list[int]]  # log-probability, tokens
 _MODALITIES = ("audio", "image", "video")
 _INSTRUCTIONS = (
@@ -99,7 +101,7 @@ class ToyBackbone(Backbone):
 
     def _words(self, hidden: Tensor) -> Tensor:
         logits: Tensor = _norm(hidden) @ self._base["embedding"].T
-        return logits / self.width**0.5
+        return logits * LOUDNESS / math.sqrt(self.width)
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         y: Tensor = x @ self._base[name].T
@@ -256,11 +258,12 @@ def _prompt(example: Example) -> list[int]:
 def _encode(example: Example) -> Tensor:
     """[TOKENS, MEDIUM] numbers from -1 to 1: the frozen encoder."""
     digest = example.digest or sha256(example.id.encode()).hexdigest()
-    return (torch.tensor(list(bytes.fromhex(digest[: 2 * TOKENS * MEDIUM]))) / 127.5 - 1).view(TOKENS, MEDIUM)
+    numbers = torch.tensor(list(bytes.fromhex(digest[: 2 * TOKENS * MEDIUM])))
+    return numbers.view(TOKENS, MEDIUM).float() / 127.5 - 1
 
 
 def _draw(shape: tuple[int, int], drawn: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=drawn) / shape[1] ** 0.5
+    return torch.randn(shape, generator=drawn) / math.sqrt(shape[1])
 
 
 def _norm(x: Tensor) -> Tensor:

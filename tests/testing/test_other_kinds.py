@@ -1,0 +1,251 @@
+"""The contracts of metrics, modalities, task sources and routers: kept, and broken."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from micl_cli.api import Example, MediaError, Metric, Modality, Router, Row, Score, State, Task, TaskSource
+from micl_cli.api.router import Route
+from micl_cli.testing import MetricContract, ModalityContract, RouterContract, TaskSourceContract
+
+# Metrics
+
+
+class Exact(Metric):
+    name = "exact"
+    kinds = frozenset({"qa"})
+
+    def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+        each = tuple(float(answer in known) for answer, known in zip(answers, references, strict=True))
+        return Score(sum(each) / max(1, len(each)), each)
+
+
+class TestExact(MetricContract):
+    metric = Exact
+
+
+class Constant(Exact):
+    def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+        return Score(1.0, (1.0,) * len(answers))
+
+
+class Undefined(Exact):
+    def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+        right = super().score(answers, references)
+        return right if any(right.each) else Score(float("nan"), right.each)
+
+
+class Running(Exact):
+    def __init__(self) -> None:
+        self.past: list[float] = []
+
+    def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+        right = super().score(answers, references)
+        self.past += right.each
+        return Score(len(self.past), right.each)
+
+
+@pytest.mark.parametrize(
+    ("faulty", "test"),
+    [
+        (Constant, "test_right_answers_beat_wrong_ones"),
+        (Undefined, "test_each_answer_has_a_finite_number"),
+        (Running, "test_scoring_leaves_nothing_behind"),
+    ],
+)
+def test_the_contract_finds_metrics(faulty: type[Metric], test: str) -> None:
+    contract = type("Contract", (MetricContract,), {"metric": faulty})()
+    with pytest.raises(AssertionError):
+        getattr(contract, test)()
+
+
+def test_the_contract_finds_a_metric_that_takes_unequal_lengths() -> None:
+    contract = type("Contract", (MetricContract,), {"metric": Constant})()
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        contract.test_unequal_lengths_are_refused()
+
+
+# Modalities
+
+
+class Points(Modality):
+    """An image as text: P3, two numbers, and as many grey values."""
+
+    name = "image"
+
+    def read(self, path: Path) -> Any:
+        try:
+            magic, height, width, *grey = path.read_text().split()
+            pixels = np.array([int(value) for value in grey], np.uint8).reshape(int(height), int(width), 1)
+        except (OSError, ValueError) as error:
+            raise MediaError(f"{path} is no picture of points: {error}") from error
+        if magic != "P3" or not pixels.size:
+            raise MediaError(f"{path} is no picture of points")
+        return np.repeat(pixels, 3, axis=2)
+
+    def inspect(self, path: Path) -> Mapping[str, Any]:
+        height, width, _ = self.read(path).shape
+        return {"height": height, "width": width}
+
+
+class PointsContract(ModalityContract):
+    modality = Points
+
+    def write(self, folder: Path) -> Sequence[Path]:
+        path = folder / "one.points"
+        path.write_text("P3 4 5 " + " ".join(str(10 * i) for i in range(20)))
+        return [path]
+
+
+class TestPoints(PointsContract):
+    pass
+
+
+class Patient(Points):
+    """Takes any file."""
+
+    def read(self, path: Path) -> Any:
+        try:
+            return super().read(path)
+        except MediaError:
+            return np.zeros((1, 1, 3), np.uint8)
+
+
+class Grey(Points):
+    def read(self, path: Path) -> Any:
+        return super().read(path)[:, :, 0]
+
+
+def test_the_contract_finds_a_modality_that_takes_anything(tmp_path: Path) -> None:
+    contract = type("Contract", (PointsContract,), {"modality": Patient})()
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        contract.test_a_missing_file_is_named(tmp_path)
+
+
+def test_the_contract_finds_a_modality_of_another_form(tmp_path: Path) -> None:
+    contract = type("Contract", (PointsContract,), {"modality": Grey})()
+    with pytest.raises(AssertionError):
+        contract.test_reads_the_canonical_form(tmp_path)
+
+
+# Task sources
+
+
+class Numbers(TaskSource):
+    benchmark, name, modality, kind, metric = "toys", "numbers", "image", "qa", "accuracy"
+
+    def rows(self, folder: Path) -> Iterable[Row]:
+        for number, split in enumerate(["train", "train", "val", "test"]):
+            (folder / f"{number}.txt").write_text(self.content(number))
+            yield Row(str(number), split, f"{number}.txt", "which number?", (str(number),))
+
+    def content(self, number: int) -> str:
+        return f"number {number}"
+
+
+class TestNumbers(TaskSourceContract):
+    source = Numbers
+
+
+class Leaking(Numbers):
+    def content(self, number: int) -> str:
+        return "always the same"
+
+
+class Unsteady(Numbers):
+    def content(self, number: int) -> str:
+        return f"{number} {random.random()}"
+
+
+class Escaping(Numbers):
+    def rows(self, folder: Path) -> Iterable[Row]:
+        (folder.parent / "outside.txt").write_text("outside")
+        yield Row("1", "train", "../outside.txt", "which?", ("1",))
+
+
+class Twice(Numbers):
+    def rows(self, folder: Path) -> Iterable[Row]:
+        return [*super().rows(folder), *super().rows(folder)]
+
+
+@pytest.mark.parametrize(
+    ("faulty", "test"),
+    [
+        (Leaking, "test_no_train_medium_is_tested"),
+        (Unsteady, "test_the_same_each_time"),
+        (Escaping, "test_media_are_files_below_the_folder"),
+        (Twice, "test_rows_are_whole"),
+    ],
+)
+def test_the_contract_finds_sources(faulty: type[TaskSource], test: str, tmp_path: Path) -> None:
+    contract = type("Contract", (TaskSourceContract,), {"source": faulty})()
+    with pytest.raises(AssertionError):
+        getattr(contract, test)(tmp_path / "task")
+
+
+# Routers
+
+
+class Nearest(Router):
+    """The task whose mean feature vector is nearest."""
+
+    def __init__(self, backbone: Any) -> None:
+        super().__init__(backbone)
+        self.means: dict[str, torch.Tensor] = {}
+
+    def learn(self, task: Task, examples: Sequence[Example]) -> None:
+        self.means[task.name] = self.backbone.features(examples).mean(0)
+
+    def route(self, examples: Sequence[Example]) -> Sequence[Route]:
+        names, means = list(self.means), torch.stack(list(self.means.values()))
+        near = -torch.cdist(self.backbone.features(examples), means)
+        best = near.topk(min(2, len(names)), dim=1)
+        margins = best.values[:, 0] - best.values[:, -1]
+        return [Route(names[i], m) for i, m in zip(best.indices[:, 0].tolist(), margins.tolist(), strict=True)]
+
+    def state(self) -> State:
+        return State(tensors=dict(self.means))
+
+    def restore(self, state: State) -> None:
+        self.means = dict(state.tensors)
+
+
+class TestNearest(RouterContract):
+    router = Nearest
+
+
+class Amnesiac(Nearest):
+    def restore(self, state: State) -> None:
+        self.means = {name: torch.zeros_like(mean) for name, mean in state.tensors.items()}
+
+
+class Sleepy(Nearest):
+    def route(self, examples: Sequence[Example]) -> Sequence[Route]:
+        return [Route("toy/img_cap", 0.0) for _ in examples]
+
+
+class Sociable(Nearest):
+    def route(self, examples: Sequence[Example]) -> Sequence[Route]:
+        names = list(self.means)
+        return [Route(names[i % len(names)], 0.0) for i, _ in enumerate(examples)]
+
+
+@pytest.mark.parametrize(
+    ("faulty", "test"),
+    [
+        (Amnesiac, "test_a_restored_one_goes_on_alike"),
+        (Sleepy, "test_sends_most_examples_home"),
+        (Sociable, "test_company_changes_nothing"),
+    ],
+)
+def test_the_contract_finds_routers(faulty: type[Router], test: str) -> None:
+    contract = type("Contract", (RouterContract,), {"router": faulty})()
+    with pytest.raises(AssertionError):
+        getattr(contract, test)()
