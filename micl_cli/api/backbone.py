@@ -208,11 +208,13 @@ class Backbone(ABC):
 
     @contextmanager
     def using(self, name: str | None) -> Iterator[None]:
-        """Use another adapter for a while, without gradients; the former comes back after."""
-        former = self.active
+        """Use another adapter for a while, without gradients and dropout; what was comes back after."""
+        former, training = self.active, self.module.training
         self.activate(name)
+        self.module.eval()
         try:
             with torch.no_grad():
                 yield
         finally:
             self.activate(former)
+            self.module.train(training)

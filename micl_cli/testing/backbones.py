@@ -140,6 +140,8 @@ class BackboneContract:
         names = ["main", "other"] * (len(examples) // 2) + ["main"] * (len(examples) % 2)
         mixed = backbone.generate(examples, adapters=names, max_new_tokens=6)
         assert mixed == [single[name][i] for i, name in enumerate(names)]
+        beams = backbone.generate(examples, adapters=names, max_new_tokens=6, num_beams=2)
+        assert len(beams) == len(examples)
         assert single["main"] != single["other"], "the two adapters do not differ: nothing was tested"
         assert backbone.active == "other"
 
@@ -198,6 +200,12 @@ class BackboneContract:
         made.activate("fresh")
         self._close(made.answer_logits(batch)[0], before, "a fresh adapter changes what the base says")
 
+    def test_a_fresh_adapter_takes_the_mode_of_the_rest(self) -> None:
+        made = self.make()
+        made.module.eval()
+        made.add_adapter("fresh")
+        assert not any(part.training for part in made.module.modules()), "its dropout is on in evaluation"
+
     def test_the_seed_decides_a_fresh_adapter(self) -> None:
         state = torch.get_rng_state()
         made, again = self.make(), self.make()
@@ -232,8 +240,10 @@ class BackboneContract:
 
     def test_using_comes_back_and_blocks_gradients(self, backbone: Backbone) -> None:
         batch = backbone.batch(self.examples(backbone))
+        backbone.module.train()
         with pytest.raises(ZeroDivisionError), backbone.using("other"):
             assert backbone.active == "other"
+            assert not backbone.module.training
             assert not backbone.answer_logits(batch)[0].requires_grad
             raise ZeroDivisionError
         assert backbone.active == "main"

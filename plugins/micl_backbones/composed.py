@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from hashlib import sha256
@@ -49,7 +50,8 @@ class Composed(Backbone):
         self.lora_alpha = lora_alpha or float(self.preset.lora["alpha"])
         self.lora_dropout = self.preset.lora.get("dropout", 0.0) if lora_dropout is None else lora_dropout
         self.modalities = frozenset(self.preset.encoders)
-        self.parts = _load_parts(self.preset)
+        with torch.random.fork_rng(devices=[]):
+            self.parts = _load_parts(self.preset)
         self.peft: PeftModel | None = None
         self._active: str | None = None
 
@@ -180,6 +182,8 @@ class Composed(Backbone):
             return []
         training = self.parts.training
         self.parts.eval()
+        if self.peft is not None:
+            self.peft.eval()  # its wrapper stands outside of ``parts``, and mixes adapters in this mode alone
         self._mixed = adapters
         try:
             embeds, mask = self._prompt_embeds(examples)
@@ -271,6 +275,7 @@ class Composed(Backbone):
             else:
                 self.peft.add_adapter(name, self._lora())
             self.parts.connectors[name] = self._new_connectors()
+        self.parts.train(self.parts.training)
         self.activate(self._active)
 
     def _lora(self) -> LoraConfig:
@@ -310,7 +315,9 @@ class Composed(Backbone):
         if name == self._active:
             raise ValueError(f"adapter {name!r} is active: activate another first")
         assert self.peft is not None
-        self.peft.delete_adapter(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that another adapter is active in peft from now on
+            self.peft.delete_adapter(name)
         del self.parts.connectors[name]
         self.activate(self._active)
 
