@@ -6,53 +6,77 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from micl_cli.api.options import parse_options
 from micl_cli.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
     from micl_cli.api.backbone import Backbone
     from micl_cli.api.strategy import Strategy
     from micl_cli.api.task import Task
+    from micl_cli.registry import Registry
 
 ID_LENGTH = 12
+
+_S = TypeVar("_S")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """How one task is learnt. ``batch_size`` times ``accumulation`` examples make a step."""
 
-    epochs: int = 10
-    max_steps: int | None = None
-    batch_size: int = 8
-    accumulation: int = 1
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.05
-    warmup: float = 0.05
-    """Share of the steps over which the learning rate rises; then it falls as a cosine."""
-    max_grad_norm: float = 1.0
-    patience: int = 5
-    """Validations without a better score before a task is ended early; 0 never does."""
-    validate_every: int = 1
-    """Epochs between validations."""
-    validation_examples: int = 200
-    precision: str = "auto"
-    gradient_checkpointing: bool = False
+    epochs: Annotated[int, "passes over each task's examples"] = 10
+    max_steps: Annotated[int | None, "at most so many steps a task"] = None
+    batch_size: Annotated[int, "examples in one forward pass"] = 8
+    accumulation: Annotated[int, "batches in one optimiser step"] = 1
+    learning_rate: Annotated[float, "AdamW's highest rate"] = 1e-4
+    weight_decay: Annotated[float, "AdamW's weight decay"] = 0.05
+    warmup: Annotated[float, "share of the steps in which the rate rises; then it falls as a cosine"] = 0.05
+    max_grad_norm: Annotated[float, "longest gradient; 0 does not clip"] = 1.0
+    patience: Annotated[int, "validations without a better score that end a task; 0: never"] = 5
+    validate_every: Annotated[int, "epochs between validations"] = 1
+    validation_examples: Annotated[int, "at most so many examples a validation"] = 200
+    precision: Annotated[Literal["auto", "fp32", "bf16"], "number format of the forward pass"] = "auto"
+    gradient_checkpointing: Annotated[bool, "less memory, more time"] = False
+
+    def __post_init__(self) -> None:
+        counts = ("epochs", "max_steps", "batch_size", "accumulation", "validate_every", "validation_examples")
+        _at_least(self, 1, counts)
+        _at_least(self, 0, ("learning_rate", "weight_decay", "warmup", "max_grad_norm", "patience"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How answers are produced and scored."""
 
-    batch_size: int = 32
-    max_new_tokens: int = 40
-    num_beams: int = 1
-    split: str = "test"
-    """Which examples a learning run is scored on: "val" while choosing settings."""
-    examples: int | None = None
-    """At most so many examples of a split; None: all."""
-    unseen: bool = False
-    """Also score tasks that are not learnt yet, and all of them before the first: for FWT."""
+    batch_size: Annotated[int, "examples answered together"] = 32
+    max_new_tokens: Annotated[int, "longest answer"] = 40
+    num_beams: Annotated[int, "beams of the search for an answer; 1 is greedy"] = 1
+    split: Annotated[Literal["test", "val"], "which examples a learning run is scored on"] = "test"
+    examples: Annotated[int | None, "at most so many examples of a split; none: all"] = None
+    unseen: Annotated[bool, "also score tasks before they are learnt, for FWT"] = False
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, ("batch_size", "max_new_tokens", "num_beams", "examples"))
+
+
+def _at_least(settings: Any, least: int, names: Sequence[str]) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and value < least:
+            raise UsageError(f"{name} cannot be {value}", f"It is {least} or more.")
+
+
+def settled(cls: type[_S], defaults: Mapping[str, Any], asked: Mapping[str, Any]) -> _S:
+    """Training or evaluation settings: what was asked for, else the preset's, else the default.
+
+    Raises UsageError for a setting that there is none of, or a value that it cannot have.
+    """
+    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    given = {name: value for name, value in asked.items() if value is not None}
+    chosen = {**{name: value for name, value in defaults.items() if name in known}, **given}
+    return cls(**parse_options(cls, chosen, owner=cls.__name__.lower()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +106,6 @@ class Plan:
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
-    @property
-    def backbone_parts(self) -> tuple[str, str]:
-        """(registered name, argument) of ``backbone``: "composed:my.toml" names both."""
-        name, _, argument = self.backbone.partition(":")
-        return name, argument
-
     def as_json(self) -> dict[str, Any]:
         """JSON-ready data that ``from_json`` reads back."""
         data = asdict(self)
@@ -116,6 +134,16 @@ class Plan:
 def _known(cls: type[Any], data: Mapping[str, Any]) -> Any:
     names = {f.name for f in fields(cls)}
     return cls(**{key: value for key, value in data.items() if key in names})
+
+
+def backbone_parts(text: str, registry: Registry) -> tuple[str, str]:
+    """(registered name, argument): "composed:my.toml" names both; "micl-x:composed" is one distribution's."""
+    first, _, rest = text.partition(":")
+    bare, _, argument = rest.partition(":")
+    parts = registry.parts("backbones")
+    if first not in {part.name for part in parts} and f"{first}:{bare}" in {part.qualified for part in parts}:
+        return f"{first}:{bare}", argument
+    return first, rest
 
 
 def full_name(task: str, benchmark: str) -> str:

@@ -21,6 +21,8 @@ OPTIONS = "options"
 """The table below a command's that holds the options of its parts, as ``-o`` does."""
 
 _GENERAL = ("home", "store")
+_BOTH = "store"
+"""A setting (a text, the URL) and a command (a table) of one name."""
 _QUIET = {
     # Idle OpenMP threads that spin make small models many times slower beside a busy process.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -41,6 +43,8 @@ class ConfigFile:
     def section(self, command: str) -> Mapping[str, Any]:
         """The table of a command ("learn", "runs ls"), keys with underscores. Raises UsageError if it is none."""
         found: Any = self.table
+        if command.split()[:1] == [_BOTH] and isinstance(found.get(_BOTH), str):
+            return {}
         for word in command.split():
             found = found.get(word, {})
             if not isinstance(found, dict):
@@ -168,6 +172,8 @@ def _first(key: str, files: Iterable[ConfigFile]) -> tuple[str, str]:
         return found, source
     for file in files:
         if (value := file.table.get(key)) is not None:
+            if key == _BOTH and isinstance(value, dict):
+                continue
             if not isinstance(value, str) or not value:
                 raise UsageError(f"{file.path}: {key} is {value!r}", f"{key} must be text, for example in quotes.")
             found, source = _anchored(key, value, file.path), str(file.path)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from micl_cli.cli.completing import complete_runs, complete_tasks
 from micl_cli.cli.console import echo, echo_json_line, table
+from micl_cli.cli.working import hushed, preparing
+from micl_cli.errors import Interrupted
 
 EPILOG = """\b
 Examples:
@@ -35,23 +39,29 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Score a run's model, from any stage's checkpoint, on its tasks or others."""
+    from micl_cli.api.events import Scored
     from micl_cli.flow.learn import Control
     from micl_cli.plan import split_tasks
     from micl_cli.session import Session
     from micl_cli.settings import load_settings
 
     session = Session(load_settings())
-    with session.store() as store:
-        run_id = store.resolve(run)
+    run_id = session.resolve(run)
     names = split_tasks(tasks, benchmark) if tasks else ()
     control = Control(keep_answers=save_predictions)
-    events = session.evaluate(run_id, names, split, control, stage=stage, examples=examples, device=device)
-    rows = []
-    for event in events:
-        if as_json:
-            echo_json_line(event.as_json())
-        elif event.name == "scored":
-            data = event.as_json()
-            rows.append([data["task"], data["metric"], f"{data['value']:.1f}", data["n"], data["split"], data["after"]])
-    if not as_json:
-        echo(table(["task", "metric", "score", "examples", "split", "after stage"], rows))
+    events = session.evaluate(
+        run_id, names, split, control, stage=stage, examples=examples, device=device, watch=preparing
+    )
+    rows: list[list[Any]] = []
+    try:
+        with hushed():
+            for event in events:
+                if as_json:
+                    echo_json_line(event.as_json())
+                elif isinstance(event, Scored):
+                    rows.append([event.task, event.metric, f"{event.value:.1f}", event.n, event.split, event.after])
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; tasks scored so far are kept", "Give the same command again.") from None
+    finally:
+        if rows:
+            echo(table(["task", "metric", "score", "examples", "split", "after stage"], rows))

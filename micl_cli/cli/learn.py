@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from micl_cli.cli.completing import complete_backbones, complete_runs, complete_strategies, complete_tasks
 from micl_cli.cli.console import Progress, echo, echo_json, echo_json_line, note, table
 from micl_cli.cli.recipe import Recipe, read_recipe
-from micl_cli.errors import UsageError
+from micl_cli.cli.working import hushed, preparing
+from micl_cli.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
     from micl_cli.api.events import Event
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
     from micl_cli.session import Request, Session
 
 Pairs = Sequence[tuple[str, str]]
+_EVALUATION = {
+    "batch_size": "eval_batch_size",
+    "examples": "eval_examples",
+    "unseen": "eval_unseen",
+    "split": "eval_split",
+    "max_new_tokens": "max_new_tokens",
+    "num_beams": "num_beams",
+}
+"""The parameters that set how answers are produced and scored, by the setting's name."""
 
 EPILOG = """\b
 Examples:
@@ -54,6 +65,16 @@ class Words:
     again: bool
     training: Mapping[str, Any]
     evaluation: Mapping[str, Any]
+    said: frozenset[str]
+    """The parameters that stand on the command line itself: a recipe and a run's own plan go before the others."""
+
+    def spoken(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of ``settings`` that the command line itself gives."""
+        return {name: value for name, value in settings.items() if name in self.said}
+
+    def spoken_evaluation(self) -> dict[str, Any]:
+        """The evaluation settings that the command line itself gives."""
+        return {name: value for name, value in self.evaluation.items() if _EVALUATION[name] in self.said}
 
 
 @click.command(epilog=EPILOG)
@@ -125,13 +146,14 @@ def learn(
     settings = load_settings()
     words = _words(flags)
     session = Session(settings)
-    plan, tasks = _plan(session, words, settings.options("learn"), dry_run)
-    if dry_run:
-        _show(session, plan, tasks, device, as_json)
-        return
-    with _stopping() as stop:
-        control = Control(stop=stop, save_seconds=save_seconds, keep_answers=save_predictions)
-        _follow(session.learn(plan, tasks, control, device=device, threads=threads), as_json)
+    with hushed():
+        plan, tasks = _plan(session, words, settings.options("learn"), dry_run)
+        if dry_run:
+            _show(session, plan, tasks, device, as_json)
+            return
+        with _stopping() as stop:
+            control = Control(stop=stop, save_seconds=save_seconds, keep_answers=save_predictions)
+            _follow(session.learn(plan, tasks, control, device=device, threads=threads), as_json)
     if not as_json:
         echo(plan.id)
 
@@ -140,32 +162,43 @@ def _words(flags: dict[str, Any]) -> Words:
     """Flags in their groups: those of training and evaluation are settings of the plan."""
     from micl_cli.plan import Training
 
+    said = {name for name in flags if _source(name) is ParameterSource.COMMANDLINE}
     training = {f.name: flags.pop(f.name) for f in fields(Training)}
-    names = {name: f"eval_{name}" for name in ("batch_size", "examples", "unseen", "split")}
-    names |= {name: name for name in ("max_new_tokens", "num_beams")}
-    evaluation = {name: flags.pop(flag) for name, flag in names.items()}
-    return Words(**flags, training=training, evaluation=evaluation)
+    evaluation = {name: flags.pop(flag) for name, flag in _EVALUATION.items()}
+    return Words(**flags, training=training, evaluation=evaluation, said=frozenset(said))
+
+
+def _source(parameter: str) -> ParameterSource | None:
+    return click.get_current_context().get_parameter_source(parameter)
 
 
 def _plan(session: Session, words: Words, configured: Mapping[str, Any], dry: bool) -> tuple[Plan, list[Task]]:
     """What the words mean: a new plan, or that of a run to resume."""
     if words.resume:
-        return _resumed(session, words)
-    request = _after(session, words) if words.after else _request(words, configured)
-    tasks = session.open_tasks(request.tasks, dry=dry, progress=_preparing)
+        return _resumed(session, words, dry)
+    request = _after(session, words, dry) if words.after else _request(words, configured)
+    tasks = session.open_tasks(request.tasks, dry=dry, watch=preparing)
     plan = session.plan(request, tasks)
     return (session.further_attempt(plan) if words.again else plan), tasks
 
 
-def _resumed(session: Session, words: Words) -> tuple[Plan, list[Task]]:
-    if words.strategy or words.tasks or words.recipe or words.after or words.again:
-        raise UsageError(
-            "--resume goes on with a run as it was planned", "Leave out what the run has already: --resume RUN."
+def _resumed(session: Session, words: Words, dry: bool) -> tuple[Plan, list[Task]]:
+    _refuse(words, words.said - {"resume"}, "--resume goes on with a run as it was planned")
+    run_id = session.resolve(str(words.resume))
+    _, plan = session.record(run_id)
+    if plan.id != run_id:
+        raise PlanError(
+            f"run {run_id} was planned by another version of micl, which knew other settings",
+            "Go on with that version, or start a new run.",
         )
-    with session.store() as store:
-        run_id = store.resolve(str(words.resume))
-    plan = session.plan_of(run_id)
-    return plan, session.open_planned(plan)
+    return plan, session.open_planned(run_id, plan, dry=dry, watch=preparing)
+
+
+def _refuse(words: Words, names: Collection[str], why: str) -> None:
+    """Raise UsageError where one of ``names`` was given on the command line."""
+    if given := sorted(words.said & set(names)):
+        flags = ", ".join("-o" if name == "options" else f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(why, f"Leave out {flags}.")
 
 
 def _request(words: Words, configured: Mapping[str, Any]) -> Request:
@@ -173,16 +206,18 @@ def _request(words: Words, configured: Mapping[str, Any]) -> Request:
     from micl_cli.session import Request
 
     recipe = read_recipe(words.recipe) if words.recipe else Recipe()
-    strategy, names = words.strategy or recipe.strategy, words.tasks or recipe.tasks
+    said = {name: getattr(words, name) for name in ("strategy", "tasks") if name in words.said}
+    strategy = said.get("strategy") or recipe.strategy or words.strategy
+    names = said.get("tasks") or recipe.tasks or words.tasks
     if not strategy:
         raise UsageError(
             "no strategy is named", "Name one: --strategy moincl; `micl plugins --kind strategies` lists them."
         )
     if not names:
         raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
-    own = strategy == recipe.strategy
-    raw = {**configured, **(recipe.options if own else {}), **dict(words.options)}
-    options, stage_options = _by_stage(raw)
+    named = dict(words.options)
+    own = recipe.options if strategy == recipe.strategy else {}
+    options, stage_options = _by_stage({**configured, **named, **own, **(named if "options" in words.said else {})})
     return Request(
         strategy=strategy,
         backbone=words.backbone,
@@ -191,45 +226,49 @@ def _request(words: Words, configured: Mapping[str, Any]) -> Request:
         stage_options=stage_options,
         backbone_options=dict(words.backbone_options),
         seed=words.seed,
-        training={**recipe.training, **_given(words.training)},
-        evaluation={**recipe.evaluation, **_given(words.evaluation)},
+        training={**_given(words.training), **recipe.training, **words.spoken(words.training)},
+        evaluation={**_given(words.evaluation), **recipe.evaluation, **words.spoken_evaluation()},
         name=words.name,
     )
 
 
-def _after(session: Session, words: Words) -> Request:
+def _after(session: Session, words: Words, dry: bool) -> Request:
     """A request that goes on from a finished run: its plan, with more tasks."""
     from micl_cli.plan import split_tasks
     from micl_cli.session import Request
 
-    with session.store() as store:
-        record = store.details(store.resolve(str(words.after))).run
-    plan = session.plan_of(record.id)
+    record, plan = session.record(session.resolve(str(words.after)))
+    _refuse(words, {"recipe"}, "--after goes on with the plan of a run, not with a recipe")
     if record.status != "finished":
         raise UsageError(
             f"run {record.id} is not finished ({record.status})", f"Finish it: micl learn --resume {record.id}"
         )
-    if words.strategy not in (None, plan.strategy):
-        raise UsageError(
-            f"run {record.id} was learnt with {plan.strategy}", "Leave --strategy out: a run keeps its strategy."
-        )
+    for name, its in (("strategy", plan.strategy), ("backbone", plan.backbone), ("seed", plan.seed)):
+        if name in words.said and getattr(words, name) != its:
+            raise UsageError(f"run {record.id} was learnt with {name} {its}", f"Leave --{name} out: a run keeps it.")
+    _refuse(words, {"backbone_options"}, f"run {record.id} keeps its backbone as it is")
     if not words.tasks:
         raise UsageError("no task is named", "Name what to learn next: --after RUN --tasks vid_qa")
-    options, stage_options = _by_stage(dict(words.options))
+    session.open_planned(record.id, plan, dry=dry, watch=preparing)
+    options, stage_options = _by_stage(dict(words.options) if "options" in words.said else {})
     tasks = (*plan.tasks, *split_tasks(words.tasks, words.benchmark))
     return Request(
         strategy=plan.strategy,
         backbone=plan.backbone,
         tasks=split_tasks(",".join(tasks), words.benchmark),
         strategy_options={**plan.strategy_options, **options},
-        stage_options={**plan.stage_options, **stage_options},
+        stage_options=_joined(plan.stage_options, stage_options),
         backbone_options=plan.backbone_options,
         seed=plan.seed,
-        training={**_as_dict(plan.training), **_given(words.training)},
-        evaluation={**_as_dict(plan.evaluation), **_given(words.evaluation)},
+        training={**_as_dict(plan.training), **words.spoken(words.training)},
+        evaluation={**_as_dict(plan.evaluation), **words.spoken_evaluation()},
         parent=record.id,
         name=words.name,
     )
+
+
+def _joined(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {position: {**old.get(position, {}), **new.get(position, {})} for position in (*old, *new)}
 
 
 def _by_stage(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -257,20 +296,15 @@ def _as_dict(settings: Any) -> dict[str, Any]:
     return {f.name: getattr(settings, f.name) for f in fields(settings)}
 
 
-def _preparing(name: str) -> None:
-    note(f"preparing {name}")
-
-
-def _follow(events: Iterator[Event], as_json: bool) -> None:
+def _follow(events: Generator[Event, None, None], as_json: bool) -> None:
     """Show what happens until it ends."""
     progress = Progress(quiet=True if as_json else None)
-    try:
+    # Closed at once where the screen fails (a reader that left), so that the run's end is kept.
+    with closing(events), closing(progress):
         for event in events:
             progress.consume(event)
             if as_json:
                 echo_json_line(event.as_json())
-    finally:
-        progress.close()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import click
 
 from micl_cli.cli.completing import complete_tasks
 from micl_cli.cli.console import echo, echo_json, table, warn
+from micl_cli.cli.working import preparing
 from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool)
     session = Session(load_settings())
     done = []
     for name in [name for word in what for name in _names(word, benchmark)]:
-        prepared = session.prepare(name, on_error=on_error)
+        with preparing(name) as progress:
+            prepared = session.prepare(name, on_error=on_error, progress=progress)
         done.append(prepared)
         if prepared.refused:
             warn(f"{prepared.task.name}: {len(prepared.refused)} examples left out\n" + _reasons(prepared))

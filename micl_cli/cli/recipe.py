@@ -53,7 +53,11 @@ def read_recipe(name: str) -> Recipe:
         hint = nearest(unknown[0], known) or f"Known: {', '.join(sorted(known))}."
         raise UsageError(f"{path}: unknown key {unknown[0]!r}", hint)
     if isinstance(data.get("tasks"), list):
-        data["tasks"] = ",".join(data["tasks"])
+        data["tasks"] = ",".join(map(str, data["tasks"]))
+    for key, value in data.items():
+        if not isinstance(value, type(getattr(Recipe(), key))):
+            wanted = "a table" if isinstance(getattr(Recipe(), key), dict) else "text"
+            raise UsageError(f"{path}: {key} is {value!r}", f"It must be {wanted}.")
     return Recipe(**{**data, "options": _flat(data.get("options", {}))})
 
 

@@ -19,8 +19,12 @@ Examples:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_runs)
 @click.option("--format", "style", default="text", type=click.Choice(FORMATS), help="How it is written.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="Scores of which examples.")
-def report(runs: tuple[str, ...], style: str, as_json: bool, split: str) -> None:
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    help="Scores on which examples; those that the run itself was scored on where not given.",
+)
+def report(runs: tuple[str, ...], style: str, as_json: bool, split: str | None) -> None:
     """Show the R matrix, forgetting with its formulas, and cost; several runs side by side.
 
     RUN is an id, the beginning of one, a name, or @last.
@@ -34,8 +38,7 @@ def report(runs: tuple[str, ...], style: str, as_json: bool, split: str) -> None
     from micl_cli.settings import load_settings
 
     session = Session(load_settings())
-    with session.store() as store:
-        ids = [store.resolve(run) for run in runs]
+    ids = [session.resolve(run) for run in runs]
     data = [session.report(run_id, split) for run_id in dict.fromkeys(ids)]
     width = shutil.get_terminal_size().columns
     echo(render(data, "json" if as_json else style, width=width, colour=wants_colour(sys.stdout)).rstrip("\n"))

@@ -37,8 +37,8 @@ def list_runs(status: str | None, limit: int, as_json: bool) -> None:
     from micl_cli.session import Session
     from micl_cli.settings import load_settings
 
-    with Session(load_settings()).store() as store:
-        found = [run for run in store.runs() if status in (None, run.status)][:limit]
+    known = Session(load_settings()).runs()
+    found = [run for run in known if status in (None, run.status)][:limit]
     if as_json:
         echo_json({"runs": [_summary(run) for run in found]})
         return
@@ -65,8 +65,10 @@ def show_run(run: str, as_json: bool) -> None:
     from micl_cli.settings import load_settings
 
     settings = load_settings()
-    with Session(settings).store() as store:
-        details = store.details(store.resolve(run))
+    session = Session(settings)
+    run_id = session.resolve(run)
+    with session.store() as store:
+        details = store.details(run_id)
     if as_json:
         echo_json(_document(details, str(settings.runs / details.run.id)))
         return
@@ -87,8 +89,7 @@ def remove_runs(names: tuple[str, ...], yes: bool, force: bool) -> None:
     from micl_cli.settings import load_settings
 
     session = Session(load_settings())
-    with session.store() as store:
-        ids = [store.resolve(name) for name in names]
+    ids = list(dict.fromkeys(session.resolve(name) for name in names))
     if not yes and not click.confirm(f"Remove {', '.join(ids)} with all checkpoints?", err=True):
         raise UsageError("nothing was removed", "Say yes, or give --yes.")
     for run_id in ids:

@@ -1,8 +1,9 @@
-"""A run's folder: finished stages, the latest step of the one in work, and the lock.
+"""A run's folder: finished stages, their scores, and the latest step of the one in work.
 
-RUN/plan.json
-RUN/stages/02/   adapters.safetensors strategy.safetensors stage.json scores.json
-RUN/step-2-140/  the same, and optimizer.safetensors best.safetensors progress.json
+RUN/stages/02/      adapters.safetensors strategy.safetensors stage.json
+RUN/scores/02.json  the scores after stage 2
+RUN/step-2-140/     adapters, strategy, optimizer and best weights as safetensors, progress.json
+RUN/lock            held by the process that works on the run
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from torch import Tensor
 from micl_cli.api.backbone import Backbone
 from micl_cli.api.events import Scored, TaskLearned
 from micl_cli.api.strategy import State
-from micl_cli.errors import CheckpointError
+from micl_cli.api.task import Task
+from micl_cli.errors import CheckpointError, PlanError
 from micl_cli.flow.files import whole_folder, write_json
 
 _STEP = re.compile(r"step-(\d+)-(\d+)")
@@ -52,7 +54,12 @@ class RunFolder:
         return self.path / "stages" / f"{position:02d}"
 
     def has_stage(self, position: int) -> bool:
+        """Whether a stage is finished."""
         return (self.stage(position) / "stage.json").is_file()
+
+    def has_stages(self, count: int) -> bool:
+        """Whether the first ``count`` stages are all there."""
+        return all(self.has_stage(position) for position in range(1, count + 1))
 
     def finish_stage(self, position: int, snapshot: Snapshot) -> None:
         """Write a finished stage, then let go of its step checkpoints. Raises CheckpointError."""
@@ -73,9 +80,25 @@ class RunFolder:
         """The event of a finished stage, as restored."""
         return TaskLearned(**{**self.stage_data(position)["learned"], "restored": True})
 
-    def stage_bytes(self, position: int) -> int:
-        """What a finished stage takes on disk, scores aside."""
-        return sum(f.stat().st_size for f in self.stage(position).glob("*.safetensors"))
+    def inherit(self, parent: RunFolder, stages: Sequence[Sequence[Task]]) -> None:
+        """Take over the finished stages of the run that this one goes on from, and their scores.
+
+        Raises PlanError where they are not the first of ``stages``, CheckpointError where they are gone.
+        """
+        if not self.has_stage(1):
+            if not parent.has_stage(1):
+                hint = "Put its folder back, or learn all tasks in a new run."
+                raise CheckpointError(f"run {parent.path.name} has no checkpoints in {parent.path}", hint)
+            _check_same(parent, stages)
+            _copy(parent.path / "stages", self.path / "stages")
+        if (parent.path / "scores").exists() and not (self.path / "scores").exists():
+            _copy(parent.path / "scores", self.path / "scores")
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written. Only the lock's holder may."""
+        for path in [*self.path.glob(".*.new"), *self.path.glob("*/.*.new")]:
+            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)
 
     # Scores
 
@@ -117,6 +140,23 @@ class RunFolder:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def _check_same(parent: RunFolder, stages: Sequence[Sequence[Task]]) -> None:
+    for position, stage in enumerate(stages, 1):
+        if not parent.has_stage(position):
+            return
+        if parent.learned(position).tasks != [task.name for task in stage]:
+            names = ", ".join(task.name for task in stage)
+            raise PlanError(
+                f"stage {position} would be {names}, which is not what run {parent.path.name} learnt in it",
+                "A strategy that learns tasks together cannot go on with more: name all tasks in a new run.",
+            )
+
+
+def _copy(source: Path, target: Path) -> None:
+    with whole_folder(target) as fresh:
+        shutil.copytree(source, fresh, dirs_exist_ok=True)
+
+
 def adapters_of(backbone: Backbone) -> dict[str, Tensor]:
     """Every adapter's weights on the CPU, by "adapter/weight"."""
     return {f"{a}/{key}": weight for a in backbone.adapters for key, weight in backbone.adapter_state(a).items()}
@@ -135,7 +175,11 @@ def load_adapters(backbone: Backbone, weights: Mapping[str, Tensor]) -> None:
     for adapter, state in wanted.items():
         if adapter not in backbone.adapters:
             backbone.add_adapter(adapter)
-        backbone.load_adapter(adapter, state)
+        try:
+            backbone.load_adapter(adapter, state)
+        except (KeyError, RuntimeError) as error:
+            hint = "It is from another version of the backbone: install that one again, or start a new run."
+            raise CheckpointError(f"the checkpoint does not fit the backbone: {error}", hint) from error
 
 
 def _write(folder: Path, snapshot: Snapshot, name: str) -> None:
@@ -173,5 +217,5 @@ def _json(path: Path) -> Any:
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"checkpoint {path} cannot be read: {error}",
-        f"Remove {path.parent} and give the same command: the run goes on from the stage before.",
+        f"Remove {path.parent} and give the same command: what it held is made again.",
     )

@@ -6,6 +6,7 @@ sha256. Shards are only ever added, each whole, so that several processes can fi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -76,7 +77,7 @@ class Features:
         path = self.folder / key / f"{name}.safetensors"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".new")
+            part = path.with_suffix(f".{os.getpid()}.new")
             part.write_bytes(save({digest: tensor.contiguous().clone() for digest, tensor in fresh.items()}))
             part.replace(path)
         except OSError:

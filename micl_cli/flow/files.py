@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from micl_cli.errors import CheckpointError
 
 
@@ -30,7 +32,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         fresh.rename(target)
         flush(target.parent)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors tells a full disk in its own way
         raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -61,8 +63,9 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _cannot_write(target: Path, error: OSError) -> CheckpointError:
+def _cannot_write(target: Path, error: Exception) -> CheckpointError:
+    why = getattr(error, "strerror", None) or error
     return CheckpointError(
-        f"cannot write {target}: {error.strerror or error}",
+        f"cannot write {target}: {why}",
         "Make room or make the folder writable, then give the same command: finished tasks are kept.",
     )

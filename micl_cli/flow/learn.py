@@ -69,7 +69,9 @@ def learn(parts: Parts, folder: RunFolder, control: Control) -> Iterator[Event]:
 
 def _standing(parts: Parts, folder: RunFolder) -> tuple[int, int] | None:
     """Where a run goes on: (stage in work, its step), or None for a fresh one."""
-    done = sum(folder.has_stage(p) for p in range(1, len(parts.stages) + 1))
+    done = 0
+    while done < len(parts.stages) and folder.has_stage(done + 1):
+        done += 1
     step = folder.latest_step()
     if step and step[0] == done + 1:
         return step
@@ -146,14 +148,10 @@ def _learn_stage(
 def _begin(parts: Parts, folder: RunFolder, position: int, stage: Sequence[Task]) -> Work:
     """The stage's work, begun afresh or restored from its latest step."""
     strategy, plan = parts.strategy, parts.plan
-    strategy.configure(strategy_options(plan, type(strategy), position))
-    strategy.position, strategy.stage = position, stage
-    strategy.seen = [task for earlier in parts.stages[: position - 1] for task in earlier]
+    _place(parts, position)
     strategy.rng = random.Random(f"{plan.seed}/{position}/strategy")
     strategy.parts = {}
     torch.manual_seed(plan.seed * 1000 + position)
-    if plan.training.gradient_checkpointing:
-        parts.backbone.checkpoint_gradients()
     work = Work(parts, position, stage)
     latest = folder.latest_step()
     if latest and latest[0] == position:
@@ -163,6 +161,14 @@ def _begin(parts: Parts, folder: RunFolder, position: int, stage: Sequence[Task]
         strategy.begin(task)
     work.open()
     return work
+
+
+def _place(parts: Parts, position: int) -> None:
+    """Tell the strategy where in the sequence it is, with the options of that stage."""
+    strategy = parts.strategy
+    strategy.configure(strategy_options(parts.plan, type(strategy), position))
+    strategy.position, strategy.stage = position, parts.stages[position - 1]
+    strategy.seen = [task for earlier in parts.stages[: position - 1] for task in earlier]
 
 
 def _validate(parts: Parts, work: Work, stage: Sequence[Task], epoch: int) -> Iterator[Event]:
@@ -232,6 +238,8 @@ def _score_zero_shot(parts: Parts, folder: RunFolder, control: Control) -> Itera
 
 def _score_and_keep(parts: Parts, folder: RunFolder, after: int, task: Task, control: Control) -> Iterator[Event]:
     split = parts.plan.evaluation.split
+    # Drawn anew for each score, so that a run interrupted between two of them answers the same.
+    parts.strategy.rng = random.Random(f"{parts.plan.seed}/{after}/{task.name}")
     events = list(score(parts, task, after, split=split, keep_answers=control.keep_answers, pause=control.pause))
     folder.add_scores(after, [event for event in events if isinstance(event, Scored)])
     parts.features.flush()
@@ -248,8 +256,7 @@ def _load_stage(parts: Parts, folder: RunFolder, position: int) -> None:
 def restore_stage(parts: Parts, folder: RunFolder, position: int) -> None:
     """Make the parts stand as they did when stage ``position`` was finished."""
     snapshot, strategy = folder.load_stage(position), parts.strategy
-    strategy.position, strategy.stage = position, parts.stages[position - 1]
-    strategy.seen = [task for earlier in parts.stages[: position - 1] for task in earlier]
+    _place(parts, position)
     load_adapters(parts.backbone, snapshot.adapters)
     parts.backbone.activate(snapshot.data["active"])
     strategy.restore(State(snapshot.strategy.tensors, snapshot.strategy.data))

@@ -18,7 +18,7 @@ from micl_cli.api.strategy import Strategy
 from micl_cli.api.task import Example, Task
 from micl_cli.errors import PlanError
 from micl_cli.flow.features import Features
-from micl_cli.plan import Plan, check_fit
+from micl_cli.plan import Plan, backbone_parts, check_fit
 from micl_cli.registry import Registry
 
 
@@ -54,7 +54,7 @@ class Reader:
 
 def load_backbone(plan: Plan, registry: Registry, features: Path) -> Backbone:
     """The plan's backbone, with its reader and its feature cache."""
-    name, argument = plan.backbone_parts
+    name, argument = backbone_parts(plan.backbone, registry)
     cls = registry.load("backbones", name)
     options = parse_options(cls, plan.backbone_options, owner=f"backbone {name}")
     backbone: Backbone = cls(argument, **options) if argument else cls(**options)
@@ -93,18 +93,29 @@ def make_accelerator(plan: Plan, device: str) -> Accelerator:
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=cpu)
 
 
+def _checkpoint_gradients(backbone: Backbone, plan: Plan) -> None:
+    try:
+        backbone.checkpoint_gradients()
+    except TypeError as error:
+        raise PlanError(
+            f"backbone {plan.backbone!r} cannot checkpoint gradients", "Leave out --gradient-checkpointing."
+        ) from error
+
+
 def assemble(plan: Plan, tasks: Sequence[Task], registry: Registry, features: Path, device: str = "auto") -> Parts:
     """Load what the plan names and check that it fits. Raises PluginError, OptionError, PlanError."""
     strategy_class = registry.load("strategies", plan.strategy)
     options = strategy_options(plan, strategy_class)
     for position in plan.stage_options:
         strategy_options(plan, strategy_class, int(position))
-    check_fit(plan, tasks, registry.load("backbones", plan.backbone_parts[0]), strategy_class)
+    check_fit(plan, tasks, registry.load("backbones", backbone_parts(plan.backbone, registry)[0]), strategy_class)
     metrics = load_metrics(registry, tasks)
     accelerator = make_accelerator(plan, device)
     backbone = load_backbone(plan, registry, features)
     check_fit(plan, tasks, backbone, strategy_class)
     backbone.module.to(accelerator.device)
+    if plan.training.gradient_checkpointing:
+        _checkpoint_gradients(backbone, plan)
     strategy = strategy_class(backbone, **options)
     strategy.rng, strategy.seed = random.Random(plan.seed), plan.seed
     cache = backbone.cache

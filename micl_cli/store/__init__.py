@@ -22,14 +22,15 @@ from micl_cli.store.records import TaskRecord as TaskRecord
 
 if TYPE_CHECKING:
     from micl_cli.store.maintenance import check as check
+    from micl_cli.store.maintenance import exists as exists
     from micl_cli.store.maintenance import locate as locate
     from micl_cli.store.maintenance import upgrade as upgrade
     from micl_cli.store.store import Store as Store
 
-_HOME = {"Store": "store", "check": "maintenance", "locate": "maintenance", "upgrade": "maintenance"}
+_HOME = {"Store": "store", **dict.fromkeys(("check", "exists", "locate", "upgrade"), "maintenance")}
 
 __all__ = ["NewRun", "PluginRecord", "PredictionRecord", "RunDetails", "RunRecord", "ScoreRecord", "StageRecord"]
-__all__ += ["StepRecord", "Store", "StoreCheck", "TaskRecord", "check", "locate", "upgrade"]
+__all__ += ["StepRecord", "Store", "StoreCheck", "TaskRecord", "check", "exists", "locate", "upgrade"]
 
 
 def __getattr__(name: str) -> Any:

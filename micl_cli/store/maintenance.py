@@ -33,10 +33,16 @@ def locate(url: str) -> str:
     return shown(parse_url(url))
 
 
+def exists(url: str) -> bool:
+    """Whether there is a store to open; a server's always counts as one."""
+    file = store_file(parse_url(url))
+    return file is None or file.exists()
+
+
 def check(url: str) -> StoreCheck:
     """Look a store over and change nothing. Raises StoreError where it cannot be read as one."""
     parsed = parse_url(url)
-    if (file := store_file(parsed)) and not file.exists():
+    if not exists(url):
         return StoreCheck(location=shown(parsed), state="missing", revision=None, expected=schema.HEAD)
     engine = connect(parsed)
     try:

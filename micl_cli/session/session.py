@@ -1,0 +1,342 @@
+"""One command's registry, home folder and store, and what is done with them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from micl_cli.api.events import Event, Notice, RunFinished, RunStarted
+from micl_cli.api.task import Task
+from micl_cli.errors import Interrupted, PlanError, PluginError, StoreError, UsageError, nearest
+from micl_cli.flow.prepare import Prepared, is_prepared, open_task, prepare_folder, prepare_source, prepared_tasks
+from micl_cli.plan import Plan, backbone_parts, check_fit
+from micl_cli.registry import Registry
+from micl_cli.report.data import RunData
+from micl_cli.session.outlook import Outlook, outlook_of, step_seconds
+from micl_cli.session.recording import Recorder, changes, environment_of, new_run, run_data, task_record
+from micl_cli.session.request import Request, make_plan
+from micl_cli.settings import Settings
+from micl_cli.store import RunRecord, Store, check, exists
+
+if TYPE_CHECKING:
+    from micl_cli.flow.checkpoint import RunFolder
+    from micl_cli.flow.learn import Control
+    from micl_cli.flow.parts import Parts
+
+Progress = Callable[[int, int | None], None]
+Watch = Callable[[str], AbstractContextManager[Progress | None]]
+"""Called with a task's name when it is about to be prepared; gives what is told of its examples."""
+OnError = Literal["fail", "skip"]
+
+_HOOKS = {
+    "task_started": "micl_task_started",
+    "step": "micl_step",
+    "task_learned": "micl_task_learned",
+    "scored": "micl_scored",
+}
+
+
+def _unwatched(name: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+class Session:
+    """One user's registry, home folder and store, for the length of a command."""
+
+    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
+        self.settings = settings
+        self.registry = registry or Registry.discover()
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The run store, open. Raises StoreError."""
+        with Store.open(self.settings.store_url) as store:
+            yield store
+
+    def resolve(self, text: str) -> str:
+        """The id of the run that ``text`` means (see Store.resolve); looking for it makes no store."""
+        if not exists(self.settings.store_url):
+            hint = "Start one: micl learn --strategy moincl --tasks img_cap,aud_qa"
+            raise UsageError(f"no run {text!r}: there are no runs yet", hint)
+        with self.store() as store:
+            return store.resolve(text)
+
+    def runs(self) -> list[RunRecord]:
+        """The runs, the most recently started first."""
+        if not exists(self.settings.store_url):
+            return []
+        with self.store() as store:
+            return store.runs()
+
+    # Tasks
+
+    def prepare(self, what: str, *, on_error: OnError = "fail", progress: Progress | None = None) -> Prepared:
+        """Prepare a task by full name, or a folder of the user's own, and register it in the store.
+
+        Raises PlanError, ManifestError, MediaError or PluginError.
+        """
+        if Path(what).is_dir():
+            home = self.settings.home
+            prepared = prepare_folder(Path(what), home, self._modality, on_error=on_error, progress=progress)
+        else:
+            prepared = self._prepare_source(what, self.settings.home, on_error, progress)
+        self._register(prepared)
+        return prepared
+
+    def _prepare_source(self, name: str, home: Path, on_error: OnError, progress: Progress | None) -> Prepared:
+        source = self.registry.load("tasks", name)()
+        return prepare_source(source, name, home, self._modality(source.modality), on_error=on_error, progress=progress)
+
+    def _modality(self, name: str) -> Any:
+        return self.registry.load("modalities", name)()
+
+    def _register(self, prepared: Prepared) -> None:
+        with self.store() as store:
+            store.record_task(task_record(prepared))
+
+    def open_tasks(self, names: Sequence[str], *, dry: bool = False, watch: Watch = _unwatched) -> list[Task]:
+        """The prepared tasks; embedded ones that are missing are prepared first.
+
+        ``dry`` prepares those in a temporary folder, to know their sha256, and leaves no trace.
+        Raises PlanError where a task is not prepared and cannot be, or its data has changed;
+        PluginError where nobody knows it.
+        """
+        return [self._open(name, dry, watch) for name in names]
+
+    def _open(self, name: str, dry: bool, watch: Watch) -> Task:
+        if is_prepared(name, self.settings.home) or not self._known_task(name).embedded:
+            return open_task(name, self.settings.home)  # which says how to prepare it where it is not
+        with watch(name) as progress:
+            if dry:
+                with tempfile.TemporaryDirectory() as folder:
+                    return self._prepare_source(name, Path(folder), "fail", progress).task
+            prepared = self._prepare_source(name, self.settings.home, "fail", progress)
+        self._register(prepared)
+        return prepared.task
+
+    def _known_task(self, name: str) -> type[Any]:
+        registered = {part.name for part in self.registry.parts("tasks")}
+        if name not in registered:
+            guess = nearest(name, registered | {*prepared_tasks(self.settings.home)})
+            ways = "`micl plugins --kind tasks` lists tasks; `micl prepare FOLDER` makes one of your own."
+            raise PluginError(f"no task {name!r}", f"{guess} {ways}".strip())
+        return self.registry.load("tasks", name)
+
+    # Plans
+
+    def plan(self, request: Request, tasks: Sequence[Task]) -> Plan:
+        """The plan of a request, whole. Raises PluginError, OptionError, UsageError or PlanError."""
+        return make_plan(request, tasks, self.registry)
+
+    def further_attempt(self, plan: Plan) -> Plan:
+        """The same plan as a run of its own: the first attempt that the store does not know."""
+        if not exists(self.settings.store_url):
+            return plan
+        attempt = 0
+        with self.store() as store:
+            while store.run(plan.again(attempt).id):
+                attempt += 1
+        return plan.again(attempt)
+
+    def record(self, run_id: str) -> tuple[RunRecord, Plan]:
+        """A run in the store, and its plan."""
+        with self.store() as store:
+            run = store.details(run_id).run
+        return run, Plan.from_json(run.plan)
+
+    def open_planned(self, run_id: str, plan: Plan, *, dry: bool = False, watch: Watch = _unwatched) -> list[Task]:
+        """The tasks of the run ``run_id``. Raises PlanError where their data is not the same now."""
+        tasks = self.open_tasks(plan.tasks, dry=dry, watch=watch)
+        for task in tasks:
+            if task.sha256 != plan.data[task.name]:
+                raise PlanError(
+                    f"the data of {task.name} is not what run {run_id} was made with",
+                    "Restore the data and prepare it again, or start a new run by naming strategy and tasks.",
+                )
+        return tasks
+
+    def outlook(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> Outlook:
+        """What a plan will take; its parts are loaded to see that they fit, and nothing is written."""
+        from micl_cli.flow.parts import assemble
+
+        outlook = outlook_of(assemble(plan, tasks, self.registry, self.settings.features, device))
+        if check(self.settings.store_url).state != "ok":
+            return outlook
+        with self.store() as store:
+            own = store.run(plan.id)
+            return replace(outlook, step_seconds=step_seconds(plan, store), status=own.status if own else "")
+
+    # Runs
+
+    def learn(
+        self, plan: Plan, tasks: Sequence[Task], control: Control, *, device: str = "auto", threads: int = 0
+    ) -> Generator[Event, None, None]:
+        """Run a plan, or go on with it; a finished one is only told again.
+
+        Raises Interrupted with everything kept, and whatever a part raises.
+        """
+        from micl_cli.flow.checkpoint import RunFolder
+        from micl_cli.flow.learn import learn
+        from micl_cli.flow.lock import only_one
+        from micl_cli.flow.parts import assemble
+
+        folder = RunFolder(self.settings.runs / plan.id)
+        with only_one(folder.path), self.store() as store:
+            folder.tidy()
+            known = store.run(plan.id)
+            if known and known.status == "finished" and folder.has_stages(len(store.details(plan.id).stages)):
+                yield from self._told_again(plan, store, folder)
+                return
+            self._use_threads(plan, known, threads)
+            parts = assemble(plan, tasks, self.registry, self.settings.features, device)
+            if plan.parent:
+                folder.inherit(RunFolder(self.settings.runs / plan.parent), parts.stages)
+            environment = environment_of(parts)
+            store.start_run(new_run(plan, environment, self.registry))
+            for text in changes(known.environment if known else {}, environment):
+                yield Notice(text=text)
+            yield from self._recorded(plan, store, learn(parts, folder, control))
+
+    def _recorded(self, plan: Plan, store: Store, events: Iterator[Event]) -> Iterator[Event]:
+        """Pass events on, having told store and listeners; say in the store how the run ended."""
+        recorder = Recorder(store, plan.id)
+        try:
+            yield from self._tell("micl_run_started", run=plan.id, plan=plan.as_json())
+            for event in events:
+                recorder.take(event)
+                if isinstance(event, RunFinished):
+                    yield from self._tell("micl_run_finished", run=plan.id, status=event.status)
+                elif hook := _HOOKS.get(event.name):
+                    yield from self._tell(hook, run=plan.id, event=event)
+                yield event
+        except (Interrupted, KeyboardInterrupt, GeneratorExit) as stop:
+            if isinstance(stop, Interrupted):
+                stop.hint = f"Go on with the same command, or: micl learn --resume {plan.id}"
+            self._break_off(recorder, "interrupted")
+            raise
+        except Exception as problem:
+            self._break_off(recorder, "failed", _first_line(problem))
+            raise
+
+    def _break_off(self, recorder: Recorder, status: str, error: str = "") -> None:
+        if recorder.ended:
+            return
+        with suppress(StoreError):  # a full disk stops the store too: what stopped the run is to be read
+            recorder.end(status, error)
+        self.registry.notify("micl_run_finished", run=recorder.run, status=status)
+
+    def _tell(self, hook: str, **values: Any) -> Iterator[Event]:
+        for warning in self.registry.notify(hook, **values):
+            yield Notice(text=warning)
+
+    def _told_again(self, plan: Plan, store: Store, folder: RunFolder) -> Iterator[Event]:
+        from micl_cli.flow.learn import replay
+
+        stages = store.details(plan.id).stages
+        names = list(plan.tasks)
+        yield RunStarted(run=plan.id, tasks=names, strategy=plan.strategy, backbone=plan.backbone, seed=plan.seed)
+        yield from replay(folder, len(stages))
+        yield Notice(text="this run was finished already; --again makes a further one")
+        yield RunFinished(run=plan.id, status="finished", seconds=sum(stage.seconds for stage in stages))
+
+    def _use_threads(self, plan: Plan, known: RunRecord | None, asked: int = 0) -> None:
+        """Compute with as many threads as asked for, else as before, else as suits the backbone.
+
+        A resumed run keeps its number: another one rounds sums differently.
+        """
+        import torch
+
+        name, argument = backbone_parts(plan.backbone, self.registry)
+        before = int(known.environment.get("threads", 0)) if known else 0
+        suiting = int(self.registry.load("backbones", name).defaults(argument).get("threads", 0))
+        if threads := asked or before or suiting:
+            torch.set_num_threads(threads)
+
+    def remove(self, run_id: str, *, force: bool = False) -> None:
+        """Remove a run's rows and checkpoints. Raises StoreError, or BusyError where it is running."""
+        import shutil
+
+        from micl_cli.flow.lock import only_one
+
+        folder = self.settings.runs / run_id
+        with only_one(folder), self.store() as store:
+            store.delete_run(run_id, force=force)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # Evaluation and reports
+
+    def evaluate(
+        self,
+        run_id: str,
+        names: Sequence[str],
+        split: str,
+        control: Control,
+        *,
+        stage: int | None = None,
+        examples: int | None = None,
+        device: str = "auto",
+        watch: Watch = _unwatched,
+    ) -> Iterator[Event]:
+        """Score a run's model, as it stood after ``stage`` (its last where None), on any prepared tasks.
+
+        Scores are kept in the store, but for those on fewer ``examples`` than the run's own. Raises
+        UsageError where the stage is not learnt, PlanError where a task cannot be taken.
+        """
+        from micl_cli.flow.checkpoint import RunFolder
+        from micl_cli.flow.evaluate import score
+        from micl_cli.flow.learn import restore_stage
+
+        known, plan = self.record(run_id)
+        folder = RunFolder(self.settings.runs / run_id)
+        own = self.open_planned(run_id, plan, watch=watch)
+        wanted = self.open_tasks(names, watch=watch) if names else own
+        self._use_threads(plan, known)
+        if examples:
+            plan = replace(plan, evaluation=replace(plan.evaluation, examples=examples))
+        parts = self._able(plan, own, wanted, device)
+        position = _stage_to_use(folder, len(parts.stages), stage)
+        restore_stage(parts, folder, position)
+        keep, pause = control.keep_answers, control.pause
+        with self.store() as store:
+            for task in wanted:
+                events = list(score(parts, task, position, split=split, keep_answers=keep, pause=pause))
+                if not examples:
+                    store.write(run_id, events)
+                parts.features.flush()
+                yield from events
+
+    def _able(self, plan: Plan, own: Sequence[Task], wanted: Sequence[Task], device: str) -> Parts:
+        """The parts of a run, fit to answer other tasks than its own too."""
+        from micl_cli.flow.parts import assemble, load_metrics
+
+        strategy = self.registry.load("strategies", plan.strategy)
+        parts = assemble(plan, own, self.registry, self.settings.features, device)
+        check_fit(plan, wanted, parts.backbone, strategy)
+        parts.metrics = load_metrics(self.registry, wanted)
+        return parts
+
+    def report(self, run_id: str, split: str | None = None) -> RunData:
+        """What a report tells of a run on ``split`` (its own where None), with the figures that plugins add."""
+        with self.store() as store:
+            data = run_data(store.details(run_id), split)
+        extra: dict[str, float] = {}
+        for figures in self.registry.collect("micl_metrics", run=run_id, matrix=data.matrix, tasks=list(data.tasks)):
+            extra |= figures
+        return replace(data, extra=extra)
+
+
+def _stage_to_use(folder: RunFolder, stages: int, wanted: int | None) -> int:
+    done = [position for position in range(1, stages + 1) if folder.has_stage(position)]
+    if not done:
+        raise UsageError(f"run {folder.path.name} has no finished stage yet", "Let it learn a task first.")
+    if wanted is not None and wanted not in done:
+        raise UsageError(f"stage {wanted} is not learnt", f"Stages with a checkpoint: {', '.join(map(str, done))}.")
+    return wanted or done[-1]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
