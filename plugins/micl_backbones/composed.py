@@ -18,6 +18,7 @@ from typing import Annotated, Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -26,7 +27,7 @@ from transformers.utils import logging as transformers_logging
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder, build_encoder
 from micl_backbones.preset import Preset, read_preset
-from micl_cli.api import Backbone, Batch, Example
+from micl_cli.api import Backbone, Batch, Example, PlanError
 
 IGNORED = -100
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?P<answer>[^?\n]+?)\s*$")
@@ -355,7 +356,11 @@ def _question(text: str) -> tuple[str, str] | None:
 def _load_parts(preset: Preset) -> _Parts:
     """The preset's frozen parts, and no connector yet."""
     transformers_logging.disable_progress_bar()
-    language = AutoModelForCausalLM.from_pretrained(preset.folder / preset.language["path"], dtype=torch.float32)
+    path = preset.folder / preset.language["path"]
+    try:
+        language = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise _unusable("language model", path, error) from error
     encoders = {name: _load_encoder(preset, name) for name in sorted(preset.encoders)}
     return _Parts(language, encoders).requires_grad_(False).eval()
 
@@ -380,8 +385,16 @@ def _load_encoder(preset: Preset, modality: str) -> Encoder:
     config = dict(preset.encoders[modality])
     path = preset.folder / Path(config.pop("weights"))
     encoder = build_encoder(config.pop("family"), **config)
-    encoder.load_state_dict(load_file(path))
+    try:
+        encoder.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise _unusable(f"{modality} encoder", path, error) from error
     return encoder
+
+
+def _unusable(part: str, path: Path, error: Exception) -> PlanError:
+    reason = " ".join(str(error).split())
+    return PlanError(f"the preset's {part} cannot be loaded from {path}: {reason}", "Correct the preset file.")
 
 
 def _encoder_key(preset: Preset, modality: str) -> str:

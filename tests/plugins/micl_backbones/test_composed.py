@@ -1,0 +1,217 @@
+"""The composed backbone, from small random parts: the contract, and what is its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from micl_backbones.composed import Composed
+from micl_cli.api import Backbone, Example, PlanError, options_of
+from micl_cli.testing import BackboneContract, toy_examples, toy_media, toy_task
+
+
+@pytest.fixture
+def backbone(preset: Path) -> Composed:
+    made = Composed(str(preset))
+    made.read = toy_media
+    made.add_adapter("main", seed=1)
+    made.activate("main")
+    return made
+
+
+def count(backbone: Composed) -> int:
+    return sum(weight.numel() for weight in backbone.module.parameters())
+
+
+class TestComposed(BackboneContract):
+    learning_rate = 2e-2
+
+    @pytest.fixture(autouse=True)
+    def _from(self, preset: Path) -> None:
+        self.preset = preset
+
+    def make(self) -> Backbone:
+        return Composed(str(self.preset))
+
+
+class TestComposedWithDropout(TestComposed):
+    def make(self) -> Backbone:
+        return Composed(str(self.preset), lora_rank=2, lora_dropout=0.1)
+
+
+# Parts
+
+
+def test_takes_the_modalities_of_its_preset(backbone: Composed) -> None:
+    assert backbone.modalities == {"image", "audio"}
+
+
+def test_options_default_to_the_preset_s(preset: Path) -> None:
+    assert set(options_of(Composed)) == {"lora_rank", "lora_alpha", "lora_dropout"}
+    assert (Composed(str(preset)).lora_rank, Composed(str(preset), lora_rank=2).lora_rank) == (4, 2)
+
+
+def test_a_teacher_costs_an_adapter_and_no_second_base(backbone: Composed) -> None:
+    adapter = sum(weight.numel() for weight in backbone.adapter_weights("main").values())
+    before = count(backbone)
+    backbone.copy_adapter("main", "teacher")
+    assert count(backbone) == before + adapter
+    backbone.drop_adapter("teacher")
+    assert count(backbone) == before
+
+
+def test_training_settings_come_with_the_preset(preset: Path) -> None:
+    assert Composed.defaults(str(preset)) == {"batch_size": 2, "learning_rate": 1e-3}
+    assert "batch_size" in Composed.defaults("")
+
+
+def test_encoders_never_train(backbone: Composed) -> None:
+    backbone.module.train()
+    assert not any(part.training for part in backbone.parts.encoders.modules())
+    assert backbone.parts.language.training
+    assert not any(weight.requires_grad for weight in backbone.parts.encoders.parameters())
+
+
+def test_checkpointed_gradients_are_the_same(backbone: Composed) -> None:
+    batch = backbone.batch(toy_examples(["image", "audio"]))
+    backbone.module.train()
+    gradients = []
+    for again in (False, True):
+        if again:
+            backbone.checkpoint_gradients()
+        backbone.module.zero_grad()
+        backbone.loss(batch).backward()
+        gradients.append([weight.grad.clone() for weight in backbone.trainable({"image", "audio"}).values()])  # type: ignore[union-attr]
+    assert all(torch.allclose(one, two, atol=1e-6) for one, two in zip(*gradients, strict=True))
+
+
+def test_the_base_alone_takes_no_medium(backbone: Composed) -> None:
+    batch = backbone.batch(toy_task("image", "qa").examples("train")[:1])
+    with pytest.raises(ValueError, match="activate an adapter"), backbone.using(None):
+        backbone.answer_logits(batch)
+
+
+def test_any_text_can_be_taught_and_is_spelt_back(backbone: Composed) -> None:
+    text = "Ünïcode 猫 🐈 \t and\nlines"
+    _, labels = backbone.answer_logits(backbone.batch([Example("1", "say", (text,))]))
+    assert backbone.tokenizer.decode(labels[:-1]) == text
+    assert int(labels[-1]) == backbone.tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "part"),
+    [
+        ("channels = 16", "channels = 32", "audio encoder"),
+        ('"audio.safetensors"', '"absent.safetensors"', "audio encoder"),
+        ('path = "language"', 'path = "absent"', "language model"),
+    ],
+)
+def test_parts_that_cannot_be_loaded_are_named(preset: Path, tmp_path: Path, right: str, wrong: str, part: str) -> None:
+    other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
+    other.write_text(other.read_text().replace(right, wrong))
+    with pytest.raises(PlanError, match=f"the preset's {part} cannot be loaded"):
+        Composed(str(other))
+
+
+# Frozen features
+
+
+class Kept:
+    """A feature cache in memory that tells what was computed."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Tensor] = {}
+        self.computed: list[str] = []
+
+    def __call__(self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
+        for example in examples:
+            if (key, example.digest) not in self.known:
+                self.known[key, example.digest] = compute([example])[0]
+                self.computed.append(example.digest)
+        return torch.stack([self.known[key, example.digest] for example in examples])
+
+
+@torch.no_grad()
+def test_each_medium_is_read_once_and_answers_stay_the_same(backbone: Composed) -> None:
+    examples = toy_task("image", "captioning").examples("train")
+    plain, _ = backbone.answer_logits(backbone.batch(examples))
+    read: list[str] = []
+
+    def reader(example: Example, options: Mapping[str, Any]) -> Any:
+        read.append(example.digest)
+        return toy_media(example, options)
+
+    backbone.read, backbone.cache = reader, Kept()
+    for _ in range(3):
+        kept, _ = backbone.answer_logits(backbone.batch(examples))
+    assert torch.equal(kept, plain)
+    assert sorted(read) == sorted(example.digest for example in examples)
+
+
+def test_features_are_kept_apart_by_modality_weights_and_settings(preset: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
+    other.write_text(other.read_text().replace("seconds = 0.5", "seconds = 0.52"))
+    (one, two), keys = (Composed(str(preset)), Composed(str(other))), []
+    for made in (one, two):
+        made.read, made.cache = toy_media, (kept := Kept())
+        for modality in ("image", "audio"):
+            made.features(toy_task(modality, "qa").examples("train")[:1])
+        keys.append([key for key, _ in kept.known])
+    assert keys[0][0] == keys[1][0], "the image encoder is the same"
+    assert keys[0][1] != keys[1][1], "the sound's transform is another"
+    assert len({*keys[0], *keys[1]}) == 3
+
+
+def test_readers_are_told_what_the_encoder_wants(backbone: Composed) -> None:
+    wanted: list[Mapping[str, Any]] = []
+
+    def reader(example: Example, options: Mapping[str, Any]) -> Any:
+        wanted.append(options)
+        return toy_media(example, options)
+
+    backbone.read = reader
+    backbone.features(toy_task("audio", "qa").examples("train")[:1])
+    assert wanted == [{"rate": 8000, "seconds": 0.5}]
+
+
+# Questions and texts
+
+
+@pytest.mark.parametrize(
+    ("written", "pair"),
+    [
+        ("what is red? the box", ("what is red?", "the box")),
+        ("  what is red?  box \n", ("what is red?", "box")),
+        ("a red box", None),
+        ("what is red?", None),
+        ("what? why? because", None),
+        ("? box", None),
+        ("", None),
+    ],
+)
+def test_what_it_writes_is_a_question_or_nothing(
+    backbone: Composed, monkeypatch: pytest.MonkeyPatch, written: str, pair: tuple[str, str] | None
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def generate(examples: Sequence[Example], **settings: Any) -> list[str]:
+        asked.extend((example.prompt, backbone.active) for example in examples)
+        return [written] * len(examples)
+
+    monkeypatch.setattr(backbone, "generate", generate)
+    assert backbone.ask(["a {red} box", "a ring"]) == [pair, pair]
+    assert asked == [("Ask about: a {red} box", None), ("Ask about: a ring", None)]
+    assert backbone.active == "main"
+
+
+def test_instructions_come_from_the_preset_s_file(backbone: Composed, preset: Path, tmp_path: Path) -> None:
+    assert backbone.instructions() == ("Say yes. yes", "Name a colour. red")
+    other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
+    other.write_text(other.read_text().replace('instructions = "instructions.jsonl"\n', ""))
+    assert Composed(str(other)).instructions() == ()

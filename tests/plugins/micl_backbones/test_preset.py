@@ -1,0 +1,69 @@
+"""Presets are data: what they say, and what is told where they are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from micl_backbones.preset import read_preset
+from micl_cli.api import PlanError
+
+WHOLE = """
+name = "mine"
+[language]
+path = "language"
+[encoder.image]
+family = "conv-image"
+weights = "image.safetensors"
+[lora]
+r = 4
+alpha = 8
+targets = ["q_proj"]
+"""
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_the_embedded_preset_names_files_that_are_there() -> None:
+    preset = read_preset("tiny")
+    assert set(preset.encoders) == {"image", "audio", "video"}
+    names = [
+        preset.language["path"],
+        preset.language["instructions"],
+        *(e["weights"] for e in preset.encoders.values()),
+    ]
+    assert all((preset.folder / name).exists() for name in names)
+    assert "{caption}" in preset.language["question_prompt"]
+
+
+def test_a_path_to_a_file_is_a_preset(tmp_path: Path) -> None:
+    preset = read_preset(write(tmp_path, WHOLE))
+    assert (preset.name, preset.folder, preset.lora["r"]) == ("mine", tmp_path, 4)
+    assert preset.training == preset.connector == {}
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    with pytest.raises(PlanError, match="no preset 'huge'") as refused:
+        read_preset("huge")
+    assert "tiny" in refused.value.hint
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"absent\.toml"):
+        read_preset(str(tmp_path / "absent.toml"))
+
+
+def test_what_is_not_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"mine\.toml is not TOML"):
+        read_preset(write(tmp_path, "name = "))
+
+
+@pytest.mark.parametrize("table", ["name", "language", "encoder", "lora"])
+def test_what_a_preset_lacks_is_named(tmp_path: Path, table: str) -> None:
+    with pytest.raises(PlanError, match=rf"mine\.toml lacks '{table}'"):
+        read_preset(write(tmp_path, WHOLE.replace(table, f"{table}s")))
