@@ -1,0 +1,61 @@
+"""A strategy with nothing overridden is sequential fine-tuning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+import torch
+
+from micl_cli.api import Backbone, Strategy
+from micl_cli.testing import Course, StrategyContract, ToyBackbone, toy_tasks
+
+
+class TestStrategy(StrategyContract):
+    strategy = Strategy
+
+
+def test_it_learns_one_adapter_all_along() -> None:
+    course = Course(Strategy(ToyBackbone()), toy_tasks())
+    for position in (1, 2, 3):
+        course.learn(position)
+        assert list(course.strategy.backbone.adapters) == ["main"]
+
+
+def test_what_moves_is_lora_and_the_connector_of_this_task() -> None:
+    course = Course(Strategy(ToyBackbone()), toy_tasks())
+    moved = []
+    for position in (1, 2, 3):
+        course.begin(position)
+        moved.append({course.strategy.backbone.part_of(name) for name, _ in course.strategy.trainable()})
+    assert moved == [{"lora", "image"}, {"lora", "image"}, {"lora", "audio"}]
+
+
+def test_the_run_s_seed_decides_the_first_adapter() -> None:
+    def first(seed: int) -> dict[str, torch.Tensor]:
+        course = Course(Strategy(ToyBackbone()), toy_tasks(), seed=seed)
+        course.begin(1)
+        return course.strategy.backbone.adapter_state("main")
+
+    same, again, other = first(1), first(1), first(2)
+    assert all(torch.equal(same[name], again[name]) for name in same)
+    assert not all(torch.equal(same[name], other[name]) for name in same)
+
+
+def test_it_answers_by_the_active_adapter_and_keeps_nothing() -> None:
+    strategy = Strategy(ToyBackbone())
+    assert strategy.route(toy_tasks()[0].examples("test")) is None
+    assert (strategy.state().tensors, strategy.state().data) == ({}, {})
+
+
+def test_options_are_set_anew_by_name() -> None:
+    class Strong(Strategy):
+        def __init__(self, backbone: Backbone, *, strength: Annotated[float, "how much"] = 1.0, **options: Any) -> None:
+            super().__init__(backbone, **options)
+            self.strength = strength
+
+    strategy = Strong(ToyBackbone(), strength=2.0)
+    strategy.configure({"strength": 3.0})
+    assert strategy.strength == 3.0
+    with pytest.raises(TypeError):
+        Strong(ToyBackbone(), weakness=1.0)
