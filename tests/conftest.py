@@ -97,3 +97,153 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     for module in set(sys.modules) - before:
         if str(tmp_path) in str(getattr(sys.modules[module], "__file__", "")):
             del sys.modules[module]
+
+
+# A small world of the user's own: three folders with real media, a backbone that learns in milliseconds
+
+TOY_PLUGIN = """
+from micl_cli.api import hookimpl
+
+@hookimpl
+def micl_register_backbones(register):
+    register("toy", "micl_cli.testing:ToyBackbone", "learns in milliseconds")
+"""
+COUNTS = {"train": 12, "val": 4, "test": 6}
+LEARN = (
+    *("learn", "--backbone", "toy", "--batch-size", "4", "--max-steps", "4", "--lr", "0.01"),
+    *("--max-new-tokens", "6", "--validation-examples", "2", "--eval-examples", "3"),
+)
+
+
+def make_task(folder: Path, name: str, modality: str, kind: str) -> Path:
+    """A folder of the user's own with 22 pictures or sounds of three colours or pitches."""
+    import json
+
+    words = ("red", "green", "blue") if modality == "image" else ("low", "middle", "high")
+    (folder / "media").mkdir(parents=True)
+    told = {"name": name, "benchmark": "own", "modality": modality, "type": kind}
+    told["metric"] = "cider" if kind == "captioning" else "accuracy"
+    (folder / "task.toml").write_text("".join(f'{key} = "{value}"\n' for key, value in told.items()))
+    lines = []
+    for number, split in enumerate(split for split, count in COUNTS.items() for _ in range(count)):
+        medium = _medium(folder / "media", number, modality)
+        word = words[number % 3]
+        texts = [f"a {word} thing", f"it is {word}"] if kind == "captioning" else [word]
+        prompt = f"describe the {modality}." if kind == "captioning" else "which one?"
+        row = {"id": f"{number}", "split": split, modality: f"media/{medium.name}", "prompt": prompt}
+        lines.append(json.dumps({**row, "references": texts}))
+    (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def _medium(folder: Path, number: int, modality: str) -> Path:
+    import numpy as np
+    import PIL.Image
+    import soundfile
+
+    noise = np.random.default_rng(number)
+    if modality == "image":
+        pixels = noise.integers(0, 60, (24, 24, 3), np.uint8)
+        pixels[:, :, number % 3] += 180
+        PIL.Image.fromarray(pixels).save(folder / f"{number}.png")
+        return folder / f"{number}.png"
+    wave = np.sin(np.arange(2000) * (0.1 + 0.2 * (number % 3))) * 0.5 + noise.normal(0, 0.01, 2000)
+    soundfile.write(folder / f"{number}.wav", wave.astype(np.float32), 8000)
+    return folder / f"{number}.wav"
+
+
+@pytest.fixture(scope="session")
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders img_cap, aud_qa and img_qa. Copy one before you change it."""
+    folder = tmp_path_factory.mktemp("own")
+    for name, modality, kind in (
+        ("img_cap", "image", "captioning"),
+        ("aud_qa", "audio", "qa"),
+        ("img_qa", "image", "qa"),
+    ):
+        make_task(folder / name, name, modality, kind)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_home(own_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the three folders are prepared as own/img_cap, own/aud_qa, own/img_qa."""
+    from micl_cli.session import Session
+    from micl_cli.settings import Settings
+
+    home = tmp_path_factory.mktemp("prepared") / "home"
+    session = Session(Settings(home=home, store_url=f"sqlite:///{home / 'micl.db'}"))
+    for folder in sorted(own_folders.iterdir()):
+        session.prepare(str(folder))
+    return home
+
+
+@pytest.fixture(scope="session")
+def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the path with a distribution that announces the backbone ``toy``."""
+    site = tmp_path_factory.mktemp("toy")
+    info = site / "micl_toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: micl-toy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[micl]\ntoy = micl_toy_plugin\n")
+    (site / "micl_toy_plugin.py").write_text(TOY_PLUGIN)
+    return site
+
+
+@pytest.fixture
+def home(isolated: Path, prepared_home: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This test's own home with the three tasks prepared, and the backbone ``toy`` installed."""
+    import shutil
+
+    shutil.copytree(prepared_home, isolated)
+    monkeypatch.syspath_prepend(str(toy_site))
+    return isolated
+
+
+@pytest.fixture
+def learn(home: Path, micl: Micl) -> Micl:
+    """``micl learn`` with the backbone ``toy``, by default finetune on own/img_cap,own/aud_qa."""
+
+    def call(*words: object) -> Outcome:
+        given = [str(word) for word in words]
+        wanted = [] if {"--strategy", "--resume", "--after", "--recipe"} & set(given) else ["--strategy", "finetune"]
+        tasks = [] if {"--tasks", "--resume", "--recipe"} & set(given) else ["--tasks", "own/img_cap,own/aud_qa"]
+        plain = ["learn"] if "--resume" in given else LEARN
+        return micl(*plain, *wanted, *tasks, *given)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def finished_home(prepared_home: Path, toy_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared home with one finished run in it: moincl on own/img_cap,own/aud_qa."""
+    import shutil
+
+    from micl_cli.cli.main import run
+
+    home = tmp_path_factory.mktemp("finished") / "home"
+    shutil.copytree(prepared_home, home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(toy_site))
+        patch.setenv("MICL_HOME", str(home))
+        patch.chdir(home.parent)
+        assert run([*LEARN, "--quiet", "--strategy", "moincl", "--tasks", "own/img_cap,own/aud_qa"]) == 0
+    return home
+
+
+@pytest.fixture
+def finished(isolated: Path, finished_home: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of a finished run in this test's own home (see ``finished_home``)."""
+    import shutil
+
+    shutil.copytree(finished_home, isolated)
+    monkeypatch.syspath_prepend(str(toy_site))
+    return next((isolated / "runs").iterdir()).name
+
+
+@pytest.fixture
+def little_mini(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Let mini's tasks have a few examples only, so that they are prepared at once; returns the counts."""
+    counts = {"train": 16, "val": 4, "test": 8}
+    monkeypatch.setattr("micl_tasks.mini.tasks.COUNTS", counts)
+    return counts

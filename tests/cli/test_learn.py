@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from micl_cli.store import Store
+
+
+def weights(home: Path, run: str) -> dict[str, str]:
+    """The sha256 of each stage's adapters."""
+    stages = sorted((home / "runs" / run / "stages").glob("*/adapters.safetensors"))
+    return {path.parent.name: sha256(path.read_bytes()).hexdigest() for path in stages}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows(home: Path, run: str) -> tuple[int, int, int]:
+    """(stages, scores, steps) of a run in the store."""
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        details = store.details(run)
+        return len(details.stages), len(details.scores), len(store.steps(run))
+
+
+def events(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def matrix(micl: Any, run: str) -> list[list[float | None]]:
+    found: list[list[float | None]] = json.loads(micl("report", run, "--json").out)["runs"][0]["matrix"]
+    return found
+
+
+# What is said
+
+
+def test_stdout_is_the_id_alone_and_stderr_tells_what_goes_on(learn: Any, home: Path) -> None:
+    code, out, err = learn()
+    assert code == 0
+    run = out.strip()
+    assert (len(run), out) == (12, f"{run}\n")
+    told = err.splitlines()
+    assert told[0] == f"run {run}: finetune on toy, seed 0"
+    assert told[1] == "1/2 own/img_cap: 12 examples, 4 steps"
+    assert told[2].startswith("  learnt in ")
+    assert told[3].startswith("  own/img_cap  cider ")
+    assert told[4] == "2/2 own/aud_qa: 12 examples, 4 steps"
+    assert rows(home, run)[::2] == (2, 8)
+    assert learn("--quiet", "--seed", "1").err == ""
+
+
+def test_json_lines_tell_every_event_in_order(learn: Any) -> None:
+    code, out, err = learn("--json", "--strategy", "moincl")
+    assert (code, err) == (0, "")
+    found = events(out)
+    stage = ["task_started", *["step"] * 3, "validated", "step", "validated", "task_learned"]
+    names = [event["event"] for event in found]
+    # Three steps are a pass over 12 examples; validation follows it, and the last step.
+    assert [name for name in names if name == "step"] == ["step"] * 8
+    first = names.index("task_learned")
+    order = [name for name in names[1 : first + 1] if name != "validated"]
+    assert order == [name for name in stage if name != "validated"]
+    assert (names[0], names[-1]) == ("run_started", "run_finished")
+    fields = {
+        "run_started": {"run", "tasks", "strategy", "backbone", "seed", "resumed_from"},
+        "task_started": {"position", "tasks", "examples", "steps_planned", "trainable_parameters"},
+        "step": {"position", "step", "epoch", "loss", "lr", "seconds", "parts"},
+        "validated": {"position", "step", "epoch", "value", "best"},
+        "task_learned": {
+            *("position", "tasks", "data_sha256", "steps", "examples", "seconds", "peak_bytes"),
+            *("trainable_parameters", "stored_bytes", "checkpoint", "restored"),
+        },
+        "scored": {"after", "task", "metric", "value", "n", "split", "main", "seconds", "restored"},
+        "run_finished": {"run", "status", "seconds"},
+    }
+    assert set(names) == set(fields)
+    for event in found:
+        assert event.keys() - {"event"} >= fields[event["event"]]
+    terms = next(e["parts"] for e in found if e["event"] == "step" and e["position"] == 2)
+    assert {"answers", "text_kl"} <= terms.keys()
+
+
+def test_embedded_tasks_are_prepared_when_they_are_missing(learn: Any, home: Path, little_mini: Any) -> None:
+    shutil.rmtree(home)
+    code, out, err = learn("--tasks", "img_qa")
+    assert (code, err.splitlines()[0]) == (0, "preparing mini/img_qa")
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        (task,) = store.tasks()
+        assert (task.name, task.counts["train"]) == ("mini/img_qa", little_mini["train"])
+        assert store.run(out.strip()) is not None
+
+
+# The same command again
+
+
+def test_the_same_command_tells_the_finished_run_and_repeats_nothing(learn: Any, home: Path, micl: Any) -> None:
+    first = learn()
+    run = first.out.strip()
+    before, known = files(home / "runs"), rows(home, run)
+    again = learn("--json", "--name", "another label", "--device", "cpu")
+    found = events(again.out)
+    assert [e["event"] for e in found if e["event"] not in ("scored", "task_learned")] == [
+        *("run_started", "notice", "run_finished")
+    ]
+    assert all(e["restored"] for e in found if e["event"] in ("scored", "task_learned"))
+    assert (files(home / "runs"), rows(home, run)) == (before, known)
+    assert "--again makes a further one" in learn().err
+    assert len(json.loads(micl("runs", "--json").out)["runs"]) == 1
+
+
+def test_again_makes_a_second_run_of_the_same_plan(learn: Any, home: Path) -> None:
+    first, second = learn("--again").out.strip(), learn("--again").out.strip()
+    assert first == learn().out.strip() != second
+    assert weights(home, first) == weights(home, second)
+
+
+def test_a_run_whose_folder_is_gone_is_learnt_again(learn: Any, home: Path) -> None:
+    run = learn().out.strip()
+    before = weights(home, run)
+    shutil.rmtree(home / "runs" / run / "stages" / "02")
+    again = learn()
+    assert (again.code, again.out.strip()) == (0, run)
+    assert weights(home, run) == before
+    shutil.rmtree(home / "runs")
+    assert learn().code == 0
+    assert weights(home, run) == before
+    assert rows(home, run)[::2] == (2, 8)
+
+
+# Going on
+
+
+def test_after_goes_on_from_a_finished_run(finished: str, isolated: Path, micl: Any) -> None:
+    before = files(isolated / "runs" / finished)
+    done = micl("learn", "--after", finished, "--tasks", "own/img_qa")
+    assert done.code == 0
+    run = done.out.strip()
+    assert run != finished
+    old, new = matrix(micl, finished), matrix(micl, run)
+    assert [row[:2] for row in new[:2]] == old
+    assert [row[2] for row in new[:2]] == [None, None]
+    assert None not in new[2]
+    assert files(isolated / "runs" / finished) == before
+    shown = json.loads(micl("runs", "show", run, "--json").out)
+    assert (shown["parent"], shown["plan"]["tasks"][2]) == (finished, "own/img_qa")
+    assert weights(isolated, run) | weights(isolated, finished) == weights(isolated, run)
+
+
+def test_after_equals_learning_all_tasks_at_once(learn: Any, home: Path, micl: Any) -> None:
+    whole = learn("--tasks", "own/img_cap,own/aud_qa,own/img_qa", "--strategy", "moincl").out.strip()
+    first = learn("--strategy", "moincl").out.strip()
+    rest = micl("learn", "--after", first, "--tasks", "own/img_qa").out.strip()
+    assert weights(home, rest) == weights(home, whole)
+    assert matrix(micl, rest) == matrix(micl, whole)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--strategy", "finetune", "--tasks", "own/img_qa"), "was learnt with strategy moincl"),
+        (("--seed", "3", "--tasks", "own/img_qa"), "was learnt with seed 0"),
+        (("--backbone", "tiny", "--tasks", "own/img_qa"), "was learnt with backbone toy"),
+        (("-b", "rank", "2", "--tasks", "own/img_qa"), "keeps its backbone as it is"),
+        (("--tasks", "own/aud_qa"), "task own/aud_qa is named twice"),
+        ((), "no task is named"),
+    ],
+)
+def test_after_keeps_what_the_run_is(finished: str, micl: Any, words: tuple[str, ...], message: str) -> None:
+    code, out, err = micl("learn", "--after", finished, *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "hint: " in err
+
+
+def test_after_a_strategy_that_learns_all_at_once_is_refused(learn: Any) -> None:
+    run = learn("--strategy", "joint").out.strip()
+    done = learn("--after", run, "--tasks", "own/img_qa")
+    assert (done.code, done.out) == (4, "")
+    assert "name all tasks in a new run" in done.err
+
+
+def test_after_a_run_without_checkpoints_is_refused(finished: str, micl: Any, isolated: Path) -> None:
+    shutil.rmtree(isolated / "runs" / finished)
+    done = micl("learn", "--after", finished, "--tasks", "own/img_qa")
+    assert done.code == 1
+    assert f"run {finished} has no checkpoints" in done.err
+
+
+def test_resume_takes_nothing_that_the_plan_has(finished: str, micl: Any) -> None:
+    done = micl("learn", "--resume", finished, "--epochs", "3", "-o", "alpha", "0.1")
+    assert (done.code, done.out) == (2, "")
+    assert "Leave out --epochs, -o." in done.err
+
+
+# A dry run
+
+
+def test_a_dry_run_writes_nothing(finished: str, micl: Any, isolated: Path) -> None:
+    before = files(isolated)
+    done = micl("learn", "--after", finished, "--tasks", "own/img_qa", "--dry-run")
+    assert done.code == 0
+    assert "own/img_qa" in done.out
+    assert "s of learning, as the latest such run went" in done.out
+    for words in (("--resume", finished), ("--after", finished, "--tasks", "img_qa", "--again")):
+        assert micl("learn", *words, "--dry-run").code == 0
+    assert files(isolated) == before
+
+
+def test_a_dry_run_works_where_there_is_no_home_and_makes_none(
+    micl: Any, isolated: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch, little_mini: Any
+) -> None:
+    monkeypatch.syspath_prepend(str(toy_site))
+    words = ("learn", "--strategy", "joint", "--tasks", "img_qa,img_cap", "--backbone", "toy", "--epochs", "2")
+    done = micl(*words, "--dry-run", "--again", "--json")
+    assert done.code == 0
+    told = json.loads(done.out)
+    assert told["estimate"]["steps"] == 8  # 2 x 32 examples in batches of 8
+    (stage,) = told["estimate"]["stages"]
+    assert (stage["tasks"], stage["examples"]) == (["mini/img_qa", "mini/img_cap"], 32)
+    assert micl("learn", "--resume", "@last", "--dry-run").code == 2
+    assert not isolated.exists()
+
+
+def test_a_dry_run_tells_the_id_that_the_run_will_have(learn: Any) -> None:
+    planned = json.loads(learn("--dry-run", "--json").out)["run"]
+    shown = learn("--dry-run").out
+    assert shown.startswith(f"run       {planned}\n")
+    assert learn().out.strip() == planned
+    assert learn("--dry-run").out.startswith(f"run       {planned} (finished)\n")
+
+
+# Options and settings
+
+
+def plan_of(done: Any) -> dict[str, Any]:
+    assert done.code == 0, done.err
+    plan: dict[str, Any] = json.loads(done.out)["plan"]
+    return plan
+
+
+def test_options_hold_for_the_run_or_for_one_stage(learn: Any) -> None:
+    words = ("--strategy", "moincl", "-o", "alpha", "0.3", "-o", "2:alpha", "0.8", "--dry-run", "--json")
+    plan = plan_of(learn(*words))
+    assert (plan["strategy_options"]["alpha"], plan["stage_options"]) == (0.3, {"2": {"alpha": 0.8}})
+    assert plan["strategy_options"]["temperature"] == 5.0
+
+
+@pytest.mark.parametrize("name", ["micl-order-1", "micl-order-2"])
+def test_the_papers_orders_are_recipes(name: str, micl: Any, little_mini: Any) -> None:
+    plan = plan_of(micl("learn", "--recipe", name, "--dry-run", "--json"))
+    assert plan["strategy"] == "moincl"
+    assert len(plan["tasks"]) == 6
+    assert sorted(plan["stage_options"]) == ["2", "3", "4", "5", "6"]
+    assert plan["stage_options"]["6"]["alpha"] == 0.5
+    assert plan["tasks"][0] == {"micl-order-1": "mini/aud_cap", "micl-order-2": "mini/img_cap"}[name]
+
+
+def test_flags_go_before_a_recipe_and_a_recipe_before_files(learn: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'strategy = "moincl"\ntasks = ["own/img_cap", "own/img_qa"]\n'
+        "[options]\nalpha = 0.2\n[training]\nepochs = 7\npatience = 2\n[evaluation]\nnum_beams = 2\n"
+    )
+    (tmp_path / "micl.toml").write_text(
+        '[learn]\nstrategy = "joint"\nepochs = 99\nweight-decay = 0.5\n[learn.options]\nalpha = 0.9\ntemperature = 3\n'
+    )
+    words = ("learn", "--recipe", "mine.toml", "--backbone", "toy", "--dry-run", "--json")
+    plan = plan_of(learn(*words[1:], "--patience", "4"))
+    training = plan["training"]
+    assert (plan["strategy"], plan["tasks"]) == ("moincl", ["own/img_cap", "own/img_qa"])
+    assert (training["epochs"], training["patience"], training["weight_decay"]) == (7, 4, 0.5)
+    assert (plan["strategy_options"]["alpha"], plan["strategy_options"]["temperature"]) == (0.2, 3.0)
+    assert plan["evaluation"]["num_beams"] == 2
+    other = plan_of(learn(*words[1:], "-o", "alpha", "0.7"))
+    assert other["strategy_options"]["alpha"] == 0.7
+
+
+def test_a_runs_own_plan_goes_before_files(finished: str, micl: Any, tmp_path: Path) -> None:
+    (tmp_path / "micl.toml").write_text('[learn]\nstrategy = "finetune"\nepochs = 99\n[learn.options]\nalpha = 0.9\n')
+    plan = plan_of(micl("learn", "--after", finished, "--tasks", "own/img_qa", "--dry-run", "--json"))
+    assert (plan["strategy"], plan["training"]["epochs"], plan["strategy_options"]["alpha"]) == ("moincl", 10, 0.5)
+    assert micl("learn", "--resume", finished).code == 0
+
+
+def test_predictions_are_kept_where_asked_for(learn: Any, home: Path) -> None:
+    run = learn("--save-predictions").out.strip()
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        kept = store.predictions(run, 2, "own/aud_qa", "test")
+    assert [row.references for row in kept] == [("middle",), ("high",), ("low",)]
+
+
+def test_scores_before_learning_are_for_forward_transfer_and_change_no_weights(
+    learn: Any, home: Path, micl: Any
+) -> None:
+    plain, unseen = learn().out.strip(), learn("--eval-unseen").out.strip()
+    assert weights(home, plain) == weights(home, unseen)
+    (report,) = json.loads(micl("report", unseen, "--json").out)["runs"]
+    assert all(None not in row for row in [report["zero_shot"], *report["matrix"]])
+    assert report["metrics"]["fwt"] == pytest.approx(report["matrix"][0][1] - report["zero_shot"][1])
+    assert json.loads(micl("report", plain, "--json").out)["runs"][0]["metrics"]["fwt"] is None
+
+
+def test_joint_learning_is_one_stage_and_fills_the_last_row(learn: Any, micl: Any, home: Path) -> None:
+    run = learn("--strategy", "joint").out.strip()
+    assert rows(home, run)[::2] == (1, 8)  # --max-steps counts a task
+    first, last = matrix(micl, run)
+    assert first == [None, None]
+    assert None not in last
+
+
+def test_scores_on_validation_data_leave_test_data_unseen(learn: Any, micl: Any) -> None:
+    run = learn("--eval-split", "val").out.strip()
+    (report,) = json.loads(micl("report", run, "--json").out)["runs"]
+    assert {row["split"] for row in report["scores"]} == {"val"}
+    assert None not in report["matrix"][1]
