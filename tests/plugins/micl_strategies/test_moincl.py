@@ -1,0 +1,391 @@
+"""MoInCL does what its paper says: teacher, pseudo targets, distillation, fusion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from micl_cli.api import Batch, Example, PlanError, Task
+from micl_cli.testing import Course, ToyBackbone, toy_task
+from micl_strategies.moincl import TEACHER, MoInCL
+
+IMG_CAP, IMG_QA = toy_task("image", "captioning"), toy_task("image", "qa")
+AUD_CAP, AUD_QA = toy_task("audio", "captioning"), toy_task("audio", "qa")
+
+
+class Watched(ToyBackbone):
+    """Tells which adapter each forward pass went through, and on which examples."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.passes: list[tuple[str | None, list[str | None]]] = []
+        self.asked: list[str] = []
+
+    def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        self.passes.append((self.active, [example.modality for example in batch.examples]))
+        return super().answer_logits(batch)
+
+    def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
+        self.asked += captions
+        return super().ask(captions)
+
+
+def course(*tasks: Task, stage_options: dict[int, dict[str, Any]] | None = None, **options: Any) -> Course:
+    """A course that has learnt all but the last of ``tasks``, and has begun that one."""
+    made = Course(MoInCL(Watched(), **options), tasks, options=options, stage_options=stage_options)
+    for position in range(1, len(tasks)):
+        made.learn(position)
+    made.begin(len(tasks))
+    return made
+
+
+def moincl(made: Course) -> MoInCL:
+    assert isinstance(made.strategy, MoInCL)
+    return made.strategy
+
+
+def watched(made: Course) -> Watched:
+    backbone = made.strategy.backbone
+    assert isinstance(backbone, Watched)
+    return backbone
+
+
+def state(made: Course, name: str = "main") -> dict[str, Tensor]:
+    return made.strategy.backbone.adapter_state(name)
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+# The teacher
+
+
+def test_the_first_task_is_plain_fine_tuning() -> None:
+    made = course(IMG_CAP)
+    assert made.strategy.backbone.adapters == ("main",)
+    made.step()
+    assert watched(made).passes == [("main", ["image"] * 4)]
+
+
+def test_the_teacher_is_the_model_as_it_stood_and_stays_so() -> None:
+    made = Course(MoInCL(Watched()), [IMG_CAP, IMG_QA])
+    made.learn(1)
+    before = state(made)
+    made.begin(2)
+    assert same(state(made, TEACHER), before)
+    made.rest()
+    assert same(state(made, TEACHER), before)
+    assert not same(state(made), before)
+
+
+def test_the_teacher_goes_when_its_task_is_learnt() -> None:
+    made = course(IMG_CAP, IMG_QA)
+    made.rest()
+    made.finish()
+    assert made.strategy.backbone.adapters == ("main",)
+    assert made.strategy.backbone.active == "main"
+    assert made.strategy.state().data == {"pseudo": []}
+
+
+# Pseudo targets
+
+
+def test_pseudo_captions_are_the_teacher_s_answers() -> None:
+    made = course(IMG_CAP, IMG_QA)
+    inputs = IMG_QA.examples("train")
+    asked = [Example(e.id, IMG_CAP.instruction, modality="image", digest=e.digest) for e in inputs]
+    with made.strategy.backbone.using(TEACHER):
+        answers = made.strategy.backbone.generate(asked)
+    found = [(s.digest, s.prompt, s.target, s.modality) for s in moincl(made).pseudo]
+    expected = zip(inputs, answers, strict=True)
+    assert found == [(e.digest, "describe the image.", answer, "image") for e, answer in expected if answer]
+    assert found
+
+
+def test_pseudo_questions_are_written_from_the_true_captions() -> None:
+    made = course(IMG_QA, IMG_CAP)
+    inputs = IMG_CAP.examples("train")
+    assert watched(made).asked == [e.references[0] for e in inputs]
+    found = [(s.digest, s.prompt, s.target) for s in moincl(made).pseudo]
+    assert found == [(e.digest, f"what follows {e.target.split()[-2]}?", e.target.split()[-1]) for e in inputs]
+
+
+def test_captions_that_give_no_question_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watched, "ask", lambda self, captions: [("what?", "it"), *[None] * (len(captions) - 1)])
+    assert [sample.target for sample in moincl(course(IMG_QA, IMG_CAP)).pseudo] == ["it"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "by_modality", "by_type"),
+    [
+        ((IMG_CAP, IMG_QA), True, True),
+        ((IMG_CAP, AUD_QA), False, True),
+        ((IMG_QA, AUD_CAP), False, True),
+        ((IMG_QA, AUD_QA), False, False),
+        ((IMG_CAP, AUD_CAP), False, False),
+        ((AUD_QA, IMG_CAP, AUD_CAP), True, True),
+    ],
+    ids=lambda value: "+".join(task.short for task in value) if isinstance(value, tuple) else "",
+)
+def test_pseudo_targets_come_when_the_other_type_is_known(
+    tasks: tuple[Task, ...], by_modality: bool, by_type: bool
+) -> None:
+    assert bool(moincl(course(*tasks)).pseudo) == by_modality
+    assert bool(moincl(course(*tasks, pseudo_when="type")).pseudo) == by_type
+
+
+def test_a_caption_asked_for_in_a_new_modality_names_it() -> None:
+    pseudo = moincl(course(IMG_CAP, AUD_QA, pseudo_when="type")).pseudo
+    assert {sample.prompt for sample in pseudo} == {"describe the audio."}
+
+
+def test_a_medium_is_captioned_once_however_many_questions_it_has() -> None:
+    twice = [e for e in IMG_QA.examples("train")[:3] for _ in range(2)]
+    task = Task("toy/twice", "image", "qa", "accuracy", load=lambda split: twice)
+    digests = [sample.digest for sample in moincl(course(IMG_CAP, task)).pseudo]
+    assert len(digests) == len(set(digests)) > 0
+
+
+def test_so_many_join_each_batch() -> None:
+    made = course(IMG_CAP, IMG_QA, pseudo_num=3, text_instruct_num=2)
+    made.step()
+    assert watched(made).passes[-1] == ("main", ["image"] * (4 + 3) + [None] * 2)
+    off = course(IMG_CAP, IMG_QA, pseudo_num=0, text_instruct_num=0)
+    off.step()
+    assert (off.strategy.parts, watched(off).passes[-1]) == ({}, ("main", ["image"] * 4))
+
+
+# Distillation
+
+
+def test_one_pass_of_the_student_and_one_of_the_teacher_a_step() -> None:
+    made = course(IMG_CAP, IMG_QA)
+    watched(made).passes.clear()
+    made.step()
+    assert watched(made).passes == [
+        (TEACHER, ["image"] * 4 + [None] * 4),
+        ("main", ["image"] * 8 + [None] * 4),
+    ]
+
+
+def test_a_student_like_its_teacher_is_not_pulled() -> None:
+    made = course(IMG_CAP, IMG_QA)
+    made.step()
+    assert made.strategy.parts["pseudo_kl"] == pytest.approx(0, abs=1e-4)
+    assert made.strategy.parts["text_kl"] == pytest.approx(0, abs=1e-4)
+    made.step()
+    assert made.strategy.parts["pseudo_kl"] > 0
+    assert made.strategy.parts["text_kl"] > 0
+
+
+def test_dropout_does_not_reach_the_teacher() -> None:
+    backbone = Watched(dropout=0.3)
+    made = Course(MoInCL(backbone), [IMG_CAP, IMG_QA])
+    torch.manual_seed(0)
+    made.learn(1)
+    made.begin(2)
+    strategy = moincl(made)
+    batch = strategy.batch(IMG_QA.examples("train")[:2])
+    first, second = (strategy._teacher_logits(batch.examples[2:]) for _ in range(2))
+    assert torch.equal(first, second)
+    assert backbone.module.training
+
+
+def test_terms_are_those_of_two_models_on_the_same_answers() -> None:
+    """Against two whole models, one example at a time, in numpy: nothing can be misaligned."""
+    options = {"temperature": 3.0, "lambda_kl": 0.5, "lambda_text": 2.0, "pseudo_weight": 0.7}
+    made = course(IMG_CAP, IMG_QA, **options)
+    for _ in range(2):
+        made.step()
+    strategy = moincl(made)
+    student, teacher = ToyBackbone(), ToyBackbone()
+    for model, name in ((student, "main"), (teacher, TEACHER)):
+        model.add_adapter("only")
+        model.load_adapter("only", state(made, name))
+        model.activate("only")
+    batch = strategy.batch(IMG_QA.examples("train")[:4])
+    loss = strategy.loss(batch)
+    own, told, read = batch.examples[:4], batch.examples[4:8], batch.examples[8:]
+    expected = {
+        "answers": likelihood(student, own),
+        "pseudo": 0.7 * likelihood(student, told),
+        "pseudo_kl": 0.5 * divergence(student, teacher, told, 3.0),
+        "text_kl": 2.0 * divergence(student, teacher, read, 3.0),
+    }
+    assert strategy.parts == pytest.approx(expected, rel=2e-3, abs=1e-4)
+    assert float(loss.detach()) == pytest.approx(sum(expected.values()), rel=2e-3)
+    assert min(expected.values()) > 1e-3
+
+
+def log_probabilities(model: ToyBackbone, example: Example, temperature: float = 1.0) -> tuple[Any, list[int]]:
+    with torch.no_grad():
+        logits, labels = model.answer_logits(model.batch([example]))
+    x = logits.double().numpy() / temperature
+    return x - np.log(np.exp(x - x.max(-1, keepdims=True)).sum(-1, keepdims=True)) - x.max(
+        -1, keepdims=True
+    ), labels.tolist()
+
+
+def likelihood(model: ToyBackbone, examples: Sequence[Example]) -> float:
+    found = [log_probabilities(model, example) for example in examples]
+    values = [-row[label] for rows, labels in found for row, label in zip(rows, labels, strict=True)]
+    return float(np.mean(values))
+
+
+def divergence(student: ToyBackbone, teacher: ToyBackbone, examples: Sequence[Example], temperature: float) -> float:
+    values: list[float] = []
+    for example in examples:
+        q, _ = log_probabilities(student, example, temperature)
+        p, _ = log_probabilities(teacher, example, temperature)
+        values += (np.exp(p) * (p - q)).sum(-1).tolist()
+    return temperature**2 * float(np.mean(values))
+
+
+def test_texts_come_from_a_named_file(tmp_path: Path) -> None:
+    path = tmp_path / "texts"
+    path.write_text('one plain text\n\n{"text": "one of an object"}\n')
+    strategy = moincl(course(IMG_CAP, IMG_QA, instructions=str(path)))
+    assert strategy.texts == ["one plain text", "one of an object"]
+    texts = {
+        e.target for _ in range(9) for e in strategy.batch(IMG_QA.examples("train")[:1]).examples if not e.modality
+    }
+    assert texts == set(strategy.texts)
+
+
+@pytest.mark.parametrize("content", [None, "{not json\n", '{"word": "no text"}\n', ""])
+def test_a_file_without_texts_is_named(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "texts"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(PlanError) as refused:
+        course(IMG_CAP, IMG_QA, instructions=str(path))
+    assert refused.value.hint
+
+
+def test_a_backbone_without_instructions_tells_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToyBackbone, "instructions", lambda self: ())
+    with pytest.raises(PlanError, match="brings no instructions") as refused:
+        course(IMG_CAP, IMG_QA)
+    assert "-o instructions FILE" in refused.value.hint
+    assert "-o text_instruct_num 0" in refused.value.hint
+    course(IMG_CAP, IMG_QA, text_instruct_num=0)
+
+
+# Fusion
+
+
+@contextmanager
+def unfused(made: Course) -> Iterator[list[dict[str, Tensor]]]:
+    """The weights as they stand just before each fusion."""
+    found: list[dict[str, Tensor]] = []
+    strategy = moincl(made)
+    fuse = strategy._fuse
+
+    def watched_fuse() -> None:
+        found.append(state(made))
+        fuse()
+
+    strategy._fuse = watched_fuse  # type: ignore[method-assign]
+    yield found
+    strategy._fuse = fuse  # type: ignore[method-assign]
+
+
+def fused(new: Tensor, old: Tensor, alpha: float) -> Tensor:
+    return (1 - alpha) * old + alpha * new
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_weights_are_fused_after_an_epoch(alpha: float) -> None:
+    made = course(IMG_CAP, IMG_QA, alpha=alpha)
+    teacher = state(made, TEACHER)
+    with unfused(made) as before:
+        for _ in range(made.in_epoch):
+            made.step()
+    after = state(made)
+    assert len(before) == 1
+    for name, weight in after.items():
+        if name.startswith("lora"):
+            assert torch.allclose(weight, fused(before[0][name], teacher[name], alpha), atol=1e-6)
+        else:
+            assert torch.equal(weight, before[0][name]), "connectors are not fused unless asked for"
+
+
+def test_or_every_so_many_steps() -> None:
+    made = course(IMG_CAP, IMG_QA, fuse_every=2)
+    teacher = state(made, TEACHER)
+    with unfused(made) as before:
+        made.step()
+        assert not before
+        made.step()
+    after = state(made)
+    assert all(torch.allclose(after[n], fused(before[0][n], teacher[n], 0.5), atol=1e-6) for n in after if "lora" in n)
+    with unfused(made) as before:
+        made.rest()
+    assert len(before) == 2, "steps 4 and 6 of 6, and no epoch's end"
+
+
+@pytest.mark.parametrize(("tasks", "known"), [((IMG_CAP, IMG_QA), True), ((IMG_CAP, AUD_QA), False)])
+def test_connectors_are_fused_where_their_modality_is_known(tasks: tuple[Task, ...], known: bool) -> None:
+    made = course(*tasks, fuse_connectors=True, alpha=0.0)
+    teacher, modality = state(made, TEACHER), tasks[-1].modality
+    for _ in range(made.in_epoch):
+        made.step()
+    weight = state(made)[f"{modality}-weight"]
+    assert torch.equal(weight, teacher[f"{modality}-weight"]) == known
+
+
+def test_the_first_task_is_not_fused() -> None:
+    made, plain = course(IMG_CAP, alpha=0.1), course(IMG_CAP, alpha=1.0)
+    made.rest()
+    plain.rest()
+    assert same(state(made), state(plain))
+
+
+# Options for one stage, and going on
+
+
+def test_options_hold_for_one_stage() -> None:
+    made = course(IMG_CAP, IMG_QA, AUD_QA, pseudo_num=4, stage_options={2: {"alpha": 0.0}, 3: {"alpha": 1.0}})
+    assert moincl(made).alpha == 1.0
+    teacher = state(made, TEACHER)
+    made.rest()
+    assert not same(state(made), teacher)
+    again = Course(MoInCL(Watched()), [IMG_CAP, IMG_QA], stage_options={2: {"alpha": 0.0, "pseudo_num": 0}})
+    again.learn(1)
+    before = state(again)
+    again.begin(2)
+    assert moincl(again).pseudo == []
+    again.rest()
+    after = state(again)
+    assert all(torch.equal(after[name], before[name]) for name in after if name.startswith("lora"))
+
+
+def test_the_next_step_after_going_on_is_the_same() -> None:
+    made = course(IMG_CAP, IMG_QA)
+    made.step()
+    moment = made.moment()
+    restored = Course(MoInCL(Watched()), [IMG_CAP, IMG_QA])
+    restored.resume(moment)
+    assert moincl(restored).pseudo == moincl(made).pseudo
+    assert watched(restored).asked == []
+    assert all(adapter != TEACHER for adapter, _ in watched(restored).passes)
+    assert made.step() == restored.step()
+    assert made.strategy.parts == restored.strategy.parts
+    assert same(state(made), state(restored))
+
+
+def test_a_run_ends_with_finite_weights() -> None:
+    made = course(IMG_CAP, IMG_QA, AUD_QA, AUD_CAP)
+    losses = made.rest()
+    made.finish()
+    assert all(math.isfinite(loss) for loss in losses)
+    assert all(torch.isfinite(weight).all() for weight in state(made).values())

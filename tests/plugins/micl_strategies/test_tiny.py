@@ -1,0 +1,45 @@
+"""MoInCL on the embedded model: the contract, and pseudo targets that say something."""
+
+from __future__ import annotations
+
+import pytest
+
+from micl_backbones.composed import Tiny
+from micl_cli.api import Backbone
+from micl_cli.testing import StrategyContract, toy_media
+from micl_strategies.finetune import Finetune
+from micl_strategies.moincl import MoInCL
+
+
+def tiny() -> Backbone:
+    backbone = Tiny()
+    backbone.read = toy_media
+    return backbone
+
+
+@pytest.mark.slow
+class TestMoInCLOnTiny(StrategyContract):
+    strategy = MoInCL
+    options = {"pseudo_num": 2, "text_instruct_num": 2}
+
+    def backbone(self) -> Backbone:
+        return tiny()
+
+
+@pytest.mark.slow
+class TestFinetuneOnTiny(StrategyContract):
+    strategy = Finetune
+
+    def backbone(self) -> Backbone:
+        return tiny()
+
+
+@pytest.mark.slow
+def test_the_embedded_model_writes_questions_and_brings_texts() -> None:
+    backbone = tiny()
+    captions = ["a blue cross goes slowly up", "first comes a high bell, after that a medium knock"]
+    pairs = backbone.ask(captions)
+    assert all(
+        pair and pair[0].endswith("?") and pair[1] in caption for pair, caption in zip(pairs, captions, strict=True)
+    )
+    assert len(backbone.instructions()) >= 100
