@@ -7,7 +7,6 @@ import pytest
 from micl_backbones.composed import Tiny
 from micl_cli.api import Backbone
 from micl_cli.testing import StrategyContract, toy_media
-from micl_strategies.finetune import Finetune
 from micl_strategies.moincl import MoInCL
 
 
@@ -21,14 +20,6 @@ def tiny() -> Backbone:
 class TestMoInCLOnTiny(StrategyContract):
     strategy = MoInCL
     options = {"pseudo_num": 2, "text_instruct_num": 2}
-
-    def backbone(self) -> Backbone:
-        return tiny()
-
-
-@pytest.mark.slow
-class TestFinetuneOnTiny(StrategyContract):
-    strategy = Finetune
 
     def backbone(self) -> Backbone:
         return tiny()
