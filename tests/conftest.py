@@ -201,17 +201,22 @@ def home(isolated: Path, prepared_home: Path, toy_site: Path, monkeypatch: pytes
 
 
 @pytest.fixture
-def learn(home: Path, micl: Micl) -> Micl:
-    """``micl learn`` with the backbone ``toy``, by default finetune on own/img_cap,own/aud_qa."""
+def learn_words() -> Callable[..., list[str]]:
+    """The words of ``micl learn`` with ``toy``, by default finetune on own/img_cap,own/aud_qa."""
 
-    def call(*words: object) -> Outcome:
-        given = [str(word) for word in words]
+    def words(*more: object) -> list[str]:
+        given = [str(word) for word in more]
         wanted = [] if {"--strategy", "--resume", "--after", "--recipe"} & set(given) else ["--strategy", "finetune"]
         tasks = [] if {"--tasks", "--resume", "--recipe"} & set(given) else ["--tasks", "own/img_cap,own/aud_qa"]
-        plain = ["learn"] if "--resume" in given else LEARN
-        return micl(*plain, *wanted, *tasks, *given)
+        return [*(["learn"] if "--resume" in given else LEARN), *wanted, *tasks, *given]
 
-    return call
+    return words
+
+
+@pytest.fixture
+def learn(home: Path, micl: Micl, learn_words: Callable[..., list[str]]) -> Micl:
+    """Run ``micl learn`` as ``learn_words`` says, in this process."""
+    return lambda *words: micl(*learn_words(*words))
 
 
 @pytest.fixture(scope="session")
@@ -247,3 +252,17 @@ def little_mini(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     counts = {"train": 16, "val": 4, "test": 8}
     monkeypatch.setattr("micl_tasks.mini.tasks.COUNTS", counts)
     return counts
+
+
+Listen = Callable[[str], Path]
+
+
+@pytest.fixture
+def listener(install: Install) -> Listen:
+    """Install a plugin ``ear`` with the hooks in the given source; ``hookimpl`` and ``os`` are imported."""
+
+    def call(source: str) -> Path:
+        head = "import os, signal\nfrom micl_cli.api import hookimpl\n\n"
+        return install("micl-ear", entry_points="[micl]\near = ear_plugin\n", files={"ear_plugin.py": head + source})
+
+    return call

@@ -1,0 +1,144 @@
+"""A run that is stopped, however roughly, ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from micl_cli.store import Store
+
+SHOT = """
+@hookimpl
+def {hook}(run, event):
+    place = f"{{getattr(event, 'position', 0)}}:{{getattr(event, 'step', '')}}{{getattr(event, 'task', '')}}"
+    name, _, wanted = os.environ.get("SHOT", "").partition(":")
+    if wanted == place:
+        del os.environ["SHOT"]
+        os.kill(os.getpid(), getattr(signal, name))
+"""
+# Dropout, so that the generators' state counts too.
+OWN = ("-b", "dropout", "0.2", "--max-steps", "6", "--save-seconds", "0")
+
+
+def ending(home: Path, run: str) -> tuple[dict[str, str], list[Any], list[tuple[int, int, float | None]]]:
+    """(sha256 of each stage's adapters, the scores, the series of steps) of a run."""
+    stages = sorted((home / "runs" / run / "stages").glob("*/adapters.safetensors"))
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        steps = [(step.position, step.step, step.loss) for step in store.steps(run)]
+        scores = list(store.details(run).scores)
+    return {path.parent.name: sha256(path.read_bytes()).hexdigest() for path in stages}, scores, steps
+
+
+@pytest.fixture
+def whole(learn: Any, home: Path, tmp_path: Path) -> Any:
+    """How a run ends that nobody stops; afterwards there is no trace of it."""
+
+    def run(*words: str) -> tuple[str, Any]:
+        shutil.copytree(home, tmp_path / "aside")
+        done = learn(*words)
+        assert done.code == 0, done.err
+        name = done.out.strip()
+        found = ending(home, name)
+        shutil.rmtree(home)
+        (tmp_path / "aside").rename(home)
+        return name, found
+
+    return run
+
+
+def status(home: Path, run: str) -> str:
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        known = store.run(run)
+        return known.status if known else ""
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "moincl"])
+@pytest.mark.parametrize(("name", "resume"), [("SIGINT", False), ("SIGTERM", True)])
+def test_a_signal_amid_a_task_changes_nothing_in_the_end(
+    strategy: str, name: str, resume: bool, learn: Any, whole: Any, home: Path, listener: Any, monkeypatch: Any
+) -> None:
+    words = (*OWN, "--strategy", strategy)
+    run, expected = whole(*words)
+    listener(SHOT.format(hook="micl_step"))
+    monkeypatch.setenv("SHOT", f"{name}:2:3")
+    stopped = learn(*words)
+    assert (stopped.code, stopped.out) == (130, "")
+    assert stopped.err.endswith(
+        "stopping: keeping what is learnt (once more ends at once)\n"
+        "interrupted; what is learnt is kept\n"
+        f"hint: Go on with the same command, or: micl learn --resume {run}\n"
+    )
+    assert status(home, run) == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = learn("--resume", run) if resume else learn(*words)
+    assert (resumed.code, resumed.out.strip()) == (0, run)
+    assert "1/2 own/img_cap: already learnt\n" in resumed.err
+    assert "going on from task 2, step 3\n" in resumed.err
+    assert ending(home, run) == expected
+    assert status(home, run) == "finished"
+
+
+def test_a_signal_while_answers_are_scored_changes_nothing_in_the_end(
+    learn: Any, whole: Any, home: Path, listener: Any, monkeypatch: Any
+) -> None:
+    run, expected = whole(*OWN)
+    listener(SHOT.format(hook="micl_scored"))
+    monkeypatch.setenv("SHOT", "SIGINT:0:own/img_cap")  # a score has no position
+    assert learn(*OWN).code == 130
+    assert not (home / "runs" / run / "stages" / "02").exists()
+    resumed = learn(*OWN)
+    assert (resumed.code, resumed.out.strip()) == (0, run)
+    assert ending(home, run) == expected
+
+
+@pytest.mark.parametrize(
+    ("strategy", "hook", "shot"),
+    [
+        ("moincl", "micl_step", "SIGKILL:2:4"),
+        ("finetune", "micl_step", "SIGKILL:2:1"),
+        ("moincl", "micl_task_learned", "SIGKILL:2:"),
+    ],
+)
+def test_a_killed_process_changes_nothing_in_the_end(
+    strategy: str,
+    hook: str,
+    shot: str,
+    learn: Any,
+    learn_words: Any,
+    whole: Any,
+    home: Path,
+    listener: Any,
+    toy_site: Path,
+) -> None:
+    words = (*OWN, "--strategy", strategy)
+    run, expected = whole(*words)
+    path = os.pathsep.join([str(listener(SHOT.format(hook=hook))), str(toy_site)])
+    command = [sys.executable, "-m", "micl_cli", *learn_words(*words)]
+    env = {**os.environ, "SHOT": shot, "PYTHONPATH": path}
+    killed = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert status(home, run) == "running"
+    resumed = learn(*words)
+    assert (resumed.code, resumed.out.strip()) == (0, run), resumed.err
+    assert ending(home, run) == expected
+    assert not [path for path in (home / "runs" / run).rglob("*") if path.name.endswith(".new")]
+
+
+def test_whole_exactness_holds_for_the_embedded_backbone(
+    learn: Any, whole: Any, home: Path, listener: Any, monkeypatch: Any
+) -> None:
+    words = ("--backbone", "tiny", "--strategy", "moincl", "--max-steps", "3", "--save-seconds", "0", "--lr", "0.003")
+    run, expected = whole(*words)
+    listener(SHOT.format(hook="micl_step"))
+    monkeypatch.setenv("SHOT", "SIGTERM:2:2")
+    assert learn(*words).code == 130
+    assert learn(*words).out.strip() == run
+    assert ending(home, run) == expected
