@@ -1,0 +1,1 @@
+"""A-GEM for micl."""
