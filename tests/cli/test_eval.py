@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from micl_cli.store import Store
+
+
+def scored(out: str) -> dict[tuple[str, str], float]:
+    return {(e["task"], e["metric"]): e["value"] for e in map(json.loads, out.splitlines()) if e["event"] == "scored"}
+
+
+def kept(home: Path, run: str, after: int, split: str = "test") -> dict[tuple[str, str], float | None]:
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        scores = store.details(run).scores
+    return {(s.task, s.metric): s.value for s in scores if (s.after, s.split) == (after, split)}
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_eval_equals_the_scores_of_learning(finished: str, micl: Any, isolated: Path, stage: int) -> None:
+    before = kept(isolated, finished, stage)
+    found = scored(micl("eval", finished, "--stage", stage, "--json").out)
+    assert {key: found[key] for key in before} == before
+    assert kept(isolated, finished, stage) == found  # stage 1 is now scored on what came later too
+
+
+def test_a_table_is_shown(finished: str, micl: Any) -> None:
+    code, out, err = micl("eval", "@last", "--tasks", "own/aud_qa")
+    assert (code, err) == (0, "")
+    head, *rows = out.splitlines()
+    assert head.split() == ["task", "metric", "score", "examples", "split", "after", "stage"]
+    assert [row.split()[:2] for row in rows] == [["own/aud_qa", "accuracy"], ["own/aud_qa", "vqa_accuracy"]]
+    assert rows[0].split()[3:] == ["3", "test", "2"]
+
+
+def test_other_tasks_and_splits_are_scored_and_kept(finished: str, micl: Any, isolated: Path) -> None:
+    found = scored(micl("eval", finished, "--tasks", "own/img_qa", "--split", "val", "--json").out)
+    assert set(found) == {("own/img_qa", "accuracy"), ("own/img_qa", "vqa_accuracy")}
+    assert kept(isolated, finished, 2, "val") == found
+    (report,) = json.loads(micl("report", finished, "--json").out)["runs"]
+    assert len(report["matrix"][0]) == 2
+
+
+def test_embedded_tasks_are_prepared_when_they_are_missing(finished: str, micl: Any, little_mini: Any) -> None:
+    done = micl("eval", finished, "--tasks", "img_qa", "--json")
+    assert (done.code, done.err) == (0, "preparing mini/img_qa\n")
+    assert ("mini/img_qa", "accuracy") in scored(done.out)
+
+
+def test_scores_on_a_few_examples_are_not_kept(finished: str, micl: Any, isolated: Path) -> None:
+    before = kept(isolated, finished, 2)
+    done = micl("eval", finished, "--examples", "1", "--json")
+    assert all(json.loads(line)["n"] == 1 for line in done.out.splitlines())
+    assert kept(isolated, finished, 2) == before
+
+
+def test_answers_are_kept_where_asked_for(finished: str, micl: Any, isolated: Path) -> None:
+    assert micl("eval", finished, "--save-predictions", "--tasks", "own/aud_qa").code == 0
+    with Store.open(f"sqlite:///{isolated / 'micl.db'}") as store:
+        assert len(store.predictions(finished, 2, "own/aud_qa", "test")) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--stage", "3"), 2, "stage 3 is not learnt"),
+        (("--tasks", "own/nothing"), 3, "no task 'own/nothing'"),
+        (("--split", "all"), 2, "Invalid value for '--split'"),
+    ],
+)
+def test_what_cannot_be_scored(finished: str, micl: Any, words: Any, code: int, message: str) -> None:
+    done = micl("eval", finished, *words)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+
+
+def test_an_interrupt_shows_what_was_scored(finished: str, micl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from micl_cli.testing import ToyBackbone
+
+    generate = ToyBackbone.generate
+
+    def interrupted(self: Any, examples: Any, **options: Any) -> list[str]:
+        if examples[0].task == "own/aud_qa":
+            raise KeyboardInterrupt
+        return generate(self, examples, **options)
+
+    monkeypatch.setattr(ToyBackbone, "generate", interrupted)
+    done = micl("eval", finished)
+    assert done.code == 130
+    assert "own/img_cap" in done.out
+    assert done.err.strip() == ("interrupted; tasks scored so far are kept\nhint: Give the same command again.")

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from micl_cli.store import Store
+
+
+def test_a_folder_becomes_a_task_in_the_store(micl: Any, own_folders: Path, isolated: Path) -> None:
+    code, out, err = micl("prepare", own_folders / "img_cap", own_folders / "aud_qa")
+    assert code == 0
+    assert err == "".join(f"preparing {own_folders / name}\n" for name in ("img_cap", "aud_qa"))
+    head, first, second = out.splitlines()
+    assert head.split() == ["task", "modality", "type", "train", "val", "test", "left", "out", "sha256", "folder"]
+    assert first.split()[:7] == ["own/img_cap", "image", "captioning", "12", "4", "6", "0"]
+    assert second.split()[0] == "own/aud_qa"
+    with Store.open(f"sqlite:///{isolated / 'micl.db'}") as store:
+        task = store.task("own/img_cap")
+    assert task is not None
+    assert task.sha256.startswith(first.split()[7])
+    assert task.counts == {"train": 12, "val": 4, "test": 6}
+
+
+def test_registered_tasks_are_prepared_by_name(micl: Any, isolated: Path, little_mini: Any) -> None:
+    done = micl("prepare", "img_cap,aud_qa", "mini/vid_qa", "--json")
+    tasks = json.loads(done.out)["tasks"]
+    assert [task["name"] for task in tasks] == ["mini/img_cap", "mini/aud_qa", "mini/vid_qa"]
+    assert tasks[0]["counts"] == little_mini
+    assert tasks[0]["folder"] == str(isolated / "tasks" / "mini" / "img_cap")
+    assert [task["refused"] for task in tasks] == [[]] * 3
+    again = json.loads(micl("prepare", "img_cap", "--json").out)["tasks"]
+    assert again == tasks[:1]
+
+
+def test_examples_that_were_left_out_are_named(micl: Any, own_folders: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(own_folders / "img_cap", tmp_path / "copy"))
+    (folder / "media" / "2.png").unlink()
+    done = micl("prepare", folder, "--on-error", "skip")
+    assert done.code == 0
+    assert "warning: own/img_cap: 1 examples left out\n  2: media/2.png: " in done.err
+    assert done.out.splitlines()[1].split()[3:7] == ["11", "4", "6", "1"]
+
+
+def test_an_interrupt_leaves_nothing_half_done(
+    micl: Any, isolated: Path, little_mini: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from micl_modalities.image import Image
+
+    def inspect(self: Any, path: Path) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image, "inspect", inspect)
+    for words in (("prepare", "img_qa"), ("learn", "--strategy", "finetune", "--tasks", "img_qa")):
+        done = micl(*words)
+        assert (done.code, done.out) == (130, "")
+        assert "interrupted; nothing of mini/img_qa was prepared\nhint: Give the same command again.\n" in done.err
+    assert not [path for path in isolated.rglob("*") if path.suffix == ".png"]
+
+
+def test_unknown_tasks_name_the_nearest(micl: Any) -> None:
+    done = micl("prepare", "img_cpa")
+    assert (done.code, done.out) == (3, "")
+    assert "Did you mean 'mini/img_cap'?" in done.err
+
+
+def test_a_bar_is_drawn_on_a_terminal(micl: Any, own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert "example/s]" in micl("prepare", own_folders / "img_cap").err

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from micl_cli.api.task import Task
+from micl_cli.cli.recipe import read_recipe, recipe_names
+from micl_cli.errors import UsageError
+
+
+def write(tmp_path: Path, text: str) -> str:
+    (tmp_path / "r.toml").write_text(text)
+    return str(tmp_path / "r.toml")
+
+
+def test_the_papers_orders_come_with_micl() -> None:
+    assert recipe_names() == ["micl-order-1", "micl-order-2"]
+    first, second = (read_recipe(name) for name in recipe_names())
+    assert sorted(first.tasks.split(",")) == sorted(second.tasks.split(","))
+    assert first.options["5:lambda_kl"] == 0.5
+    assert second.options["3:pseudo_num"] == 4
+
+
+def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
+    text = 'summary = "mine"\ntasks = "a,b"\n[options]\nalpha = 0.1\n[options.2]\nalpha = 0.2\n[training]\nepochs = 3\n'
+    recipe = read_recipe(write(tmp_path, text))
+    assert (recipe.summary, recipe.strategy, recipe.tasks) == ("mine", "", "a,b")
+    assert recipe.options == {"alpha": 0.1, "2:alpha": 0.2}
+    assert recipe.training == {"epochs": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("strategy = ", "is no recipe", "TOML"),
+        ("task = 'a'", "unknown key 'task'", "Did you mean 'tasks'?"),
+        ("tasks = 3", "tasks is 3", "It must be text."),
+        ("training = 3", "training is 3", "It must be a table."),
+    ],
+)
+def test_malformed_recipes(tmp_path: Path, text: str, message: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        read_recipe(write(tmp_path, text))
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["micl-order-3", "../recipes/micl-order-1", "nowhere.toml", ""])
+def test_a_recipe_that_is_not_there(name: str) -> None:
+    with pytest.raises(UsageError, match="no recipe"):
+        read_recipe(name)
+
+
+def test_every_option_of_the_recipes_exists() -> None:
+    from micl_cli.registry import Registry
+    from micl_cli.session import Request
+    from micl_cli.session.request import make_plan
+
+    for name in recipe_names():
+        recipe = read_recipe(name)
+        tasks = [Task(t, "image", "qa", "accuracy", sha256="0") for t in recipe.tasks.split(",")]
+        stages: dict[str, dict[str, object]] = {}
+        for key, value in recipe.options.items():
+            position, _, option = key.rpartition(":")
+            stages.setdefault(position, {})[option] = value
+        request = Request(
+            strategy=recipe.strategy,
+            backbone="tiny",
+            tasks=tuple(task.name for task in tasks),
+            strategy_options=stages.pop(""),
+            stage_options=stages,
+        )
+        assert make_plan(request, tasks, Registry.discover()).stage_options == stages

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_json_is_as_documented(finished: str, micl: Any) -> None:
+    code, out, err = micl("report", "@last", "--json")
+    assert (code, err) == (0, "")
+    (run,) = json.loads(out)["runs"]
+    documented = ["id", "name", "strategy", "backbone", "seed", "tasks", "matrix", "metrics", "cost"]
+    assert set(documented) <= set(run)
+    assert (run["id"], run["strategy"], run["backbone"], run["seed"]) == (finished, "moincl", "toy", 0)
+    assert run["tasks"] == ["own/img_cap", "own/aud_qa"]
+    (first, nothing), (last, second) = run["matrix"]
+    assert nothing is None
+    metrics = run["metrics"]
+    assert set(metrics) >= {"mft", "mfn", "maa", "bwt", "forgetting", "peak_forgetting", "fwt"}
+    assert metrics["mft"] == pytest.approx((first + second) / 2)
+    assert metrics["mfn"] == pytest.approx((last + second) / 2)
+    assert metrics["maa"] == pytest.approx((first + (last + second) / 2) / 2)
+    assert metrics["bwt"] == pytest.approx(last - first)
+    assert metrics["forgetting"] == metrics["peak_forgetting"] == pytest.approx(first - last)
+    assert metrics["fwt"] is None
+    assert set(run["cost"]) == {"seconds", "peak_bytes", "trainable_parameters", "stored_bytes"}
+    assert all(value > 0 for value in run["cost"].values())
+    assert micl("report", finished, "--format", "json").out == out
+
+
+@pytest.mark.parametrize(
+    ("style", "sign"), [("text", "backward transfer (BWT)"), ("md", "| "), ("csv", ","), ("latex", "\\begin{tabular}")]
+)
+def test_every_format_tells_the_matrix(finished: str, micl: Any, style: str, sign: str) -> None:
+    code, out, err = micl("report", finished, "--format", style)
+    assert (code, err) == (0, "")
+    assert sign in out
+    assert out.endswith("\n")
+    assert not out.endswith("\n\n")
+    if style == "csv":
+        assert any(finished in row for row in csv.reader(io.StringIO(out)))
+
+
+def test_several_runs_stand_side_by_side_each_once(finished: str, micl: Any, toy_site: Path) -> None:
+    other = micl("learn", "--after", finished, "--tasks", "own/img_qa", "--name", "longer").out.strip()
+    runs = json.loads(micl("report", finished, other[:6], "longer", "--json").out)["runs"]
+    assert [run["id"] for run in runs] == [finished, other]
+    assert "longer" in micl("report", finished, other).out
+
+
+def test_a_run_that_is_not_finished_has_a_partial_matrix(learn: Any, micl: Any, listener: Any) -> None:
+    listener(
+        "@hookimpl\ndef micl_step(run, event):\n"
+        "    if event.position == 2:\n        os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    assert learn().code == 130
+    (run,) = json.loads(micl("report", "@last", "--json").out)["runs"]
+    assert run["status"] == "interrupted"
+    (first, nothing), row = run["matrix"]
+    assert first is not None
+    assert [nothing, *row] == [None] * 3
+    assert run["metrics"]["bwt"] is None
+    for style in ("text", "md", "csv", "latex"):
+        assert micl("report", "@last", "--format", style).code == 0
+    assert "interrupted" in micl("report", "@last").out
+
+
+def test_validation_scores_are_another_report(finished: str, micl: Any) -> None:
+    assert micl("eval", finished, "--split", "val").code == 0
+    (run,) = json.loads(micl("report", finished, "--json", "--split", "val").out)["runs"]
+    assert run["matrix"][0] == [None, None]
+    assert None not in run["matrix"][1]
