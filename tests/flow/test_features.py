@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from micl_cli.api.task import Example
+from micl_cli.flow import features
+from micl_cli.flow.features import Features
+
+
+def example(digest: str) -> Example:
+    return Example(id=digest, prompt="", modality="image", digest=digest)
+
+
+class Encoder:
+    """Counts what it is asked for; a medium's features are its digest's number."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, examples: Sequence[Example]) -> Tensor:
+        self.asked += [e.digest for e in examples]
+        return torch.stack([torch.full((2, 3), float(e.digest or 7)) for e in examples])
+
+
+def test_each_medium_is_computed_once_and_kept_for_the_next_process(tmp_path: Path) -> None:
+    encoder, cache = Encoder(), Features(tmp_path)
+    wanted = [example("1"), example("2"), example("1")]
+    found = cache("key", wanted, encoder)
+    assert found[:, 0, 0].tolist() == [1.0, 2.0, 1.0]
+    assert encoder.asked == ["1", "2"]
+    cache.flush()
+    again = Features(tmp_path)
+    assert torch.equal(again("key", wanted, encoder), found)
+    assert again("key", [example("3")], encoder).shape == (1, 2, 3)
+    assert encoder.asked == ["1", "2", "3"]
+    again.flush()
+    assert len(list((tmp_path / "key").iterdir())) == 2  # shards are only added
+
+
+def test_other_keys_are_other_features(tmp_path: Path) -> None:
+    encoder, cache = Encoder(), Features(tmp_path)
+    for key in ("a", "b"):
+        cache(key, [example("1")], encoder)
+    assert encoder.asked == ["1", "1"]
+
+
+def test_media_without_a_digest_are_computed_each_time(tmp_path: Path) -> None:
+    encoder, cache = Encoder(), Features(tmp_path)
+    for _ in range(2):
+        assert cache("key", [example("")], encoder)[0, 0, 0] == 7
+    cache.flush()
+    assert encoder.asked == ["", ""]
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_many_are_written_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "SHARD", 2)
+    cache = Features(tmp_path)
+    cache("key", [example("1"), example("2")], Encoder())
+    assert list((tmp_path / "key").glob("*.safetensors"))
+    assert cache("key", [example("2")], Encoder())[0, 0, 0] == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense that is no header at all"])
+def test_a_damaged_shard_is_computed_again(tmp_path: Path, content: bytes) -> None:
+    cache = Features(tmp_path)
+    cache("key", [example("1")], Encoder())
+    cache.flush()
+    (shard,) = (tmp_path / "key").iterdir()
+    shard.write_bytes(content)
+    encoder, again = Encoder(), Features(tmp_path)
+    assert again("key", [example("1")], encoder)[0, 0, 0] == 1
+    assert encoder.asked == ["1"]
+    again.flush()
+    assert Features(tmp_path)("key", [example("1")], Encoder())[0, 0, 0] == 1
+
+
+def test_a_folder_that_cannot_be_written_costs_speed_only(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    encoder, cache = Encoder(), Features(tmp_path / "file")
+    for _ in range(2):
+        assert cache("key", [example("1")], encoder)[0, 0, 0] == 1
+        cache.flush()
+    assert encoder.asked == ["1"]
