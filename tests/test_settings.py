@@ -145,3 +145,15 @@ def test_settings_are_light() -> None:
     code = "import sys, micl_cli.settings; print({'click', 'pluggy', 'torch', 'sqlalchemy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("file", ["micl.toml", "home/config.toml"])
+def test_store_is_a_setting_as_text_and_a_command_as_a_table(tmp_path: Path, file: str) -> None:
+    path = write(tmp_path / file, 'store = "sqlite:///mine.db"\n')
+    settings = load_settings()
+    assert (settings.store_url, settings.sources["store"]) == ("sqlite:///mine.db", str(path))
+    assert settings.values("store check") == {}
+    settings.check({"": ["learn", "store"], "store": ["check"], "store check": ["json"]})
+    write(tmp_path / file, "[store.check]\njson = true\n")
+    assert load_settings().sources["store"] == "default"
+    assert load_settings().values("store check") == {"json": (True, str(path))}

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from micl_cli.api.backbone import Backbone
 from micl_cli.api.metric import Metric
@@ -90,6 +91,9 @@ def make_accelerator(plan: Plan, device: str) -> Accelerator:
     precision = plan.training.precision
     if precision == "auto":
         precision = "bf16" if not cpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    # accelerate keeps the first choice of a process for all that come after it.
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    AcceleratorState._reset_state(reset_partial_state=not several)
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=cpu)
 
 

@@ -75,3 +75,9 @@ def test_nothing_is_removed_without_a_yes(
     done = micl("runs", "rm", finished)
     assert (done.code, done.out) == (code, "")
     assert (isolated / "runs" / finished / "stages" / "02").exists()
+
+
+def test_the_store_of_a_configuration_file_is_used(micl: Any, tmp_path: Path) -> None:
+    (tmp_path / "micl.toml").write_text(f'store = "sqlite:///{tmp_path}/mine.db"\n[learn]\nstrategy = "joint"\n')
+    assert micl("runs").code == 0
+    assert micl("store", "path").out == f"{tmp_path}/mine.db\n"

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from micl_cli.api.events import Answered, Scored
+from micl_cli.api.task import Example
+from micl_cli.errors import Interrupted, PlanError
+from micl_cli.flow.evaluate import answer, score, validate
+from micl_cli.plan import Evaluation
+from micl_cli.testing import toy_task
+
+QA = toy_task("image", "qa")
+
+
+@pytest.fixture
+def knowing(make_parts: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Parts whose backbone answers rightly, but for questions about a shape; batches are recorded."""
+    parts = make_parts(tasks=[QA, toy_task("image", "captioning")], evaluation=Evaluation(batch_size=2))
+    parts.batches = []
+
+    def generate(examples: Sequence[Example], **options: Any) -> list[str]:
+        parts.batches.append([example.prompt for example in examples])
+        parts.options = options
+        return ["" if "shape" in example.prompt else example.references[0] for example in examples]
+
+    monkeypatch.setattr(parts.backbone, "generate", generate)
+    return parts
+
+
+def test_answers_keep_their_order_while_like_prompts_are_answered_together(knowing: Any) -> None:
+    examples = QA.examples("test")
+    answers = answer(knowing, examples)
+    assert answers == ["" if "shape" in e.prompt else e.references[0] for e in examples]
+    assert all(len(set(map(len, batch))) == 1 for batch in knowing.batches[:1] + knowing.batches[2:])
+    assert max(map(len, knowing.batches)) == 2
+    assert knowing.options == {"adapters": None, "max_new_tokens": 40, "num_beams": 1}
+
+
+def test_a_task_is_scored_by_its_own_metric_first(knowing: Any) -> None:
+    first, second = score(knowing, QA, 1)
+    assert isinstance(first, Scored)
+    assert (first.metric, first.value, first.n, first.main, first.split) == ("accuracy", 50.0, 6, True, "test")
+    assert isinstance(second, Scored)
+    assert (second.metric, second.main) == ("vqa_accuracy", False)
+
+
+def test_answers_are_told_where_asked_for(knowing: Any) -> None:
+    *_, told = score(knowing, QA, 1, keep_answers=True)
+    assert isinstance(told, Answered)
+    assert [row[0] for row in told.rows] == [example.id for example in QA.examples("test")]
+    assert {row[1] for row in told.rows} <= {"", "red", "green", "blue"}
+
+
+def test_a_strategy_that_routes_names_an_adapter_for_each_example(
+    knowing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knowing.strategy, "route", lambda batch: ["main"] * len(batch))
+    answer(knowing, QA.examples("test")[:1])
+    assert knowing.options["adapters"] == ["main"]
+
+
+def test_validation_is_the_mean_over_the_stages_tasks(knowing: Any) -> None:
+    assert validate(knowing, [QA], lambda: None) == 50.0
+    both = validate(knowing, knowing.tasks, lambda: None)
+    caption = validate(knowing, knowing.tasks[1:], lambda: None)
+    assert caption is not None
+    assert both == pytest.approx((50.0 + caption) / 2)
+
+
+def test_without_validation_examples_there_is_no_score(knowing: Any) -> None:
+    from dataclasses import replace
+
+    bare = replace(QA, load=lambda split: () if split == "val" else QA.examples(split))
+    assert validate(knowing, [bare], lambda: None) is None
+    with pytest.raises(PlanError, match="has no val examples"):
+        list(score(knowing, bare, 1, split="val"))
+
+
+def test_a_pause_may_stop_between_batches(knowing: Any) -> None:
+    def pause() -> None:
+        if knowing.batches:
+            raise Interrupted("stop")
+
+    with pytest.raises(Interrupted):
+        list(score(knowing, QA, 1, pause=pause))
+    assert len(knowing.batches) == 1

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from micl_cli.api.task import Example
+from micl_cli.errors import OptionError, PlanError, PluginError
+from micl_cli.flow.parts import Reader, load_metrics, strategy_options
+from micl_cli.registry import Registry
+from micl_cli.testing import toy_task, toy_tasks
+
+
+def test_parts_are_put_together_as_the_plan_says(make_parts: Any) -> None:
+    parts = make_parts("moincl", options={"alpha": 0.25}, backbone_options={"rank": 2})
+    assert type(parts.strategy).__name__ == "MoInCL"
+    assert parts.strategy.backbone is parts.backbone
+    assert (parts.strategy.alpha, parts.backbone.rank) == (0.25, 2)
+    assert [[task.name for task in stage] for stage in parts.stages] == [["toy/img_cap"], ["toy/img_qa"]]
+    assert parts.accelerator.device.type == "cpu"
+
+
+def test_a_tasks_own_metric_and_those_of_its_kind_are_loaded() -> None:
+    metrics = load_metrics(Registry.discover(), [toy_task("image", "captioning")])
+    assert set(metrics) == {"cider", "bleu4", "rouge_l"}
+    assert set(load_metrics(Registry.discover(), toy_tasks())) == {*metrics, "accuracy", "vqa_accuracy"}
+
+
+def test_a_metric_that_nobody_knows() -> None:
+    from dataclasses import replace
+
+    with pytest.raises(PluginError, match="no metric 'cidre'"):
+        load_metrics(Registry.discover(), [replace(toy_task("image", "qa"), metric="cidre")])
+
+
+def test_options_of_one_stage_are_typed(make_parts: Any) -> None:
+    from dataclasses import replace
+
+    parts = make_parts("moincl", options={"alpha": 0.25})
+    plan = replace(parts.plan, stage_options={"2": {"alpha": "0.75"}})
+    chosen = [strategy_options(plan, type(parts.strategy), position)["alpha"] for position in (1, 2)]
+    assert chosen == [0.25, 0.75]
+    wrong = replace(plan, stage_options={"2": {"alpha": "x"}})
+    with pytest.raises(OptionError, match="expects a number"):
+        strategy_options(wrong, type(parts.strategy), 2)
+
+
+@pytest.mark.parametrize(("asked", "used"), [("auto", "no"), ("fp32", "no"), ("bf16", "bf16")])
+def test_precision_on_a_cpu(make_parts: Any, asked: str, used: str) -> None:
+    assert make_parts(precision=asked).accelerator.mixed_precision == used
+
+
+def test_media_are_read_by_the_modality_of_their_example(tmp_path: Any) -> None:
+    import numpy as np
+    import PIL.Image
+
+    PIL.Image.fromarray(np.full((4, 6, 3), 9, np.uint8)).save(tmp_path / "x.png")
+    read = Reader(Registry.discover())
+    pixels = read(Example("1", "", modality="image", media=tmp_path / "x.png"), {})
+    assert pixels.shape == (4, 6, 3)
+    with pytest.raises(ValueError, match="has no medium"):
+        read(Example("2", ""), {})
+
+
+def test_gradients_that_cannot_be_checkpointed(make_parts: Any) -> None:
+    with pytest.raises(PlanError, match="cannot checkpoint gradients"):
+        make_parts(gradient_checkpointing=True)
