@@ -26,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder, build_encoder
+from micl_backbones.packing import Packing, plan_packing
 from micl_backbones.preset import Preset, read_preset
 from micl_cli.api import Backbone, Batch, Example, PlanError
 
@@ -91,15 +92,26 @@ class Composed(Backbone):
         ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
         target = torch.tensor([row + [IGNORED] * (length - len(row)) for row in labels])
         starts = torch.tensor([len(head) for head in before])
-        inputs = {"ids": ids.to(self.device), "starts": starts, "media": self._media(examples)}
+        packing = plan_packing([len(row) for row in rows])
+        inputs = {"ids": ids.to(self.device), "starts": starts, "media": self._media(examples), "packing": packing}
         return Batch(examples, target.to(self.device), inputs)
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        # Padding stands at the right, where no earlier position can attend to it: no mask is needed.
         embeds = self._embed(batch.inputs["ids"], batch.inputs["starts"], batch.inputs["media"])
-        hidden = self.language.model(inputs_embeds=embeds, use_cache=False).last_hidden_state
+        hidden = self._hidden(embeds, batch.inputs["packing"])
         wanted = batch.labels[:, 1:] != IGNORED
         return self.language.lm_head(hidden[:, :-1][wanted]), batch.labels[:, 1:][wanted]
+
+    def _hidden(self, embeds: Tensor, packing: Packing | None) -> Tensor:
+        """[B, L, size]: the language model's last states, packed on the way where that saves work."""
+        if packing is None:
+            # Padding stands at the right, where no earlier position can attend to it: no mask is needed.
+            return cast(Tensor, self.language.model(inputs_embeds=embeds, use_cache=False).last_hidden_state)
+        packed, position, mask = packing.to(embeds.device).pack(embeds)
+        output = self.language.model(
+            inputs_embeds=packed, position_ids=position, attention_mask=mask, use_cache=False
+        )
+        return packing.to(embeds.device).unpack(output.last_hidden_state, embeds.shape[1])
 
     def _prompts(self, examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
         """Token ids before and after the medium's place, for each example."""

@@ -324,6 +324,15 @@ def draw_question(field: Field, split: str, rng: Generator) -> tuple[Scene, Ques
     return scene, question
 
 
+def further_question(field: Field, scene: Scene, asked: Sequence[Question], rng: Generator) -> Question:
+    """One more question about a scene, in other words than those ``asked``."""
+    known = {question.text for question in asked}
+    while True:
+        question = pick(rng, tuple(field.kinds.values()))(scene, rng)
+        if question is not None and question.text not in known:
+            return question
+
+
 def references(field: Field, scene: Scene, rng: Generator) -> tuple[str, ...]:
     """REFERENCES captions of the scene, in random order."""
     captions = field.tell(scene)

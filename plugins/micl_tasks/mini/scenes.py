@@ -25,6 +25,12 @@ NUMBERS = ("one", "two", "three")
 T = TypeVar("T")
 
 
+def split_of(words: str) -> str:
+    """The split that the scene with these words belongs to."""
+    bucket = int.from_bytes(sha256(words.encode()).digest()[:4], "big") % 10
+    return "val" if bucket == 0 else "test" if bucket <= 2 else "train"
+
+
 @dataclass(frozen=True)
 class Thing:
     """A coloured shape; ``place`` is empty where the scene has no fixed places."""
@@ -59,8 +65,7 @@ class Scene:
     @property
     def split(self) -> str:
         """The only split that this scene occurs in: 70 % train, 10 % val, 20 % test."""
-        bucket = int.from_bytes(sha256(self.words.encode()).digest()[:4], "big") % 10
-        return "val" if bucket == 0 else "test" if bucket <= 2 else "train"
+        return split_of(self.words)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ from micl_tasks.mini.scenes import Scene
 
 SEED = 20241
 COUNTS = {"train": 800, "val": 100, "test": 200}
+"""Media in each split."""
+QUESTIONS = {"train": 2, "val": 1, "test": 1}
+"""Questions about each medium of a question answering task."""
+Ask = tuple[str, tuple[str, ...]]
+"""A prompt and its references."""
 
 
 class MiniTask(TaskSource):
@@ -28,8 +33,8 @@ class MiniTask(TaskSource):
     suffix: ClassVar[str]
 
     @abstractmethod
-    def draw(self, split: str, rng: Generator) -> tuple[Scene, str, tuple[str, ...]]:
-        """A scene of ``split``, with a prompt and its references."""
+    def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Ask]]:
+        """A scene of ``split``, with what is asked of it."""
 
     @staticmethod
     @abstractmethod
@@ -42,10 +47,11 @@ class MiniTask(TaskSource):
         rng = default_rng([SEED, int.from_bytes(sha256(self.name.encode()).digest()[:4], "big")])
         for split, count in COUNTS.items():
             for number in range(count):
-                scene, prompt, references = self.draw(split, rng)
+                scene, asked = self.draw(split, rng)
                 file = f"media/{split}-{number:04d}{self.suffix}"
                 self.write(folder / file, scene, rng)
-                yield Row(f"{split}-{number:04d}", split, file, prompt, references)
+                for letter, (prompt, references) in zip("abc", asked, strict=False):
+                    yield Row(f"{split}-{number:04d}{letter}", split, file, prompt, references)
 
 
 class Captioning(MiniTask):
@@ -54,9 +60,9 @@ class Captioning(MiniTask):
     kind = "captioning"
     metric = "cider"
 
-    def draw(self, split: str, rng: Generator) -> tuple[Scene, str, tuple[str, ...]]:
+    def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Ask]]:
         scene = language.draw(self.field, split, rng)
-        return scene, self.instruction, language.references(self.field, scene, rng)
+        return scene, [(self.instruction, language.references(self.field, scene, rng))]
 
 
 class QA(MiniTask):
@@ -65,9 +71,12 @@ class QA(MiniTask):
     kind = "qa"
     metric = "accuracy"
 
-    def draw(self, split: str, rng: Generator) -> tuple[Scene, str, tuple[str, ...]]:
-        scene, question = language.draw_question(self.field, split, rng)
-        return scene, question.text, (question.answer,)
+    def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Ask]]:
+        scene, first = language.draw_question(self.field, split, rng)
+        questions = [first]
+        while len(questions) < QUESTIONS[split]:
+            questions.append(language.further_question(self.field, scene, questions, rng))
+        return scene, [(question.text, (question.answer,)) for question in questions]
 
 
 class _Image(MiniTask):

@@ -8,7 +8,7 @@ import pytest
 from micl_cli.api import Row
 from micl_tasks.mini import media, tasks
 from micl_tasks.mini.scenes import Scene
-from micl_tasks.mini.tasks import COUNTS, MiniTask
+from micl_tasks.mini.tasks import COUNTS, QUESTIONS, MiniTask
 
 TASKS = (
     tasks.ImageCaptioning,
@@ -51,7 +51,8 @@ def best_blind(rows: list[Row]) -> float:
 def test_no_test_or_val_scene_occurs_in_train(
     task: type[MiniTask], tmp_path: Path, unwritten: dict[str, list[str]]
 ) -> None:
-    assert len(list(task().rows(tmp_path))) == sum(COUNTS.values())
+    asked = QUESTIONS if task.kind == "qa" else dict.fromkeys(COUNTS, 1)
+    assert Counter(row.split for row in task().rows(tmp_path)) == {s: COUNTS[s] * asked[s] for s in COUNTS}
     assert {split: len(words) for split, words in unwritten.items()} == COUNTS
     train, val, test = (set(unwritten[split]) for split in ("train", "val", "test"))
     assert not train & val and not train & test and not val & test
@@ -109,3 +110,12 @@ def test_sounds_are_between_one_and_two_seconds(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(tasks, "COUNTS", {"train": 20, "val": 0, "test": 0})
     for row in tasks.AudioQA().rows(tmp_path):
         assert 0.99 <= soundfile.info(tmp_path / row.media).duration <= media.SECONDS
+
+
+@pytest.mark.parametrize("task", QA, ids=lambda task: task.name)
+def test_questions_about_one_medium_differ(
+    task: type[MiniTask], tmp_path: Path, unwritten: dict[str, list[str]]
+) -> None:
+    rows = list(task().rows(tmp_path))
+    assert len({(row.media, row.prompt) for row in rows}) == len(rows)
+    assert len({row.id for row in rows}) == len(rows)

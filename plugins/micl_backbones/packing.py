@@ -1,0 +1,73 @@
+"""Packing: several short sequences in one row, so that little is computed for padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+WORTH_IT = 0.85
+"""Where sequences fill more than this share of their padded rows, padding costs less than a mask."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where B sequences of ``lengths`` lie in rows of ``width``: ``row`` and ``start``, each [B]."""
+
+    lengths: Tensor
+    row: Tensor
+    start: Tensor
+    rows: int
+    width: int
+
+    def to(self, device: torch.device) -> Packing:
+        """The same on another device."""
+        return Packing(self.lengths.to(device), self.row.to(device), self.start.to(device), self.rows, self.width)
+
+    def places(self, length: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(valid [B, length], row and column in the packed rows of each valid position)."""
+        steps = torch.arange(length, device=self.lengths.device)
+        valid = steps < self.lengths[:, None]
+        row = self.row[:, None].expand(-1, length)[valid]
+        column = (self.start[:, None] + steps)[valid]
+        return valid, row, column
+
+    def pack(self, padded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Padded [B, L, D] as packed [rows, width, D], position ids [rows, width], mask [rows, 1, width, width].
+
+        Each position sees those before it in its own sequence.
+        """
+        valid, row, column = self.places(padded.shape[1])
+        packed = padded.new_zeros(self.rows, self.width, padded.shape[2]).index_put((row, column), padded[valid])
+        owner = self.lengths.new_full((self.rows, self.width), -1)
+        owner[row, column] = torch.arange(len(self.lengths), device=row.device)[:, None].expand_as(valid)[valid]
+        position = self.lengths.new_zeros(self.rows, self.width)
+        position[row, column] = column - self.start[:, None].expand_as(valid)[valid]
+        causal = torch.ones(self.width, self.width, dtype=torch.bool, device=row.device).tril()
+        return packed, position, ((owner[:, :, None] == owner[:, None, :]) & causal)[:, None]
+
+    def unpack(self, packed: Tensor, length: int) -> Tensor:
+        """Packed [rows, width, D] as padded [B, length, D], zeros where there is padding."""
+        valid, row, column = self.places(length)
+        padded = packed.new_zeros(len(self.lengths), length, packed.shape[2])
+        return padded.masked_scatter(valid[:, :, None], packed[row, column])
+
+
+def plan_packing(lengths: Sequence[int]) -> Packing | None:
+    """Sequences put together, the longest first, each where it fits; None where padding is as good."""
+    width = max(lengths)
+    if sum(lengths) > WORTH_IT * width * len(lengths):
+        return None
+    filled: list[int] = []
+    row, start = [0] * len(lengths), [0] * len(lengths)
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        fit = next((r for r, used in enumerate(filled) if used + lengths[i] <= width), len(filled))
+        if fit == len(filled):
+            filled.append(0)
+        row[i], start[i] = fit, filled[fit]
+        filled[fit] += lengths[i]
+    if len(filled) == len(lengths):
+        return None
+    return Packing(torch.tensor(lengths), torch.tensor(row), torch.tensor(start), len(filled), width)

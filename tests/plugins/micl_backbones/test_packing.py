@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from micl_backbones.packing import plan_packing
+
+LENGTHS = st.lists(st.integers(1, 12), min_size=2, max_size=9).filter(lambda n: plan_packing(n) is not None)
+
+
+@given(LENGTHS)
+def test_what_is_packed_comes_out_again(lengths: list[int]) -> None:
+    packing = plan_packing(lengths)
+    assert packing is not None
+    padded = torch.zeros(len(lengths), max(lengths), 3)
+    for i, length in enumerate(lengths):
+        padded[i, :length] = torch.randn(length, 3)
+    packed, _, _ = packing.pack(padded)
+    assert packed.shape[0] * packed.shape[1] < padded.shape[0] * padded.shape[1]
+    assert torch.equal(packing.unpack(packed, max(lengths)), padded)
+
+
+def test_sequences_of_like_length_are_left_padded_only() -> None:
+    assert plan_packing([10, 10, 9, 10]) is None
+
+
+def test_a_model_sees_each_sequence_as_if_it_were_alone() -> None:
+    torch.manual_seed(0)
+    config = LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=8)
+    model = LlamaForCausalLM(config).eval().model
+    lengths = [11, 3, 4, 2, 5]
+    packing = plan_packing(lengths)
+    assert packing is not None
+    padded = torch.randn(len(lengths), 11, 32, requires_grad=True)
+    packed, position, mask = packing.pack(padded)
+    hidden = model(inputs_embeds=packed, position_ids=position, attention_mask=mask).last_hidden_state
+    together = packing.unpack(hidden, 11)
+    for i, length in enumerate(lengths):
+        alone = model(inputs_embeds=padded[i : i + 1, :length]).last_hidden_state[0]
+        torch.testing.assert_close(together[i, :length], alone, atol=1e-5, rtol=1e-4)
+    together.square().sum().backward()
+    assert padded.grad is not None and padded.grad.isfinite().all()
