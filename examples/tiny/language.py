@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import cos, pi
 from pathlib import Path
+from typing import NamedTuple
 
 import text
 import torch
 from numpy.random import Generator, default_rng
-from text import END, PAD, START, Sample
+from text import END, PAD, START, Ask, Sample
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from micl_tasks.mini.language import FIELDS
+from micl_tasks.mini.language import FIELDS, draw
+from micl_tasks.mini.scenes import pick
 
 IGNORED = -100
-PROMPT_WEIGHT = 0.1
+PROMPT_WEIGHT = 0.05
+STEPS = 1500
 
 
 def new_model(tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
@@ -40,8 +43,23 @@ def new_model(tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
+class Texts(NamedTuple):
+    """Samples as tensors: [B, L] each, but for ``mask`` [B, 1, L, L] (who sees whom) and ``slots``.
+
+    A sample's asks stand behind one another, each with the positions that it would have right
+    after the context. ``slots`` are (row, place, word ids) of a medium's tokens.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    weights: Tensor
+    positions: Tensor
+    mask: Tensor
+    slots: list[tuple[int, int, list[int]]]
+
+
 class Collator:
-    """Samples as padded tensors; media slots are filled with blends of word embeddings."""
+    """Turns samples into tensors."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -51,21 +69,41 @@ class Collator:
         """Token ids of a text."""
         return list(self.tokenizer.encode(words).ids)
 
-    def __call__(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int, list[int]]]]:
-        """ids [B, L], labels [B, L], label weights [B, L], and (row, place, word ids) of each slot."""
-        rows, answers, bags = [], [], []
-        for row, one in enumerate(samples):
-            head = self.ids(one.head) if one.bags else self.ids(one.head + one.scene)
-            bags += [(row, len(head) + i, self.ids("".join(f" {w}" for w in bag))) for i, bag in enumerate(one.bags)]
-            before = head + [self.pad] * len(one.bags) + self.ids(f"{one.prompt}\n")
-            answer = [*self.ids(one.answer), self.end]
-            rows.append(before + answer)
-            answers.append(len(before))
-        length = max(map(len, rows))
-        ids = torch.tensor([row + [self.pad] * (length - len(row)) for row in rows])
-        labels = ids.masked_fill(ids == self.pad, IGNORED)
-        weights = torch.where(torch.arange(length) < torch.tensor(answers)[:, None], PROMPT_WEIGHT, 1.0)
-        return ids, labels, weights, bags
+    def context(self, sample: Sample) -> list[int]:
+        """Token ids of a sample's context, with padding in the place of slots."""
+        return (
+            self.ids(sample.head) + [self.pad] * len(sample.bags)
+            if sample.bags
+            else self.ids(sample.head + sample.scene)
+        )
+
+    def __call__(self, samples: Sequence[Sample]) -> Texts:
+        rows = [self._row(sample) for sample in samples]
+        length = max(len(row) for row in rows)
+        blank = (self.pad, IGNORED, 0.0, 0, -1)
+        columns = list(zip(*(zip(*(row + [blank] * (length - len(row))), strict=True) for row in rows), strict=True))
+        ids, labels, weights, positions, asks = (torch.tensor(column) for column in columns)
+        same = (asks[:, None, :] == 0) | (asks[:, None, :] == asks[:, :, None])
+        mask = (same & torch.ones(length, length, dtype=torch.bool).tril())[:, None]
+        slots = [
+            (row, len(self.ids(sample.head)) + place, self.ids("".join(f" {word}" for word in bag)))
+            for row, sample in enumerate(samples)
+            for place, bag in enumerate(sample.bags)
+        ]
+        return Texts(ids, labels, weights, positions, mask, slots)
+
+    def _row(self, sample: Sample) -> list[tuple[int, int, float, int, int]]:
+        """(id, label, weight, position, ask) of each token; a label is the token to come."""
+        context = self.context(sample)
+        row = [(token, IGNORED, 0.0, place, 0) for place, token in enumerate(context)]
+        for number, ask in enumerate(sample.asks, 1):
+            prompt, answer = self.ids(f"{ask.prompt}\n"), [*self.ids(ask.answer), self.end]
+            tokens = prompt + answer
+            for place, token in enumerate(tokens):
+                label = tokens[place + 1] if place + 1 < len(tokens) else IGNORED
+                weight = ask.weight if place + 1 >= len(prompt) else PROMPT_WEIGHT
+                row.append((token, label, weight, len(context) + place, number))
+        return row
 
 
 def embed(model: LlamaForCausalLM, ids: Tensor, bags: list[tuple[int, int, list[int]]]) -> Tensor:
@@ -88,36 +126,37 @@ def train(tokenizer: Tokenizer, steps: int, batch_size: int, rate: float, seed: 
     """Learn to describe, answer and ask, from scenes of the train split in words and in slots."""
     model, collate, rng = new_model(tokenizer, seed), Collator(tokenizer), default_rng([seed, 1])
     optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
-    queue: list[Sample] = []
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, (step + 1) / 100) * (0.02 + 0.98 * (1 + cos(pi * step / steps)) / 2)
-        if not queue:
-            # Batches of like length: less padding.
-            pool = sorted((text.sample("train", rng) for _ in range(8 * batch_size)), key=lambda s: len(s.text))
-            batches = [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
-            queue = [s for i in rng.permutation(len(batches)) for s in batches[i]]
-        samples, queue = queue[:batch_size], queue[batch_size:]
-        ids, labels, weights, bags = collate(samples)
-        hidden = model.model(inputs_embeds=embed(model, ids, bags), use_cache=False).last_hidden_state[:, :-1]
-        wanted = labels[:, 1:] != IGNORED
-        losses = F.cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted], reduction="none")
-        share = weights[:, 1:][wanted]
-        loss = (losses * share).sum() / share.sum()
+        texts = collate([text.sample("train", rng) for _ in range(batch_size)])
+        logits, labels, weights = forward(model, texts)
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if step % 100 == 0 or step == steps - 1:
-            print(f"language step {step} loss {loss.item():.4f}", flush=True)
+            right = (logits.argmax(-1) == labels)[weights == 1].float().mean()
+            print(f"language step {step} loss {loss.item():.4f} answers {right.item():.3f}", flush=True)
     return model.eval()
+
+
+def forward(model: LlamaForCausalLM, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits [N, V], labels [N] and their weights [N] at the places that have a label."""
+    mask = torch.zeros(texts.mask.shape).masked_fill(~texts.mask, torch.finfo(torch.float32).min)
+    embeds = embed(model, texts.ids, texts.slots)
+    out = model.model(inputs_embeds=embeds, attention_mask=mask, position_ids=texts.positions, use_cache=False)
+    wanted = texts.labels != IGNORED
+    return model.lm_head(out.last_hidden_state[wanted]), texts.labels[wanted], texts.weights[wanted]
 
 
 @torch.no_grad()
 def complete(model: LlamaForCausalLM, tokenizer: Tokenizer, samples: Sequence[Sample]) -> list[str]:
     """Greedy answers, one a sample."""
     collate = Collator(tokenizer)
-    prompts = [collate.ids(f"{s.head}{s.scene}{s.prompt}\n") for s in samples]
+    prompts = [collate.context(s) + collate.ids(f"{s.asks[0].prompt}\n") for s in samples]
     length = max(map(len, prompts))
     ids = torch.tensor([[collate.pad] * (length - len(p)) + p for p in prompts])
     mask = (torch.arange(length) >= torch.tensor([length - len(p) for p in prompts])[:, None]).long()
@@ -131,7 +170,9 @@ def held_out_scores(model: LlamaForCausalLM, tokenizer: Tokenizer, count: int, s
     for world in FIELDS.values():
         asked = [text.answer(world, "test", rng) for _ in range(count)]
         written = complete(model, tokenizer, asked)
-        scores[f"answer {world.modality}"] = sum(w == s.answer for w, s in zip(written, asked, strict=True)) / count
+        scores[f"answer {world.modality}"] = (
+            sum(w == s.asks[0].answer for w, s in zip(written, asked, strict=True)) / count
+        )
         scores[f"describe {world.modality}"] = _described(model, tokenizer, world.modality, count, rng)
         scores[f"ask {world.modality}"] = _asked(model, tokenizer, world.modality, count, rng)
     return scores
@@ -139,8 +180,8 @@ def held_out_scores(model: LlamaForCausalLM, tokenizer: Tokenizer, count: int, s
 
 def _described(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, count: int, rng: Generator) -> float:
     world = FIELDS[modality]
-    scenes = [text.draw(world, "test", rng) for _ in range(count)]
-    samples = [Sample(f" {modality}: ", scene.words, f"\n{world.instruction}", "") for scene in scenes]
+    scenes = [draw(world, "test", rng) for _ in range(count)]
+    samples = [Sample(f" {modality}: ", scene.words, [Ask(f"\n{world.instruction}", "")]) for scene in scenes]
     written = complete(model, tokenizer, samples)
     return sum(w in world.tell(scene) for w, scene in zip(written, scenes, strict=True)) / count
 
@@ -148,9 +189,9 @@ def _described(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, cou
 def _asked(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, count: int, rng: Generator) -> float:
     """The share of written pairs that mini itself could have asked of the scene, with that answer."""
     world = FIELDS[modality]
-    scenes = [text.draw(world, "test", rng) for _ in range(count)]
-    prompts = [text.QUESTION_PROMPT.format(caption=text.pick(rng, world.tell(scene))) for scene in scenes]
-    written = complete(model, tokenizer, [Sample("", "", prompt, "") for prompt in prompts])
+    scenes = [draw(world, "test", rng) for _ in range(count)]
+    prompts = [text.QUESTION_PROMPT.format(caption=pick(rng, world.tell(scene))) for scene in scenes]
+    written = complete(model, tokenizer, [Sample(prompt, "", [Ask("", "")]) for prompt in prompts])
     right = 0
     for line, scene in zip(written, scenes, strict=True):
         possible = {f"{q.text} {q.answer}" for k in world.kinds.values() for _ in range(60) if (q := k(scene, rng))}

@@ -24,6 +24,7 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "audio": {"family": "conv-sound", "rate": 8000, "seconds": 2.0, "tokens": 10, "channels": 96, "width": 64},
     "video": {"family": "conv-video", "frames": 4, "size": 48, "grid": 2, "channels": 96, "width": 64},
 }
+STEPS: Mapping[str, int] = {"image": 800, "audio": 800, "video": 800}
 # The last class of each attribute is "nothing here".
 ATTRIBUTES: Mapping[str, Mapping[str, int]] = {
     "image": {"colour": 7, "shape": 7},
@@ -74,7 +75,8 @@ def _half_chroma(frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     x = frames.astype(np.float32)
     luma = x.mean(-1, keepdims=True)
     rest = (x - luma).reshape(len(x), media.SIZE // 2, 2, media.SIZE // 2, 2, 3).mean((2, 4))
-    return np.clip(luma + rest.repeat(2, 1).repeat(2, 2), 0, 255).astype(np.uint8)
+    halved: np.ndarray[Any, Any] = np.clip(luma + rest.repeat(2, 1).repeat(2, 2), 0, 255).astype(np.uint8)
+    return halved
 
 
 _RENDER: Mapping[str, Any] = {"image": _image, "audio": _audio, "video": _video}
@@ -112,12 +114,12 @@ class Namer(nn.Module):
 
 
 @torch.no_grad()
-def accuracy(namer: Namer, x: Tensor, labels: Tensor) -> dict[str, float]:
-    """The share of named tokens that are right for each attribute ("0", "1", ...), and of media without a mistake."""
+def accuracy(namer: Namer, modality: str, x: Tensor, labels: Tensor) -> dict[str, float]:
+    """The share of named tokens that are right for each attribute, and of media without a mistake ("whole")."""
     outs = zip(*(namer(part) for part in x.split(100)), strict=True)
     guesses = torch.stack([torch.cat(out).argmax(-1) for out in outs], dim=-1)
     named, right = labels != IGNORED, guesses == labels
-    each = {str(i): right[..., i][named[..., i]].float().mean().item() for i in range(labels.shape[-1])}
+    each = {name: right[..., i][named[..., i]].float().mean().item() for i, name in enumerate(ATTRIBUTES[modality])}
     return {**each, "whole": (right | ~named).flatten(1).all(1).float().mean().item()}
 
 

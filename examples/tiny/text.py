@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from numpy.random import Generator
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -20,20 +21,31 @@ WORDS = (
 )
 
 
+class Ask(NamedTuple):
+    """What is asked after a context, the answer, and how much each of its tokens counts."""
+
+    prompt: str
+    answer: str
+    weight: float = 1.0
+
+
 @dataclass
 class Sample:
-    """One training text. ``bags`` holds the words of each slot that stands for a medium's token."""
+    """A context and what is asked of it, each ask on its own: none sees the others.
+
+    The context is ``head`` and ``scene``; ``bags`` holds the words of each slot that stands
+    for one of a medium's tokens, in the scene's place.
+    """
 
     head: str
     scene: str
-    prompt: str
-    answer: str
+    asks: list[Ask]
     bags: list[list[str]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """The sample as one text, without the end mark."""
-        return f"{self.head}{self.scene}{self.prompt}\n{self.answer}"
+        """The first ask as one text, without the end mark."""
+        return f"{self.head}{self.scene}{self.asks[0].prompt}\n{self.asks[0].answer}"
 
 
 def slots(scene: Scene, rng: Generator) -> list[list[str]]:
@@ -46,8 +58,8 @@ def slots(scene: Scene, rng: Generator) -> list[list[str]]:
     count = int(rng.integers(8, 19))
     kept = sorted(rng.permutation(count)[: max(len(phrases), round(count * rng.uniform(0.25, 0.9)))])
     owner = sorted([*range(len(phrases)), *rng.integers(len(phrases), size=len(kept) - len(phrases))])
-    if rng.random() < 0.3:
-        owner = list(rng.permutation(owner)) if "audio" not in _modality(scene) else owner
+    if not isinstance(scene, scenes.SoundScene) and rng.random() < 0.3:
+        owner = list(rng.permutation(owner))
     bags: list[list[str]] = [[] for _ in range(count)]
     for place, which in zip(kept, owner, strict=True):
         bags[place] = [word for word in phrases[which] if rng.random() < 0.85]
@@ -59,68 +71,80 @@ def slots(scene: Scene, rng: Generator) -> list[list[str]]:
     return bags
 
 
-def _modality(scene: Scene) -> str:
-    return "audio" if isinstance(scene, scenes.SoundScene) else "sight"
-
-
-def _seen(modality: str, scene: Scene, question: Question, soft: bool, rng: Generator) -> Sample:
+def _seen(world: Field, scene: Scene, asks: list[Ask], rng: Generator, soft: bool) -> Sample:
     """A scene, in words or in slots, and what is asked of it."""
     if soft:
-        return Sample(f" {modality}: ", "", f"\n{question.text}", question.answer, slots(scene, rng))
-    return Sample(f" {modality}: ", scene.words, f"\n{question.text}", question.answer)
+        return Sample(f" {world.modality}: ", "", asks, slots(scene, rng))
+    return Sample(f" {world.modality}: ", scene.words, asks)
 
 
-def description(world: Field, split: str, rng: Generator, soft: bool = False) -> Sample:
+def _question(world: Field, scene: Scene, rng: Generator) -> Question:
+    while (question := pick(rng, tuple(world.kinds.values()))(scene, rng)) is None:
+        pass
+    return question
+
+
+def description(world: Field, split: str, rng: Generator) -> Sample:
     """Describe a scene of ``split``."""
     scene = draw(world, split, rng)
-    return _seen(world.modality, scene, Question(world.instruction, pick(rng, world.tell(scene))), soft, rng)
+    return _seen(world, scene, [_describe(world, scene, rng)], rng, soft=False)
 
 
-def answer(world: Field, split: str, rng: Generator, soft: bool = False) -> Sample:
+def _describe(world: Field, scene: Scene, rng: Generator) -> Ask:
+    return Ask(f"\n{world.instruction}", pick(rng, world.tell(scene)), weight=0.3)
+
+
+def answer(world: Field, split: str, rng: Generator) -> Sample:
     """Answer a question about a scene of ``split``."""
     scene, question = draw_question(world, split, rng)
-    return _seen(world.modality, scene, question, soft, rng)
+    return _seen(world, scene, [Ask(f"\n{question.text}", question.answer)], rng, soft=False)
+
+
+def many_asks(world: Field, split: str, rng: Generator, soft: bool) -> Sample:
+    """A scene of ``split`` with two descriptions and six questions."""
+    scene = draw(world, split, rng)
+    questions = [_question(world, scene, rng) for _ in range(6)]
+    asks = [_describe(world, scene, rng) for _ in range(2)] + [Ask(f"\n{q.text}", q.answer) for q in questions]
+    return _seen(world, scene, asks, rng, soft)
 
 
 def question_writing(world: Field, split: str, rng: Generator) -> Sample:
-    """Write a question and its answer from a caption.
+    """Write a question and its answer from a caption; four ways to do it.
 
-    Half of the time the caption's first word of content decides which kind of question is
-    asked, so that a model that decodes greedily still asks many kinds.
+    The caption's first words of content decide which kind of question is asked more often
+    than others, so that a model that decodes greedily still asks many kinds.
     """
     scene = draw(world, split, rng)
     kinds = list(world.kinds.values())
-    favourite = kinds[(WORDS.index(scene.words.split()[0]) + WORDS.index(scene.words.split()[1])) % len(kinds)]
-    question = favourite(scene, rng) if rng.random() < 0.5 else None
-    while question is None:
-        question = pick(rng, tuple(kinds))(scene, rng)
-    caption = pick(rng, world.tell(scene))
-    return Sample("", "", QUESTION_PROMPT.format(caption=caption), f"{question.text} {question.answer}")
+    favourite = kinds[sum(WORDS.index(word) for word in scene.words.split()[:2]) % len(kinds)]
+    likely = (favourite(scene, rng) for _ in range(2))
+    questions = [question or _question(world, scene, rng) for question in likely]
+    questions += [_question(world, scene, rng) for _ in range(2)]
+    context = QUESTION_PROMPT.format(caption=pick(rng, world.tell(scene)))
+    return Sample(context, "", [Ask("", f"{q.text} {q.answer}", weight=0.3) for q in questions])
 
 
 def echo(rng: Generator) -> Sample:
     """Repeat arbitrary characters, so that every byte has been read and written."""
     top = 0x7F if rng.random() < 0.7 else 0x2FFF
     text = "".join(chr(c) for c in rng.integers(0x20, top, int(rng.integers(2, 11))))
-    return Sample("", "", f"Repeat: {text}", text)
+    return Sample(f"Repeat: {text}", "", [Ask("", text, weight=0.3)])
 
 
 def sample(split: str, rng: Generator, soft: float = 0.5) -> Sample:
-    """One training sample: describe, answer, write a question, or repeat."""
+    """One training sample: describe and answer, write questions, or repeat."""
     world = pick(rng, tuple(FIELDS.values()))
-    choice, as_slots = rng.random(), bool(rng.random() < soft)
-    if choice < 0.3:
-        return description(world, split, rng, as_slots)
-    if choice < 0.75:
-        return answer(world, split, rng, as_slots)
-    return question_writing(world, split, rng) if choice < 0.95 else echo(rng)
+    choice = rng.random()
+    if choice < 0.77:
+        return many_asks(world, split, rng, bool(rng.random() < soft))
+    return question_writing(world, split, rng) if choice < 0.97 else echo(rng)
 
 
 def _corpus(rng: Generator, lines: int) -> Iterator[str]:
     for _ in range(lines):
         one = sample("train", rng, soft=0.0)
-        if not one.prompt.startswith("Repeat"):
-            yield one.text
+        if not one.head.startswith("Repeat"):
+            yield from (f"{one.head}{one.scene}{ask.prompt}\n{ask.answer}" for ask in one.asks)
     # Each word, alone and after a space, often enough to become one token.
     for word in (*WORDS, *scenes.NUMBERS, "yes", "no", "none"):
         yield from [f"{word}\n {word}"] * (lines // 10)
@@ -138,5 +162,5 @@ def learn_tokenizer(rng: Generator, size: int) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_corpus(rng, 4000), trainer)
+    tokenizer.train_from_iterator(_corpus(rng, 1000), trainer)
     return tokenizer
