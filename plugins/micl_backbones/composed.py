@@ -12,23 +12,19 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedTokenizerFast
 
 from micl_backbones.connector import Connector
-from micl_backbones.encoders import Encoder, build_encoder
+from micl_backbones.encoders import Encoder
 from micl_backbones.packing import Packing, plan_packing
+from micl_backbones.parts import encoder_key, load_parts
 from micl_backbones.preset import Preset, read_preset
-from micl_cli.api import Backbone, Batch, Example, PlanError
+from micl_cli.api import Backbone, Batch, Example
 
 IGNORED = -100
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?P<answer>[^?\n]+?)\s*$")
@@ -53,7 +49,7 @@ class Composed(Backbone):
         self.lora_dropout = self.preset.lora.get("dropout", 0.0) if lora_dropout is None else lora_dropout
         self.modalities = frozenset(self.preset.encoders)
         with torch.random.fork_rng(devices=[]):
-            self.parts = _load_parts(self.preset)
+            self.parts = load_parts(self.preset)
         self.peft: PeftModel | None = None
         self._active: str | None = None
 
@@ -108,9 +104,7 @@ class Composed(Backbone):
             # Padding stands at the right, where no earlier position can attend to it: no mask is needed.
             return cast(Tensor, self.language.model(inputs_embeds=embeds, use_cache=False).last_hidden_state)
         packed, position, mask = packing.to(embeds.device).pack(embeds)
-        output = self.language.model(
-            inputs_embeds=packed, position_ids=position, attention_mask=mask, use_cache=False
-        )
+        output = self.language.model(inputs_embeds=packed, position_ids=position, attention_mask=mask, use_cache=False)
         return packing.to(embeds.device).unpack(output.last_hidden_state, embeds.shape[1])
 
     def _prompts(self, examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
@@ -154,7 +148,7 @@ class Composed(Backbone):
 
     @cached_property
     def _encoder_keys(self) -> dict[str, str]:
-        return {name: _encoder_key(self.preset, name) for name in self.preset.encoders}
+        return {name: encoder_key(self.preset, name) for name in self.preset.encoders}
 
     def _embed(self, ids: Tensor, starts: Tensor, media: Mapping[str, tuple[list[int], Tensor]]) -> Tensor:
         """[B, L, size]: word embeddings, with each medium's tokens at its place."""
@@ -363,55 +357,3 @@ def _instruction(example: Example) -> str:
 def _question(text: str) -> tuple[str, str] | None:
     found = _QUESTION.match(text)
     return (found["question"].strip(), found["answer"]) if found else None
-
-
-def _load_parts(preset: Preset) -> _Parts:
-    """The preset's frozen parts, and no connector yet."""
-    transformers_logging.disable_progress_bar()
-    path = preset.folder / preset.language["path"]
-    try:
-        language = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise _unusable("language model", path, error) from error
-    encoders = {name: _load_encoder(preset, name) for name in sorted(preset.encoders)}
-    return _Parts(language, encoders).requires_grad_(False).eval()
-
-
-class _Parts(nn.Module):
-    """Every weight: the frozen ones, and a connector a modality for each adapter."""
-
-    def __init__(self, language: nn.Module, encoders: Mapping[str, Encoder]) -> None:
-        super().__init__()
-        self.language: Any = language
-        self.encoders = nn.ModuleDict(encoders)
-        self.connectors = nn.ModuleDict()
-
-    def train(self, mode: bool = True) -> _Parts:
-        """Encoders stay as they are for use, whatever the mode: their features are kept."""
-        super().train(mode)
-        self.encoders.eval()
-        return self
-
-
-def _load_encoder(preset: Preset, modality: str) -> Encoder:
-    config = dict(preset.encoders[modality])
-    path = preset.folder / Path(config.pop("weights"))
-    encoder = build_encoder(config.pop("family"), **config)
-    try:
-        encoder.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise _unusable(f"{modality} encoder", path, error) from error
-    return encoder
-
-
-def _unusable(part: str, path: Path, error: Exception) -> PlanError:
-    reason = " ".join(str(error).split())
-    return PlanError(f"the preset's {part} cannot be loaded from {path}: {reason}", "Correct the preset file.")
-
-
-def _encoder_key(preset: Preset, modality: str) -> str:
-    """A name for the encoder and its transform, that changes when its weights or settings do."""
-    config = preset.encoders[modality]
-    weights = sha256((preset.folder / config["weights"]).read_bytes()).hexdigest()
-    text = json.dumps([modality, dict(config), weights], sort_keys=True)
-    return f"{modality}-{sha256(text.encode()).hexdigest()[:16]}"

@@ -1,0 +1,72 @@
+"""The frozen parts of a composed backbone, loaded as a preset says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from micl_backbones.encoders import Encoder, build_encoder
+from micl_backbones.preset import Preset
+from micl_cli.api import PlanError
+
+
+def load_parts(preset: Preset) -> Parts:
+    """The preset's frozen parts, and no connector yet. Raises PlanError naming the part that fails."""
+    transformers_logging.disable_progress_bar()
+    path = preset.folder / preset.language["path"]
+    try:
+        language = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise _unusable("language model", path, error) from error
+    encoders = {name: _load_encoder(preset, name) for name in sorted(preset.encoders)}
+    return Parts(language, encoders).requires_grad_(False).eval()
+
+
+class Parts(nn.Module):
+    """Every weight: the frozen ones, and a connector a modality for each adapter."""
+
+    def __init__(self, language: nn.Module, encoders: Mapping[str, Encoder]) -> None:
+        super().__init__()
+        self.language: Any = language
+        self.encoders = nn.ModuleDict(encoders)
+        self.connectors = nn.ModuleDict()
+
+    def train(self, mode: bool = True) -> Parts:
+        """Encoders stay as they are for use, whatever the mode: their features are kept."""
+        super().train(mode)
+        self.encoders.eval()
+        return self
+
+
+def _load_encoder(preset: Preset, modality: str) -> Encoder:
+    config = dict(preset.encoders[modality])
+    path = preset.folder / Path(config.pop("weights"))
+    encoder = build_encoder(config.pop("family"), **config)
+    try:
+        encoder.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise _unusable(f"{modality} encoder", path, error) from error
+    return encoder
+
+
+def _unusable(part: str, path: Path, error: Exception) -> PlanError:
+    reason = " ".join(str(error).split())
+    return PlanError(f"the preset's {part} cannot be loaded from {path}: {reason}", "Correct the preset file.")
+
+
+def encoder_key(preset: Preset, modality: str) -> str:
+    """A name for the encoder and its transform, that changes when its weights or settings do."""
+    config = preset.encoders[modality]
+    weights = sha256((preset.folder / config["weights"]).read_bytes()).hexdigest()
+    text = json.dumps([modality, dict(config), weights], sort_keys=True)
+    return f"{modality}-{sha256(text.encode()).hexdigest()[:16]}"
