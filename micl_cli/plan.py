@@ -91,6 +91,8 @@ class Plan:
     stage_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Options that hold for one stage only, by its 1-based position (as text, as JSON has it)."""
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
+    backbone_digest: str = ""
+    """What the backbone is made of, so that a changed preset is another plan."""
     seed: int = 0
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)

@@ -78,6 +78,11 @@ class Backbone(ABC):
         """Training settings that suit ``preset`` (batch_size, learning_rate, ...)."""
         return {}
 
+    @classmethod
+    def digest(cls, preset: str) -> str:
+        """A text that changes when the parts named by ``preset`` do: it belongs to a run's fingerprint."""
+        return ""
+
     @property
     @abstractmethod
     def module(self) -> nn.Module:

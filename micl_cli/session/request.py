@@ -52,6 +52,7 @@ def make_plan(request: Request, tasks: Sequence[Task], registry: Registry) -> Pl
         strategy_options=_resolved(strategy, request.strategy_options, owner),
         stage_options=by_stage,
         backbone_options=_plain(parse_options(backbone, request.backbone_options, owner=f"backbone {name}")),
+        backbone_digest=backbone.digest(argument),
         seed=request.seed,
         training=settled(Training, defaults, request.training),
         evaluation=settled(Evaluation, defaults.get("evaluation", {}), request.evaluation),

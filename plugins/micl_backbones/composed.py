@@ -23,7 +23,7 @@ from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
 from micl_backbones.packing import Packing, plan_packing
 from micl_backbones.parts import encoder_key, load_parts
-from micl_backbones.preset import Preset, read_preset
+from micl_backbones.preset import Preset, preset_digest, read_preset
 from micl_cli.api import Backbone, Batch, Example
 
 IGNORED = -100
@@ -56,6 +56,10 @@ class Composed(Backbone):
     @classmethod
     def defaults(cls, preset: str) -> Mapping[str, Any]:
         return read_preset(preset or "tiny").training
+
+    @classmethod
+    def digest(cls, preset: str) -> str:
+        return preset_digest(preset or "tiny")
 
     @property
     def module(self) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,18 @@ def find_preset(name: str) -> Path:
             f"no preset {name!r} of the composed backbone", f"Use one of: {known}; or a path to a .toml file."
         )
     return path
+
+
+def preset_digest(name: str) -> str:
+    """The sha256 of a preset: of what its file says, and of the size of the weights that it names.
+
+    Weights are not read: those of a large model would take as long as loading it.
+    """
+    path, preset = find_preset(name), read_preset(name)
+    named = [preset.folder / encoder["weights"] for encoder in preset.encoders.values()]
+    named += sorted((preset.folder / preset.language["path"]).glob("*.safetensors"))
+    sizes = [file.stat().st_size for file in named if file.is_file()]
+    return sha256(path.read_bytes() + repr(sizes).encode()).hexdigest()
 
 
 def read_preset(name: str) -> Preset:

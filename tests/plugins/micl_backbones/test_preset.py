@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from micl_backbones.preset import read_preset
+from micl_backbones.preset import preset_digest, read_preset
 from micl_cli.api import PlanError
 
 WHOLE = """
@@ -67,3 +67,13 @@ def test_what_is_not_toml_is_named(tmp_path: Path) -> None:
 def test_what_a_preset_lacks_is_named(tmp_path: Path, table: str) -> None:
     with pytest.raises(PlanError, match=rf"mine\.toml lacks '{table}'"):
         read_preset(write(tmp_path, WHOLE.replace(table, f"{table}s")))
+
+
+def test_a_changed_preset_has_another_digest(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    text = '[language]\npath = "language"\n[encoder]\n[lora]\nr = 4\n'
+    path.write_text('name = "own"\n' + text)
+    before = preset_digest(str(path))
+    assert preset_digest(str(path)) == before
+    path.write_text('name = "own"\n' + text.replace("4", "8"))
+    assert preset_digest(str(path)) != before
