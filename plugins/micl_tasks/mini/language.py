@@ -167,16 +167,6 @@ def _relation(scene: ImageScene, rng: Generator) -> Question | None:
     return Question(f"which shape is {word} the {other.shape}?", this.shape)
 
 
-def _image_exists(scene: ImageScene, rng: Generator) -> Question | None:
-    """Ask for a thing that is there, or for one that shares its colour or shape with one that is."""
-    thing = pick(rng, scene.things)
-    if rng.random() < 0.5:
-        return Question(f"is there {_a(thing)}?", "yes")
-    other = Thing(thing.colour, pick(rng, SHAPES)) if rng.random() < 0.5 else Thing(pick(rng, COLOURS), thing.shape)
-    there = {(t.colour, t.shape) for t in scene.things}
-    return None if (other.colour, other.shape) in there else Question(f"is there {_a(other)}?", "no")
-
-
 def _first(scene: SoundScene, rng: Generator) -> Question:
     return Question("which sound comes first?", scene.tones[0].timbre)
 
@@ -268,9 +258,8 @@ IMAGE = Field(
         "place": _image_asker(_place),
         "count": _image_asker(_image_count),
         "relation": _image_asker(_relation),
-        "exists": _image_asker(_image_exists),
     },
-    (*COLOURS, *SHAPES, *PLACES, *NUMBERS, "yes", "no"),
+    (*COLOURS, *SHAPES, *PLACES, *NUMBERS),
 )
 AUDIO = Field(
     "audio",
