@@ -30,7 +30,7 @@ def test_the_embedded_model_writes_questions_and_brings_texts() -> None:
     backbone = tiny()
     captions = ["a blue cross goes slowly up", "first comes a high bell, after that a medium knock"]
     pairs = backbone.ask(captions)
-    assert all(
-        pair and pair[0].endswith("?") and pair[1] in caption for pair, caption in zip(pairs, captions, strict=True)
-    )
+    for pair, caption in zip(pairs, captions, strict=True):
+        assert pair and pair[0].endswith("?")
+        assert pair[1] in {*caption.replace(",", "").split(), "none"}  # "which shape stands still?": none
     assert len(backbone.instructions()) >= 100

@@ -94,9 +94,6 @@ def test_no_question_has_two_answers() -> None:
 
 
 def test_an_existence_question_is_answered_by_the_scene() -> None:
-    for question, answer in asked(IMAGE, PICTURE, "exists"):
-        there = question in ("is there a red circle?", "is there a blue square?")
-        assert answer == ("yes" if there else "no")
     for question, answer in asked(AUDIO, SOUND, "exists"):
         assert answer == ("yes" if question in ("is there a beep?", "is there a buzz?") else "no")
 
