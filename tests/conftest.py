@@ -251,6 +251,7 @@ def little_mini(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Let mini's tasks have a few examples only, so that they are prepared at once; returns the counts."""
     counts = {"train": 16, "val": 4, "test": 8}
     monkeypatch.setattr("micl_tasks.mini.tasks.COUNTS", counts)
+    monkeypatch.setattr("micl_tasks.mini.tasks.QUESTIONS", dict.fromkeys(counts, 1))
     return counts
 
 

@@ -248,7 +248,7 @@ def test_options_hold_for_the_run_or_for_one_stage(learn: Any) -> None:
     words = ("--strategy", "moincl", "-o", "alpha", "0.3", "-o", "2:alpha", "0.8", "--dry-run", "--json")
     plan = plan_of(learn(*words))
     assert (plan["strategy_options"]["alpha"], plan["stage_options"]) == (0.3, {"2": {"alpha": 0.8}})
-    assert plan["strategy_options"]["temperature"] == 5.0
+    assert plan["strategy_options"]["temperature"] == 2.0
 
 
 @pytest.mark.parametrize("name", ["micl-order-1", "micl-order-2"])
