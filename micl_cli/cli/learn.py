@@ -177,6 +177,7 @@ def _plan(session: Session, words: Words, configured: Mapping[str, Any], dry: bo
     if words.resume:
         return _resumed(session, words, dry)
     request = _after(session, words, dry) if words.after else _request(words, configured)
+    session.plan(request, ())  # tells what is wrong with the words before any data is prepared
     tasks = session.open_tasks(request.tasks, dry=dry, watch=preparing)
     plan = session.plan(request, tasks)
     return (session.further_attempt(plan) if words.again else plan), tasks

@@ -318,3 +318,12 @@ def test_scores_on_validation_data_leave_test_data_unseen(learn: Any, micl: Any)
     (report,) = json.loads(micl("report", run, "--json").out)["runs"]
     assert {row["split"] for row in report["scores"]} == {"val"}
     assert None not in report["matrix"][1]
+
+
+@pytest.mark.parametrize("wrong", [("--strategy", "moinc"), ("--backbone", "toi"), ("-o", "alfa", "1")])
+def test_wrong_words_are_told_before_any_task_is_prepared(wrong: tuple[str, ...], learn: Any, home: Path) -> None:
+    shutil.rmtree(home)
+    code, _, err = learn("--tasks", "img_qa", *wrong)
+    assert code in (2, 3)
+    assert "preparing" not in err
+    assert not (home / "tasks").exists()
