@@ -82,7 +82,7 @@ class MoInCL(Strategy):
         """The teacher's caption of every training input of a question-answering task."""
         instruction = known.instruction if known.modality == task.modality else f"describe the {task.modality}."
         inputs = {e.digest or e.id: e for e in task.examples("train")}.values()
-        prompts = [Example(e.id, instruction, modality=e.modality, media=e.media, digest=e.digest) for e in inputs]
+        prompts = [_posed(e, instruction) for e in inputs]
         with self.backbone.using(TEACHER):
             captions = answers(self.backbone, prompts)
         return [prompt.taught(caption) for prompt, caption in zip(prompts, captions, strict=True) if caption]
@@ -91,11 +91,7 @@ class MoInCL(Strategy):
         """A question with its answer, written from each ground-truth caption by a language model."""
         inputs = task.examples("train")
         pairs = write_questions(self.backbone, [e.target for e in inputs], self.writer)
-        return [
-            Example(e.id, pair[0], modality=e.modality, media=e.media, digest=e.digest, answer=pair[1])
-            for e, pair in zip(inputs, pairs, strict=True)
-            if pair
-        ]
+        return [_posed(e, *pair) for e, pair in zip(inputs, pairs, strict=True) if pair]
 
     def _text_pool(self) -> Sequence[str]:
         if not self.text_instruct_num:
@@ -179,10 +175,14 @@ class MoInCL(Strategy):
 
     def restore(self, state: State) -> None:
         inputs = {e.id: e for task in self.stage for e in task.examples("train")}
-        kept = [(inputs[id], prompt, answer) for id, prompt, answer in state.data.get("pseudo", ()) if id in inputs]
-        self.pseudo = [
-            Example(e.id, prompt, modality=e.modality, media=e.media, digest=e.digest, answer=answer)
-            for e, prompt, answer in kept
-        ]
+        kept = state.data.get("pseudo", ())
+        self.pseudo = [_posed(inputs[id], prompt, answer) for id, prompt, answer in kept if id in inputs]
         if TEACHER in self.backbone.adapters:
             self._anchor, self.texts = self._fused_from(), self._text_pool()
+
+
+def _posed(example: Example, prompt: str, answer: str | None = None) -> Example:
+    """The example's medium with another prompt and answer, and none of its references."""
+    return Example(
+        example.id, prompt, modality=example.modality, media=example.media, digest=example.digest, answer=answer
+    )
