@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -113,6 +114,7 @@ def test_a_killed_process_changes_nothing_in_the_end(
     shot: str,
     learn: Any,
     learn_words: Any,
+    micl: Any,
     whole: Any,
     home: Path,
     listener: Any,
@@ -125,7 +127,8 @@ def test_a_killed_process_changes_nothing_in_the_end(
     env = {**os.environ, "SHOT": shot, "PYTHONPATH": path}
     killed = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert status(home, run) == "running"
+    listed = micl("runs", "ls", "--json")
+    assert [known["status"] for known in json.loads(listed.out)["runs"] if known["id"] == run] == ["interrupted"]
     resumed = learn(*words)
     assert (resumed.code, resumed.out.strip()) == (0, run), resumed.err
     assert ending(home, run) == expected

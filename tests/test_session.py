@@ -208,6 +208,12 @@ def test_a_folder_named_like_a_task_is_not_taken_for_it(
     assert done.code == 0, done.err
 
 
+def test_a_name_that_nobody_knows_is_told_before_anything_is_prepared(learn: Any, home: Path, little_mini: Any) -> None:
+    done = learn("--tasks", "img_qa,aud_qqa", "--max-steps", "1")
+    assert done.code == 3
+    assert not (home / "tasks" / "mini").exists()
+
+
 def test_an_estimate_counts_what_the_run_will_score(home: Path, request_: Request) -> None:
     session = Session(load_settings())
     tasks = session.open_tasks(request_.tasks)

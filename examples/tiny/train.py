@@ -7,7 +7,7 @@
 The language model learns from text alone: mini's scenes in words, and the same with blends of
 words where a medium's tokens will stand. The encoders learn to name the attributes of rendered
 scenes. Neither sees a scene of mini's val or test split. The last lines give the scores on such
-scenes. Takes some twenty minutes on one core; the same seed gives the same weights on the same
+scenes. Takes about half an hour on one core; the same seed gives the same weights on the same
 machine with the same number of threads.
 """
 
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PACKAGE, help="folder of the preset")
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts to make, of: {', '.join(PARTS)}")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every number of steps")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -66,9 +66,7 @@ def show_run(run: str, as_json: bool) -> None:
 
     settings = load_settings()
     session = Session(settings)
-    run_id = session.resolve(run)
-    with session.store() as store:
-        details = store.details(run_id)
+    details = session.details(session.resolve(run))
     if as_json:
         echo_json(_document(details, str(settings.runs / details.run.id)))
         return

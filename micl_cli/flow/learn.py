@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -15,7 +16,7 @@ from micl_cli.api.task import Task
 from micl_cli.errors import Interrupted, MiclError
 from micl_cli.flow.checkpoint import RunFolder, Snapshot, adapters_of, load_adapters
 from micl_cli.flow.evaluate import score, validate
-from micl_cli.flow.memory import peak_bytes, reset_peak
+from micl_cli.flow.memory import keep_freed_memory, peak_bytes, reset_peak
 from micl_cli.flow.parts import Parts, strategy_options
 from micl_cli.flow.work import Work
 
@@ -47,6 +48,7 @@ def learn(parts: Parts, folder: RunFolder, control: Control) -> Iterator[Event]:
     whatever a part raises; what was finished is then on disk.
     """
     plan, started = parts.plan, time.perf_counter()
+    keep_freed_memory()
     yield RunStarted(
         run=plan.id,
         tasks=list(plan.tasks),
@@ -98,13 +100,16 @@ def _learn_stage(
         started, epoch = time.perf_counter(), work.epoch
         rate = work.set_rate()
         drawn = work.drawn()
-        total = 0.0
+        total, terms = 0.0, defaultdict[str, float](float)
         for at in range(0, len(drawn), training.batch_size):
             micro = drawn[at : at + training.batch_size]
+            share = len(micro) / len(drawn)
             with accelerator.autocast():
-                loss = strategy.loss(strategy.batch(micro)) * (len(micro) / len(drawn))
+                loss = strategy.loss(strategy.batch(micro)) * share
             accelerator.backward(loss)
             total += float(loss.detach())
+            for name, value in strategy.parts.items():
+                terms[name] += share * value
         _check_loss(total, position, work.step + 1)
         strategy.constrain()
         if training.max_grad_norm:
@@ -121,7 +126,7 @@ def _learn_stage(
             loss=total,
             lr=rate,
             seconds=time.perf_counter() - started,
-            parts=dict(strategy.parts),
+            parts=dict(terms),
         )
         if work.epoch != epoch or work.step == work.planned:
             strategy.epoch_end()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from micl_cli.errors import BusyError, CheckpointError
 
@@ -27,16 +29,38 @@ def only_one(folder: Path) -> Iterator[None]:
             f"cannot write {folder}: {error.strerror}", "Make the folder writable, or choose another with --home."
         ) from error
     with file:
-        if os.name == "posix":
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                raise BusyError(
-                    f"process {file.read().strip() or 'another'} works on run {folder.name}",
-                    "Wait for it, or stop it; a second run of the same plan is made with --again.",
-                ) from error
+        if os.name == "posix" and not _locked(file):
+            file.seek(0)
+            raise BusyError(
+                f"process {file.read().strip() or 'another'} works on run {folder.name}",
+                "Wait for it, or stop it; a second run of the same plan is made with --again.",
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock the file; tried a few times, for ``is_held`` locks it for a moment too."""
+    for wait in (0.05, 0.1, 0.0):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(wait)
+    return False
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process on this machine works on the folder; True where that cannot be told."""
+    if os.name != "posix":
+        return True
+    try:
+        with (folder / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return (folder / "lock").exists() or not folder.exists()  # the run may be another machine's
+    return False

@@ -1,7 +1,8 @@
-"""How much memory was needed at most."""
+"""How much memory was needed at most, and how freed memory is kept."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,23 @@ import torch
 
 if sys.platform != "win32":
     import resource
+
+_KEPT_BLOCK, _KEPT_IN_ALL = 32 << 20, 256 << 20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+
+
+def keep_freed_memory() -> None:
+    """Let freed blocks of up to 32 MiB, 256 MiB in all, be used again instead of going back to the system.
+
+    Otherwise glibc asks the kernel for each of a step's larger tensors anew, and every page of
+    them is cleared again: on a small model, a tenth of the step's time. Without glibc, nothing changes.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCK)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_IN_ALL)
 
 
 def reset_peak() -> None:

@@ -20,7 +20,7 @@ from micl_cli.session.outlook import Outlook, outlook_of, step_seconds
 from micl_cli.session.recording import Recorder, changes, environment_of, new_run, run_data, task_record
 from micl_cli.session.request import Request, make_plan
 from micl_cli.settings import Settings
-from micl_cli.store import RunRecord, Store, check, exists
+from micl_cli.store import RunDetails, RunRecord, Store, check, exists
 
 if TYPE_CHECKING:
     from micl_cli.flow.checkpoint import RunFolder
@@ -70,7 +70,21 @@ class Session:
         if not exists(self.settings.store_url):
             return []
         with self.store() as store:
-            return store.runs()
+            return [self._truly(run) for run in store.runs()]
+
+    def details(self, run_id: str) -> RunDetails:
+        """A run with its stages and scores. Raises StoreError."""
+        with self.store() as store:
+            details = store.details(run_id)
+        return replace(details, run=self._truly(details.run))
+
+    def _truly(self, run: RunRecord) -> RunRecord:
+        """The run as it is: one whose process was killed could not say so in the store."""
+        from micl_cli.flow.lock import is_held
+
+        if run.status == "running" and not is_held(self.settings.runs / run.id):
+            return replace(run, status="interrupted")
+        return run
 
     # Tasks
 
@@ -105,6 +119,9 @@ class Session:
         Raises PlanError where a task is not prepared and cannot be, or its data has changed;
         PluginError where nobody knows it.
         """
+        for name in names:
+            if not is_prepared(name, self.settings.home):
+                self._known_task(name)  # before any is prepared
         return [self._open(name, dry, watch) for name in names]
 
     def _open(self, name: str, dry: bool, watch: Watch) -> Task:

@@ -244,9 +244,8 @@ class Composed(Backbone):
         for modality, (rows, tokens) in self._media(examples).items():
             vectors[modality][rows] = tokens.float().mean(1)
         embedding = self.language.get_input_embeddings()
-        prompts = [
-            embedding(torch.tensor(ids, device=self.device)).float().mean(0) for ids in self._prompts(examples)[1]
-        ]
+        ends = [ids or [self.tokenizer.eos_token_id] for ids in self._prompts(examples)[1]]
+        prompts = [embedding(torch.tensor(ids, device=self.device)).float().mean(0) for ids in ends]
         return torch.cat([*vectors.values(), torch.stack(prompts)], dim=1)
 
     def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
@@ -279,6 +278,8 @@ class Composed(Backbone):
     def add_adapter(self, name: str, *, seed: int = 0) -> None:
         if name in self.adapters:
             raise ValueError(f"there is an adapter {name!r} already")
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError(f"adapter name {name!r} is not made of letters, digits, '_' and '-' alone")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if self.peft is None:

@@ -56,10 +56,19 @@ class Packing:
 
 
 def plan_packing(lengths: Sequence[int]) -> Packing | None:
-    """Sequences put together, the longest first, each where it fits; None where padding is as good."""
-    width = max(lengths)
-    if sum(lengths) > WORTH_IT * width * len(lengths):
+    """Sequences put together in rows of up to three times the longest; None where padding is as good.
+
+    The longest first, each where it fits; of the row widths, the one with the fewest positions.
+    """
+    padded = max(lengths) * len(lengths)
+    if sum(lengths) > WORTH_IT * padded:
         return None
+    tried = [_first_fit(lengths, times * max(lengths)) for times in (1, 2, 3)]
+    best = min(tried, key=lambda packing: packing.rows * packing.width)
+    return best if best.rows * best.width <= WORTH_IT * padded else None
+
+
+def _first_fit(lengths: Sequence[int], width: int) -> Packing:
     filled: list[int] = []
     row, start = [0] * len(lengths), [0] * len(lengths)
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -68,6 +77,4 @@ def plan_packing(lengths: Sequence[int]) -> Packing | None:
             filled.append(0)
         row[i], start[i] = fit, filled[fit]
         filled[fit] += lengths[i]
-    if len(filled) == len(lengths):
-        return None
-    return Packing(torch.tensor(lengths), torch.tensor(row), torch.tensor(start), len(filled), width)
+    return Packing(torch.tensor(lengths), torch.tensor(row), torch.tensor(start), len(filled), max(filled))

@@ -49,6 +49,15 @@ def test_two_half_batches_make_the_step_of_a_whole_one(make_parts: Any, tmp_path
     assert all(close(one, other) for other in others)
 
 
+def test_the_parts_of_a_loss_are_those_of_the_whole_step(make_parts: Any, tmp_path: Any) -> None:
+    tasks = [of_length(toy_task("image", kind), 4) for kind in ("captioning", "qa")]
+    parts = make_parts("moincl", tasks, batch_size=2, accumulation=2, max_steps=2)
+    found = run(parts, RunFolder(tmp_path / "run"))
+    taught = [e for e in found if isinstance(e, Step) and e.parts]
+    assert taught
+    assert all(sum(step.parts.values()) == pytest.approx(step.loss, rel=1e-4) for step in taught)
+
+
 def test_learning_lowers_the_loss_and_moves_only_what_may_move(make_parts: Any, folder: RunFolder) -> None:
     task = toy_task("image", "qa")
     parts = make_parts(tasks=[task], max_steps=40, learning_rate=0.02, patience=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from micl_cli.errors import BusyError, CheckpointError
-from micl_cli.flow.lock import only_one
+from micl_cli.flow.lock import is_held, only_one
 
 HOLD = """
 import sys
@@ -37,7 +37,9 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(BusyError, match=f"process {other.pid} works on run run"), only_one(tmp_path / "run"):
             pass
+        assert is_held(tmp_path / "run")
         other.kill()
+    assert not is_held(tmp_path / "run")
     with only_one(tmp_path / "run"):
         pass
 
@@ -46,3 +48,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot write"), only_one(tmp_path / "file" / "run"):
         pass
+
+
+def test_a_run_whose_folder_is_elsewhere_may_be_held_there(tmp_path: Path) -> None:
+    assert is_held(tmp_path / "run")

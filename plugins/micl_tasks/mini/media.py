@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from io import BytesIO
 from math import pi
 from pathlib import Path
 from typing import NamedTuple
@@ -79,11 +80,9 @@ def _outline(shape: str) -> Floats:
     return nearest
 
 
-def _mask(shape: str, centres: Floats, radius: float, turn: float) -> Floats:
-    """How much of each pixel the shape covers, [frames, SIZE, SIZE], for ``centres`` [frames, 2] in (x, y)."""
-    grid = np.arange(SIZE) + 0.5
-    dx = grid[None, None, :] - centres[:, 0, None, None]
-    dy = grid[None, :, None] - centres[:, 1, None, None]
+def _mask(shape: str, x: Floats, y: Floats, radius: float, turn: float) -> Floats:
+    """How much the shape covers of the pixels ``x`` [frames, W] and ``y`` [frames, H] away from its centre."""
+    dx, dy = x[:, None, :], y[:, :, None]
     distance = np.hypot(dx, dy)
     edge = radius * np.interp((np.arctan2(dy, dx) - turn) % (2 * pi), np.linspace(0, 2 * pi, 361), _outline(shape))
     mask = np.clip(edge - distance + 0.5, 0, 1)
@@ -92,9 +91,14 @@ def _mask(shape: str, centres: Floats, radius: float, turn: float) -> Floats:
 
 def _paint(canvas: Floats, thing: Thing, centres: Floats, rng: Generator) -> None:
     """Put the thing on ``canvas`` [frames, SIZE, SIZE, 3], one centre a frame."""
-    mask = _mask(thing.shape, centres, rng.uniform(7.0, 9.5), rng.uniform(-0.25, 0.25))[..., None]
+    radius, turn = rng.uniform(7.0, 9.5), rng.uniform(-0.25, 0.25)
     colour = np.array(_RGB[thing.colour]) * rng.uniform(0.85, 1.1) + rng.normal(0, 8, 3)
-    canvas += mask * (colour - canvas)
+    reach = radius * _outline(thing.shape).max()
+    low = np.clip(centres.min(0) - reach - 1, 0, SIZE).astype(int)
+    high = np.clip(centres.max(0) + reach + 2, 0, SIZE).astype(int)
+    x, y = (np.arange(low[i], high[i]) + 0.5 - centres[:, i, None] for i in (0, 1))
+    part = canvas[:, low[1] : high[1], low[0] : high[0]]
+    part += _mask(thing.shape, x, y, radius, turn)[..., None] * (colour - part)
 
 
 def _canvas(frames: int, rng: Generator) -> Floats:
@@ -214,7 +218,9 @@ def write_sound(path: Path, scene: SoundScene, rng: Generator) -> None:
     """Write the scene as a 16-bit WAV file."""
     import soundfile
 
-    soundfile.write(path, render_sound(scene, *timing(scene, rng), rng), RATE, subtype="PCM_16")
+    file = BytesIO()  # soundfile asks the disk to sync each file that it writes itself
+    soundfile.write(file, render_sound(scene, *timing(scene, rng), rng), RATE, subtype="PCM_16", format="WAV")
+    path.write_bytes(file.getvalue())
 
 
 def write_video(path: Path, scene: VideoScene, rng: Generator) -> None:

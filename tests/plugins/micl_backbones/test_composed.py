@@ -66,6 +66,16 @@ def test_a_teacher_costs_an_adapter_and_no_second_base(backbone: Composed) -> No
     assert count(backbone) == before
 
 
+@pytest.mark.parametrize("name", ["", "a.b", "../up", "a b"])
+def test_an_adapter_s_name_must_do_as_a_file_name(backbone: Composed, name: str) -> None:
+    with pytest.raises(ValueError, match="letters, digits"):
+        backbone.add_adapter(name)
+
+
+def test_an_empty_prompt_has_features_too(backbone: Composed) -> None:
+    assert backbone.features([Example("a", "")]).isfinite().all()
+
+
 def test_training_settings_come_with_the_preset(preset: Path) -> None:
     assert Composed.defaults(str(preset)) == {"batch_size": 2, "learning_rate": 1e-3}
     assert "batch_size" in Composed.defaults("")
