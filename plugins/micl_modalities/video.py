@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -36,17 +37,35 @@ class Video(Modality):
         if frames < 1:
             raise OptionError(f"video: frames must be at least 1, not {frames}", "A few are enough, as 4.")
         self.frames = frames
+        self._scaler = VideoReformatter()  # one for all frames: making it takes longer than using it
 
     def read(self, path: Path) -> NDArray[np.uint8]:
         """uint8 [frames, height, width, 3]. Raises MediaError."""
         formats.check(path, self.name)
         with opened(path, self.name) as container:
             stated = _stream(path, container).frames
-        count, kept = _pick(path, _middles(stated, self.frames))
+        count, kept = self._pick(path, _middles(stated, self.frames))
         # What the container states may be nothing, or wrong: then the true count decides.
         if count != stated:
-            count, kept = _pick(path, _middles(count, self.frames))
+            count, kept = self._pick(path, _middles(count, self.frames))
         return np.stack([kept[index] for index in _middles(count, self.frames)])
+
+    def _pick(self, path: Path, wanted: list[int]) -> tuple[int, dict[int, NDArray[np.uint8]]]:
+        """How many frames there are, and those that are wanted as RGB of the first frame's size."""
+        kept: dict[int, NDArray[np.uint8]] = {}
+        with opened(path, self.name) as container:
+            size = (0, 0)
+            count = 0
+            for index, frame in enumerate(_frames(path, container)):
+                size = size if index else (frame.width, frame.height)
+                count = index + 1
+                if index in wanted:
+                    kept[index] = self._rgb(frame, size)
+        return count, kept
+
+    def _rgb(self, frame: VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
+        pixels = self._scaler.reformat(frame, width=size[0], height=size[1], format="rgb24").to_ndarray()
+        return np.rot90(pixels, _turns(frame)).astype(np.uint8, copy=False)
 
     def inspect(self, path: Path) -> Mapping[str, Any]:
         """{"frames", "seconds", "width", "height"} of the whole clip, as seen upright. Raises MediaError."""
@@ -63,20 +82,6 @@ class Video(Modality):
 def _middles(total: int, parts: int) -> list[int]:
     """The index of the middle frame of each of ``parts`` equal parts of ``total`` frames."""
     return [(2 * part + 1) * total // (2 * parts) for part in range(parts)]
-
-
-def _pick(path: Path, wanted: list[int]) -> tuple[int, dict[int, NDArray[np.uint8]]]:
-    """How many frames there are, and those that are wanted as RGB of the first frame's size."""
-    kept: dict[int, NDArray[np.uint8]] = {}
-    with opened(path, "video") as container:
-        size = (0, 0)
-        count = 0
-        for index, frame in enumerate(_frames(path, container)):
-            size = size if index else (frame.width, frame.height)
-            count = index + 1
-            if index in wanted:
-                kept[index] = _rgb(frame, size)
-    return count, kept
 
 
 def _frames(path: Path, container: InputContainer) -> Iterator[VideoFrame]:
@@ -104,11 +109,6 @@ def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         reason = f"its frames are {width} x {height}, and more than {MAX_PIXELS:,} pixels are refused"
         raise formats.unreadable(path, "video", reason)
-
-
-def _rgb(frame: VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
-    pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
-    return np.rot90(pixels, _turns(frame)).astype(np.uint8, copy=False)
 
 
 def _turns(frame: VideoFrame) -> int:
