@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from micl_cli.api.options import Option as Option
     from micl_cli.api.options import options_of as options_of
     from micl_cli.api.options import parse_options as parse_options
+    from micl_cli.api.router import Route as Route
     from micl_cli.api.router import Router as Router
+    from micl_cli.api.strategy import ADAPTER as ADAPTER
     from micl_cli.api.strategy import State as State
     from micl_cli.api.strategy import Strategy as Strategy
     from micl_cli.api.task import Example as Example
@@ -55,7 +57,9 @@ _HOME = {
     "Option": "options",
     "options_of": "options",
     "parse_options": "options",
+    "Route": "router",
     "Router": "router",
+    "ADAPTER": "strategy",
     "State": "strategy",
     "Strategy": "strategy",
     "Example": "task",
@@ -65,8 +69,9 @@ _HOME = {
 }
 _ERRORS = ("MediaError", "MiclError", "OptionError", "PlanError")
 
-__all__ = ["Backbone", "Batch", "Event", "Example", "FeatureCache", "MediaError", "MediaReader", "Metric", "MiclError"]
-__all__ += ["Modality", "Option", "OptionError", "PlanError", "Register", "Router", "Row", "Score", "Sound", "State"]
+__all__ = ["ADAPTER", "Backbone", "Batch", "Event", "Example", "FeatureCache", "MediaError", "MediaReader", "Metric"]
+__all__ += ["MiclError", "Modality", "Option", "OptionError", "PlanError", "Register", "Route", "Router", "Row"]
+__all__ += ["Score", "Sound", "State"]
 __all__ += ["Strategy", "Task", "TaskSource", "answer_loss", "distillation_loss", "hookimpl", "options_of"]
 __all__ += ["parse_options"]
 

@@ -185,6 +185,11 @@ class Backbone(ABC):
     def part_of(self, weight: str) -> str:
         """ "lora", or the modality whose connector the weight (a name of adapter_weights) belongs to."""
 
+    def low_rank_pairs(self, adapter: str) -> list[tuple[str, str]]:
+        """The names (in adapter_weights) of each adapted layer's LoRA matrices: A [r, in] and B [out, r]."""
+        names = self.adapter_weights(adapter)
+        return [(name, other) for name in names if (other := name.replace("lora_A", "lora_B")) != name]
+
     def copy_adapter(self, source: str, target: str) -> None:
         """Make ``target`` (added if missing) equal to ``source``."""
         if target not in self.adapters:

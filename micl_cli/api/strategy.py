@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -24,6 +24,10 @@ class State:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+def _no_parts(kind: str, name: str) -> type[Any]:
+    raise LookupError(f"nobody handed parts over: {kind} {name}")
+
+
 class Strategy:
     """Learn each task in turn, and do nothing against forgetting.
 
@@ -35,6 +39,7 @@ class Strategy:
     During a stage, ``position`` is its 1-based place, ``stage`` the tasks learnt in it (one,
     but for joint learning), ``seen`` the tasks learnt before it, ``rng`` the only source of
     randomness, and ``seed`` the run's. A strategy may put the terms of its loss into ``parts``, to be shown.
+    ``load_part`` gives the class of a registered part by kind and name ("routers", "ridge").
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"adapters"})
@@ -47,6 +52,8 @@ class Strategy:
         self.stage: Sequence[Task] = ()
         self.seen: Sequence[Task] = ()
         self.parts: dict[str, float] = {}
+        self.routes: Sequence[tuple[str, float]] = ()
+        self.load_part: Callable[[str, str], type[Any]] = _no_parts
 
     def stages(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
         """The tasks in the order and the groups in which they are learnt: one at a time."""
@@ -92,7 +99,10 @@ class Strategy:
         """After a task, with its best weights in place: remember, measure importance, merge."""
 
     def route(self, examples: Sequence[Example]) -> Sequence[str] | None:
-        """Before answering: an adapter for each example; None: the active one. The task is not told."""
+        """Before answering: an adapter for each example; None: the active one. The task is not told.
+
+        Where tasks were told apart, ``routes`` holds the (task, margin) behind each adapter afterwards.
+        """
         return None
 
     def state(self) -> State:

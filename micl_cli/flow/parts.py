@@ -121,7 +121,7 @@ def assemble(plan: Plan, tasks: Sequence[Task], registry: Registry, features: Pa
     if plan.training.gradient_checkpointing:
         _checkpoint_gradients(backbone, plan)
     strategy = strategy_class(backbone, **options)
-    strategy.rng, strategy.seed = random.Random(plan.seed), plan.seed
+    strategy.rng, strategy.seed, strategy.load_part = random.Random(plan.seed), plan.seed, registry.load
     cache = backbone.cache
     assert isinstance(cache, Features)
     parts = Parts(plan, backbone, strategy, tasks, metrics, cache, accelerator)

@@ -41,6 +41,9 @@ class Work:
         self.planned = planned_steps(training, len(self.examples), len(self.stage))
         weights = list(self.parts.strategy.parameters())
         self.trainable = sum(weight.numel() for weight in weights)
+        if not self.examples or not weights:
+            self.planned = 0  # the strategy learns nothing here
+            return
         optimizer = AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay)
         self.optimizer: AdamW = accelerator.prepare_optimizer(optimizer)
 

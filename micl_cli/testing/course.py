@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from micl_cli.api.strategy import State, Strategy
 from micl_cli.api.task import Example, Task
+from micl_cli.registry import Registry
 
 BATCH = 4
 EPOCHS = 2
@@ -54,7 +55,7 @@ class Course:
     ) -> None:
         self.strategy, self.seed = strategy, seed
         self.options, self.stage_options = dict(options or {}), dict(stage_options or {})
-        strategy.seed = seed
+        strategy.seed, strategy.load_part = seed, Registry.discover().load
         self.stages = [list(stage) for stage in strategy.stages(tasks)]
         self.position = 0
         self.steps = 0

@@ -245,6 +245,10 @@ class ToyBackbone(Backbone):
     def _weights(self, name: str) -> Mapping[str, nn.Parameter]:
         return cast(Mapping[str, nn.Parameter], self._adapters[name])
 
+    def low_rank_pairs(self, adapter: str) -> list[tuple[str, str]]:
+        names = self.adapter_weights(adapter)
+        return [(name, name.replace("-down", "-up")) for name in names if name.startswith("lora-") and "-down" in name]
+
     def part_of(self, weight: str) -> str:
         return weight.partition("-")[0]
 

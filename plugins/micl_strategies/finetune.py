@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from micl_cli.api import Strategy
+from micl_strategies.single import SingleAdapter
 
 
-class Finetune(Strategy):
+class Finetune(SingleAdapter):
     """Learn each task in turn, and do nothing against forgetting: what every method must beat."""

@@ -13,14 +13,15 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from micl_cli.api import Backbone, Batch, Example, PlanError, State, Strategy, Task, answer_loss, distillation_loss
+from micl_cli.api import Backbone, Batch, Example, PlanError, State, Task, answer_loss, distillation_loss
+from micl_strategies.fusion import fuse, fused_from
+from micl_strategies.single import TEACHER, SingleAdapter
 from micl_strategies.writer import answers, read_lines, write_questions
 
-TEACHER = "teacher"
 CAPTIONING, QA = "captioning", "qa"
 
 
-class MoInCL(Strategy):
+class MoInCL(SingleAdapter):
     """Teach pseudo targets of the other task type, distil on them and on text, fuse weights."""
 
     needs = frozenset({"adapters", "generate", "text", "questions"})
@@ -61,10 +62,9 @@ class MoInCL(Strategy):
     def begin(self, task: Task) -> None:
         super().begin(task)
         self.pseudo, self._anchor = [], {}
-        if not self.seen:
+        if not self.keep_teacher():
             return
-        self.backbone.copy_adapter("main", TEACHER)
-        self._anchor = self._fused_from()
+        self._anchor = fused_from(self, connectors=self.fuse_connectors)
         self.texts = self._text_pool()
         if self.pseudo_num:
             self.pseudo = self._pseudo_samples(task)
@@ -107,12 +107,12 @@ class MoInCL(Strategy):
     # Each step: one forward for the student, one for the teacher
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        """The drawn examples, then pseudo samples, then texts."""
+        """The drawn examples and those rehearsed, then pseudo samples, then texts."""
         pseudo = self.rng.sample(self.pseudo, min(self.pseudo_num, len(self.pseudo)))
         count = min(self.text_instruct_num, len(self.texts)) if self.seen else 0
         texts = [Example("text", "", answer=text) for text in self.rng.sample(list(self.texts), count)]
         self._added = (len(pseudo), len(texts))
-        return self.backbone.batch([*examples, *pseudo, *texts])
+        return self.backbone.batch([*examples, *self.recalled(), *pseudo, *texts])
 
     def loss(self, batch: Batch) -> Tensor:
         pseudo, texts = self._added
@@ -145,40 +145,30 @@ class MoInCL(Strategy):
 
     def step_end(self, step: int) -> None:
         if self.fuse_every and step % self.fuse_every == 0:
-            self._fuse()
+            fuse(self, self._anchor, self.alpha)
 
     def epoch_end(self) -> None:
         if not self.fuse_every:
-            self._fuse()
-
-    @torch.no_grad()
-    def _fuse(self) -> None:
-        weights = dict(self.trainable())
-        for name, old in self._anchor.items():
-            weights[name].lerp_(old, 1 - self.alpha)
-
-    def _fused_from(self) -> dict[str, Tensor]:
-        """The teacher's weights that fusion draws back to: LoRA, and known connectors if asked for."""
-        known = {"lora", *({old.modality for old in self.seen} if self.fuse_connectors else ())}
-        teacher = self.backbone.adapter_weights(TEACHER)
-        return {n: teacher[n].detach() for n, _ in self.trainable() if self.backbone.part_of(n) in known}
+            fuse(self, self._anchor, self.alpha)
 
     # After a task, and for going on
 
     def end(self, task: Task) -> None:
         self.pseudo, self._anchor = [], {}
-        if TEACHER in self.backbone.adapters:
-            self.backbone.drop_adapter(TEACHER)
+        self.drop_teacher()
+        super().end(task)
 
     def state(self) -> State:
-        return State(data={"pseudo": [[sample.id, sample.prompt, sample.target] for sample in self.pseudo]})
+        pseudo = [[sample.id, sample.prompt, sample.target] for sample in self.pseudo]
+        return State(data={"pseudo": pseudo, **super().state().data})
 
     def restore(self, state: State) -> None:
+        super().restore(state)
         inputs = {e.id: e for task in self.stage for e in task.examples("train")}
         kept = state.data.get("pseudo", ())
         self.pseudo = [_posed(inputs[id], prompt, answer) for id, prompt, answer in kept if id in inputs]
-        if TEACHER in self.backbone.adapters:
-            self._anchor, self.texts = self._fused_from(), self._text_pool()
+        if self.taught:
+            self._anchor, self.texts = fused_from(self, connectors=self.fuse_connectors), self._text_pool()
 
 
 def _posed(example: Example, prompt: str, answer: str | None = None) -> Example:

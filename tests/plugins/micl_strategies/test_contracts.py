@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from micl_cli.testing import StrategyContract
+from micl_strategies.ewc import EWC
+from micl_strategies.ewf import EWF
 from micl_strategies.finetune import Finetune
 from micl_strategies.joint import Joint
+from micl_strategies.lwf import LwF
 from micl_strategies.moincl import MoInCL
+from micl_strategies.olora import OLoRA
+from micl_strategies.replay import Replay
+from micl_strategies.router import RouterIsolation
 
 
 class TestFinetune(StrategyContract):
@@ -28,3 +34,58 @@ class TestMoInCLByType(StrategyContract):
 class TestMoInCLWithoutAdditions(StrategyContract):
     strategy = MoInCL
     options = {"pseudo_num": 0, "text_instruct_num": 0, "alpha": 1.0}
+
+
+class TestMoInCLWithReplay(StrategyContract):
+    strategy = MoInCL
+    options = {"replay": 6, "replay_batch": 2}
+
+
+class TestLwF(StrategyContract):
+    strategy = LwF
+
+
+class TestEWC(StrategyContract):
+    strategy = EWC
+    options = {"fisher_examples": 4}
+
+
+class TestEWCOnline(StrategyContract):
+    strategy = EWC
+    options = {"fisher_examples": 4, "form": "online", "fisher_from": "labels", "normalise": "none"}
+
+
+class TestEWF(StrategyContract):
+    strategy = EWF
+
+
+class TestEWFByEpoch(StrategyContract):
+    strategy = EWF
+    options = {"fuse_after": "epoch", "fuse_connectors": True}
+
+
+class TestReplay(StrategyContract):
+    strategy = Replay
+    options = {"replay": 6, "replay_batch": 3}
+
+
+class TestReplayByReservoir(StrategyContract):
+    strategy = Replay
+    options = {"replay": 6, "replay_policy": "reservoir", "replay_bytes": 4000}
+
+
+class TestOLoRA(StrategyContract):
+    strategy = OLoRA
+    options = {"rank": 1}
+
+
+class TestRouterIsolation(StrategyContract):
+    strategy = RouterIsolation
+    options = {"router": "ridge"}
+    adapter = None
+
+
+class TestRouterIsolationByTheModel(StrategyContract):
+    strategy = RouterIsolation
+    options = {"router": "mllm", "router_options": "samples=3,epochs=2"}
+    adapter = None

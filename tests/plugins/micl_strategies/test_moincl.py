@@ -15,6 +15,7 @@ from torch import Tensor
 
 from micl_cli.api import Batch, Example, PlanError, Task
 from micl_cli.testing import Course, ToyBackbone, toy_task
+from micl_strategies import fusion
 from micl_strategies.moincl import TEACHER, MoInCL
 
 IMG_CAP, IMG_QA = toy_task("image", "captioning"), toy_task("image", "qa")
@@ -287,16 +288,14 @@ def test_a_backbone_without_instructions_tells_the_way_out(monkeypatch: pytest.M
 def unfused(made: Course) -> Iterator[list[dict[str, Tensor]]]:
     """The weights as they stand just before each fusion."""
     found: list[dict[str, Tensor]] = []
-    strategy = moincl(made)
-    fuse = strategy._fuse
 
-    def watched_fuse() -> None:
+    def watched_fuse(*words: Any) -> None:
         found.append(state(made))
-        fuse()
+        fusion.fuse(*words)
 
-    strategy._fuse = watched_fuse  # type: ignore[method-assign]
-    yield found
-    strategy._fuse = fuse  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("micl_strategies.moincl.fuse", watched_fuse)
+        yield found
 
 
 def fused(new: Tensor, old: Tensor, alpha: float) -> Tensor:

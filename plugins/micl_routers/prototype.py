@@ -1,0 +1,56 @@
+"""Nearest class mean (Mensink et al., "Distance-Based Image Classification", TPAMI 2013)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from micl_cli.api import Backbone, Example, Route, Router, State, Task
+from micl_routers.frozen import features, routes
+
+FLOOR = 1e-6
+
+
+class PrototypeRouter(Router):
+    """The task whose mean feature is the nearest.
+
+    Each feature is measured in units of its spread within tasks, so that neither the medium nor
+    the prompt drowns the other; sums and squares are all that is kept.
+    """
+
+    needs = frozenset({"features"})
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__(backbone)
+        self._means: dict[str, Tensor] = {}
+        self._within = torch.zeros(0)
+        self._count = 0
+
+    def learn(self, task: Task, examples: Sequence[Example]) -> None:
+        x = features(self.backbone, examples)
+        mean = x.mean(0)
+        squares = ((x - mean) ** 2).sum(0)
+        self._within = self._within + squares if len(self._within) else squares
+        self._count += len(x)
+        self._means[task.name] = mean
+
+    def route(self, examples: Sequence[Example]) -> Sequence[Route]:
+        names = list(self._means)
+        variance = self._within / self._count
+        scale = (variance + max(float(variance.mean()) * 1e-3, FLOOR)).sqrt()
+        distances = torch.cdist(
+            features(self.backbone, examples) / scale,
+            torch.stack(list(self._means.values())) / scale,
+            compute_mode="donot_use_mm_for_euclid_dist",
+        )
+        return routes(names, torch.softmax(-(distances**2) / distances.shape[1], dim=1))
+
+    def state(self) -> State:
+        tensors = {f"mean/{place}": mean for place, mean in enumerate(self._means.values())}
+        return State({**tensors, "within": self._within}, {"names": list(self._means), "count": self._count})
+
+    def restore(self, state: State) -> None:
+        self._means = {name: state.tensors[f"mean/{place}"] for place, name in enumerate(state.data["names"])}
+        self._within, self._count = state.tensors["within"], state.data["count"]
