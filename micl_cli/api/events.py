@@ -107,6 +107,25 @@ class Scored(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Routed(Event):
+    """Where the ``n`` examples of ``task`` were sent by ``router``: ``chosen`` counts them by task.
+
+    ``unsure`` of them had a margin below :data:`micl_cli.api.router.UNSURE`; choosing took ``seconds``.
+    """
+
+    name = "routed"
+    after: int
+    task: str
+    router: str
+    n: int
+    chosen: dict[str, int]
+    unsure: int
+    seconds: float
+    split: str = "test"
+    restored: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answered(Event):
     """The answers behind a score, where asked for: rows of (example id, answer, references)."""
 

@@ -21,13 +21,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from micl_cli.api.backbone import Backbone
-from micl_cli.api.events import Scored, TaskLearned
+from micl_cli.api.events import Routed, Scored, TaskLearned
 from micl_cli.api.strategy import State
 from micl_cli.api.task import Task
 from micl_cli.errors import CheckpointError, PlanError
 from micl_cli.flow.files import whole_folder, write_json
 
 _STEP = re.compile(r"step-(\d+)-(\d+)")
+
+
+def _restored(row: Mapping[str, Any]) -> Scored | Routed:
+    values = {**row, "restored": True}
+    return Routed(**values) if values.pop("event", Scored.name) == Routed.name else Scored(**values)
 
 
 @dataclass
@@ -105,15 +110,14 @@ class RunFolder:
     def _scores(self, position: int) -> Path:
         return self.path / "scores" / f"{position:02d}.json"
 
-    def scores(self, position: int) -> list[Scored]:
-        """The scores taken after a stage (0: before any), as restored events."""
+    def scores(self, position: int) -> list[Scored | Routed]:
+        """The scores taken after a stage (0: before any), and the routings behind them, as restored events."""
         path = self._scores(position)
-        return [Scored(**{**row, "restored": True}) for row in _json(path)] if path.is_file() else []
+        return [_restored(row) for row in _json(path)] if path.is_file() else []
 
-    def add_scores(self, position: int, events: Sequence[Scored]) -> None:
+    def add_scores(self, position: int, events: Sequence[Scored | Routed]) -> None:
         """Keep more scores of a stage."""
-        rows = [{k: v for k, v in e.as_json().items() if k != "event"} for e in (*self.scores(position), *events)]
-        write_json(self._scores(position), rows)
+        write_json(self._scores(position), [e.as_json() for e in (*self.scores(position), *events)])
 
     # The stage in work
 

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from micl_cli.api.events import Answered, Event, Scored
+from micl_cli.api.events import Answered, Event, Routed, Scored
+from micl_cli.api.router import UNSURE
 from micl_cli.api.task import Example, Task
 from micl_cli.errors import PlanError
 from micl_cli.flow.parts import Parts
 
 
-def answer(parts: Parts, examples: Sequence[Example], pause: Callable[[], None] = lambda: None) -> list[str]:
+@dataclass
+class Routing:
+    """The (task, margin) that were chosen for a task's examples, and the seconds that took."""
+
+    routes: list[tuple[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def answer(
+    parts: Parts,
+    examples: Sequence[Example],
+    pause: Callable[[], None] = lambda: None,
+    routing: Routing | None = None,
+) -> list[str]:
     """An answer to each example, in their order; batches hold prompts of like length.
 
-    ``pause`` is called before each batch, and may raise to stop.
+    ``pause`` is called before each batch, and may raise to stop. ``routing`` is told who answered.
     """
     settings = parts.plan.evaluation
     order = sorted(range(len(examples)), key=lambda i: (examples[i].modality or "", len(examples[i].prompt)))
@@ -24,15 +40,26 @@ def answer(parts: Parts, examples: Sequence[Example], pause: Callable[[], None] 
         rows = order[start : start + settings.batch_size]
         chosen = [examples[i] for i in rows]
         with parts.accelerator.autocast():
+            adapters = _route(parts, chosen, routing)
             texts = parts.backbone.generate(
                 chosen,
-                adapters=parts.strategy.route(chosen),
+                adapters=adapters,
                 max_new_tokens=settings.max_new_tokens,
                 num_beams=settings.num_beams,
             )
         for row, text in zip(rows, texts, strict=True):
             answers[row] = text
     return answers
+
+
+def _route(parts: Parts, examples: Sequence[Example], routing: Routing | None) -> Sequence[str] | None:
+    strategy, started = parts.strategy, time.perf_counter()
+    strategy.routes = ()
+    adapters = strategy.route(examples)
+    if routing is not None and adapters is not None:
+        routing.seconds += time.perf_counter() - started
+        routing.routes += strategy.routes
+    return adapters
 
 
 def score(
@@ -52,7 +79,8 @@ def score(
     if not examples:
         raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split, or add such lines.")
     started = time.perf_counter()
-    answers = answer(parts, examples, pause)
+    routing = Routing()
+    answers = answer(parts, examples, pause, routing)
     seconds = time.perf_counter() - started
     references = [example.references for example in examples]
     others = [name for name, metric in parts.metrics.items() if task.kind in metric.kinds and name != task.metric]
@@ -67,6 +95,17 @@ def score(
             split=split,
             main=name == task.metric,
             seconds=seconds,
+        )
+    if routing.routes:
+        yield Routed(
+            after=after,
+            task=task.name,
+            split=split,
+            router=str(getattr(parts.strategy, "router", parts.plan.strategy)),
+            n=len(routing.routes),
+            chosen=dict(Counter(name for name, _ in routing.routes)),
+            unsure=sum(margin < UNSURE for _, margin in routing.routes),
+            seconds=routing.seconds,
         )
     if keep_answers:
         rows = [(e.id, text, e.references) for e, text in zip(examples, answers, strict=True)]

@@ -10,7 +10,17 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from micl_cli.api.events import Event, RunFinished, RunStarted, Scored, Step, TaskLearned, TaskStarted, Validated
+from micl_cli.api.events import (
+    Event,
+    Routed,
+    RunFinished,
+    RunStarted,
+    Scored,
+    Step,
+    TaskLearned,
+    TaskStarted,
+    Validated,
+)
 from micl_cli.api.strategy import State
 from micl_cli.api.task import Task
 from micl_cli.errors import Interrupted, MiclError
@@ -246,7 +256,7 @@ def _score_and_keep(parts: Parts, folder: RunFolder, after: int, task: Task, con
     # Drawn anew for each score, so that a run interrupted between two of them answers the same.
     parts.strategy.rng = random.Random(f"{parts.plan.seed}/{after}/{task.name}")
     events = list(score(parts, task, after, split=split, keep_answers=control.keep_answers, pause=control.pause))
-    folder.add_scores(after, [event for event in events if isinstance(event, Scored)])
+    folder.add_scores(after, [event for event in events if isinstance(event, (Scored, Routed))])
     parts.features.flush()
     yield from events
 

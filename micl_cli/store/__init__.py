@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from micl_cli.store.records import NewRun as NewRun
 from micl_cli.store.records import PluginRecord as PluginRecord
 from micl_cli.store.records import PredictionRecord as PredictionRecord
+from micl_cli.store.records import RoutingRecord as RoutingRecord
 from micl_cli.store.records import RunDetails as RunDetails
 from micl_cli.store.records import RunRecord as RunRecord
 from micl_cli.store.records import ScoreRecord as ScoreRecord
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
 
 _HOME = {"Store": "store", **dict.fromkeys(("check", "exists", "locate", "upgrade"), "maintenance")}
 
-__all__ = ["NewRun", "PluginRecord", "PredictionRecord", "RunDetails", "RunRecord", "ScoreRecord", "StageRecord"]
+__all__ = [
+    "NewRun",
+    "PluginRecord",
+    "PredictionRecord",
+    "RoutingRecord",
+    "RunDetails",
+    "RunRecord",
+    "ScoreRecord",
+    "StageRecord",
+]
 __all__ += ["StepRecord", "Store", "StoreCheck", "TaskRecord", "check", "exists", "locate", "upgrade"]
 
 

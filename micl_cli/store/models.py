@@ -117,6 +117,23 @@ class Score(Base):
     main: Mapped[bool]
 
 
+class Routing(Base):
+    """Where a strategy with several experts sent a task's examples."""
+
+    __tablename__ = "routings"
+
+    run: Mapped[Owner]
+    after: Mapped[int] = mapped_column(primary_key=True)
+    task: Mapped[Key]
+    split: Mapped[str] = mapped_column(String(64), primary_key=True)
+    router: Mapped[Name]
+    n: Mapped[int]
+    # How many of the n went to each task's expert: one row of the confusion matrix.
+    chosen: Mapped[dict[str, Any]]
+    unsure: Mapped[int]
+    seconds: Mapped[float]
+
+
 class Step(Base):
     __tablename__ = "steps"
 

@@ -105,6 +105,23 @@ class ScoreRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoutingRecord:
+    """Where the ``n`` examples of ``task`` were sent after a stage: ``chosen`` counts them by task.
+
+    ``unsure`` of them had a small margin; choosing took ``seconds`` in all.
+    """
+
+    after: int
+    task: str
+    split: str
+    router: str
+    n: int
+    chosen: Mapping[str, int]
+    unsure: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepRecord:
     """One optimiser step of the series; ``loss`` is None where it was not finite."""
 
@@ -127,12 +144,13 @@ class PredictionRecord(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
-    """A run with its parts, its stages by position, and its scores by stage and task."""
+    """A run with its parts, its stages by position, its scores and routings by stage and task."""
 
     run: RunRecord
     plugins: tuple[PluginRecord, ...]
     stages: tuple[StageRecord, ...]
     scores: tuple[ScoreRecord, ...]
+    routings: tuple[RoutingRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from micl_cli.store.records import (
     NewRun,
     PluginRecord,
     PredictionRecord,
+    RoutingRecord,
     RunDetails,
     RunRecord,
     ScoreRecord,
@@ -35,6 +36,7 @@ ENDINGS = ("finished", "interrupted", "failed")
 LAST = "@last"
 
 _R = TypeVar("_R")
+_ROUTING = (models.Routing.after, models.Routing.task, models.Routing.split)
 
 
 class Store:
@@ -185,7 +187,7 @@ class Store:
         return known[0][0] if text == LAST else _meant(text, known)
 
     def details(self, run_id: str) -> RunDetails:
-        """A run with its parts, stages and scores. Raises StoreError where there is none of that id."""
+        """A run with its parts, stages, scores and routings. Raises StoreError where there is none of that id."""
         stage, score, part = models.Stage, models.Score, models.RunPlugin
         scores = select(score).order_by(score.after, score.task, score.main.desc(), score.metric, score.split)
         with self._reading() as session:
@@ -194,6 +196,7 @@ class Store:
                 plugins=_records(PluginRecord, session, select(part).order_by(part.kind, part.name), run_id),
                 stages=_records(StageRecord, session, select(stage).order_by(stage.position), run_id),
                 scores=_records(ScoreRecord, session, scores, run_id),
+                routings=_records(RoutingRecord, session, select(models.Routing).order_by(*_ROUTING), run_id),
             )
 
     def steps(self, run_id: str) -> tuple[StepRecord, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert
 from sqlalchemy.orm import Session
 
-from micl_cli.api.events import Answered, Event, Scored, Step, TaskLearned, TaskStarted
+from micl_cli.api.events import Answered, Event, Routed, Scored, Step, TaskLearned, TaskStarted
 from micl_cli.store import models
 
 _UNLEARNT: Mapping[str, Any] = {"data_sha256": [], "steps": 0, "seconds": 0.0, "peak_bytes": 0, "stored_bytes": 0}
@@ -75,6 +75,12 @@ def _(event: Scored, session: Session, run: str) -> None:
             main=event.main,
         )
     )
+
+
+@_apply.register
+def _(event: Routed, session: Session, run: str) -> None:
+    known = {name: getattr(event, name) for name in ("after", "task", "split", "router", "n", "unsure", "seconds")}
+    session.merge(models.Routing(run=run, chosen=dict(event.chosen), **known))
 
 
 @_apply.register

@@ -16,8 +16,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
@@ -54,6 +54,14 @@ def store(fresh: Path, file: Path, url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def old(file: Path) -> Path:
+    """A store that this schema's program wrote."""
+    file.parent.mkdir(parents=True)
+    shutil.copy(ASSETS / "schema-0002.sqlite", file)
+    return file
+
+
+@pytest.fixture
+def first(file: Path) -> Path:
     """A store that the first schema's program wrote."""
     file.parent.mkdir(parents=True)
     shutil.copy(ASSETS / "schema-0001.sqlite", file)
@@ -65,9 +73,9 @@ def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This program one revision later; returns the folder of its migrations."""
     migrations = tmp_path / "mig%rations"
     shutil.copytree(schema.MIGRATIONS, migrations, ignore=shutil.ignore_patterns("__pycache__"))
-    (migrations / "versions" / "schema_0002.py").write_text(NEXT)
+    (migrations / "versions" / "schema_0003.py").write_text(NEXT)
     monkeypatch.setattr(schema, "MIGRATIONS", migrations)
-    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema, "HEAD", "0003")
     return migrations
 
 
