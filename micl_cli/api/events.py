@@ -106,11 +106,16 @@ class Scored(Event):
     restored: bool = False
 
 
+UNSURE = 0.2
+"""A smaller margin of a routing counts as unsure: as where one of two tasks is given less than 0.6."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Routed(Event):
     """Where the ``n`` examples of ``task`` were sent by ``router``: ``chosen`` counts them by task.
 
-    ``unsure`` of them had a margin below :data:`micl_cli.api.router.UNSURE`; choosing took ``seconds``.
+    ``unsure`` of them had a margin below :data:`UNSURE`; choosing took ``seconds``,
+    and ``passes`` of the language model a query.
     """
 
     name = "routed"
@@ -121,6 +126,7 @@ class Routed(Event):
     chosen: dict[str, int]
     unsure: int
     seconds: float
+    passes: int = 0
     split: str = "test"
     restored: bool = False
 

@@ -11,9 +11,6 @@ from micl_cli.api.backbone import Backbone
 from micl_cli.api.strategy import State
 from micl_cli.api.task import Example, Task
 
-UNSURE = 0.2
-"""A smaller margin counts as unsure: the best task is given less than 0.6 beside a second of 0.4."""
-
 
 class Route(NamedTuple):
     """The task chosen for one example, and how sure.

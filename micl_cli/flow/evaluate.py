@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from micl_cli.api.events import Answered, Event, Routed, Scored
-from micl_cli.api.router import UNSURE
+from micl_cli.api.events import UNSURE, Answered, Event, Routed, Scored
 from micl_cli.api.task import Example, Task
 from micl_cli.errors import PlanError
 from micl_cli.flow.parts import Parts
@@ -106,6 +105,7 @@ def score(
             chosen=dict(Counter(name for name, _ in routing.routes)),
             unsure=sum(margin < UNSURE for _, margin in routing.routes),
             seconds=routing.seconds,
+            passes=parts.strategy.routing_passes,
         )
     if keep_answers:
         rows = [(e.id, text, e.references) for e, text in zip(examples, answers, strict=True)]

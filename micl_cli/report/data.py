@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from micl_cli.report.matrix import Row, Rows, ScoreMatrix, figures
+from micl_cli.report.routing import Routing, RoutingRow, routing_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ class RunData:
     zero_shot: Row | None = None
     stages: Sequence[StageCost] = ()
     scores: Sequence[ScoreRow] = ()
+    routings: Sequence[RoutingRow] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     split: str = "test"
 
@@ -91,6 +93,12 @@ class RunData:
     def metrics(self) -> dict[str, float | None]:
         """Every continual-learning figure by name (see :data:`micl_cli.report.matrix.FIGURES`)."""
         return figures(self.r)
+
+    @cached_property
+    def routing(self) -> Routing | None:
+        """How examples were routed after the last stage; None where nothing was."""
+        own = [row for row in self.routings if row.split == self.split]
+        return routing_of([row for row in own if row.after == max(other.after for other in own)], self.tasks)
 
     @property
     def cost(self) -> Cost:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from micl_cli.api.events import UNSURE
 from micl_cli.report.data import RunData, ScoreRow, StageCost
 from micl_cli.report.matrix import FIGURES
 
@@ -89,7 +90,7 @@ def _note(runs: Sequence[RunData]) -> list[Block]:
 
 def _results(run: RunData) -> list[Block]:
     tables = (_extra(run), _costs(run), _other_metrics(run))
-    return [_scores(run), _figures(run), *(table for table in tables if table.rows)]
+    return [_scores(run), _figures(run), *_routing(run), *(table for table in tables if table.rows)]
 
 
 def _task_list(run: RunData) -> str:
@@ -120,6 +121,21 @@ def _figures(run: RunData) -> Table:
     rows = [(figure.title, number(value), Code(figure.formula)) for figure, value in shown]
     title = "Figures over T tasks (- where undefined or not measured)"
     return Table(title, ("figure", "value", "formula"), rows, prose=True)
+
+
+def _routing(run: RunData) -> list[Block]:
+    found = run.routing
+    if found is None:
+        return []
+    names = dict(zip(run.tasks, labels(run.tasks), strict=True))
+    rows = [(names.get(task, task), *(f"{row[other]}" for other in run.tasks)) for task, row in found.confusion.items()]
+    title = f"Routing by {found.router} after the last task: examples of each task (row) sent to each expert (column)"
+    facts = (
+        f"Routing accuracy {number(found.accuracy)} %; unsure (margin below {UNSURE}) {number(found.unsure)} %; "
+        f"{1000 * found.seconds_per_query:.2f} ms to route a query; passes of the language "
+        f"model a query, routing included: {1 + found.passes}."
+    )
+    return [Table(title, ("", *labels(run.tasks)), rows), Paragraph(facts)]
 
 
 def _extra(run: RunData) -> Table:

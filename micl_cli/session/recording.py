@@ -15,6 +15,7 @@ from micl_cli.flow.prepare import Prepared
 from micl_cli.plan import Plan, backbone_parts
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData, ScoreRow, StageCost, score_matrix
+from micl_cli.report.routing import RoutingRow
 from micl_cli.store import NewRun, PluginRecord, RunDetails, Store, TaskRecord
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
     split = split or plan.evaluation.split
     costs = [StageCost(**{f.name: getattr(stage, f.name) for f in fields(StageCost)}) for stage in details.stages]
     scores = [ScoreRow(**{f.name: getattr(score, f.name) for f in fields(ScoreRow)}) for score in details.scores]
+    routings = [RoutingRow(**{f.name: getattr(row, f.name) for f in fields(RoutingRow)}) for row in details.routings]
     matrix, zero_shot = score_matrix(plan.tasks, costs, scores, split)
     return RunData(
         id=details.run.id,
@@ -131,5 +133,6 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
         zero_shot=zero_shot,
         stages=costs,
         scores=scores,
+        routings=routings,
         split=split,
     )

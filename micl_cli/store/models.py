@@ -132,6 +132,8 @@ class Routing(Base):
     chosen: Mapped[dict[str, Any]]
     unsure: Mapped[int]
     seconds: Mapped[float]
+    # Of the language model, to route one query: the price beside answering it.
+    passes: Mapped[int]
 
 
 class Step(Base):

@@ -108,7 +108,8 @@ class ScoreRecord:
 class RoutingRecord:
     """Where the ``n`` examples of ``task`` were sent after a stage: ``chosen`` counts them by task.
 
-    ``unsure`` of them had a small margin; choosing took ``seconds`` in all.
+    ``unsure`` of them had a small margin; choosing took ``seconds`` in all, and ``passes`` of the
+    language model a query.
     """
 
     after: int
@@ -119,6 +120,7 @@ class RoutingRecord:
     chosen: Mapping[str, int]
     unsure: int
     seconds: float
+    passes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from micl_cli.api.events import Answered, Event, Routed, Scored, Step, TaskLearned, TaskStarted
 from micl_cli.store import models
 
+_ROUTED = ("after", "task", "split", "router", "n", "unsure", "seconds", "passes")
 _UNLEARNT: Mapping[str, Any] = {"data_sha256": [], "steps": 0, "seconds": 0.0, "peak_bytes": 0, "stored_bytes": 0}
 
 
@@ -79,7 +80,7 @@ def _(event: Scored, session: Session, run: str) -> None:
 
 @_apply.register
 def _(event: Routed, session: Session, run: str) -> None:
-    known = {name: getattr(event, name) for name in ("after", "task", "split", "router", "n", "unsure", "seconds")}
+    known = {name: getattr(event, name) for name in _ROUTED}
     session.merge(models.Routing(run=run, chosen=dict(event.chosen), **known))
 
 

@@ -63,7 +63,8 @@ class RouterIsolation(Strategy):
     def route(self, examples: Sequence[Example]) -> Sequence[str] | None:
         if not self.experts:
             return None
-        self.routes = self.chooser.route(examples)
+        chooser = self.chooser
+        self.routes, self.routing_passes = chooser.route(examples), chooser.passes
         return [self.experts[task] for task, _ in self.routes]
 
     def state(self) -> State:

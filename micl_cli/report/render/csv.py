@@ -22,7 +22,7 @@ def write(runs: Sequence[RunData]) -> str:
     """Return a header and one row for each finite value.
 
     ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics
-    and splits), "figure", "cost" (without ``stage``: the whole run) or "extra". Text that a
+    and splits), "figure", "cost" (without ``stage``: the whole run), "routing" or "extra". Text that a
     spreadsheet would take for a formula is prefixed with an apostrophe.
     """
     text = io.StringIO()
@@ -55,6 +55,9 @@ def _values(run: RunData) -> Iterator[Value]:
             yield "cost", stage.position, tasks, name, cost[name], "", ""
     if run.stages:
         yield from (("cost", "", "", name, value, "", "") for name, value in asdict(run.cost).items())
+    if found := run.routing:
+        for name in ("accuracy", "unsure", "seconds_per_query", "passes"):
+            yield "routing", len(run.tasks), "", name, getattr(found, name), "", run.split
     yield from (("extra", "", "", name, value, "", "") for name, value in run.extra.items())
 
 

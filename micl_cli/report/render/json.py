@@ -33,6 +33,7 @@ def _run(run: RunData) -> dict[str, Any]:
         "stages": [asdict(stage) for stage in run.stages],
         "scores": [asdict(score) for score in run.scores],
         "extra": dict(run.extra),
+        **({"routing": run.routing.as_json()} if run.routing else {}),
     }
     return {name: _finite(value) for name, value in fields.items()}
 

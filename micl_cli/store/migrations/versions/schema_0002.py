@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("chosen", sa.JSON, nullable=False),
         sa.Column("unsure", sa.Integer, nullable=False),
         sa.Column("seconds", sa.Double, nullable=False),
+        sa.Column("passes", sa.Integer, nullable=False),
         sa.ForeignKeyConstraint(["run"], ["runs.id"], name=op.f("fk_routings_run"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run", "after", "task", "split", name=op.f("pk_routings")),
     )
