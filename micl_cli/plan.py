@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from micl_cli.registry import Registry
 
 ID_LENGTH = 12
+_LATER = (("evaluation", "score", "answers"),)
+"""Settings that came after the first runs: at their default they leave the fingerprint as it was."""
 
 _S = TypeVar("_S")
 
@@ -56,6 +58,7 @@ class Evaluation:
     split: Annotated[Literal["test", "val"], "which examples a learning run is scored on"] = "test"
     examples: Annotated[int | None, "at most so many examples of a split; none: all"] = None
     unseen: Annotated[bool, "also score tasks before they are learnt, for FWT"] = False
+    score: Annotated[Literal["answers", "choices"], "choices: also the likeliest answer of a closed set"] = "answers"
 
     def __post_init__(self) -> None:
         _at_least(self, 1, ("batch_size", "max_new_tokens", "num_beams", "examples"))
@@ -105,6 +108,9 @@ class Plan:
         """The fingerprint: the same plan on the same data always has the same one."""
         content = self.as_json()
         del content["name"]
+        for section, name, default in _LATER:
+            if content[section][name] == default:
+                del content[section][name]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
@@ -170,6 +176,9 @@ def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Back
     Checks what the strategy needs of the backbone, what the backbone can see and hear (where
     it is known), and that stage options name a stage that exists.
     """
+    if plan.evaluation.score == "choices" and "choose" not in backbone.provides:
+        hint = "Leave out --score choices, or choose another --backbone."
+        raise PlanError(f"backbone {plan.backbone!r} cannot choose among given answers", hint)
     lacking = sorted(strategy.needs - backbone.provides)
     if lacking:
         raise PlanError(

@@ -24,6 +24,11 @@ Examples:
 @click.option("--stage", type=click.IntRange(1), help="The model as it was after this stage; the last where not given.")
 @click.option("--benchmark", default="mini", help="The benchmark that bare task names belong to.")
 @click.option("--examples", type=click.IntRange(1), help="At most so many examples; such scores are not stored.")
+@click.option(
+    "--score",
+    type=click.Choice(["answers", "choices"]),
+    help="choices: also score closed questions by the likeliest of their answers; as in the run where not given.",
+)
 @click.option("--save-predictions", is_flag=True, help="Keep the answers in the store.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
 @click.option("--json", "as_json", is_flag=True, help="Write scores as JSON lines.")
@@ -34,6 +39,7 @@ def evaluate(
     stage: int | None,
     benchmark: str,
     examples: int | None,
+    score: str | None,
     save_predictions: bool,
     device: str,
     as_json: bool,
@@ -50,7 +56,7 @@ def evaluate(
     names = split_tasks(tasks, benchmark) if tasks else ()
     control = Control(keep_answers=save_predictions)
     events = session.evaluate(
-        run_id, names, split, control, stage=stage, examples=examples, device=device, watch=preparing
+        run_id, names, split, control, stage=stage, examples=examples, scoring=score, device=device, watch=preparing
     )
     rows: list[list[Any]] = []
     try:

@@ -29,6 +29,7 @@ _EVALUATION = {
     "examples": "eval_examples",
     "unseen": "eval_unseen",
     "split": "eval_split",
+    "score": "score",
     "max_new_tokens": "max_new_tokens",
     "num_beams": "num_beams",
 }
@@ -117,6 +118,11 @@ class Words:
     help="Which examples to score on; val while choosing settings, so that test data stays unseen.",
 )
 @click.option("--eval-unseen", is_flag=True, default=None, help="Also score tasks before they are learnt (for FWT).")
+@click.option(
+    "--score",
+    type=click.Choice(["answers", "choices"]),
+    help="choices: also score closed questions by their likeliest answer: lost format or lost knowledge?",
+)
 @click.option("--max-new-tokens", type=click.IntRange(1), help="Longest answer.")
 @click.option("--num-beams", type=click.IntRange(1), help="Beams of the search for an answer; 1 is greedy.")
 @click.option("--name", default="", help="A name for the run; it changes nothing else.")

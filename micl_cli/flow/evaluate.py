@@ -12,6 +12,9 @@ from micl_cli.api.task import Example, Task
 from micl_cli.errors import PlanError
 from micl_cli.flow.parts import Parts
 
+CHOICES = "choices"
+"""The name of the score by the likeliest of a closed set of answers, beside the score of what is generated."""
+
 
 @dataclass
 class Routing:
@@ -61,6 +64,23 @@ def _route(parts: Parts, examples: Sequence[Example], routing: Routing | None) -
     return adapters
 
 
+def choose(parts: Parts, task: Task, examples: Sequence[Example], pause: Callable[[], None]) -> list[str]:
+    """The likeliest of the task's closed set of answers for each example, by who would answer it."""
+    answers = [""] * len(examples)
+    size = max(1, parts.plan.evaluation.batch_size // 4)  # each prompt is read with every answer behind it
+    for start in range(0, len(examples), size):
+        pause()
+        chosen = examples[start : start + size]
+        adapters: Sequence[str | None] = parts.strategy.route(chosen) or [parts.backbone.active] * len(chosen)
+        for adapter in dict.fromkeys(adapters):
+            rows = [row for row, name in enumerate(adapters) if name == adapter]
+            with parts.backbone.using(adapter), parts.accelerator.autocast():
+                best = parts.backbone.choose([chosen[row] for row in rows], task.answers).argmax(1).tolist()
+            for row, place in zip(rows, best, strict=True):
+                answers[start + row] = task.answers[place]
+    return answers
+
+
 def score(
     parts: Parts,
     task: Task,
@@ -94,6 +114,13 @@ def score(
             split=split,
             main=name == task.metric,
             seconds=seconds,
+        )
+    if parts.plan.evaluation.score == CHOICES and task.answers:
+        started = time.perf_counter()
+        value = 100 * parts.metrics[task.metric].score(choose(parts, task, examples, pause), references).value
+        seconds, n = time.perf_counter() - started, len(examples)
+        yield Scored(
+            after=after, task=task.name, metric=CHOICES, value=value, n=n, split=split, main=False, seconds=seconds
         )
     if routing.routes:
         yield Routed(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from micl_cli.report.kinds import CHOICES, Kinds, forgetting_kinds
 from micl_cli.report.matrix import Row, Rows, ScoreMatrix, figures
 from micl_cli.report.routing import Routing, RoutingRow, routing_of
 
@@ -93,6 +94,13 @@ class RunData:
     def metrics(self) -> dict[str, float | None]:
         """Every continual-learning figure by name (see :data:`micl_cli.report.matrix.FIGURES`)."""
         return figures(self.r)
+
+    @cached_property
+    def kinds(self) -> list[Kinds]:
+        """What was forgotten, format apart from knowledge, where scores by choices were taken."""
+        chosen = [replace(score, main=True) for score in self.scores if score.metric == CHOICES]
+        rows, _ = score_matrix(self.tasks, self.stages, chosen, self.split)
+        return forgetting_kinds(self.tasks, self.r, ScoreMatrix(rows, None, len(self.tasks)))
 
     @cached_property
     def routing(self) -> Routing | None:

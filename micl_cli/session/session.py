@@ -295,6 +295,7 @@ class Session:
         *,
         stage: int | None = None,
         examples: int | None = None,
+        scoring: str | None = None,
         device: str = "auto",
         watch: Watch = _unwatched,
     ) -> Iterator[Event]:
@@ -312,8 +313,9 @@ class Session:
         own = self.open_planned(run_id, plan, watch=watch)
         wanted = self.open_tasks(names, watch=watch) if names else own
         self._use_threads(plan, known)
-        if examples:
-            plan = replace(plan, evaluation=replace(plan.evaluation, examples=examples))
+        asked: dict[str, Any] = {"examples": examples, "score": scoring}
+        asked = {name: value for name, value in asked.items() if value}
+        plan = replace(plan, evaluation=replace(plan.evaluation, **asked))
         parts = self._able(plan, own, wanted, device)
         position = _stage_to_use(folder, len(parts.stages), stage)
         restore_stage(parts, folder, position)

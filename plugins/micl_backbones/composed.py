@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
-from micl_backbones.packing import Packing, plan_packing
+from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, load_parts
 from micl_backbones.preset import Preset, preset_digest, read_preset
 from micl_cli.api import Backbone, Batch, Example
@@ -228,14 +228,32 @@ class Composed(Backbone):
 
     @torch.no_grad()
     def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
+        """As Backbone says; each prompt is read once, with all choices as branches behind it."""
+        before, after = self._prompts(examples)
+        prompts = [h + self._places(e) + t for e, h, t in zip(examples, before, after, strict=True)]
+        ends = [[*ids, cast(int, self.tokenizer.eos_token_id)] for ids in self._encode(choices)]
+        branches = plan_branches([len(prompt) for prompt in prompts], [len(end) for end in ends])
+        pad = cast(int, self.tokenizer.pad_token_id)
+        flat = [token for end in ends for token in end]
+        ids = torch.tensor([p + flat + [pad] * (branches.width - len(p) - len(flat)) for p in prompts])
+        starts = torch.tensor([len(head) for head in before])
         training = self.parts.training
         self.parts.eval()
-        batch = self.batch([example.taught(choice) for example in examples for choice in choices])
-        logits, labels = self.answer_logits(batch)
-        token = torch.log_softmax(logits.float(), -1).gather(1, labels[:, None])[:, 0]
-        total = torch.zeros(len(batch), device=token.device).index_add(0, batch.rows.to(token.device), token)
+        embeds = self._embed(ids.to(self.device), starts, self._media(examples))
+        hidden = self.language.model(
+            inputs_embeds=embeds,
+            position_ids=branches.position.to(self.device),
+            attention_mask=branches.mask.to(self.device),
+            use_cache=False,
+        ).last_hidden_state
         self.parts.train(training)
-        return torch.log_softmax(total.view(len(examples), len(choices)), dim=-1)
+        row = torch.arange(len(prompts))[:, None].to(self.device)
+        logits = self.language.lm_head(hidden[row, branches.before.to(self.device)])
+        tokens = torch.tensor(flat, device=self.device).expand(len(prompts), -1)
+        each = torch.log_softmax(logits.float(), -1).gather(2, tokens[..., None])[..., 0]
+        owner = torch.tensor([k for k, end in enumerate(ends) for _ in end], device=self.device)
+        total = each.new_zeros(len(prompts), len(ends)).index_add(1, owner, each)
+        return torch.log_softmax(total, dim=-1)
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:

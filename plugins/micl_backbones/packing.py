@@ -1,4 +1,4 @@
-"""Packing: several short sequences in one row, so that little is computed for padding."""
+"""Packing: several sequences in one row, so that little is computed twice, or for padding."""
 
 from __future__ import annotations
 
@@ -78,3 +78,37 @@ def _first_fit(lengths: Sequence[int], width: int) -> Packing:
         row[i], start[i] = fit, filled[fit]
         filled[fit] += lengths[i]
     return Packing(torch.tensor(lengths), torch.tensor(row), torch.tensor(start), len(filled), max(filled))
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Rows of a prompt and several continuations behind it, none of which sees another.
+
+    ``position`` [B, width] counts each continuation from the prompt's end; ``mask`` [B, 1, width,
+    width] tells who sees whom; ``before`` [B, N] is, for each of the N continuation tokens, the
+    column of the token that it follows.
+    """
+
+    width: int
+    position: Tensor
+    mask: Tensor
+    before: Tensor
+
+
+def plan_branches(prompts: Sequence[int], ends: Sequence[int]) -> Branches:
+    """Where the continuations, of ``ends`` tokens each, stand behind prompts of so many tokens."""
+    total = sum(ends)
+    width = max(prompts) + total
+    lengths = torch.tensor(prompts)[:, None]
+    branch = torch.tensor([k for k, length in enumerate(ends, 1) for _ in range(length)])
+    place = torch.tensor([at for length in ends for at in range(length)])
+    column = torch.arange(width)
+    # Whose each column is: 0 the prompt's, then the branches', at last padding's.
+    behind = (column - lengths).clamp(0, total - 1)
+    owner = torch.where(column < lengths, 0, torch.where(column < lengths + total, branch[behind], -1))
+    position = torch.where(owner == 0, column, torch.where(owner > 0, lengths + place[behind], 0))
+    own = owner[:, :, None] == owner[:, None, :]
+    shared = (owner[:, None, :] == 0) & (owner[:, :, None] > 0)
+    mask = (own | shared) & torch.ones(width, width, dtype=torch.bool).tril()
+    before = torch.where(place == 0, lengths - 1, lengths + torch.arange(total) - 1)
+    return Branches(width, position, mask[:, None], before)

@@ -40,13 +40,24 @@ class OLoRA(Strategy):
 
     def begin(self, task: Task) -> None:
         super().begin(task)
-        self._size = self.rank or self._size or self._total() // self._tasks
-        if not self._size or self.position * self._size > self._total():
+        self._size = self._room()
+        self._hold()
+
+    def _room(self) -> int:
+        """The ranks of a task; that they do not suffice for all is told before the first is learnt."""
+        if self._size and self.rank not in (0, self._size):
             raise PlanError(
-                f"olora has {self._total()} LoRA ranks, too few for task {self.position} of {self._tasks}",
+                f"olora gave each task {self._size} LoRA ranks so far, and cannot give this one {self.rank}",
+                "Give every task the same: -o rank N without a task's number.",
+            )
+        tasks, total = max(self.position, self._tasks), self._total()
+        size = self._size or self.rank or total // tasks
+        if not size or tasks * size > total:
+            raise PlanError(
+                f"olora has {total} LoRA ranks, too few for {tasks} tasks of {size or 1}",
                 "Give the adapter more: -b lora_rank N, or each task fewer: -o rank N.",
             )
-        self._hold()
+        return size
 
     def _total(self) -> int:
         return min(a.shape[0] for a, _ in self._pairs())
