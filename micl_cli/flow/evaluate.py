@@ -29,10 +29,13 @@ def answer(
     examples: Sequence[Example],
     pause: Callable[[], None] = lambda: None,
     routing: Routing | None = None,
+    *,
+    by_active: bool = False,
 ) -> list[str]:
     """An answer to each example, in their order; batches hold prompts of like length.
 
-    ``pause`` is called before each batch, and may raise to stop. ``routing`` is told who answered.
+    ``pause`` is called before each batch, and may raise to stop. ``routing`` is told who answered;
+    ``by_active`` has the adapter in work answer, and asks nobody.
     """
     settings = parts.plan.evaluation
     order = sorted(range(len(examples)), key=lambda i: (examples[i].modality or "", len(examples[i].prompt)))
@@ -42,7 +45,7 @@ def answer(
         rows = order[start : start + settings.batch_size]
         chosen = [examples[i] for i in rows]
         with parts.accelerator.autocast():
-            adapters = _route(parts, chosen, routing)
+            adapters = None if by_active else _route(parts, chosen, routing)
             texts = parts.backbone.generate(
                 chosen,
                 adapters=adapters,
@@ -145,7 +148,7 @@ def validate(parts: Parts, stage: Sequence[Task], pause: Callable[[], None]) -> 
     for task in stage:
         examples = task.examples("val")[: parts.plan.training.validation_examples]
         if examples:
-            answers = answer(parts, examples, pause)
+            answers = answer(parts, examples, pause, by_active=True)  # what is in work is not routed to yet
             result = parts.metrics[task.metric].score(answers, [e.references for e in examples])
             values.append(100 * result.value)
     return sum(values) / len(values) if values else None

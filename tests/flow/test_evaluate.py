@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
-from micl_cli.api.events import Answered, Scored
+from micl_cli.api.events import Answered, Routed, Scored
 from micl_cli.api.task import Example
 from micl_cli.errors import Interrupted, PlanError
 from micl_cli.flow.evaluate import answer, score, validate
@@ -87,3 +89,45 @@ def test_a_pause_may_stop_between_batches(knowing: Any) -> None:
     with pytest.raises(Interrupted):
         list(score(knowing, QA, 1, pause=pause))
     assert len(knowing.batches) == 1
+
+
+def test_validation_asks_the_adapter_in_work_and_no_router(knowing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def route(batch: Sequence[Example]) -> list[str]:
+        raise AssertionError("what is in work cannot be routed to yet")
+
+    monkeypatch.setattr(knowing.strategy, "route", route)
+    assert validate(knowing, [QA], pause=lambda: None) is not None
+    assert knowing.options["adapters"] is None
+
+
+def test_what_was_routed_is_told_with_the_scores(knowing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def route(batch: Sequence[Example]) -> list[str]:
+        knowing.strategy.routes = [("toy/img_qa", 0.9), *[("toy/aud_qa", 0.1)] * (len(batch) - 1)]
+        return ["main"] * len(batch)
+
+    monkeypatch.setattr(knowing.strategy, "route", route)
+    *_, told = score(knowing, QA, 1)
+    assert isinstance(told, Routed)
+    assert (told.n, told.chosen, told.unsure) == (6, {"toy/img_qa": 3, "toy/aud_qa": 3}, 3)
+    assert told.seconds > 0
+
+
+def test_a_closed_set_of_answers_is_also_scored_by_choosing(make_parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = make_parts(tasks=[QA], evaluation=Evaluation(batch_size=8, score="choices", max_new_tokens=2))
+    parts.backbone.add_adapter("main")
+    parts.backbone.activate("main")
+
+    def choose(examples: Sequence[Example], choices: Sequence[str]) -> torch.Tensor:
+        assert parts.backbone.active == "main"
+        right = [[float(choice == example.references[0]) for choice in choices] for example in examples]
+        return torch.tensor(right)
+
+    monkeypatch.setattr(parts.backbone, "choose", choose)
+    (chosen,) = [event for event in score(parts, QA, 1) if isinstance(event, Scored) and event.metric == "choices"]
+    assert (chosen.value, chosen.main, chosen.n) == (100.0, False, 6)
+
+
+def test_captions_are_not_chosen_among(knowing: Any) -> None:
+    knowing.plan = replace(knowing.plan, evaluation=Evaluation(score="choices"))
+    told = score(knowing, toy_task("image", "captioning"), 1)
+    assert all(event.metric != "choices" for event in told if isinstance(event, Scored))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from micl_backbones.packing import plan_packing
+from micl_backbones.packing import plan_branches, plan_packing
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=2, max_size=9).filter(lambda n: plan_packing(n) is not None)
 
@@ -42,3 +42,22 @@ def test_a_model_sees_each_sequence_as_if_it_were_alone() -> None:
         torch.testing.assert_close(together[i, :length], alone, atol=1e-5, rtol=1e-4)
     together.square().sum().backward()
     assert padded.grad is not None and padded.grad.isfinite().all()
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.lists(st.integers(1, 4), min_size=1, max_size=4))
+def test_a_branch_sees_its_prompt_and_itself(prompts: list[int], ends: list[int]) -> None:
+    branches = plan_branches(prompts, ends)
+    for row, length in enumerate(prompts):
+        start = length
+        for size in ends:
+            for at in range(size):
+                seen = branches.mask[row, 0, start + at].nonzero()[:, 0].tolist()
+                assert seen == [*range(length), *range(start, start + at + 1)]
+                assert branches.position[row, start + at] == length + at
+                before = branches.before[row, start - length + at]
+                assert before == (length - 1 if at == 0 else start + at - 1)
+            start += size
+
+
+def test_positions_of_padding_see_something() -> None:
+    assert plan_branches([2, 5], [1, 2]).mask.any(-1).all()

@@ -32,7 +32,7 @@ PRESET: dict[str, Any] = tomllib.loads((TINY / "preset.toml").read_text(encoding
 TOKENIZER = PreTrainedTokenizerFast.from_pretrained(TINY / "language")
 ANSWERS = {"image": 0.75, "audio": 0.9, "video": 0.9}
 DESCRIPTIONS = {"image": 0.9, "audio": 0.9, "video": 0.8}
-QUESTIONS = {"image": 0.75, "audio": 0.85, "video": 0.85}
+QUESTIONS = {"image": 0.6, "audio": 0.85, "video": 0.85}
 """The shares that must be right on held-out scenes: some way below what the weights were seen to reach."""
 WORLDS = pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
 

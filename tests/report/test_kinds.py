@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from micl_cli.report.data import RunData, ScoreRow, StageCost
+from micl_cli.report.kinds import forgetting_kinds
+from micl_cli.report.matrix import ScoreMatrix
+
+NONE = None
+
+
+def test_what_comes_back_among_the_choices_is_superficial() -> None:
+    generated = ScoreMatrix([[90.0, NONE], [20.0, 80.0]])
+    chosen = ScoreMatrix([[92.0, NONE], [85.0, 81.0]])
+    (found,) = forgetting_kinds(["a", "b"], generated, chosen)
+    assert found.as_json() == {"task": "a", "after": 2, "total": 70.0, "superficial": 63.0, "essential": 7.0}
+
+
+def test_a_task_without_both_scores_is_left_out() -> None:
+    generated = ScoreMatrix([[90.0, NONE, NONE], [20.0, 80.0, NONE], [10.0, 70.0, 60.0]])
+    chosen = ScoreMatrix([[NONE] * 3, [NONE, 80.0, NONE], [NONE, 75.0, 60.0]])
+    assert [(kind.task, kind.after) for kind in forgetting_kinds(["a", "b", "c"], generated, chosen)] == [("b", 3)]
+
+
+def test_a_run_tells_them_from_its_scores() -> None:
+    stages = [
+        StageCost(
+            position=position, tasks=[task], status="learned", steps=1, examples=1, seconds=1.0,
+            peak_bytes=1, trainable_parameters=1, stored_bytes=1,
+        )
+        for position, task in ((1, "a"), (2, "b"))
+    ]  # fmt: skip
+    rows = [
+        (1, "a", "accuracy", 90.0),
+        (2, "a", "accuracy", 20.0),
+        (1, "a", "choices", 92.0),
+        (2, "a", "choices", 85.0),
+    ]
+    scores = [
+        ScoreRow(after=after, task=task, metric=metric, value=value, n=10, main=metric == "accuracy")
+        for after, task, metric, value in rows
+    ]
+    run = RunData(
+        id="r", name="", strategy="s", backbone="b", seed=0, status="finished", tasks=["a", "b"],
+        matrix=[[90.0, NONE], [20.0, 80.0]], stages=stages, scores=scores,
+    )  # fmt: skip
+    (found,) = run.kinds
+    assert (found.total, found.essential) == (70.0, pytest.approx(7.0))

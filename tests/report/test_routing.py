@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+
+from micl_cli.report.routing import RoutingRow, routing_of
+
+
+def row(task: str, chosen: dict[str, int], **more: object) -> RoutingRow:
+    values = {"after": 2, "router": "ridge", "n": sum(chosen.values()), "unsure": 1, "seconds": 0.5, **more}
+    return RoutingRow(task=task, chosen=chosen, **values)  # type: ignore[arg-type]
+
+
+def test_routing_counts_every_example_of_every_task() -> None:
+    found = routing_of([row("b", {"a": 1, "b": 9}), row("a", {"a": 30}, unsure=3, passes=1)], ["a", "b"])
+    assert found is not None
+    assert found.accuracy == pytest.approx(100 * 39 / 40)
+    assert found.confusion == {"a": {"a": 30, "b": 0}, "b": {"a": 1, "b": 9}}
+    assert list(found.confusion) == ["a", "b"]
+    assert (found.unsure, found.seconds_per_query, found.passes) == (10.0, pytest.approx(1 / 40), 1)
+
+
+def test_nothing_routed_is_no_routing() -> None:
+    assert routing_of([], ["a"]) is None
