@@ -49,12 +49,21 @@ class Buffer:
         if policy == "reservoir":
             self._sample(fresh, capacity, rng)
         else:
+            self.offered += len(fresh)
             self._share([*self.kept, *fresh], capacity)
         while most_bytes and self.kept and self.bytes > most_bytes:
-            self._drop_one()
+            if policy == "reservoir":
+                self._drop_any(rng)
+            else:
+                self._drop_one()
 
     def _sample(self, fresh: Sequence[Kept], capacity: int, rng: random.Random) -> None:
         """Reservoir sampling (Vitter 1985, algorithm R): every example seen is kept with the same chance."""
+        if self.offered > len(self.kept):
+            # Once something was let go, for whatever bound, more room would favour the newest.
+            capacity = min(capacity, len(self.kept))
+        while len(self.kept) > capacity:
+            self._drop_any(rng)
         for item in fresh:
             self.offered += 1
             if len(self.kept) < capacity:
@@ -69,6 +78,9 @@ class Buffer:
         self.kept = []
         for place, name in enumerate(names):
             self.kept += [item for item in items if item[0] == name][: share + (place < more)]
+
+    def _drop_any(self, rng: random.Random) -> None:
+        del self.kept[rng.randrange(len(self.kept))]
 
     def _drop_one(self) -> None:
         """Let go of the last example of the task with the most."""
