@@ -17,7 +17,8 @@ class PrototypeRouter(Router):
     """The task whose mean feature is the nearest.
 
     Each feature is measured in units of its spread within tasks, so that neither the medium nor
-    the prompt drowns the other; sums and squares are all that is kept.
+    the prompt drowns the other; sums and squares are all that is kept. Chances are those of
+    normal distributions around the means, with that spread.
     """
 
     needs = frozenset({"features"})
@@ -45,7 +46,7 @@ class PrototypeRouter(Router):
             torch.stack(list(self._means.values())) / scale,
             compute_mode="donot_use_mm_for_euclid_dist",
         )
-        return routes(names, torch.softmax(-(distances**2) / distances.shape[1], dim=1))
+        return routes(names, torch.softmax(-(distances**2) / 2, dim=1))
 
     def state(self) -> State:
         tensors = {f"mean/{place}": mean for place, mean in enumerate(self._means.values())}
