@@ -1,0 +1,96 @@
+"""EWF does what its paper says: weights after a task are drawn back to those before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from micl_cli.api import Task
+from micl_cli.testing import Course, ToyBackbone, toy_task
+from micl_strategies.ewf import EWF
+
+IMG_CAP, IMG_QA, AUD_QA = toy_task("image", "captioning"), toy_task("image", "qa"), toy_task("audio", "qa")
+Weights = dict[str, Tensor]
+
+
+def course(*tasks: Task, **options: Any) -> Course:
+    return Course(EWF(ToyBackbone(), **options), tasks, options=options)
+
+
+def state(made: Course) -> Weights:
+    return made.strategy.backbone.adapter_state("main")
+
+
+def around_the_last(made: Course) -> tuple[Weights, Weights, Weights]:
+    """Learn every task; (before the last one, at its endpoint, after it)."""
+    last = len(made.stages)
+    for position in range(1, last):
+        made.learn(position)
+    made.begin(last)
+    before = state(made)
+    made.rest()
+    endpoint = state(made)
+    made.finish()
+    return before, endpoint, state(made)
+
+
+def fused(new: Tensor, old: Tensor, alpha: float) -> Tensor:
+    return (1 - alpha) * old + alpha * new
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_weights_after_a_task_lie_between_old_and_new(alpha: float) -> None:
+    before, endpoint, after = around_the_last(course(IMG_CAP, IMG_QA, alpha=alpha))
+    for name in after:
+        if name.startswith("lora"):
+            assert not torch.equal(before[name], endpoint[name])
+            assert torch.allclose(after[name], fused(endpoint[name], before[name], alpha), atol=1e-6), name
+        else:
+            assert torch.equal(after[name], endpoint[name]), "connectors are not fused unless asked for"
+
+
+def test_connectors_are_fused_where_asked_for() -> None:
+    before, endpoint, after = around_the_last(course(IMG_CAP, IMG_QA, alpha=0.3, fuse_connectors=True))
+    name = "image-weight"
+    assert not torch.equal(before[name], endpoint[name])
+    assert torch.allclose(after[name], fused(endpoint[name], before[name], 0.3), atol=1e-6)
+
+
+def test_a_new_modality_s_connector_is_never_fused() -> None:
+    before, endpoint, after = around_the_last(course(IMG_CAP, AUD_QA, alpha=0.3, fuse_connectors=True))
+    assert not torch.equal(before["audio-weight"], endpoint["audio-weight"])
+    assert torch.equal(after["audio-weight"], endpoint["audio-weight"])
+    assert torch.equal(after["image-weight"], before["image-weight"])
+
+
+@pytest.mark.parametrize("when", ["task", "epoch"])
+def test_the_first_task_is_not_fused(when: str) -> None:
+    _, endpoint, after = around_the_last(course(IMG_CAP, alpha=0.1, fuse_after=when))
+    plain = around_the_last(course(IMG_CAP, alpha=1.0))[2]
+    assert all(torch.equal(after[name], endpoint[name]) for name in after)
+    assert all(torch.equal(after[name], plain[name]) for name in after)
+
+
+def test_or_every_epoch_is_fused() -> None:
+    made = course(IMG_CAP, IMG_QA, alpha=0.0, fuse_after="epoch")
+    made.learn(1)
+    before = state(made)
+    made.begin(2)
+    for _ in range(made.in_epoch - 1):
+        made.step()
+    assert not torch.equal(state(made)["lora-mix-up"], before["lora-mix-up"])
+    made.step()
+    assert all(torch.equal(weight, before[name]) for name, weight in state(made).items() if name.startswith("lora"))
+    made.rest()
+    endpoint = state(made)
+    made.finish()
+    assert all(torch.equal(weight, endpoint[name]) for name, weight in state(made).items())
+
+
+def test_only_one_adapter_is_left() -> None:
+    made = course(IMG_CAP, IMG_QA)
+    around_the_last(made)
+    assert made.strategy.backbone.adapters == ("main",)

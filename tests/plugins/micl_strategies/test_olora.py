@@ -1,0 +1,140 @@
+"""O-LoRA does what its paper says: a block of ranks a task, orthogonal to those before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from micl_cli.api import PlanError, Task
+from micl_cli.testing import Course, ToyBackbone, toy_task
+from micl_strategies.olora import OLoRA
+
+IMG_CAP, IMG_QA, AUD_QA = toy_task("image", "captioning"), toy_task("image", "qa"), toy_task("audio", "qa")
+LAYERS = ("query", "key", "value", "mix", "widen", "narrow")
+
+
+def course(*tasks: Task, stage_options: dict[int, dict[str, Any]] | None = None, **options: Any) -> Course:
+    return Course(OLoRA(ToyBackbone(), **options), tasks, options=options, stage_options=stage_options)
+
+
+def state(made: Course) -> dict[str, Tensor]:
+    return made.strategy.backbone.adapter_state("main")
+
+
+def block(weights: dict[str, Tensor], first: int, last: int) -> bytes:
+    """The bytes of A's rows and of B's columns from ``first`` up to ``last``, of every layer."""
+    rows = [weights[f"lora-{layer}-down"][first:last] for layer in LAYERS]
+    columns = [weights[f"lora-{layer}-up"][:, first:last] for layer in LAYERS]
+    return b"".join(tensor.contiguous().numpy().tobytes() for tensor in (*rows, *columns))
+
+
+def overlap(weights: dict[str, Tensor], size: int, position: int) -> float:
+    old, new = slice(0, (position - 1) * size), slice((position - 1) * size, position * size)
+    all_a = [weights[f"lora-{layer}-down"].double().numpy() for layer in LAYERS]
+    return float(sum(np.abs(a[old] @ a[new].T).sum() for a in all_a))
+
+
+def test_a_later_task_leaves_earlier_blocks_alone() -> None:
+    made = course(IMG_CAP, IMG_QA, AUD_QA, rank=1)
+    for position in (1, 2, 3):
+        before = state(made) if position > 1 else {}
+        made.begin(position)
+        fresh = state(made)
+        made.rest()
+        made.finish()
+        after = state(made)
+        if before:
+            assert block(after, 0, position - 1) == block(before, 0, position - 1)
+        assert block(after, position - 1, position) != block(fresh, position - 1, position)
+        assert block(after, position, 4) == block(fresh, position, 4), "ranks of later tasks wait"
+
+
+def test_ranks_are_shared_by_the_tasks_of_the_run() -> None:
+    made = course(IMG_CAP, IMG_QA)
+    made.learn(1)
+    before = state(made)
+    made.learn(2)
+    after = state(made)
+    assert block(after, 0, 2) == block(before, 0, 2)
+    assert block(after, 2, 3) != block(before, 2, 3)
+    assert block(after, 3, 4) != block(before, 3, 4)
+
+
+@pytest.mark.parametrize("weight", [0.5, 2.0])
+def test_the_overlap_of_old_and_new_joins_the_loss(weight: float) -> None:
+    made = course(IMG_CAP, IMG_QA, lambda_orthogonal=weight)
+    made.learn(1)
+    made.begin(2)
+    made.step()
+    batch = made.strategy.batch(IMG_QA.examples("train")[:4])
+    expected = weight * overlap(state(made), 2, 2)
+    loss = float(made.strategy.loss(batch).detach())
+    answers = float(made.strategy.backbone.loss(batch).detach())
+    assert expected > 0
+    assert made.strategy.parts == pytest.approx({"answers": answers, "overlap": expected}, rel=1e-5)
+    assert loss == pytest.approx(answers + expected, rel=1e-5)
+
+
+def test_the_overlap_teaches_the_new_block_only() -> None:
+    made = course(IMG_CAP, IMG_QA, lambda_orthogonal=1.0)
+    made.learn(1)
+    made.begin(2)
+    strategy = made.strategy
+    batch = strategy.batch(IMG_QA.examples("train")[:4])
+    weight = strategy.backbone.adapter_weights("main")["lora-query-down"]
+    (both,) = torch.autograd.grad(strategy.loss(batch), [weight])
+    (plain,) = torch.autograd.grad(strategy.backbone.loss(batch), [weight])
+    a = weight.detach()
+    expected = torch.sign(a[2:] @ a[:2].T) @ a[:2]
+    assert torch.allclose((both - plain)[2:], expected, atol=1e-5)
+    assert torch.allclose(both[:2], plain[:2], atol=1e-6)
+
+
+def test_the_overlap_shrinks() -> None:
+    left = []
+    for weight in (0.0, 5.0):
+        made = course(IMG_CAP, IMG_QA, lambda_orthogonal=weight)
+        made.learn(1)
+        made.learn(2)
+        left.append(overlap(state(made), 2, 2))
+    assert left[1] < left[0] / 2
+
+
+def test_the_first_task_has_nothing_to_overlap_with() -> None:
+    made = course(IMG_CAP, IMG_QA)
+    made.begin(1)
+    made.step()
+    assert made.strategy.parts == {}
+
+
+@pytest.mark.parametrize(("tasks", "rank"), [(2, 3), (2, 5), (5, 0), (3, 2)])
+def test_too_little_rank_is_refused_before_anything_is_learnt(tasks: int, rank: int) -> None:
+    made = course(*[IMG_CAP] * tasks, rank=rank)
+    with pytest.raises(PlanError, match="4 LoRA ranks") as refused:
+        made.begin(1)
+    assert "-b lora_rank N" in refused.value.hint
+    assert "-o rank N" in refused.value.hint
+
+
+def test_a_rank_that_changes_between_tasks_is_refused() -> None:
+    """Blocks would lie over each other, and an earlier task's would be overwritten."""
+    made = course(IMG_CAP, IMG_QA, stage_options={1: {"rank": 2}, 2: {"rank": 1}})
+    made.learn(1)
+    with pytest.raises(PlanError, match="2 LoRA ranks") as refused:
+        made.begin(2)
+    assert "every task" in refused.value.hint
+
+
+def test_the_block_s_size_survives_going_on() -> None:
+    made = course(IMG_CAP, IMG_QA, rank=1)
+    made.learn(1)
+    restored = course(IMG_CAP, IMG_QA, rank=1)
+    restored.resume(made.moment(), finished=True)
+    before = state(restored)
+    restored.learn(2)
+    assert block(state(restored), 0, 1) == block(before, 0, 1)
+    assert block(state(restored), 2, 4) == block(before, 2, 4)

@@ -1,0 +1,177 @@
+"""Router isolation keeps every expert as it was, and answers through the one that the router names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from micl_cli.api import Example, OptionError, PlanError, Task
+from micl_cli.errors import PluginError
+from micl_cli.testing import Course, ToyBackbone, toy_task
+from micl_strategies.router import RouterIsolation
+
+TASKS = [toy_task("image", "captioning"), toy_task("image", "qa"), toy_task("audio", "qa")]
+ROUTERS = {"mllm": "samples=3,epochs=2", "prototype": "", "ridge": "", "oracle": ""}
+
+
+def course(tasks: Sequence[Task] = TASKS, **options: Any) -> Course:
+    return Course(RouterIsolation(ToyBackbone(), **options), tasks, options=options)
+
+
+def learnt(tasks: Sequence[Task] = TASKS, **options: Any) -> Course:
+    made = course(tasks, **options)
+    for position in range(1, len(made.stages) + 1):
+        made.learn(position)
+    return made
+
+
+def isolation(made: Course) -> RouterIsolation:
+    assert isinstance(made.strategy, RouterIsolation)
+    return made.strategy
+
+
+def asked() -> list[Example]:
+    """Test examples of every task, in turn."""
+    return [example for row in zip(*(task.examples("test") for task in TASKS), strict=True) for example in row]
+
+
+def as_bytes(made: Course, expert: str) -> Mapping[str, bytes]:
+    return {name: w.numpy().tobytes() for name, w in made.strategy.backbone.adapter_state(expert).items()}
+
+
+# Experts
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+def test_a_stage_never_changes_an_earlier_expert(router: str) -> None:
+    made = course(router=router, router_options=ROUTERS[router])
+    before: dict[str, Mapping[str, bytes]] = {}
+    for position in (1, 2, 3):
+        made.learn(position)
+        assert {name: as_bytes(made, name) for name in before} == before
+        assert list(isolation(made).experts.values()) == [f"expert{i}" for i in range(1, position + 1)]
+        before = {name: as_bytes(made, name) for name in isolation(made).experts.values()}
+    assert len({json.dumps({n: b.hex() for n, b in one.items()}) for one in before.values()}) == 3
+
+
+def test_each_expert_starts_from_the_base_model_alone() -> None:
+    made, alone = learnt(TASKS, router="oracle"), ToyBackbone()
+    alone.add_adapter("fresh", seed=0)
+    fresh = alone.adapter_state("fresh")
+    again = course(TASKS, router="oracle")
+    again.learn(1)
+    again.begin(2)
+    started = again.strategy.backbone.adapter_state("expert2")
+    assert all(torch.equal(started[name], fresh[name]) for name in fresh)
+    # Nothing of task 1 reaches task 2: learnt without it, the expert is the same.
+    lone = Course(RouterIsolation(ToyBackbone(), router="oracle"), TASKS)
+    lone.learn(2)
+    assert as_bytes(lone, "expert2") == as_bytes(made, "expert2")
+
+
+# Routing
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+def test_answers_are_those_of_the_chosen_expert_alone(router: str) -> None:
+    made = learnt(router=router, router_options=ROUTERS[router])
+    strategy, backbone = made.strategy, made.strategy.backbone
+    experts = strategy.route(asked())
+    assert experts is not None
+    assert experts == [isolation(made).experts[task] for task, _ in strategy.routes]
+    together = backbone.generate(asked(), adapters=experts, max_new_tokens=6)
+    for example, expert, answer in zip(asked(), experts, together, strict=True):
+        with backbone.using(expert):
+            assert backbone.generate([example], max_new_tokens=6) == [answer]
+
+
+def test_the_oracle_s_experts_are_the_tasks_own() -> None:
+    strategy = learnt(router="oracle").strategy
+    assert strategy.route(asked()) == ["expert1", "expert2", "expert3"] * len(TASKS[0].examples("test"))
+    assert {margin for _, margin in strategy.routes} == {1.0}
+
+
+def test_before_anything_is_learnt_the_active_adapter_answers() -> None:
+    assert course(router="oracle").strategy.route(asked()) is None
+
+
+@pytest.mark.parametrize(("router", "passes"), [("mllm", 1), ("ridge", 0), ("prototype", 0), ("oracle", 0)])
+def test_passes_of_the_language_model_are_counted(router: str, passes: int) -> None:
+    made = course(TASKS[:1], router=router)
+    made.learn(1)
+    made.strategy.route(asked())
+    assert made.strategy.routing_passes == passes
+
+
+def test_routing_leaves_the_active_adapter_as_it_is() -> None:
+    made = learnt(router="mllm", router_options=ROUTERS["mllm"])
+    made.strategy.route(asked())
+    assert made.strategy.backbone.active == "expert3"
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+def test_a_resumed_one_routes_alike(router: str) -> None:
+    options: dict[str, Any] = {"router": router, "router_options": ROUTERS[router]}
+    made = course(**options)
+    made.learn(1)
+    made.learn(2)
+    restored = course(**options)
+    restored.resume(made.moment(), finished=True)
+    for one in (made, restored):
+        one.strategy.route(asked())
+    assert made.strategy.routes == restored.strategy.routes
+    assert made.learn(3) == restored.learn(3)
+    for one in (made, restored):
+        one.strategy.route(asked())
+    assert made.strategy.routes == restored.strategy.routes
+
+
+# Options
+
+
+def test_the_router_s_options_are_parsed() -> None:
+    made = course(router="mllm", router_options="samples=3, learning_rate = 0.5")
+    chooser: Any = isolation(made).chooser
+    assert (chooser.samples, chooser.learning_rate, chooser.epochs) == (3, 0.5, 40)
+
+
+@pytest.mark.parametrize(
+    ("router", "words", "told"),
+    [
+        ("mllm", "samples", "'samples' is no name=value"),
+        ("mllm", "sample=3", "sample"),
+        ("mllm", "samples=few", "few"),
+        ("oracle", "samples=3", "samples"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_learnt(router: str, words: str, told: str) -> None:
+    with pytest.raises(OptionError, match=told) as refused:
+        course(router=router, router_options=words)
+    assert refused.value.hint or f"router {router}" in refused.value.message
+
+
+def test_an_unknown_router_is_refused_before_anything_is_learnt() -> None:
+    with pytest.raises(PluginError, match="prototyp") as refused:
+        course(router="prototyp")
+    assert "prototype" in str(refused.value)
+
+
+def test_a_router_that_asks_too_much_of_the_backbone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToyBackbone, "provides", frozenset({"adapters", "generate"}))
+    with pytest.raises(PlanError, match="'ridge' needs features") as refused:
+        course(router="ridge")
+    assert "micl plugins --kind routers" in refused.value.hint
+
+
+def test_a_run_reports_where_queries_went(learn: Any, micl: Any) -> None:
+    run = learn("--strategy", "router", "-o", "router", "oracle").out.strip()
+    (report,) = json.loads(micl("report", run, "--json").out)["runs"]
+    assert report["routing"]["router"] == "oracle"
+    assert report["routing"]["accuracy"] == 100
+    wrong = learn("--strategy", "router", "-o", "router", "nobody")
+    assert (wrong.code, wrong.out) == (3, "")
+    assert "nobody" in wrong.err
