@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Annotated, Any, cast
 
@@ -21,6 +22,7 @@ from transformers import PreTrainedTokenizerFast
 
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
+from micl_backbones.mixing import mixed_adapters
 from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, load_parts
 from micl_backbones.preset import Preset, preset_digest, read_preset
@@ -168,8 +170,10 @@ class Composed(Backbone):
         if self._mixed is None:
             return self._connector(self._active, modality, tokens)
         names = [self._mixed[row] for row in rows]
-        parts = [self._connector(name, modality, tokens[i : i + 1]) for i, name in enumerate(names)]
-        return torch.cat(parts)
+        places = {name: [i for i, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
+        seen = [self._connector(name, modality, tokens[where]) for name, where in places.items()]
+        order = torch.tensor([i for where in places.values() for i in where], device=tokens.device)
+        return torch.cat(seen)[order.argsort()]
 
     def _connector(self, adapter: str | None, modality: str, tokens: Tensor) -> Tensor:
         if adapter is None:
@@ -191,29 +195,43 @@ class Composed(Backbone):
     ) -> list[str]:
         if not examples:
             return []
+        if adapters is not None and len(set(adapters)) == 1:
+            with self.using(adapters[0]):
+                return self.generate(examples, max_new_tokens=max_new_tokens, num_beams=num_beams)
         training = self.parts.training
         self.parts.eval()
-        if self.peft is not None:
-            self.peft.eval()  # its wrapper stands outside of ``parts``, and mixes adapters in this mode alone
-        self._mixed = adapters
         try:
-            embeds, mask = self._prompt_embeds(examples)
-            model = self.language if self.peft is None or adapters is None else self.peft
-            mixed = {} if adapters is None else {"adapter_names": list(adapters)}
-            ids = model.generate(
-                inputs_embeds=embeds,
-                attention_mask=mask,
-                max_new_tokens=max_new_tokens,
-                num_beams=num_beams,
-                do_sample=False,
-                eos_token_id=self.tokenizer.eos_token_id,
-                pad_token_id=self.tokenizer.pad_token_id,
-                **mixed,
-            )
+            with self._mixing(adapters):
+                embeds, mask = self._prompt_embeds(examples)
+                ids = self.language.generate(
+                    inputs_embeds=embeds,
+                    attention_mask=mask,
+                    max_new_tokens=max_new_tokens,
+                    num_beams=num_beams,
+                    do_sample=False,
+                    eos_token_id=self.tokenizer.eos_token_id,
+                    pad_token_id=self.tokenizer.pad_token_id,
+                )
         finally:
-            self._mixed = None
             self.parts.train(training)
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    @contextmanager
+    def _mixing(self, adapters: Sequence[str] | None) -> Iterator[None]:
+        """Each example through its own adapter, connectors included; None: the active one for all."""
+        if adapters is None:
+            yield
+            return
+        if unknown := sorted(set(adapters) - set(self.adapters)):
+            raise KeyError(f"no adapter {unknown[0]!r}; there are {', '.join(self.adapters) or 'none'}")
+        assert self.peft is not None
+        self._mixed = adapters
+        try:
+            with mixed_adapters(self.peft, adapters):
+                yield
+        finally:
+            self._mixed = None
+            self.activate(self._active)
 
     def _prompt_embeds(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """Embedded prompts [B, L, size] padded at the left, and their mask [B, L]."""
