@@ -63,7 +63,9 @@ class RunData:
 
     ``matrix`` has one row a task learnt and one score (x100) a task, None where not measured;
     ``zero_shot`` the scores before any learning, both measured on ``split``.
-    :func:`score_matrix` makes both from scores.
+    :func:`score_matrix` makes both from scores. ``settings`` are the plan's by dotted name, without
+    tasks, seed, attempt and names, and ``data`` its tasks' sha256: runs of one strategy with the same
+    of both and the same order differ in seed or attempt alone.
     """
 
     id: str
@@ -79,6 +81,8 @@ class RunData:
     scores: Sequence[ScoreRow] = ()
     routings: Sequence[RoutingRow] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
     split: str = "test"
 
     @cached_property

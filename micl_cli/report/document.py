@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from micl_cli.api.events import UNSURE
 from micl_cli.report.data import RunData, ScoreRow, StageCost
+from micl_cli.report.groups import PAIRED, Group, Mean, Order, groups_of, orders_of, paired_of
 from micl_cli.report.matrix import FIGURES
 
 MISSING = "-"
+INTERVAL = ": mean [95 % interval by Student's t]"
 MINI = (
     "mini/ names micl's own embedded tasks, small and generated from a seed. They are not the published datasets: "
     "compare their scores with each other only."
@@ -182,7 +184,7 @@ def _comparison(runs: Sequence[RunData]) -> list[Block]:
     blocks: list[Block] = [Heading(f"Comparison of {len(runs)} runs"), *_note(runs)]
     if len({tuple(run.tasks) for run in runs}) > 1:
         blocks.append(Paragraph("The runs differ in their tasks or in the order: compare their means with care."))
-    return [*blocks, _final_scores(runs), _all_figures(runs)]
+    return [*blocks, _final_scores(runs), _all_figures(runs), *_means(runs), *_paired(runs)]
 
 
 def _final_scores(runs: Sequence[RunData]) -> Table:
@@ -201,8 +203,69 @@ def _all_figures(runs: Sequence[RunData]) -> Table:
         (label, *(number(run.metrics[name]) for name in shown), *_seconds_and_memory(run))
         for label, run in zip(_run_labels(runs), runs, strict=True)
     ]
-    columns = [name.upper() if len(name) == 3 else name.replace("_", " ") for name in shown]
-    return Table("Figures and cost", ("", *columns, "seconds", "peak memory"), rows)
+    return Table("Figures and cost", ("", *map(_short_title, shown), "seconds", "peak memory"), rows)
+
+
+def _means(runs: Sequence[RunData]) -> list[Block]:
+    """Means over seeds, where a strategy has more than one run."""
+    groups = groups_of(runs)
+    if all(group.n == 1 for group in groups):
+        return []
+    orders = orders_of(runs)
+    shown = [name for name in FIGURES if any(name in group.means for group in groups)]
+    rows = [
+        (_group_label(group, orders), f"{group.n}", *(interval(group.means.get(name)) for name in shown))
+        for group in groups
+    ]
+    table = Table(f"Means over seeds, x100{INTERVAL}", ("", "n", *map(_short_title, shown)), rows)
+    return [*_strategies(groups), *_orders(orders), table]
+
+
+def interval(mean: Mean | None) -> str:
+    """Return "mean [low, high]", the mean alone where a single value has no interval, or MISSING."""
+    if mean is None:
+        return MISSING
+    if mean.low is None:
+        return number(mean.mean)
+    return f"{number(mean.mean)} [{number(mean.low)}, {number(mean.high)}]"
+
+
+def _group_label(group: Group, orders: Sequence[Order]) -> str:
+    if len(orders) == 1:
+        return group.label
+    return f"{group.label}, {f'order {1 + orders.index(group.order)}' if group.order else 'all orders'}"
+
+
+def _orders(orders: Sequence[Order]) -> list[Block]:
+    if len(orders) == 1:
+        return []
+    tasks = [order.tasks for order in orders]
+    lines = [(at, each, " (on other data)" if each in tasks[: at - 1] else "") for at, each in enumerate(tasks, 1)]
+    return [Paragraph(f"Order {at}: {', '.join(each)}{note}.") for at, each, note in lines]
+
+
+def _strategies(groups: Sequence[Group]) -> list[Block]:
+    """What stands behind the labels of strategies that share a name."""
+    ids: dict[str, list[str]] = {}
+    for group in groups:
+        if group.label != group.strategy and group.order is not None:
+            ids.setdefault(group.label, []).extend(run.id for run in group.runs)
+    return [
+        Paragraph(f"{label}: {'run' if len(runs) == 1 else 'runs'} {', '.join(runs)}.") for label, runs in ids.items()
+    ]
+
+
+def _paired(runs: Sequence[RunData]) -> list[Block]:
+    rows = [
+        (f"{pair.first} minus {pair.second}", f"{pair.n}", *(interval(pair.means.get(name)) for name in PAIRED))
+        for pair in paired_of(runs)
+    ]
+    title = f"Paired differences, first minus second strategy at the same order and seed, x100{INTERVAL}"
+    return [Table(title, ("", "n", *map(_short_title, PAIRED)), rows)] if rows else []
+
+
+def _short_title(name: str) -> str:
+    return name.upper() if len(name) == 3 else name.replace("_", " ")
 
 
 def _seconds_and_memory(run: RunData) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Mapping
@@ -134,5 +135,27 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
         stages=costs,
         scores=scores,
         routings=routings,
+        settings=settings_of(plan),
+        data=plan.data,
         split=split,
     )
+
+
+def settings_of(plan: Plan) -> dict[str, str]:
+    """How a plan learns and is scored, as text by dotted name; not what, by which seed, nor for which time.
+
+    Options of the strategy stand by their own names, or by "2.name" where they hold for one stage.
+    """
+    plan_json = plan.as_json()
+    sections = {
+        "": plan_json["strategy_options"],
+        **plan_json["stage_options"],
+        "backbone": {**plan_json["backbone_options"], "digest": plan_json["backbone_digest"]},
+        "training": plan_json["training"],
+        "evaluation": plan_json["evaluation"],
+    }
+    return {
+        f"{section}.{name}".lstrip("."): value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for section, settings in sections.items()
+        for name, value in settings.items()
+    }

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from micl_cli.report.data import RunData
+from micl_cli.report.groups import Group, Paired, groups_of, paired_of
 from micl_cli.report.render.visible import visible
 
 RUN_COLUMNS = ("run", "name", "strategy", "backbone", "seed", "status")
 VALUE_COLUMNS = ("group", "stage", "task", "quantity", "value", "n", "split")
 
+Facts = tuple[str, str, str, str, str, str]
 Cell = str | int | float
 Value = tuple[Cell, Cell, str, str, float | None, Cell, str]
 
@@ -22,16 +24,38 @@ def write(runs: Sequence[RunData]) -> str:
     """Return a header and one row for each finite value.
 
     ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics
-    and splits), "figure", "cost" (without ``stage``: the whole run), "routing" or "extra". Text that a
+    and splits), "figure", "cost" (without ``stage``: the whole run), "routing" or "extra". Below several
+    runs stand "mean" (over seeds; ``run`` is the strategy, ``task`` the order, empty for all orders,
+    ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a
     spreadsheet would take for a formula is prefixed with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*RUN_COLUMNS, *VALUE_COLUMNS))
     for run in runs:
-        facts = (run.id, run.name, run.strategy, run.backbone, run.seed, run.status)
-        writer.writerows(map(_safe, (*facts, *value)) for value in _values(run) if _known(value[4]))
+        about = (run.id, run.name, run.strategy, run.backbone, run.seed, run.status)
+        writer.writerows(map(_safe, (*about, *value)) for value in _values(run) if _known(value[4]))
+    if len(runs) > 1:
+        together = _together(runs)
+        writer.writerows(map(_safe, (*facts, *value)) for facts, value in together if _known(value[4]))
     return text.getvalue().rstrip("\n")
+
+
+def _together(runs: Sequence[RunData]) -> Iterator[tuple[Facts, Value]]:
+    split = runs[0].split
+    for group in groups_of(runs):
+        facts = (group.label, "", group.strategy, group.runs[0].backbone, "", "")
+        order = "+".join(group.order.tasks) if group.order else ""
+        yield from ((facts, value) for value in _means("mean", order, group, split))
+    for pair in paired_of(runs):
+        facts = (f"{pair.first} minus {pair.second}", "", "", "", "", "")
+        yield from ((facts, value) for value in _means("paired", "", pair, split))
+
+
+def _means(group: str, order: str, found: Group | Paired, split: str) -> Iterator[Value]:
+    for name, mean in found.means.items():
+        for part, value in mean.as_json().items():
+            yield group, "", order, f"{name}_{part}", value, found.n, split
 
 
 def _safe(cell: Cell | None) -> Cell | None:

@@ -9,11 +9,19 @@ from dataclasses import asdict
 from typing import Any
 
 from micl_cli.report.data import RunData
+from micl_cli.report.groups import groups_of, paired_of
 
 
 def write(runs: Sequence[RunData]) -> str:
-    """Return {"runs": [...]}, ASCII only; numbers that are not finite are null."""
-    return json.dumps({"runs": [_run(run) for run in runs]}, indent=2, allow_nan=False)
+    """Return {"runs": [...]}, ASCII only; numbers that are not finite are null.
+
+    Several runs come with "groups" (means over seeds) and "paired" (one strategy minus another).
+    """
+    found: dict[str, Any] = {"runs": [_run(run) for run in runs]}
+    if len(runs) > 1:
+        found["groups"] = [_finite(group.as_json()) for group in groups_of(runs)]
+        found["paired"] = [_finite(pair.as_json()) for pair in paired_of(runs)]
+    return json.dumps(found, indent=2, allow_nan=False)
 
 
 def _run(run: RunData) -> dict[str, Any]:

@@ -1,0 +1,254 @@
+"""Several runs together: means over seeds with their confidence, and strategies compared pair by pair."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import combinations
+from statistics import fmean, stdev
+from typing import TypeVar
+
+from micl_cli.report.data import RunData
+from micl_cli.report.matrix import FIGURES
+
+CONFIDENCE = 0.95
+PAIRED = ("mfn", "bwt")
+"""The figures in which strategies are compared pair by pair."""
+
+LONGEST_LABEL = 48
+LONGEST_VALUE = 20
+
+Runs = Sequence[RunData]
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean x100 and its 95 % confidence interval by Student's t; no interval for a single value."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    def as_json(self) -> dict[str, float | None]:
+        """JSON-ready fields."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Full names of tasks in order, and the data behind them as pairs of name and sha256."""
+
+    tasks: tuple[str, ...]
+    data: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Runs of one plan with other seeds; ``order`` is None where all orders stand together.
+
+    ``label`` tells the strategy from others of its name. ``n`` counts pairs of order and seed:
+    several attempts at one count once, with their mean, because they are no independent sample.
+    ``means`` has the figures that were measured in every run.
+    """
+
+    strategy: str
+    label: str
+    order: Order | None
+    runs: Runs
+    n: int
+    means: Mapping[str, Mean]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, each once, in order of appearance."""
+        return list(dict.fromkeys(run.seed for run in self.runs))
+
+    def as_json(self) -> dict[str, object]:
+        """JSON-ready fields; ``runs`` are ids."""
+        return {
+            "strategy": self.strategy,
+            "label": self.label,
+            "order": None if self.order is None else list(self.order.tasks),
+            "n": self.n,
+            "seeds": self.seeds,
+            "runs": [run.id for run in self.runs],
+            **{name: mean.as_json() for name, mean in self.means.items()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Strategy ``first`` minus strategy ``second``, both by label, over the ``n`` orders and seeds that both have.
+
+    ``means`` has the figures of PAIRED that were measured in every such run.
+    """
+
+    first: str
+    second: str
+    n: int
+    means: Mapping[str, Mean]
+
+    def as_json(self) -> dict[str, object]:
+        """JSON-ready fields."""
+        means = {name: mean.as_json() for name, mean in self.means.items()}
+        return {"first": self.first, "second": self.second, "n": self.n, **means}
+
+
+def groups_of(runs: Runs) -> list[Group]:
+    """Return a group an order of each strategy, and where a strategy has several orders of the same tasks, one of all.
+
+    Strategies, and within them orders, stand in order of appearance, all orders after the single ones.
+    """
+    names = strategy_labels(runs)
+    return [
+        _group(names[method], order, members)
+        for method, alike in _split(runs, method_of).items()
+        for same_tasks in _split(alike, _task_set).values()
+        for order, members in _by_order(same_tasks)
+    ]
+
+
+def paired_of(runs: Runs) -> list[Paired]:
+    """Return a comparison of every two strategies with final scores at two or more common pairs of order and seed."""
+    names = strategy_labels(runs)
+    scored = [run for run in runs if run.metrics["mfn"] is not None]
+    cells = {method: _split(alike, _cell) for method, alike in _split(scored, method_of).items()}
+    found = []
+    for first, second in combinations(cells, 2):
+        common = [(cells[first][cell], cells[second][cell]) for cell in cells[first] if cell in cells[second]]
+        if len(common) > 1:
+            values = {
+                name: [_minus(_value(left, name), _value(right, name)) for left, right in common] for name in PAIRED
+            }
+            found.append(Paired(first=names[first], second=names[second], n=len(common), means=_means(values)))
+    return found
+
+
+def strategy_labels(runs: Runs) -> dict[Hashable, str]:
+    """Return a label for each strategy: its name, or where several share that, also the settings that tell them apart.
+
+    Numbers stand where those would take too many words. Keys are :func:`method_of` of a run.
+    """
+    found: dict[Hashable, str] = {}
+    for name, alike in _split(runs, lambda run: run.strategy).items():
+        methods = [members[0] for members in _split(alike, method_of).values()]
+        found.update(zip(map(method_of, methods), _labels(name, methods), strict=True))
+    return found
+
+
+def method_of(run: RunData) -> Hashable:
+    """Return what two runs share where only seed, attempt, name, tasks or their order differ."""
+    return run.strategy, run.backbone, tuple(sorted(run.settings.items()))
+
+
+def orders_of(runs: Runs) -> list[Order]:
+    """Return the different orders of tasks in order of appearance; the same tasks with other data count again."""
+    return list(_split(runs, _order))
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """Return the mean of one or more values and its interval, from their sample standard deviation."""
+    centre = fmean(values)
+    if len(values) == 1:
+        return Mean(centre, None, None)
+    half = t_quantile((1 + CONFIDENCE) / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Mean(centre, centre - half, centre + half)
+
+
+@lru_cache
+def t_quantile(p: float, df: int) -> float:
+    """Return the value below which Student's t with ``df`` degrees of freedom falls with probability ``p``.
+
+    ``p`` is in [0.5, 1) and ``df`` 1 or more. The distribution function is a finite sum for whole
+    degrees of freedom (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4); it is inverted by bisection.
+    """
+    low, high = 0.0, math.pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        if _within(middle, df) < 2 * p - 1:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(df) * math.tan(low)
+
+
+def _within(angle: float, df: int) -> float:
+    """Return the probability that |t| is at most sqrt(df) tan(angle)."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = df % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for k in range(1 + odd, df, 2):
+        total += term
+        term *= k / (k + 1) * cosine**2
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+def _by_order(runs: Runs) -> Iterator[tuple[Order | None, Runs]]:
+    orders = _split(runs, _order)
+    yield from orders.items()
+    if len(orders) > 1:
+        yield None, runs
+
+
+def _group(label: str, order: Order | None, runs: Runs) -> Group:
+    cells = _split(runs, _cell).values()
+    means = _means({name: [_value(cell, name) for cell in cells] for name in FIGURES})
+    return Group(strategy=runs[0].strategy, label=label, order=order, runs=runs, n=len(cells), means=means)
+
+
+def _means(values: Mapping[str, Sequence[float | None]]) -> dict[str, Mean]:
+    """Return the means of the figures that are complete."""
+    known = {name: [value for value in found if value is not None] for name, found in values.items()}
+    return {name: mean_of(found) for name, found in known.items() if found and len(found) == len(values[name])}
+
+
+def _value(runs: Runs, name: str) -> float | None:
+    """Return the mean of a figure over attempts; None where one lacks it."""
+    values = [value for run in runs if (value := run.metrics[name]) is not None]
+    return fmean(values) if len(values) == len(runs) else None
+
+
+def _minus(left: float | None, right: float | None) -> float | None:
+    return None if left is None or right is None else left - right
+
+
+def _labels(name: str, methods: Runs) -> list[str]:
+    """Return a label for each run's strategy, all of which are called ``name``."""
+    if len(methods) == 1:
+        return [name]
+    settings = [{"backbone": run.backbone, **run.settings} for run in methods]
+    keys = [key for key in dict.fromkeys(key for each in settings for key in each) if _differs(key, settings)]
+    found = [f"{name} ({', '.join(f'{key}={_short(each.get(key))}' for key in keys)})" for each in settings]
+    clear = len(set(found)) == len(found) and max(map(len, found)) <= LONGEST_LABEL
+    return found if clear else [f"{name} ({at})" for at in range(1, len(methods) + 1)]
+
+
+def _differs(key: str, settings: Sequence[Mapping[str, str]]) -> bool:
+    return len({each.get(key) for each in settings}) > 1
+
+
+def _short(value: str | None) -> str:
+    """Return a value for a label; of a digest or another long one, its start."""
+    return "none" if value is None else value if len(value) <= LONGEST_VALUE else value[:8]
+
+
+def _split(runs: Runs, key: Callable[[RunData], _Key]) -> dict[_Key, list[RunData]]:
+    """Sort runs into lists by key, in order of appearance."""
+    found: dict[_Key, list[RunData]] = {}
+    for run in runs:
+        found.setdefault(key(run), []).append(run)
+    return found
+
+
+def _task_set(run: RunData) -> Hashable:
+    return frozenset(run.tasks), frozenset(run.data.items())
+
+
+def _order(run: RunData) -> Order:
+    return Order(tuple(run.tasks), frozenset(run.data.items()))
+
+
+def _cell(run: RunData) -> Hashable:
+    return _order(run), run.seed

@@ -1,0 +1,299 @@
+"""Means over seeds, and strategies compared pair by pair."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from micl_cli.report.data import RunData
+from micl_cli.report.groups import Mean, groups_of, mean_of, paired_of, t_quantile
+from micl_cli.report.render import render
+
+# The t of two values, at one degree of freedom: tan(0.475 pi).
+T1 = 12.7062047
+
+
+MEANS = """
+Means over seeds, x100: mean [95 % interval by Student's t]
+          n                   MFT                   MFN                   MAA
+--------  -  --------------------  --------------------  --------------------
+lwf       2  95.00 [95.00, 95.00]  86.00 [73.29, 98.71]  93.00 [86.65, 99.35]
+finetune  2  95.00 [95.00, 95.00]  75.50 [69.15, 81.85]  87.75 [84.57, 90.93]
+
+                              BWT            forgetting       peak forgetting
+--------  -----------------------  --------------------  --------------------
+lwf         -18.00 [-43.41, 7.41]  18.00 [-7.41, 43.41]  18.00 [-7.41, 43.41]
+finetune  -39.00 [-51.71, -26.29]  39.00 [26.29, 51.71]  39.00 [26.29, 51.71]
+
+Paired differences, first minus second strategy at the same order and seed,
+x100: mean [95 % interval by Student's t]
+                    n                  MFN                  BWT
+------------------  -  -------------------  -------------------
+lwf minus finetune  2  10.50 [4.15, 16.85]  21.00 [8.29, 33.71]
+""".strip("\n")
+
+
+def run(strategy: str, seed: int, final: float, plain: RunData, **changed: Any) -> RunData:
+    """A run whose MFT is 95, MFN (``final`` + 90) / 2 and BWT ``final`` - 100."""
+    name = f"{strategy[0]}{seed}{final:g}".ljust(12, "0")
+    return replace(plain, id=name, strategy=strategy, seed=seed, matrix=[[100.0, None], [final, 90.0]], **changed)
+
+
+@pytest.fixture
+def four(plain: RunData) -> list[RunData]:
+    """Two strategies by two seeds."""
+    return [
+        run("lwf", 0, 80.0, plain),
+        run("lwf", 1, 84.0, plain),
+        run("finetune", 0, 60.0, plain),
+        run("finetune", 1, 62.0, plain),
+    ]
+
+
+def shown(runs: list[RunData]) -> str:
+    return render(runs, "text", width=120).partition("Figures and cost")[2]
+
+
+class TestQuantile:
+    @pytest.mark.parametrize(
+        ("df", "value"),
+        [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (30, 2.042), (120, 1.980), (1000, 1.962)],
+    )
+    def test_published_table(self, df: int, value: float) -> None:
+        assert t_quantile(0.975, df) == pytest.approx(value, abs=5e-4)
+
+    @pytest.mark.parametrize(("p", "value"), [(0.75, 0.727), (0.9, 1.476), (0.95, 2.015), (0.995, 4.032)])
+    def test_other_probabilities(self, p: float, value: float) -> None:
+        assert t_quantile(p, 5) == pytest.approx(value, abs=5e-4)
+
+    @given(st.floats(0.5, 0.999), st.floats(0.5, 0.999), st.integers(1, 60))
+    def test_rises_with_the_probability(self, p: float, other: float, df: int) -> None:
+        low, high = sorted((p, other))
+        assert t_quantile(low, df) <= t_quantile(high, df)
+
+    @given(st.floats(0.55, 0.999), st.integers(1, 60))
+    def test_falls_with_the_degrees_of_freedom(self, p: float, df: int) -> None:
+        assert t_quantile(p, df + 1) < t_quantile(p, df)
+
+
+class TestMean:
+    def test_by_hand(self) -> None:
+        # Mean 3, sample standard deviation 1, so 3 -+ 4.3027 / sqrt(3).
+        found = mean_of([2.0, 3.0, 4.0])
+        assert (found.mean, found.low, found.high) == pytest.approx((3.0, 0.515863, 5.484137), abs=1e-5)
+
+    def test_a_single_value_has_no_interval(self) -> None:
+        assert mean_of([7.5]) == Mean(7.5, None, None)
+
+    @given(st.lists(st.floats(-1000, 1000), min_size=2, max_size=20))
+    def test_against_numpy(self, values: list[float]) -> None:
+        found = mean_of(values)
+        error = numpy.std(values, ddof=1) / numpy.sqrt(len(values))
+        assert found.mean == pytest.approx(numpy.mean(values), abs=1e-9)
+        assert found.low is not None
+        assert found.high is not None
+        assert found.high - found.low == pytest.approx(2 * t_quantile(0.975, len(values) - 1) * error, abs=1e-6)
+
+
+class TestGroups:
+    def test_seeds_of_one_plan_stand_together(self, four: list[RunData]) -> None:
+        lwf, finetune = groups_of(four)
+        assert (lwf.strategy, lwf.label, lwf.n, lwf.seeds) == ("lwf", "lwf", 2, [0, 1])
+        # Means 85 and 87: the error of their mean is 1.
+        assert vars(lwf.means["mfn"]) == pytest.approx({"mean": 86.0, "low": 86 - T1, "high": 86 + T1})
+        assert finetune.means["bwt"].mean == -39.0
+        assert "fwt" not in lwf.means
+
+    def test_a_figure_that_one_run_lacks_is_left_out(self, four: list[RunData], plain: RunData) -> None:
+        begun = replace(run("lwf", 2, 0.0, plain), matrix=[[100.0, None]], status="interrupted")
+        lwf = groups_of([*four, begun])[0]
+        assert lwf.n == 3
+        assert not lwf.means
+
+    def test_attempts_at_one_seed_count_once(self, plain: RunData) -> None:
+        again = replace(run("lwf", 0, 90.0, plain), id="again")
+        (group,) = groups_of([run("lwf", 0, 80.0, plain), again, run("lwf", 1, 85.0, plain)])
+        assert (group.n, group.seeds, len(group.runs)) == (2, [0, 1], 3)
+        # Both seeds have -15.
+        assert group.means["bwt"] == Mean(-15.0, -15.0, -15.0)
+
+    def test_orders_apart_and_together(self, four: list[RunData], plain: RunData) -> None:
+        back = tuple(reversed(plain.tasks))
+        found = groups_of([*four, run("lwf", 0, 70.0, plain, tasks=back)])
+        orders = [(group.label, group.order and group.order.tasks, group.n) for group in found]
+        assert orders == [
+            ("lwf", plain.tasks, 2),
+            ("lwf", back, 1),
+            ("lwf", None, 3),
+            ("finetune", plain.tasks, 2),
+        ]
+        assert found[2].means["bwt"].mean == pytest.approx((-20 - 16 - 30) / 3)
+
+    def test_other_tasks_are_no_other_order(self, plain: RunData) -> None:
+        other = run("lwf", 0, 70.0, plain, tasks=("mini/img_cap", "mini/vid_qa"))
+        assert all(group.order for group in groups_of([run("lwf", 0, 70.0, plain), other]))
+
+    def test_other_data_is_another_group(self, plain: RunData) -> None:
+        first, second = (run("lwf", seed, 70.0, plain, data={plain.tasks[0]: f"{seed}"}) for seed in (0, 1))
+        assert [group.n for group in groups_of([first, second])] == [1, 1]
+
+
+class TestLabels:
+    def labels(self, plain: RunData, *settings: dict[str, str]) -> list[str]:
+        runs = [run("router", at, 70.0, plain, settings=each) for at, each in enumerate(settings)]
+        return [group.label for group in groups_of(runs)]
+
+    def test_the_settings_that_differ_are_named(self, plain: RunData) -> None:
+        ridge = {"router": "ridge", "training.epochs": "10"}
+        found = self.labels(plain, ridge, {**ridge, "router": "mllm"})
+        assert found == ["router (router=ridge)", "router (router=mllm)"]
+
+    def test_digests_are_cut(self, plain: RunData) -> None:
+        found = self.labels(plain, {"backbone.digest": "189bddd79d8c" * 4}, {"backbone.digest": "cf938a886549" * 4})
+        assert found == ["router (backbone.digest=189bddd7)", "router (backbone.digest=cf938a88)"]
+
+    def test_many_differences_are_numbered(self, plain: RunData) -> None:
+        first, second = ({f"setting_{at}": value for at in range(9)} for value in "ab")
+        assert self.labels(plain, first, second) == ["router (1)", "router (2)"]
+
+    def test_an_option_that_one_lacks(self, plain: RunData) -> None:
+        assert self.labels(plain, {}, {"replay": "32"}) == ["router (replay=none)", "router (replay=32)"]
+
+    def test_another_backbone(self, plain: RunData) -> None:
+        runs = [run("lwf", 0, 1.0, plain), run("lwf", 1, 1.0, plain, backbone="hf:x")]
+        assert [group.label for group in groups_of(runs)] == ["lwf (backbone=composed:tiny)", "lwf (backbone=hf:x)"]
+
+
+class TestPaired:
+    def test_first_minus_second(self, four: list[RunData]) -> None:
+        (pair,) = paired_of(four)
+        assert (pair.first, pair.second, pair.n) == ("lwf", "finetune", 2)
+        # BWT: -20 + 40 and -16 + 38; MFN: half of it.
+        assert vars(pair.means["bwt"]) == pytest.approx({"mean": 21.0, "low": 21 - T1, "high": 21 + T1})
+        assert vars(pair.means["mfn"]) == pytest.approx({"mean": 10.5, "low": 10.5 - T1 / 2, "high": 10.5 + T1 / 2})
+
+    def test_only_common_cells_count(self, four: list[RunData], plain: RunData) -> None:
+        back = tuple(reversed(plain.tasks))
+        lonely = [run("lwf", 7, 1.0, plain), run("finetune", 0, 1.0, plain, tasks=back)]
+        begun = [replace(each, seed=9, matrix=[[100.0, None]]) for each in (four[0], four[2])]
+        assert paired_of([*four, *lonely, *begun]) == paired_of(four)
+
+    def test_one_cell_is_not_enough(self, four: list[RunData]) -> None:
+        assert paired_of(four[:3]) == []
+
+    def test_orders_are_cells(self, four: list[RunData], plain: RunData) -> None:
+        back = [replace(each, tasks=tuple(reversed(plain.tasks))) for each in four]
+        (pair,) = paired_of([*four, *back])
+        assert pair.n == 4
+
+    def test_joint_learning_has_no_bwt(self, four: list[RunData], plain: RunData) -> None:
+        joint = [replace(run("joint", seed, 99.0, plain), matrix=[[None, None], [99.0, 99.0]]) for seed in (0, 1)]
+        (pair,) = paired_of([*four[:2], *joint])
+        assert set(pair.means) == {"mfn"}
+
+
+class TestText:
+    def test_means_and_differences(self, four: list[RunData]) -> None:
+        assert render(four, "text").endswith("\n\n" + MEANS)
+
+    def test_orders_are_numbered_and_told(self, four: list[RunData], plain: RunData) -> None:
+        back = run("lwf", 0, 70.0, plain, tasks=tuple(reversed(plain.tasks)))
+        text = shown([*four, back])
+        assert "Order 1: mini/img_cap, mini/aud_qa.\n\nOrder 2: mini/aud_qa, mini/img_cap.\n" in text
+        for label in ("lwf, order 1", "lwf, order 2", "lwf, all orders", "finetune, order 1"):
+            assert f"\n{label} " in text
+
+    def test_the_same_tasks_on_other_data(self, four: list[RunData]) -> None:
+        other = [replace(each, data={"mini/img_cap": "1"}) for each in four]
+        assert "Order 2: mini/img_cap, mini/aud_qa (on other data)." in shown([*four, *other])
+
+    def test_labels_are_explained_by_runs(self, plain: RunData) -> None:
+        settings = [{"router": name} for name in ("ridge", "ridge", "mllm")]
+        runs = [run("router", at, 70.0, plain, settings=each) for at, each in enumerate(settings)]
+        text = shown(runs)
+        assert f"router (router=ridge): runs {runs[0].id}, {runs[1].id}." in text
+        assert f"router (router=mllm): run {runs[2].id}." in text
+
+    def test_runs_of_one_seed_have_no_means(self, four: list[RunData]) -> None:
+        assert "Means over seeds" not in render([four[0], four[2]], "text")
+
+    @pytest.mark.parametrize("format", ["md", "latex"])
+    def test_other_formats_show_them_too(self, format: str, four: list[RunData]) -> None:
+        text = render(four, format)
+        assert "Means over seeds" in text
+        assert "lwf minus finetune" in text
+
+
+class TestJson:
+    def read(self, runs: list[RunData]) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(render(runs, "json"), parse_constant=lambda name: 1 / 0)
+        return found
+
+    def test_groups(self, four: list[RunData]) -> None:
+        lwf, finetune = self.read(four)["groups"]
+        assert set(lwf) == {
+            *("strategy", "label", "order", "n", "seeds", "runs"),
+            *("mft", "mfn", "maa", "bwt", "forgetting", "peak_forgetting"),
+        }
+        assert lwf["strategy"] == "lwf"
+        assert lwf["order"] == ["mini/img_cap", "mini/aud_qa"]
+        assert (lwf["n"], lwf["seeds"], lwf["runs"]) == (2, [0, 1], [four[0].id, four[1].id])
+        assert lwf["mfn"] == pytest.approx({"mean": 86.0, "low": 86 - T1, "high": 86 + T1})
+        assert finetune["bwt"]["mean"] == -39.0
+
+    def test_a_single_run_of_a_plan_has_null_bounds(self, four: list[RunData]) -> None:
+        lwf, _ = self.read([four[0], four[2]])["groups"]
+        assert lwf["mfn"] == {"mean": 85.0, "low": None, "high": None}
+
+    def test_all_orders_are_null(self, four: list[RunData]) -> None:
+        back = [replace(each, tasks=tuple(reversed(each.tasks))) for each in four]
+        groups = self.read([*four, *back])["groups"]
+        assert [(group["strategy"], group["n"]) for group in groups if group["order"] is None] == [
+            ("lwf", 4),
+            ("finetune", 4),
+        ]
+
+    def test_paired(self, four: list[RunData]) -> None:
+        (pair,) = self.read(four)["paired"]
+        assert (pair["first"], pair["second"], pair["n"]) == ("lwf", "finetune", 2)
+        assert pair["mfn"]["mean"] == 10.5
+        assert set(pair["bwt"]) == {"mean", "low", "high"}
+
+    def test_one_run_has_neither(self, learnt: RunData) -> None:
+        assert set(self.read([learnt])) == {"runs"}
+
+
+def test_csv(four: list[RunData]) -> None:
+    rows = list(csv.DictReader(render(four, "csv").splitlines()))
+    mean = next(row for row in rows if row["group"] == "mean")
+    assert mean == {
+        "run": "lwf",
+        "name": "",
+        "strategy": "lwf",
+        "backbone": "composed:tiny",
+        "seed": "",
+        "status": "",
+        "group": "mean",
+        "stage": "",
+        "task": "mini/img_cap+mini/aud_qa",
+        "quantity": "mft_mean",
+        "value": "95.0",
+        "n": "2",
+        "split": "test",
+    }
+    values = {(row["run"], row["quantity"]): float(row["value"]) for row in rows if row["group"] in ("mean", "paired")}
+    assert values["lwf", "mfn_low"] == pytest.approx(86 - T1)
+    assert values["lwf minus finetune", "bwt_mean"] == 21.0
+
+
+def test_csv_leaves_out_intervals_of_single_runs(four: list[RunData]) -> None:
+    rows = csv.DictReader(render([four[0], four[2]], "csv").splitlines())
+    found = [row["quantity"] for row in rows if row["group"] == "mean" and row["run"] == "lwf"]
+    assert found == ["mft_mean", "mfn_mean", "maa_mean", "bwt_mean", "forgetting_mean", "peak_forgetting_mean"]
