@@ -49,6 +49,23 @@ def complete_strategies(ctx: click.Context, param: click.Parameter, incomplete: 
 
 
 @_silent
+def complete_strategy_list(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of strategies, of a list with commas the last one."""
+    before, comma, last = incomplete.rpartition(",")
+    return [CompletionItem(before + comma + item.value, help=item.help) for item in _parts("strategies", last)]
+
+
+@_silent
+def complete_orders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """MICL's orders, of a list with commas the last one."""
+    from micl_cli.cli.recipe import recipe_names
+
+    before, comma, last = incomplete.rpartition(",")
+    known = [name.removeprefix("micl-") for name in recipe_names()]
+    return [CompletionItem(before + comma + name) for name in known if name.startswith(last)]
+
+
+@_silent
 def complete_backbones(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of backbones."""
     return _parts("backbones", incomplete)

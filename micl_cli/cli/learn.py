@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from micl_cli.session import Request, Session
 
 Pairs = Sequence[tuple[str, str]]
-_EVALUATION = {
+EVALUATION = {
     "batch_size": "eval_batch_size",
     "examples": "eval_examples",
     "unseen": "eval_unseen",
@@ -75,7 +75,7 @@ class Words:
 
     def spoken_evaluation(self) -> dict[str, Any]:
         """The evaluation settings that the command line itself gives."""
-        return {name: value for name, value in self.evaluation.items() if _EVALUATION[name] in self.said}
+        return {name: value for name, value in self.evaluation.items() if EVALUATION[name] in self.said}
 
 
 @click.command(epilog=EPILOG)
@@ -157,9 +157,9 @@ def learn(
         if dry_run:
             _show(session, plan, tasks, device, as_json)
             return
-        with _stopping() as stop:
+        with stopping() as stop:
             control = Control(stop=stop, save_seconds=save_seconds, keep_answers=save_predictions)
-            _follow(session.learn(plan, tasks, control, device=device, threads=threads), as_json)
+            follow(session.learn(plan, tasks, control, device=device, threads=threads), as_json)
     if not as_json:
         echo(plan.id)
 
@@ -170,7 +170,7 @@ def _words(flags: dict[str, Any]) -> Words:
 
     said = {name for name in flags if _source(name) is ParameterSource.COMMANDLINE}
     training = {f.name: flags.pop(f.name) for f in fields(Training)}
-    evaluation = {name: flags.pop(flag) for name, flag in _EVALUATION.items()}
+    evaluation = {name: flags.pop(flag) for name, flag in EVALUATION.items()}
     return Words(**flags, training=training, evaluation=evaluation, said=frozenset(said))
 
 
@@ -224,7 +224,7 @@ def _request(words: Words, configured: Mapping[str, Any]) -> Request:
         raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
     named = dict(words.options)
     own = recipe.options if strategy == recipe.strategy else {}
-    options, stage_options = _by_stage({**configured, **named, **own, **(named if "options" in words.said else {})})
+    options, stage_options = by_stage({**configured, **named, **own, **(named if "options" in words.said else {})})
     return Request(
         strategy=strategy,
         backbone=words.backbone,
@@ -257,7 +257,7 @@ def _after(session: Session, words: Words, dry: bool) -> Request:
     if not words.tasks:
         raise UsageError("no task is named", "Name what to learn next: --after RUN --tasks vid_qa")
     session.open_planned(record.id, plan, dry=dry, watch=preparing)
-    options, stage_options = _by_stage(dict(words.options) if "options" in words.said else {})
+    options, stage_options = by_stage(dict(words.options) if "options" in words.said else {})
     tasks = (*plan.tasks, *split_tasks(words.tasks, words.benchmark))
     return Request(
         strategy=plan.strategy,
@@ -278,7 +278,7 @@ def _joined(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str,
     return {position: {**old.get(position, {}), **new.get(position, {})} for position in (*old, *new)}
 
 
-def _by_stage(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def by_stage(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """({name: value} for the run, {position: {name: value}} for single stages) from "3:name" keys."""
     options: dict[str, Any] = {}
     stages: dict[str, dict[str, Any]] = {}
@@ -303,7 +303,7 @@ def _as_dict(settings: Any) -> dict[str, Any]:
     return {f.name: getattr(settings, f.name) for f in fields(settings)}
 
 
-def _follow(events: Generator[Event, None, None], as_json: bool) -> None:
+def follow(events: Generator[Event, None, None], as_json: bool) -> None:
     """Show what happens until it ends."""
     progress = Progress(quiet=True if as_json else None)
     # Closed at once where the screen fails (a reader that left), so that the run's end is kept.
@@ -315,7 +315,7 @@ def _follow(events: Generator[Event, None, None], as_json: bool) -> None:
 
 
 @contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
+def stopping() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C or SIGTERM came: the first asks to keep all and end, the second ends at once."""
     asked: list[int] = []
 

@@ -20,6 +20,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "prepare": Lazy("micl_cli.cli.prepare:prepare", "Make tasks ready to be learnt."),
     "learn": Lazy("micl_cli.cli.learn:learn", "Learn tasks one after another, and score them."),
+    "sweep": Lazy("micl_cli.cli.sweep:sweep", "Learn a grid of strategies, orders and seeds."),
     "eval": Lazy("micl_cli.cli.eval:evaluate", "Score a run's model on tasks."),
     "report": Lazy("micl_cli.cli.report:report", "Show scores, forgetting and cost of runs."),
     "runs": Lazy("micl_cli.cli.runs:runs", "List, show and remove runs."),
@@ -85,7 +86,7 @@ def run(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _hang_up()
     except Exception as error:
-        return _explain(error)
+        return explain(error)
     return result if isinstance(result, int) else 0
 
 
@@ -99,7 +100,8 @@ def _move_home(ctx: click.Context, home: Path) -> None:
         ctx.call_on_close(lambda: os.environ.__setitem__("MICL_HOME", before))
 
 
-def _explain(error: Exception) -> int:
+def explain(error: Exception) -> int:
+    """Tell what went wrong on stderr, and return the exit code."""
     if manner.debug:
         import traceback
 

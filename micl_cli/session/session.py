@@ -267,11 +267,14 @@ class Session:
         """
         import torch
 
-        name, argument = backbone_parts(plan.backbone, self.registry)
         before = int(known.environment.get("threads", 0)) if known else 0
-        suiting = int(self.registry.load("backbones", name).defaults(argument).get("threads", 0))
-        if threads := asked or before or suiting:
+        if threads := asked or before or self.suiting_threads(plan):
             torch.set_num_threads(threads)
+
+    def suiting_threads(self, plan: Plan) -> int:
+        """The number of CPU threads that suits the plan's backbone; 0 where it does not say."""
+        name, argument = backbone_parts(plan.backbone, self.registry)
+        return int(self.registry.load("backbones", name).defaults(argument).get("threads", 0))
 
     def remove(self, run_id: str, *, force: bool = False) -> None:
         """Remove a run's rows and checkpoints. Raises StoreError, or BusyError where it is running."""

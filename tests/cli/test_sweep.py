@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from micl_cli.flow.lock import only_one
+from micl_cli.store import Store
+
+ONE_ORDER = ("--tasks", "own/img_cap,own/aud_qa")
+BREAKS = """
+@hookimpl
+def micl_step(run, event):
+    if os.environ.get("BREAK") in (run, "all"):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+SIGNALS = """
+@hookimpl
+def micl_step(run, event):
+    if os.environ.get("PARENT") == "1" and (event.position, event.step) == (2, 2):
+        os.kill(os.getppid(), signal.SIGINT)
+        import time
+
+        time.sleep(1)  # a toy's steps are faster than the news
+"""
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def lines(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.fixture
+def words(learn_words: Any) -> Any:
+    """The words of ``micl sweep`` with ``toy`` and the settings of the other tests."""
+
+    def call(*more: object) -> list[str]:
+        # In the place of "learn", "--strategy", "finetune", "--tasks", "...": the settings between stay.
+        common = learn_words("--strategy", "x", "--tasks", "y")
+        order = [] if {"--tasks", "--order"} & set(map(str, more)) else [*ONE_ORDER]
+        return ["sweep", *common[1 : common.index("--strategy")], *order, *map(str, more)]
+
+    return call
+
+
+@pytest.fixture
+def sweep(home: Path, micl: Any, words: Any, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run ``micl sweep`` in this process; its cells find ``toy`` as well."""
+    monkeypatch.setenv("PYTHONPATH", str(toy_site))
+    return lambda *more: micl(*words(*more))
+
+
+def planned(done: Any) -> list[dict[str, Any]]:
+    assert done.code == 0, done.err
+    found: list[dict[str, Any]] = json.loads(done.out)["cells"]
+    return found
+
+
+@pytest.fixture
+def cells(sweep: Any) -> Any:
+    """What ``--dry-run`` lists."""
+    return lambda *more: planned(sweep(*more, "--dry-run", "--json"))
+
+
+# A grid that is learnt
+
+
+def test_a_grid_is_learnt_and_the_same_command_skips_it(sweep: Any, micl: Any, learn: Any, home: Path) -> None:
+    first = sweep("--strategy", "finetune,moincl[alpha=0.3]", "--jobs", "2")
+    assert first.code == 0, first.err
+    ids = first.out.splitlines()
+    assert [len(run) for run in ids] == [12, 12]
+    told = first.err.splitlines()
+    assert sorted(line[:4] for line in told) == ["1/2 ", "2/2 "]
+    assert any("moincl[alpha=0.3] own/img_cap,own/aud_qa seed 0: MFN " in line for line in told)
+    before = files(home / "runs")
+    again = sweep("--strategy", "finetune,moincl[alpha=0.3]")
+    assert (again.code, again.out) == (0, first.out)
+    assert again.err.count("finished before") == 2
+    assert files(home / "runs") == before
+    # Each cell is the run that `micl learn` makes, and reports take the ids.
+    assert learn().out.split() == ids[:1]
+    reports = json.loads(micl("report", *ids, "--json").out)["runs"]
+    assert [report["strategy"] for report in reports] == ["finetune", "moincl"]
+    found = lines(sweep("--strategy", "finetune,moincl[alpha=0.3]", "--json").out)
+    assert [cell["run"] for cell in found] == ids
+    assert [cell["mfn"] for cell in found] == [report["metrics"]["mfn"] for report in reports]
+    assert [(cell["event"], cell["status"], cell["seed"]) for cell in found] == [("cell", "finished", 0)] * 2
+    assert [cell["strategy"] for cell in found] == ["finetune", "moincl[alpha=0.3]"]
+    # Where the store says finished and there is no folder here, another machine learnt it.
+    shutil.rmtree(home / "runs")
+    assert sweep("--strategy", "finetune,moincl[alpha=0.3]").out == first.out
+    assert not (home / "runs").exists()
+
+
+def test_a_cell_that_fails_stops_no_other(
+    sweep: Any, cells: Any, listener: Any, toy_site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (cell["run"] for cell in cells("--strategy", "finetune", "--seed", "0,1"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(listener(BREAKS)), str(toy_site)]))
+    monkeypatch.setenv("BREAK", first)
+    done = sweep("--strategy", "finetune", "--seed", "0,1")
+    assert (done.code, done.out) == (1, f"{second}\n")
+    assert "1/2 finetune own/img_cap,own/aud_qa seed 0: failed: its process was ended by SIGKILL\n" in done.err
+    assert "error: 1 of 2 cells failed\nhint: The same command" in done.err
+    assert [cell["status"] for cell in cells("--strategy", "finetune", "--seed", "0,1")] == ["partly", "finished"]
+
+
+def test_a_cell_that_somebody_else_has_is_left_to_him(sweep: Any, cells: Any, home: Path) -> None:
+    (cell,) = cells("--strategy", "finetune")
+    with only_one(home / "runs" / cell["run"]):
+        done = sweep("--strategy", "finetune")
+        told = lines(sweep("--strategy", "finetune", "--json").out)
+    assert (done.code, done.out) == (0, "")
+    assert "1/1 finetune own/img_cap,own/aud_qa seed 0: busy\n" in done.err
+    assert [line["status"] for line in told] == ["busy"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals between processes")
+def test_a_stop_keeps_what_is_learnt_and_the_same_command_goes_on(
+    home: Path, micl: Any, words: Any, listener: Any, toy_site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(listener(SIGNALS)), str(toy_site)]))
+    command = [sys.executable, "-m", "micl_cli", *words("--strategy", "finetune", "--seed", "0..1")]
+    env = {**os.environ, "PARENT": "1"}
+    stopped = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert (stopped.returncode, stopped.stdout) == (130, ""), stopped.stderr
+    assert "1/2 finetune own/img_cap,own/aud_qa seed 0: interrupted\n" in stopped.stderr
+    assert stopped.stderr.endswith("hint: Go on with the same command.\n")
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        (run,) = store.runs()
+        assert run.status == "interrupted"
+    before = files(home / "runs" / run.id / "stages" / "01")
+    done = micl(*words("--strategy", "finetune", "--seed", "0"))
+    assert (done.code, done.out) == (0, f"{run.id}\n"), done.err
+    assert files(home / "runs" / run.id / "stages" / "01") == before
+
+
+# What is planned
+
+
+def test_a_dry_run_lists_the_grid_and_writes_nothing(sweep: Any, isolated: Path, home: Path) -> None:
+    before = files(isolated)
+    words = ("--strategy", "finetune,joint", "--tasks", "own/img_cap,own/aud_qa", "--seed", "0..1", "--dry-run")
+    done = sweep(*words, "--tasks", "own/aud_qa,own/img_cap")
+    assert done.code == 0, done.err
+    rows = [line.split() for line in done.out.splitlines()[1:9]]
+    assert [(row[1], row[2][:8], row[3], row[4]) for row in rows] == [
+        (strategy, order, seed, "new")
+        for strategy in ("finetune", "joint")
+        for order in ("own/img_", "own/aud_")
+        for seed in "01"
+    ]
+    assert done.out.splitlines()[-1].startswith("8 of 8 cells to learn: no earlier run")
+    assert files(isolated) == before
+
+
+def test_a_dry_run_tells_what_is_finished_and_how_long_the_rest_takes(
+    finished: str, micl: Any, words: Any, isolated: Path
+) -> None:
+    before = files(isolated)
+    found = planned(micl(*words("--strategy", "moincl", "--seed", "0..1", "--dry-run", "--json")))
+    assert [(cell["run"] == finished, cell["status"], cell["steps"]) for cell in found] == [
+        (True, "finished", 0),
+        (False, "new", 8),
+    ]
+    assert found[1]["seconds"] > 0
+    shown = micl(*words("--strategy", "moincl", "--seed", "0..1", "--dry-run")).out
+    assert "1 of 2 cells to learn: about " in shown
+    assert files(isolated) == before
+
+
+def test_micls_orders_are_their_tasks_alone(micl: Any, learn: Any, sweep: Any, little_mini: Any) -> None:
+    words = ("--strategy", "moincl", "--order", "order-1,micl-order-2", "--dry-run", "--json")
+    one, two = planned(sweep(*words))
+    assert (one["order"], two["order"]) == ("order-1", "micl-order-2")
+    tasks = "aud_cap,img_cap,vid_qa,aud_qa,img_qa,vid_cap"
+    plain = json.loads(learn("--strategy", "moincl", "--tasks", tasks, "--dry-run", "--json").out)
+    assert one["run"] == plain["run"]
+
+
+def test_options_reach_the_strategies_that_have_them(cells: Any, learn: Any) -> None:
+    def plain(*more: str) -> str:
+        return str(json.loads(learn(*more, "--dry-run", "--json").out)["run"])
+
+    found = cells("--strategy", "finetune,moincl,moincl[alpha=0.7,2:temperature=3]", "-o", "alpha", "0.3")
+    assert [cell["run"] for cell in found] == [
+        plain(),
+        plain("--strategy", "moincl", "-o", "alpha", "0.3"),
+        plain("--strategy", "moincl", "-o", "alpha", "0.7", "-o", "2:temperature", "3"),
+    ]
+
+
+def test_what_files_set_for_learn_holds_for_a_sweep(cells: Any, learn: Any, tmp_path: Path) -> None:
+    (tmp_path / "micl.toml").write_text(
+        '[learn]\nstrategy = "joint"\nepochs = 3\npatience = 2\n[learn.options]\nalpha = 0.3\n[sweep]\nepochs = 4\n'
+    )
+    finetune, moincl = cells("--strategy", "finetune,moincl")
+    (tmp_path / "micl.toml").unlink()
+    rest = ("--epochs", "4", "--patience", "2", "--dry-run", "--json")
+    assert finetune["run"] == json.loads(learn(*rest).out)["run"]
+    told = json.loads(learn("--strategy", "moincl", "-o", "alpha", "0.3", *rest).out)
+    assert moincl["run"] == told["run"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "message"),
+    [
+        ((), 2, "no strategy is named"),
+        (("--strategy", "fintune"), 3, "Did you mean 'finetune'?"),
+        (("--strategy", "moincl[alfa=1]"), 2, "Did you mean 'alpha'?"),
+        (("--strategy", "moincl[alpha=much]"), 2, "expects a number"),
+        (("--strategy", "moincl[alpha=1"), 2, "a bracket is not closed"),
+        (("--strategy", "moincl,finetune", "-o", "alfa", "1"), 2, "no strategy of this sweep has the option 'alfa'"),
+        (("--strategy", "moincl,moincl[alpha=0.5]"), 2, "are the same run"),
+        (("--strategy", "finetune", "--order", "order-3"), 2, "no order 'order-3'"),
+        (("--strategy", "finetune", "--order", ""), 2, "no order is named"),
+        (("--strategy", "finetune", "--order", "order-1,micl-order-1"), 2, "are the same"),
+        (("--strategy", "finetune", "--seed", "2..0"), 2, "ends before it begins"),
+        (("--strategy", "finetune", "--jobs", "0"), 2, "--jobs"),
+    ],
+)
+def test_wrong_words_are_told_before_anything_is_done(
+    wrong: tuple[str, ...], code: int, message: str, sweep: Any, home: Path
+) -> None:
+    before = files(home)
+    done = sweep(*wrong)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert files(home) == before
