@@ -94,6 +94,24 @@ def test_the_overlap_teaches_the_new_block_only() -> None:
     assert torch.allclose(both[:2], plain[:2], atol=1e-6)
 
 
+def test_gradients_of_other_blocks_do_not_count_when_they_are_clipped() -> None:
+    made = course(IMG_CAP, IMG_QA)
+    made.learn(1)
+    made.begin(2)
+    made.step()
+    strategy = made.strategy
+    torch.autograd.backward(strategy.loss(strategy.batch(IMG_QA.examples("train")[:4])))
+    strategy.constrain()
+    grads = {n: w.grad for n, w in strategy.backbone.adapter_weights("main").items() if w.grad is not None}
+    for layer in LAYERS:
+        down, up = grads[f"lora-{layer}-down"], grads[f"lora-{layer}-up"]
+        assert not down[:2].any()
+        assert not up[:, :2].any()
+        assert down[2:].any()
+        assert up[:, 2:].any()
+    assert grads["image-weight"].any()
+
+
 def test_the_overlap_shrinks() -> None:
     left = []
     for weight in (0.0, 5.0):
