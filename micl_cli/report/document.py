@@ -92,7 +92,7 @@ def _note(runs: Sequence[RunData]) -> list[Block]:
 
 def _results(run: RunData) -> list[Block]:
     tables = (_extra(run), _costs(run), _other_metrics(run))
-    return [_scores(run), _figures(run), *_routing(run), *(table for table in tables if table.rows)]
+    return [_scores(run), _figures(run), *_kinds(run), *_routing(run), *(table for table in tables if table.rows)]
 
 
 def _task_list(run: RunData) -> str:
@@ -123,6 +123,22 @@ def _figures(run: RunData) -> Table:
     rows = [(figure.title, number(value), Code(figure.formula)) for figure, value in shown]
     title = "Figures over T tasks (- where undefined or not measured)"
     return Table(title, ("figure", "value", "formula"), rows, prose=True)
+
+
+def _kinds(run: RunData) -> list[Block]:
+    """Superficial and essential forgetting side by side, a row a task, a pair of columns a step."""
+    if not run.kinds:
+        return []
+    names = dict(zip(run.tasks, labels(run.tasks), strict=True))
+    steps = sorted({kind.after for kind in run.kinds})
+    cells = {(kind.task, kind.after): kind for kind in run.kinds}
+    rows = []
+    for task in dict.fromkeys(kind.task for kind in run.kinds):
+        found = [cells.get((task, step)) for step in steps]
+        pairs = [(k.superficial, k.essential) if k else (None, None) for k in found]
+        rows.append((names[task], *(f"{number(one)} / {number(other)}" for one, other in pairs)))
+    title = "Superficial / essential forgetting, x100: gone from the answers but not from the choices / gone from both"
+    return [Table(title, ("", *(f"after {step}" for step in steps)), rows)]
 
 
 def _routing(run: RunData) -> list[Block]:

@@ -24,7 +24,7 @@ def write(runs: Sequence[RunData]) -> str:
     """Return a header and one row for each finite value.
 
     ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics
-    and splits), "figure", "cost" (without ``stage``: the whole run), "routing" or "extra". Below several
+    and splits), "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra". Below several
     runs stand "mean" (over seeds; ``run`` is the strategy, ``task`` the order, empty for all orders,
     ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a
     spreadsheet would take for a formula is prefixed with an apostrophe.
@@ -79,6 +79,9 @@ def _values(run: RunData) -> Iterator[Value]:
             yield "cost", stage.position, tasks, name, cost[name], "", ""
     if run.stages:
         yield from (("cost", "", "", name, value, "", "") for name, value in asdict(run.cost).items())
+    for kind in run.kinds:
+        for name, value in (("superficial_forgetting", kind.superficial), ("essential_forgetting", kind.essential)):
+            yield "forgetting", kind.after, kind.task, name, value, "", run.split
     if found := run.routing:
         for name in ("accuracy", "unsure", "seconds_per_query", "passes"):
             yield "routing", len(run.tasks), "", name, getattr(found, name), "", run.split

@@ -41,6 +41,7 @@ def _run(run: RunData) -> dict[str, Any]:
         "stages": [asdict(stage) for stage in run.stages],
         "scores": [asdict(score) for score in run.scores],
         "extra": dict(run.extra),
+        **({"forgetting_kinds": [kind.as_json() for kind in run.kinds]} if run.kinds else {}),
         **({"routing": run.routing.as_json()} if run.routing else {}),
     }
     return {name: _finite(value) for name, value in fields.items()}
