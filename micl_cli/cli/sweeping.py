@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from micl_cli.session import Session
     from micl_cli.session.sweep import Cell
 
+_BAR = "{desc} |{bar}| {percentage:3.0f} % [{elapsed}<{remaining}]"
 _POLL = 0.2  # seconds between looks at whether a stop was asked for
 
 
@@ -40,6 +41,8 @@ class Work:
         self.status: dict[str, str] = {}
         self._begun: dict[str, float] = {}
         self._learnt = dict.fromkeys(self.cells, 0)
+        self._shown = dict.fromkeys(self.cells, 0.0)
+        self._stage = dict.fromkeys(self.cells, (0, 1))
         self._bar: tqdm[Any] | None = None
 
     def run(self) -> None:
@@ -97,8 +100,8 @@ class Work:
         if isinstance(news, Ended):
             stopped = stopped and news.code < 0  # it ended before it could listen
             self._tell(self.cells[news.run], "interrupted" if stopped else news.status, news.error)
-        elif news is not None and news.event["event"] == "task_learned":
-            self._advance(self.cells[news.run], len(news.event["tasks"]))
+        elif news is not None:
+            self._advance(self.cells[news.run], news.event)
 
     # What is told
 
@@ -116,7 +119,7 @@ class Work:
         else:
             done += f"failed: {error}" if status == "failed" else status
         self._say(done)
-        self._advance(cell, len(cell.plan.tasks))
+        self._show(cell, len(cell.plan.tasks))
 
     def _result(self, cell: Cell, status: str) -> tuple[float, dict[str, float | None]]:
         """(seconds, {"mfn", "bwt"}): the run's seconds of learning, or those that this command spent on it."""
@@ -144,14 +147,29 @@ class Work:
         from tqdm import tqdm
 
         total = sum(len(cell.plan.tasks) for cell in self.cells.values())
-        self._bar = tqdm(total=total, desc=f"{len(self.cells)} cells", unit="task", leave=False, file=sys.stderr)
+        self._bar = tqdm(total=total, desc=self._count(), bar_format=_BAR, smoothing=0.02, leave=False, file=sys.stderr)
 
-    def _advance(self, cell: Cell, tasks: int) -> None:
-        """``tasks`` more of a cell are learnt; a cell that is over counts whole."""
-        before = self._learnt[cell.plan.id]
-        now = min(len(cell.plan.tasks), before + tasks)
-        self._learnt[cell.plan.id] = now
+    def _count(self) -> str:
+        return f"{len(self.status)}/{len(self.cells)} cells"
+
+    def _advance(self, cell: Cell, event: Mapping[str, Any]) -> None:
+        """Move the bar: a stage counts by its tasks, and within it by its steps."""
+        run = cell.plan.id
+        if event["event"] == "task_started":
+            self._stage[run] = len(event["tasks"]), max(1, event["steps_planned"])
+        elif event["event"] == "step":
+            tasks, steps = self._stage[run]
+            self._show(cell, self._learnt[run] + tasks * event["step"] / steps)
+        elif event["event"] == "task_learned":
+            self._learnt[run] += len(event["tasks"])
+            self._show(cell, self._learnt[run])
+
+    def _show(self, cell: Cell, learnt: float) -> None:
+        """Show that so many tasks of a cell are learnt; one that is over counts whole."""
+        before, now = self._shown[cell.plan.id], min(learnt, len(cell.plan.tasks))
+        self._shown[cell.plan.id] = now
         if self._bar is not None:
+            self._bar.set_description_str(self._count(), refresh=False)
             self._bar.update(now - before)
 
     def _say(self, text: str) -> None:
