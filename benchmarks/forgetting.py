@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/forgetting.py [--strategies finetune,joint,moincl] [--seeds 3] [--jobs 2] [--home DIR]
 
-Each cell is an ordinary run, so the same command goes on where it was stopped.
+The grid is one `micl sweep`, whose cells are ordinary runs, so the same command goes on where it was
+stopped. Further options are given to every cell; a strategy's own stand in brackets: router[router=ridge].
 """
 
 from __future__ import annotations
@@ -11,26 +12,31 @@ import argparse
 import json
 import statistics
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from common import ORDERS, micl, record
 
 Cell = dict[str, Any]
+EVERY = (
+    "zeroshot,finetune,lwf,ewc,ewf,olora,moincl,replay,joint,"
+    "router[router=oracle],router[router=mllm],router[router=prototype],router[router=ridge]"
+)
 
 
-def run(strategy: str, order: str, seed: int, home: Path, extra: Sequence[str]) -> Cell:
-    """Learn one cell of the grid, or find it learnt; return its report."""
-    words = ["learn", "--strategy", strategy, "--tasks", ORDERS[order], "--seed", str(seed), "--quiet", *extra]
-    run_id = micl(words, home).stdout.strip()
-    report = json.loads(micl(["report", run_id, "--json"], home).stdout)["runs"][0]
-    figures = {key: report[key] for key in ("id", "tasks", "matrix", "metrics", "cost")}
-    print(
-        f"{strategy} {order} seed {seed}: mfn {figures['metrics']['mfn']:.1f} bwt {figures['metrics']['bwt']}",
-        flush=True,
-    )
-    return {"strategy": strategy, "order": order, "seed": seed, **figures}
+def learn(strategies: str, orders: str, seeds: int, jobs: int, home: Path, extra: Sequence[str]) -> list[Cell]:
+    """Learn the grid, or find it learnt; return each cell's report."""
+    grid = ["--strategy", strategies, "--order", orders, "--seed", f"0..{seeds - 1}", "--jobs", str(jobs)]
+    lines = micl(["sweep", *grid, "--json", *extra], home).stdout.splitlines()
+    told = [cell for line in lines if (cell := json.loads(line))["event"] == "cell"]
+    return [
+        {**_report(cell["run"], home), **{key: cell[key] for key in ("strategy", "order", "seed")}} for cell in told
+    ]
+
+
+def _report(run: str, home: Path) -> Cell:
+    report = json.loads(micl(["report", run, "--json"], home).stdout)["runs"][0]
+    return {key: report[key] for key in ("id", "tasks", "matrix", "metrics", "cost", "routing") if key in report}
 
 
 def mean(cells: Sequence[Cell], figure: str) -> float | None:
@@ -78,28 +84,47 @@ def claims(cells: Sequence[Cell]) -> dict[str, Any]:
     return found
 
 
+def routed(cells: Sequence[Cell]) -> dict[str, Any]:
+    """What router isolation is held to: accuracy (98 %), BWT (-2), MFN within 3 points of the oracle's."""
+    found: dict[str, Any] = {}
+    oracle = {
+        (c["order"], c["seed"]): c["metrics"]["mfn"] for c in cells if c.get("routing", {}).get("router") == "oracle"
+    }
+    for name in dict.fromkeys(c["strategy"] for c in cells if "routing" in c):
+        group = [c for c in cells if c["strategy"] == name]
+        found[f"{name}: lowest routing accuracy (98)"] = min(c["routing"]["accuracy"] for c in group)
+        found[f"{name}: lowest BWT (-2)"] = min(c["metrics"]["bwt"] for c in group)
+        gaps = [oracle[c["order"], c["seed"]] - c["metrics"]["mfn"] for c in group if (c["order"], c["seed"]) in oracle]
+        if gaps:
+            found[f"{name}: largest MFN gap to oracle (3)"] = max(gaps)
+    return found
+
+
+def memory(cells: Sequence[Cell]) -> dict[str, Any]:
+    """Each strategy's peak memory over fine-tuning's on the same order and seed, at most (1.25)."""
+    plain = {(c["order"], c["seed"]): c["cost"]["peak_bytes"] for c in cells if c["strategy"] == "finetune"}
+    found: dict[str, float] = {}
+    for cell in cells:
+        if base := plain.get((cell["order"], cell["seed"])):
+            key = f"{cell['strategy']}: peak memory over finetune's (1.25)"
+            found[key] = max(found.get(key, 0.0), cell["cost"]["peak_bytes"] / base)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--strategies", default="finetune,joint,moincl")
+    parser.add_argument("--strategies", default=EVERY)
     parser.add_argument("--orders", default=",".join(ORDERS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--home", type=Path, default=Path(".micl-benchmark"))
     parser.add_argument("--name", default="forgetting", help="of the recorded file")
-    arguments, extra = parser.parse_known_args()
-    micl(["prepare", ORDERS["order-1"]], arguments.home)
-    grid = [
-        (strategy, order, seed)
-        for seed in range(arguments.seeds)
-        for order in arguments.orders.split(",")
-        for strategy in arguments.strategies.split(",")
-    ]
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        cells = list(pool.map(lambda cell: run(*cell, arguments.home, extra), grid))
+    a, extra = parser.parse_known_args()
+    cells = learn(a.strategies, a.orders, a.seeds, a.jobs, a.home, extra)
     print("\n".join(table(cells)))
-    found = claims(cells)
+    found = {**claims(cells), **routed(cells), **memory(cells)}
     print("\n".join(f"{name}: {value:.2f}" for name, value in found.items()))
-    record(arguments.name, {"claims": found, "table": table(cells), "cells": cells})
+    record(a.name, {"claims": found, "table": table(cells), "cells": cells})
 
 
 if __name__ == "__main__":
