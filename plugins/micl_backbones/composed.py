@@ -275,14 +275,17 @@ class Composed(Backbone):
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:
+        """Each modality's mean token, whether there is a medium of it, and the prompt's mean word embedding."""
         widths = {name: self._encoder(name).width for name in sorted(self.modalities)}
         vectors = {name: torch.zeros(len(examples), width, device=self.device) for name, width in widths.items()}
+        present = {name: torch.zeros(len(examples), 1, device=self.device) for name in widths}
         for modality, (rows, tokens) in self._media(examples).items():
             vectors[modality][rows] = tokens.float().mean(1)
+            present[modality][rows] = 1.0
         embedding = self.language.get_input_embeddings()
         ends = [ids or [self.tokenizer.eos_token_id] for ids in self._prompts(examples)[1]]
         prompts = [embedding(torch.tensor(ids, device=self.device)).float().mean(0) for ids in ends]
-        return torch.cat([*vectors.values(), torch.stack(prompts)], dim=1)
+        return torch.cat([*vectors.values(), *present.values(), torch.stack(prompts)], dim=1)
 
     def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
         template = self.preset.language["question_prompt"]
