@@ -124,6 +124,17 @@ class RunData:
         )
 
 
+def gap_to_oracle(run: RunData, runs: Sequence[RunData]) -> float | None:
+    """How far ``run``'s MFN is below that of the oracle's run among ``runs``: the same tasks, seed and split."""
+    for other in runs:
+        oracle = other.routing and other.routing.router == "oracle"
+        same = (other.tasks, other.seed, other.backbone, other.split) == (run.tasks, run.seed, run.backbone, run.split)
+        best, own = other.metrics["mfn"], run.metrics["mfn"]
+        if oracle and same and best is not None and own is not None:
+            return best - own
+    return None
+
+
 def score_matrix(
     tasks: Sequence[str], stages: Sequence[StageCost], scores: Sequence[ScoreRow], split: str = "test"
 ) -> tuple[list[list[float | None]], list[float | None] | None]:

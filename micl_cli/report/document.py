@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from micl_cli.api.events import UNSURE
-from micl_cli.report.data import RunData, ScoreRow, StageCost
+from micl_cli.report.data import RunData, ScoreRow, StageCost, gap_to_oracle
 from micl_cli.report.groups import PAIRED, Group, Mean, Order, groups_of, orders_of, paired_of
 from micl_cli.report.matrix import FIGURES
 
@@ -200,7 +200,7 @@ def _comparison(runs: Sequence[RunData]) -> list[Block]:
     blocks: list[Block] = [Heading(f"Comparison of {len(runs)} runs"), *_note(runs)]
     if len({tuple(run.tasks) for run in runs}) > 1:
         blocks.append(Paragraph("The runs differ in their tasks or in the order: compare their means with care."))
-    return [*blocks, _final_scores(runs), _all_figures(runs), *_means(runs), *_paired(runs)]
+    return [*blocks, _final_scores(runs), _all_figures(runs), *_routers(runs), *_means(runs), *_paired(runs)]
 
 
 def _final_scores(runs: Sequence[RunData]) -> Table:
@@ -216,10 +216,27 @@ def _final_scores(runs: Sequence[RunData]) -> Table:
 def _all_figures(runs: Sequence[RunData]) -> Table:
     shown = [name for name in FIGURES if name != "fwt" or any(run.metrics[name] is not None for run in runs)]
     rows = [
-        (label, *(number(run.metrics[name]) for name in shown), *_seconds_and_memory(run))
+        (label, *(number(run.metrics[name]) for name in shown), *_cost_of(run))
         for label, run in zip(_run_labels(runs), runs, strict=True)
     ]
-    return Table("Figures and cost", ("", *map(_short_title, shown), "seconds", "peak memory"), rows)
+    columns = ("", *map(_short_title, shown), "seconds", "peak memory", "stored", "passes a query")
+    return Table("Figures and cost", columns, rows)
+
+
+def _routers(runs: Sequence[RunData]) -> list[Block]:
+    rows = [
+        (
+            f"{label} ({run.routing.router})",
+            number(run.routing.accuracy),
+            number(run.routing.unsure),
+            f"{1000 * run.routing.seconds_per_query:.2f}",
+            number(gap_to_oracle(run, runs)),
+        )
+        for label, run in zip(_run_labels(runs), runs, strict=True)
+        if run.routing
+    ]
+    title = "Routing: accuracy and unsure in per cent, ms a query, MFN below the oracle's of the same order and seed"
+    return [Table(title, ("", "accuracy", "unsure", "ms", "gap to oracle"), rows)] if rows else []
 
 
 def _means(runs: Sequence[RunData]) -> list[Block]:
@@ -284,8 +301,11 @@ def _short_title(name: str) -> str:
     return name.upper() if len(name) == 3 else name.replace("_", " ")
 
 
-def _seconds_and_memory(run: RunData) -> tuple[str, str]:
-    return (f"{run.cost.seconds:.1f}", size(run.cost.peak_bytes)) if run.stages else (MISSING, MISSING)
+def _cost_of(run: RunData) -> tuple[str, ...]:
+    if not run.stages:
+        return (MISSING,) * 4
+    passes = 1 + (run.routing.passes if run.routing else 0)
+    return f"{run.cost.seconds:.1f}", size(run.cost.peak_bytes), size(run.cost.stored_bytes), f"{passes}"
 
 
 def _run_labels(runs: Sequence[RunData]) -> list[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from micl_cli.report.data import RunData, gap_to_oracle
 from micl_cli.report.routing import RoutingRow, routing_of
 
 
@@ -21,3 +22,14 @@ def test_routing_counts_every_example_of_every_task() -> None:
 
 def test_nothing_routed_is_no_routing() -> None:
     assert routing_of([], ["a"]) is None
+
+
+def test_the_gap_to_the_oracle_needs_its_run_on_the_same_tasks_and_seed() -> None:
+    def run(router: str, score: float, seed: int = 0) -> RunData:
+        return RunData(
+            id=f"{router}{seed}", name="", strategy="router", backbone="tiny", seed=seed, status="finished",
+            tasks=["a"], matrix=[[score]], routings=[row("a", {"a": 4}, router=router)],
+        )  # fmt: skip
+
+    runs = [run("oracle", 90.0), run("ridge", 88.5), run("ridge", 70.0, seed=1)]
+    assert [gap_to_oracle(each, runs) for each in runs] == [0.0, 1.5, None]

@@ -83,10 +83,10 @@ finetune 77ab91c0  295.00  105.00  302.50  -380.00
 moincl 3f2a91c0         32.50            32.50     27.8
 finetune 77ab91c0      380.00           380.00        -
 
-                   peak memory
------------------  -----------
-moincl 3f2a91c0         1.2 GB
-finetune 77ab91c0            -
+                   peak memory    stored  passes a query
+-----------------  -----------  --------  --------------
+moincl 3f2a91c0         1.2 GB  803.0 kB               1
+finetune 77ab91c0            -         -               -
 """.strip("\n")
 
 
