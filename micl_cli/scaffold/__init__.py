@@ -16,11 +16,14 @@ from micl_cli.errors import MiclError, UsageError
 SCAFFOLDS = {
     "strategy": {"common": ("pyproject.toml",), "strategy": ("README.md", "plugin.py", "part.py", "test_contract.py")},
     "metric": {"common": ("pyproject.toml",), "metric": ("README.md", "plugin.py", "part.py", "test_contract.py")},
+    "router": {"common": ("pyproject.toml",), "router": ("README.md", "plugin.py", "part.py", "test_contract.py")},
 }
 """Templates by kind: file names by the folder that holds them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.IGNORECASE)
-_IMPORTED = frozenset({"Annotated", "Any", "Batch", "Metric", "Score", "State", "Strategy", "Task", "Tensor"})
+_IMPORTED = frozenset(
+    {"Annotated", "Any", "Batch", "Metric", "Route", "Router", "Score", "State", "Strategy", "Task", "Tensor"}
+)
 
 
 def create(kind: str, name: str, parent: Path, taken: Collection[str] = ()) -> Path:
