@@ -107,8 +107,9 @@ def test_new_strategy_is_whole_and_keeps_its_contract(micl: Any, tmp_path: Path)
     assert_sound(folder)
 
 
-def test_new_metric_is_whole_and_keeps_its_contract(micl: Any, tmp_path: Path) -> None:
-    assert micl("plugins", "new", "metric", "holds").code == 0
+@pytest.mark.parametrize("kind", ["metric", "router"])
+def test_other_new_parts_are_whole_and_keep_their_contracts(micl: Any, tmp_path: Path, kind: str) -> None:
+    assert micl("plugins", "new", kind, "holds").code == 0
     assert_sound(tmp_path / "micl-holds")
 
 
