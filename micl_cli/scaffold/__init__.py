@@ -22,7 +22,8 @@ SCAFFOLDS = {
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.IGNORECASE)
 _IMPORTED = frozenset(
-    {"Annotated", "Any", "Batch", "Metric", "Route", "Router", "Score", "State", "Strategy", "Task", "Tensor"}
+    ["Annotated", "Any", "Backbone", "Batch", "Example", "Metric", "Route", "Router", "Score", "Sequence", "State"]
+    + ["Strategy", "Task", "Tensor"]
 )
 
 
