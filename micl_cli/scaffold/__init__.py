@@ -21,10 +21,8 @@ SCAFFOLDS = {
 """Templates by kind: file names by the folder that holds them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.IGNORECASE)
-_IMPORTED = frozenset(
-    ["Annotated", "Any", "Backbone", "Batch", "Example", "Metric", "Route", "Router", "Score", "Sequence", "State"]
-    + ["Strategy", "Task", "Tensor"]
-)
+_IMPORTED = frozenset(("Annotated", "Any", "Backbone", "Batch", "Example", "Metric", "Route", "Router", "Score"))
+_IMPORTED |= frozenset(("Sequence", "State", "Strategy", "Task", "Tensor"))
 
 
 def create(kind: str, name: str, parent: Path, taken: Collection[str] = ()) -> Path:
