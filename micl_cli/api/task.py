@@ -16,7 +16,8 @@ class Example:
     """One thing to learn from or to answer: a medium (or none), a prompt, and its references.
 
     ``modality`` is None for text alone. ``answer`` is what is taught; where it is None the
-    first reference is. ``digest`` is the sha256 of the medium's bytes.
+    first reference is. ``digest`` is the sha256 of the medium's bytes. ``context`` is text that
+    stands before the medium: where many examples share it, a backbone may read it once.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Example:
     digest: str = ""
     task: str = ""
     answer: str | None = None
+    context: str = ""
 
     @property
     def target(self) -> str:

@@ -254,9 +254,9 @@ class ToyBackbone(Backbone):
 
 
 def _prompt(example: Example) -> list[int]:
-    """A start, the places of the medium's tokens, and the prompt with the line's end."""
+    """A start, the places of the medium's tokens, the context, and the prompt with the line's end."""
     places = [PAD] * TOKENS if example.modality else []
-    return [END, *places, *(f"{example.prompt}\n" if example.prompt else "").encode()]
+    return [END, *places, *example.context.encode(), *(f"{example.prompt}\n" if example.prompt else "").encode()]
 
 
 def _encode(example: Example) -> Tensor:

@@ -12,13 +12,14 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Annotated, Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
+from transformers import DynamicCache, PreTrainedTokenizerFast
 
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
@@ -115,7 +116,9 @@ class Composed(Backbone):
 
     def _prompts(self, examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
         """Token ids before and after the medium's place, for each example."""
-        heads = self._encode([f" {e.modality}: " if e.modality else "" for e in examples])
+        contexts = self._encode([e.context for e in examples])
+        cues = self._encode([f" {e.modality}: " if e.modality else "" for e in examples])
+        heads = [context + cue for context, cue in zip(contexts, cues, strict=True)]
         tails = self._encode([_instruction(e) for e in examples])
         return heads, tails
 
@@ -246,8 +249,9 @@ class Composed(Backbone):
 
     @torch.no_grad()
     def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
-        """As Backbone says; each prompt is read once, with all choices as branches behind it."""
-        before, after = self._prompts(examples)
+        """As Backbone says; a context that all share is read once, and each prompt once for all choices."""
+        shared = self._encode([examples[0].context])[0] if len({e.context for e in examples}) == 1 else []
+        before, after = self._prompts([replace(e, context="") for e in examples] if shared else examples)
         prompts = [h + self._places(e) + t for e, h, t in zip(examples, before, after, strict=True)]
         ends = [[*ids, cast(int, self.tokenizer.eos_token_id)] for ids in self._encode(choices)]
         branches = plan_branches([len(prompt) for prompt in prompts], [len(end) for end in ends])
@@ -258,11 +262,13 @@ class Composed(Backbone):
         training = self.parts.training
         self.parts.eval()
         embeds = self._embed(ids.to(self.device), starts, self._media(examples))
+        mask = nn.functional.pad(branches.mask, (len(shared), 0), value=True)
         hidden = self.language.model(
             inputs_embeds=embeds,
-            position_ids=branches.position.to(self.device),
-            attention_mask=branches.mask.to(self.device),
-            use_cache=False,
+            position_ids=branches.position.to(self.device) + len(shared),
+            attention_mask=mask.to(self.device),
+            past_key_values=self._read_once(shared, len(prompts)),
+            use_cache=bool(shared),
         ).last_hidden_state
         self.parts.train(training)
         row = torch.arange(len(prompts))[:, None].to(self.device)
@@ -272,6 +278,16 @@ class Composed(Backbone):
         owner = torch.tensor([k for k, end in enumerate(ends) for _ in end], device=self.device)
         total = each.new_zeros(len(prompts), len(ends)).index_add(1, owner, each)
         return torch.log_softmax(total, dim=-1)
+
+    def _read_once(self, context: Sequence[int], rows: int) -> DynamicCache | None:
+        """Keys and values of a text that stands before so many rows; None where it is empty."""
+        if not context:
+            return None
+        cache = DynamicCache(config=self.language.config)
+        ids = torch.tensor([context], device=self.device)
+        self.language.model(input_ids=ids, past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(rows)
+        return cache
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:

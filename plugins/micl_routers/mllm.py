@@ -109,9 +109,9 @@ class MLLMRouter(Router):
         return routes(names, torch.cat(scores).double().exp().cpu())
 
     def _posed(self, example: Example) -> Example:
-        """The example, asked which task it belongs to."""
-        pool = "\n".join(f"{_letter(place)}: {text}" for place, text in enumerate(self._known.values()))
-        return replace(example, prompt=f"{pool}\nquestion: {example.prompt}\nletter:", answer=None)
+        """The example, asked which task it belongs to; the descriptions stand first, to be read once for many."""
+        pool = "".join(f"{_letter(place)}: {text}\n" for place, text in enumerate(self._known.values()))
+        return replace(example, context=pool, prompt=f"{example.prompt}\nletter:", answer=None)
 
     def _place(self, name: str) -> int:
         return list(self._known).index(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,15 @@ def test_an_adapter_s_name_must_do_as_a_file_name(backbone: Composed, name: str)
 
 def test_an_empty_prompt_has_features_too(backbone: Composed) -> None:
     assert backbone.features([Example("a", "")]).isfinite().all()
+
+
+def test_a_context_read_once_for_many_is_as_good_as_read_for_each(backbone: Composed) -> None:
+    posed = [replace(example, context="A: birds\nB: trains\n") for example in toy_examples(["image"])[:2]]
+    together = backbone.choose(posed, ["A", "B", "a red bird"])
+    mixed = backbone.choose([*posed, replace(posed[0], context="A: cars\n")], ["A", "B", "a red bird"])
+    torch.testing.assert_close(together, mixed[:2], atol=1e-5, rtol=1e-4)
+    plain = backbone.choose([replace(example, context="") for example in posed], ["A", "B", "a red bird"])
+    assert not torch.allclose(together, plain, atol=1e-5), "the context says something"
 
 
 def test_training_settings_come_with_the_preset(preset: Path) -> None:

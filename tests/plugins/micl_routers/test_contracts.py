@@ -11,7 +11,7 @@ from micl_routers.ridge import RidgeRouter
 
 class TestMLLM(RouterContract):
     router = MLLMRouter
-    options = {"learning_rate": 0.02, "epochs": 15}
+    options = {"learning_rate": 0.01, "epochs": 40}
 
 
 class TestOracle(RouterContract):

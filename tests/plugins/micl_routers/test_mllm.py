@@ -67,13 +67,12 @@ def test_prompts_hold_every_task_s_letter_and_description_and_the_question() -> 
     made, backbone = learnt()
     made.route(asked())
     for posed, example in zip(backbone.asked, asked(), strict=True):
-        assert posed.prompt.splitlines() == [
+        assert posed.context.splitlines() == [
             "A: describe pictures",
             "B: answer about pictures",
             "C: answer about sounds",
-            f"question: {example.prompt}",
-            "letter:",
         ]
+        assert posed.prompt.splitlines() == [example.prompt, "letter:"]
         assert (posed.id, posed.modality, posed.digest) == (example.id, example.modality, example.digest)
 
 
@@ -81,7 +80,7 @@ def test_it_is_taught_the_letters_of_the_tasks() -> None:
     _, backbone = learnt()
     letters = {IMG_CAP.name: "A", IMG_QA.name: "B", AUD_QA.name: "C"}
     assert {(e.task, e.target) for e in backbone.taught} == set(letters.items())
-    assert all(e.prompt.startswith("A: describe pictures\nB: ") for e in backbone.taught)
+    assert all(e.context.startswith("A: describe pictures\nB: ") for e in backbone.taught)
 
 
 def test_a_file_of_descriptions_stands_in(tmp_path: Path) -> None:
@@ -89,7 +88,7 @@ def test_a_file_of_descriptions_stands_in(tmp_path: Path) -> None:
     path.write_text(f'"{IMG_QA.name}" = "questions on images"\n')
     made, backbone = learnt(descriptions=str(path))
     made.route(asked()[:1])
-    assert backbone.asked[0].prompt.splitlines()[:3] == [
+    assert backbone.asked[0].context.splitlines() == [
         "A: describe pictures",
         "B: questions on images",
         "C: answer about sounds",
