@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from micl_cli.api.events import CHOICES
 from micl_cli.api.options import parse_options
 from micl_cli.errors import PlanError, UsageError
 
@@ -176,7 +177,7 @@ def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Back
     Checks what the strategy needs of the backbone, what the backbone can see and hear (where
     it is known), and that stage options name a stage that exists.
     """
-    if plan.evaluation.score == "choices" and "choose" not in backbone.provides:
+    if plan.evaluation.score == CHOICES and "choose" not in backbone.provides:
         hint = "Leave out --score choices, or choose another --backbone."
         raise PlanError(f"backbone {plan.backbone!r} cannot choose among given answers", hint)
     lacking = sorted(strategy.needs - backbone.provides)

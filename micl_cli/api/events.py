@@ -106,6 +106,8 @@ class Scored(Event):
     restored: bool = False
 
 
+CHOICES = "choices"
+"""The name of the score by the likeliest of a closed set of answers, beside that of what is generated."""
 UNSURE = 0.2
 """A smaller margin of a routing counts as unsure: as where one of two tasks is given less than 0.6."""
 

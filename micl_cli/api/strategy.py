@@ -54,6 +54,7 @@ class Strategy:
         self.parts: dict[str, float] = {}
         self.routes: Sequence[tuple[str, float]] = ()
         self.routing_passes = 0
+        self.router = ""
         self.load_part: Callable[[str, str], type[Any]] = _no_parts
 
     def stages(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
@@ -102,8 +103,8 @@ class Strategy:
     def route(self, examples: Sequence[Example]) -> Sequence[str] | None:
         """Before answering: an adapter for each example; None: the active one. The task is not told.
 
-        Where tasks were told apart, ``routes`` holds the (task, margin) behind each adapter afterwards, and
-        ``routing_passes`` how often the language model read each query for that.
+        Where tasks were told apart, ``routes`` holds the (task, margin) behind each adapter afterwards,
+        ``routing_passes`` how often the language model read each query for that, and ``router`` what chose.
         """
         return None
 

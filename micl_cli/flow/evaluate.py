@@ -7,20 +7,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from micl_cli.api.events import UNSURE, Answered, Event, Routed, Scored
+from micl_cli.api.events import CHOICES, UNSURE, Answered, Event, Routed, Scored
 from micl_cli.api.task import Example, Task
 from micl_cli.errors import PlanError
 from micl_cli.flow.parts import Parts
 
-CHOICES = "choices"
-"""The name of the score by the likeliest of a closed set of answers, beside the score of what is generated."""
-
 
 @dataclass
 class Routing:
-    """The (task, margin) that were chosen for a task's examples, and the seconds that took."""
+    """The (task, margin) that were chosen for a task's examples, and the seconds that took.
+
+    ``adapters`` holds who answers each example, by its place; nothing where the active one answers all.
+    """
 
     routes: list[tuple[str, float]] = field(default_factory=list)
+    adapters: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -52,6 +53,8 @@ def answer(
                 max_new_tokens=settings.max_new_tokens,
                 num_beams=settings.num_beams,
             )
+        if routing is not None and adapters is not None:
+            routing.adapters.update(zip(rows, adapters, strict=True))
         for row, text in zip(rows, texts, strict=True):
             answers[row] = text
     return answers
@@ -67,20 +70,22 @@ def _route(parts: Parts, examples: Sequence[Example], routing: Routing | None) -
     return adapters
 
 
-def choose(parts: Parts, task: Task, examples: Sequence[Example], pause: Callable[[], None]) -> list[str]:
-    """The likeliest of the task's closed set of answers for each example, by who would answer it."""
+def choose(
+    parts: Parts, task: Task, examples: Sequence[Example], routing: Routing, pause: Callable[[], None]
+) -> list[str]:
+    """The likeliest of the task's closed set of answers for each example, by who answered it."""
     answers = [""] * len(examples)
     size = max(1, parts.plan.evaluation.batch_size // 4)  # each prompt is read with every answer behind it
     for start in range(0, len(examples), size):
         pause()
-        chosen = examples[start : start + size]
-        adapters: Sequence[str | None] = parts.strategy.route(chosen) or [parts.backbone.active] * len(chosen)
-        for adapter in dict.fromkeys(adapters):
-            rows = [row for row, name in enumerate(adapters) if name == adapter]
+        by_adapter: dict[str | None, list[int]] = {}
+        for row in range(start, min(start + size, len(examples))):
+            by_adapter.setdefault(routing.adapters.get(row, parts.backbone.active), []).append(row)
+        for adapter, rows in by_adapter.items():
             with parts.backbone.using(adapter), parts.accelerator.autocast():
-                best = parts.backbone.choose([chosen[row] for row in rows], task.answers).argmax(1).tolist()
+                best = parts.backbone.choose([examples[row] for row in rows], task.answers).argmax(1).tolist()
             for row, place in zip(rows, best, strict=True):
-                answers[start + row] = task.answers[place]
+                answers[row] = task.answers[place]
     return answers
 
 
@@ -120,7 +125,7 @@ def score(
         )
     if parts.plan.evaluation.score == CHOICES and task.answers:
         started = time.perf_counter()
-        value = 100 * parts.metrics[task.metric].score(choose(parts, task, examples, pause), references).value
+        value = 100 * parts.metrics[task.metric].score(choose(parts, task, examples, routing, pause), references).value
         seconds, n = time.perf_counter() - started, len(examples)
         yield Scored(
             after=after, task=task.name, metric=CHOICES, value=value, n=n, split=split, main=False, seconds=seconds
@@ -130,7 +135,7 @@ def score(
             after=after,
             task=task.name,
             split=split,
-            router=str(getattr(parts.strategy, "router", parts.plan.strategy)),
+            router=parts.strategy.router or parts.plan.strategy,
             n=len(routing.routes),
             chosen=dict(Counter(name for name, _ in routing.routes)),
             unsure=sum(margin < UNSURE for _, margin in routing.routes),

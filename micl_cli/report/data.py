@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from micl_cli.report.kinds import CHOICES, Kinds, forgetting_kinds
+from micl_cli.api.events import CHOICES
+from micl_cli.report.kinds import Kinds, forgetting_kinds
 from micl_cli.report.matrix import Row, Rows, ScoreMatrix, figures
 from micl_cli.report.routing import Routing, RoutingRow, routing_of
 
@@ -110,7 +111,8 @@ class RunData:
     def routing(self) -> Routing | None:
         """How examples were routed after the last stage; None where nothing was."""
         own = [row for row in self.routings if row.split == self.split]
-        return routing_of([row for row in own if row.after == max(other.after for other in own)], self.tasks)
+        last = max((row.after for row in own), default=0)
+        return routing_of([row for row in own if row.after == last], self.tasks)
 
     @property
     def cost(self) -> Cost:

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from micl_cli.report.matrix import ScoreMatrix
 
-CHOICES = "choices"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Kinds:

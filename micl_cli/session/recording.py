@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from micl_cli import __version__
 from micl_cli.api.events import Event, RunFinished, RunStarted, Step
@@ -21,6 +21,8 @@ from micl_cli.store import NewRun, PluginRecord, RunDetails, Store, TaskRecord
 
 if TYPE_CHECKING:
     from micl_cli.flow.parts import Parts
+
+_T = TypeVar("_T")
 
 STORE_SECONDS = 1.0
 """Steps reach the store together, so that a fast loop does not wait for the disk."""
@@ -118,9 +120,8 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
     """A run as a report takes it; ``split`` None is the one that the run itself was scored on."""
     plan = Plan.from_json(details.run.plan)
     split = split or plan.evaluation.split
-    costs = [StageCost(**{f.name: getattr(stage, f.name) for f in fields(StageCost)}) for stage in details.stages]
-    scores = [ScoreRow(**{f.name: getattr(score, f.name) for f in fields(ScoreRow)}) for score in details.scores]
-    routings = [RoutingRow(**{f.name: getattr(row, f.name) for f in fields(RoutingRow)}) for row in details.routings]
+    costs, scores = _told(StageCost, details.stages), _told(ScoreRow, details.scores)
+    routings = _told(RoutingRow, details.routings)
     matrix, zero_shot = score_matrix(plan.tasks, costs, scores, split)
     return RunData(
         id=details.run.id,
@@ -139,6 +140,12 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
         data=plan.data,
         split=split,
     )
+
+
+def _told(cls: type[_T], records: Iterable[Any]) -> list[_T]:
+    """What a report takes of the store's records: the fields of ``cls``, a dataclass."""
+    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    return [cls(**{name: getattr(record, name) for name in names}) for record in records]
 
 
 def settings_of(plan: Plan) -> dict[str, str]:

@@ -75,18 +75,23 @@ class MLLMRouter(Router):
         optimizer = torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=0.0)
         training = backbone.module.training
         backbone.module.eval()  # no dropout: a few examples are learnt by heart, and no randomness is used
+        lessons = self._lessons()
         for _ in range(self.epochs):
-            losses = [self._step(optimizer, weights, drawn) for drawn in self._batches()]
+            losses = [self._step(optimizer, weights, drawn) for drawn in self._batches(lessons)]
             if sum(losses) / len(losses) < self.sure:
                 break
         backbone.module.train(training)
         backbone.activate(former)
 
-    def _batches(self) -> Iterator[list[Example]]:
-        lessons = [self._posed(example).taught(_letter(self._place(name))) for name, example in self._kept]
-        self.rng.shuffle(lessons)
-        for start in range(0, len(lessons), self.batch_size):
-            yield lessons[start : start + self.batch_size]
+    def _lessons(self) -> list[Example]:
+        letters = {name: _letter(place) for place, name in enumerate(self._known)}
+        posed = self._posed([example for _, example in self._kept])
+        return [example.taught(letters[name]) for example, (name, _) in zip(posed, self._kept, strict=True)]
+
+    def _batches(self, lessons: Sequence[Example]) -> Iterator[list[Example]]:
+        shuffled = self.rng.sample(lessons, len(lessons))
+        for start in range(0, len(shuffled), self.batch_size):
+            yield shuffled[start : start + self.batch_size]
 
     def _step(self, optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], drawn: Sequence[Example]) -> float:
         loss = self.backbone.loss(self.backbone.batch(drawn))
@@ -103,18 +108,15 @@ class MLLMRouter(Router):
         if len(names) == 1:
             return [Route(names[0], 1.0) for _ in examples]
         letters = [_letter(place) for place in range(len(names))]
-        posed = [self._posed(example) for example in examples]
+        posed = self._posed(examples)
         with self.backbone.using(ADAPTER):
             scores = [self.backbone.choose(posed[i : i + AT_ONCE], letters) for i in range(0, len(posed), AT_ONCE)]
         return routes(names, torch.cat(scores).double().exp().cpu())
 
-    def _posed(self, example: Example) -> Example:
-        """The example, asked which task it belongs to; the descriptions stand first, to be read once for many."""
+    def _posed(self, examples: Sequence[Example]) -> list[Example]:
+        """The examples, asked which task they belong to; the descriptions stand first, to be read once for all."""
         pool = "".join(f"{_letter(place)}: {text}\n" for place, text in enumerate(self._known.values()))
-        return replace(example, context=pool, prompt=f"{example.prompt}\nletter:", answer=None)
-
-    def _place(self, name: str) -> int:
-        return list(self._known).index(name)
+        return [replace(e, context=pool, prompt=f"{e.prompt}\nletter:", answer=None) for e in examples]
 
     # For going on
 

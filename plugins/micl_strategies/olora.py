@@ -9,11 +9,11 @@ t-th block of A's rows and of B's columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from micl_cli.api import ADAPTER, Backbone, Batch, PlanError, State, Strategy, Task
 
@@ -89,25 +89,28 @@ class OLoRA(Strategy):
         self.parts = {"answers": float(answers.detach()), "overlap": float(overlap.detach())}
         return answers + overlap
 
+    def _owned(self) -> Iterator[tuple[str, nn.Parameter, tuple[slice, ...]]]:
+        """Name and weights of every A and B, and the part of them that is this task's."""
+        block, weights = self.block, self.backbone.adapter_weights(ADAPTER)
+        for a, b in self.backbone.low_rank_pairs(ADAPTER):
+            yield a, weights[a], (block,)
+            yield b, weights[b], (slice(None), block)
+
     def constrain(self) -> None:
         """Only this task's ranks are taught."""
-        block = self.block
-        for a, b in self._pairs():
-            for weight, mine in ((a, (block,)), (b, (slice(None), block))):
-                if weight.grad is not None:
-                    kept = torch.zeros_like(weight.grad)
-                    kept[mine] = weight.grad[mine]
-                    weight.grad.copy_(kept)
+        for _, weight, mine in self._owned():
+            if weight.grad is not None:
+                taught = weight.grad[mine].clone()
+                weight.grad.zero_()
+                weight.grad[mine] = taught
 
     @torch.no_grad()
     def step_end(self, step: int) -> None:
         """Weight decay moves what has no gradient too: put the other ranks back."""
-        block, weights = self.block, self.backbone.adapter_weights(ADAPTER)
-        for a, b in self.backbone.low_rank_pairs(ADAPTER):
-            for name, mine in ((a, (block,)), (b, (slice(None), block))):
-                held = self._old[name].clone()
-                held[mine] = weights[name][mine]
-                weights[name].copy_(held)
+        for name, weight, mine in self._owned():
+            taught = weight[mine].clone()
+            weight.copy_(self._old[name])
+            weight[mine] = taught
 
     def state(self) -> State:
         return State(data={"rank": self._size})

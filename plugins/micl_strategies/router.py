@@ -35,6 +35,9 @@ class RouterIsolation(Strategy):
     def chooser(self) -> Router:
         """The router itself, built when it is first needed. Raises PluginError, OptionError, PlanError."""
         wanted = (self.router, self.router_options)
+        if self._built and self._built[0] != wanted and self.experts:
+            hint = "Give -o router and -o router_options for the whole run, not for one task."
+            raise PlanError("the router cannot change once it knows tasks: another one knows none of them", hint)
         if self._built is None or self._built[0] != wanted:
             cls = self.load_part("routers", self.router)
             if lacking := sorted(cls.needs - self.backbone.provides):
@@ -68,9 +71,11 @@ class RouterIsolation(Strategy):
         return [self.experts[task] for task, _ in self.routes]
 
     def state(self) -> State:
+        if not self.experts:
+            return State()
         inner = self.chooser.state()
         tensors = {f"router/{name}": tensor for name, tensor in inner.tensors.items()}
-        return State(tensors, {"experts": self.experts, "router": inner.data} if self.experts else {})
+        return State(tensors, {"experts": self.experts, "router": inner.data})
 
     def restore(self, state: State) -> None:
         self.experts = dict(state.data.get("experts", {}))

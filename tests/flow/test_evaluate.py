@@ -131,3 +131,29 @@ def test_captions_are_not_chosen_among(knowing: Any) -> None:
     knowing.plan = replace(knowing.plan, evaluation=Evaluation(score="choices"))
     told = score(knowing, toy_task("image", "captioning"), 1)
     assert all(event.metric != "choices" for event in told if isinstance(event, Scored))
+
+
+def test_what_was_routed_for_the_answers_is_not_routed_again_for_the_choices(
+    make_parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = make_parts(tasks=[QA], evaluation=Evaluation(batch_size=4, score="choices", max_new_tokens=2))
+    for name in ("one", "two"):
+        parts.backbone.add_adapter(name)
+    parts.backbone.activate("one")
+    routed: list[str] = []
+    chosen: dict[str, str | None] = {}
+
+    def route(batch: Sequence[Example]) -> list[str]:
+        routed.extend(example.id for example in batch)
+        return ["two" if "shape" in example.prompt else "one" for example in batch]
+
+    def choose(examples: Sequence[Example], choices: Sequence[str]) -> torch.Tensor:
+        chosen.update({example.id: parts.backbone.active for example in examples})
+        return torch.zeros(len(examples), len(choices))
+
+    monkeypatch.setattr(parts.strategy, "route", route)
+    monkeypatch.setattr(parts.backbone, "choose", choose)
+    list(score(parts, QA, 1))
+    asked = QA.examples("test")
+    assert sorted(routed) == sorted(example.id for example in asked)
+    assert chosen == {e.id: "two" if "shape" in e.prompt else "one" for e in asked}

@@ -175,3 +175,14 @@ def test_a_run_reports_where_queries_went(learn: Any, micl: Any) -> None:
     wrong = learn("--strategy", "router", "-o", "router", "nobody")
     assert (wrong.code, wrong.out) == (3, "")
     assert "nobody" in wrong.err
+
+
+def test_another_router_in_the_middle_is_refused_with_the_way_out() -> None:
+    options = {"router": "oracle"}
+    made = Course(
+        RouterIsolation(ToyBackbone(), **options), TASKS, options=options, stage_options={2: {"router": "ridge"}}
+    )
+    made.learn(1)
+    with pytest.raises(PlanError, match="cannot change") as refused:
+        made.learn(2)
+    assert "whole run" in refused.value.hint
