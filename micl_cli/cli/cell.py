@@ -149,7 +149,8 @@ def work(task: Mapping[str, Any]) -> None:
         session, plan = Session(load_settings()), Plan.from_json(task["plan"])
         tasks = session.open_planned(plan.id, plan)
         control = Control(stop=stop, save_seconds=task["save_seconds"], keep_answers=task["save_predictions"])
-        follow(session.learn(plan, tasks, control, device=task["device"], threads=task["threads"]), as_json=True)
+        how = {"device": task["device"], "threads": task["threads"], "anywhere": True}
+        follow(session.learn(plan, tasks, control, **how), as_json=True)
 
 
 def main() -> int:

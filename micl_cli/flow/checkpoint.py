@@ -66,6 +66,11 @@ class RunFolder:
         """Whether the first ``count`` stages are all there."""
         return all(self.has_stage(position) for position in range(1, count + 1))
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was learnt here."""
+        return (self.path / "stages").exists() or self.latest_step() is not None
+
     def finish_stage(self, position: int, snapshot: Snapshot) -> None:
         """Write a finished stage, then let go of its step checkpoints. Raises CheckpointError."""
         with whole_folder(self.stage(position)) as folder:

@@ -62,5 +62,5 @@ def is_held(folder: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        return (folder / "lock").exists() or not folder.exists()  # the run may be another machine's
+        return (folder / "lock").exists()
     return False

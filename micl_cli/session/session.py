@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from micl_cli.api.events import Event, Notice, RunFinished, RunStarted
 from micl_cli.api.task import Task
-from micl_cli.errors import Interrupted, PlanError, PluginError, StoreError, UsageError, nearest
+from micl_cli.errors import BusyError, Interrupted, PlanError, PluginError, StoreError, UsageError, nearest
 from micl_cli.flow.prepare import Prepared, is_prepared, open_task, prepare_folder, prepare_source, prepared_tasks
 from micl_cli.plan import Plan, backbone_parts, check_fit
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData
+from micl_cli.session.claim import claimed, is_busy
 from micl_cli.session.outlook import Outlook, outlook_of, step_seconds
 from micl_cli.session.recording import Recorder, changes, environment_of, new_run, run_data, task_record
 from micl_cli.session.request import Request, make_plan
@@ -80,11 +81,10 @@ class Session:
 
     def _truly(self, run: RunRecord) -> RunRecord:
         """The run as it is: one whose process was killed could not say so in the store."""
-        from micl_cli.flow.lock import is_held
-
-        if run.status == "running" and not is_held(self.settings.runs / run.id):
-            return replace(run, status="interrupted")
-        return run
+        if run.status != "running":
+            return run
+        with self.store() as store:
+            return run if is_busy(run.id, store, self.settings) else replace(run, status="interrupted")
 
     # Tasks
 
@@ -190,11 +190,19 @@ class Session:
     # Runs
 
     def learn(
-        self, plan: Plan, tasks: Sequence[Task], control: Control, *, device: str = "auto", threads: int = 0
+        self,
+        plan: Plan,
+        tasks: Sequence[Task],
+        control: Control,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        anywhere: bool = False,
     ) -> Generator[Event, None, None]:
         """Run a plan, or go on with it; a finished one is only told again.
 
-        Raises Interrupted with everything kept, and whatever a part raises.
+        With ``anywhere`` one that another machine of this store has finished is left as it is.
+        Raises BusyError where somebody else works on it, Interrupted with everything kept, and whatever a part raises.
         """
         from micl_cli.flow.checkpoint import RunFolder
         from micl_cli.flow.learn import learn
@@ -208,15 +216,19 @@ class Session:
             if known and known.status == "finished" and folder.has_stages(len(store.details(plan.id).stages)):
                 yield from self._told_again(plan, store, folder)
                 return
-            self._use_threads(plan, known, threads)
-            parts = assemble(plan, tasks, self.registry, self.settings.features, device)
-            if plan.parent:
-                folder.inherit(RunFolder(self.settings.runs / plan.parent), parts.stages)
-            environment = environment_of(parts)
-            store.start_run(new_run(plan, environment, self.registry))
-            for text in changes(known.environment if known else {}, environment):
-                yield Notice(text=text)
-            yield from self._recorded(plan, store, learn(parts, folder, control))
+            with claimed(plan.id, store, self.settings) as claim:
+                known = store.run(plan.id)  # again: until the claim another machine could learn it
+                if anywhere and known and known.status == "finished" and not folder.begun:
+                    return
+                self._use_threads(plan, known, threads)
+                parts = assemble(plan, tasks, self.registry, self.settings.features, device)
+                if plan.parent:
+                    folder.inherit(RunFolder(self.settings.runs / plan.parent), parts.stages)
+                environment = environment_of(parts)
+                store.start_run(new_run(plan, environment, self.registry))
+                for text in changes(known.environment if known else {}, environment):
+                    yield Notice(text=text)
+                yield from self._recorded(plan, store, claim.checked(learn(parts, folder, control)))
 
     def _recorded(self, plan: Plan, store: Store, events: Iterator[Event]) -> Iterator[Event]:
         """Pass events on, having told store and listeners; say in the store how the run ended."""
@@ -235,6 +247,8 @@ class Session:
                 stop.hint = f"Go on with the same command, or: micl learn --resume {plan.id}"
             self._break_off(recorder, "interrupted")
             raise
+        except BusyError:
+            raise  # another machine has the run now, and says how it ends
         except Exception as problem:
             self._break_off(recorder, "failed", _first_line(problem))
             raise
@@ -283,7 +297,7 @@ class Session:
         from micl_cli.flow.lock import only_one
 
         folder = self.settings.runs / run_id
-        with only_one(folder), self.store() as store:
+        with only_one(folder), self.store() as store, claimed(run_id, store, self.settings):
             store.delete_run(run_id, force=force)
             shutil.rmtree(folder, ignore_errors=True)
 

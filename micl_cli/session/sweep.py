@@ -12,6 +12,7 @@ from micl_cli.api.task import Task
 from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import Plan
 from micl_cli.registry import Registry
+from micl_cli.session.claim import is_busy
 from micl_cli.session.request import Request
 
 if TYPE_CHECKING:
@@ -207,17 +208,15 @@ def _all_different(cells: Sequence[Cell]) -> None:
 def state_of(cell: Cell, store: Store, settings: Settings) -> State:
     """How far a cell is.
 
-    One that the store calls finished, and that has no folder here, was learnt on another machine.
+    One that the store calls finished, and of which nothing is here, was learnt on another machine.
     """
     from micl_cli.flow.checkpoint import RunFolder
-    from micl_cli.flow.lock import is_held
 
     folder, known = RunFolder(settings.runs / cell.plan.id), store.run(cell.plan.id)
-    here = folder.path.exists()
     if known and known.status == "finished":
-        whole = not here or folder.has_stages(len(store.details(cell.plan.id).stages))
+        whole = not folder.begun or folder.has_stages(len(store.details(cell.plan.id).stages))
         return "finished" if whole else "partly"
-    if (here or (known and known.status == "running")) and is_held(folder.path):
+    if is_busy(cell.plan.id, store, settings):
         return "busy"
     return "partly" if known else "new"
 

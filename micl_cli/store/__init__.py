@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from micl_cli.store.maintenance import exists as exists
     from micl_cli.store.maintenance import locate as locate
     from micl_cli.store.maintenance import upgrade as upgrade
+    from micl_cli.store.store import LEASE as LEASE
     from micl_cli.store.store import Store as Store
 
-_HOME = {"Store": "store", **dict.fromkeys(("check", "exists", "locate", "upgrade"), "maintenance")}
+_HOME = {"LEASE": "store", "Store": "store", **dict.fromkeys(("check", "exists", "locate", "upgrade"), "maintenance")}
 
 __all__ = [
+    "LEASE",
     "NewRun",
     "PluginRecord",
     "PredictionRecord",

@@ -52,6 +52,18 @@ class Run(Base):
     turn: Mapped[int] = mapped_column(index=True)
 
 
+class Claim(Base):
+    """Who works on a run. A lock file tells that on one machine only, and a store may serve several."""
+
+    __tablename__ = "claims"
+
+    # Not a foreign key: a run is claimed before it has a row, so that only one machine starts it.
+    run: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[Long]
+    # Seconds since the epoch; whoever works says so again before, and a killed machine does not.
+    until: Mapped[float]
+
+
 class RunPlugin(Base):
     """Which code gave the figures: the same name may come from another distribution tomorrow."""
 

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 from micl_cli.errors import StoreError
 from micl_cli.store.connect import shown, store_file, writing
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision that the models describe. It stands here because importing Alembic takes longer than reading it."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from micl_cli.api.events import Event
-from micl_cli.errors import StoreError, UsageError, nearest
+from micl_cli.errors import BusyError, StoreError, UsageError, nearest
 from micl_cli.store import models, schema
 from micl_cli.store.connect import connect, make_folder, parse_url, shown, use_wal, writing
 from micl_cli.store.failures import reported
@@ -34,6 +35,8 @@ from micl_cli.store.writing import apply_events, write_predictions
 
 ENDINGS = ("finished", "interrupted", "failed")
 LAST = "@last"
+LEASE = 120.0
+"""Seconds that a claim to a run holds when nobody prolongs it; clocks of machines may differ by half of that."""
 
 _R = TypeVar("_R")
 _ROUTING = (models.Routing.after, models.Routing.task, models.Routing.split)
@@ -97,6 +100,44 @@ class Store:
         """Every prepared task, by name."""
         with self._reading() as session:
             return [_record(TaskRecord, row) for row in session.scalars(select(models.Task).order_by(models.Task.name))]
+
+    # Who works on a run
+
+    def claim(self, run_id: str, holder: str, now: float | None = None) -> None:
+        """Say that ``holder`` works on a run for the next LEASE seconds; said again it prolongs that.
+
+        ``now`` is in seconds since the epoch. Raises BusyError where another holder's claim is not over.
+        """
+        try:
+            self._claim(run_id, holder, time.time() if now is None else now)
+        except StoreError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            self._claim(run_id, holder, time.time() if now is None else now)  # another came first: find its claim
+
+    def _claim(self, run_id: str, holder: str, now: float) -> None:
+        with self._writing() as session:
+            row = session.get(models.Claim, run_id, with_for_update=True)
+            if row is None:
+                row = models.Claim(run=run_id)
+                session.add(row)
+            elif row.holder != holder and row.until > now:
+                raise BusyError(
+                    f"{row.holder} works on run {run_id}",
+                    f"Wait for it; where that was killed, it can be taken over {LEASE:.0f} seconds later.",
+                )
+            row.holder, row.until = holder, now + LEASE
+
+    def release(self, run_id: str, holder: str) -> None:
+        """Give a claim back; another holder's stays."""
+        with self._writing() as session:
+            session.execute(delete(models.Claim).filter_by(run=run_id, holder=holder))
+
+    def holder(self, run_id: str, now: float | None = None) -> str | None:
+        """Whose claim to a run is not over."""
+        with self._reading() as session:
+            row = session.get(models.Claim, run_id)
+            return row.holder if row and row.until > (time.time() if now is None else now) else None
 
     # Writing runs
 

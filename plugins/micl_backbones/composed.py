@@ -256,8 +256,8 @@ class Composed(Backbone):
         ends = [[*ids, cast(int, self.tokenizer.eos_token_id)] for ids in self._encode(choices)]
         branches = plan_branches([len(prompt) for prompt in prompts], [len(end) for end in ends])
         pad = cast(int, self.tokenizer.pad_token_id)
-        flat = [token for end in ends for token in end]
-        ids = torch.tensor([p + flat + [pad] * (branches.width - len(p) - len(flat)) for p in prompts])
+        read = [token for end in ends for token in end[:-1]]
+        ids = torch.tensor([p + read + [pad] * (branches.width - len(p) - len(read)) for p in prompts])
         starts = torch.tensor([len(head) for head in before])
         training = self.parts.training
         self.parts.eval()
@@ -272,9 +272,9 @@ class Composed(Backbone):
         ).last_hidden_state
         self.parts.train(training)
         row = torch.arange(len(prompts))[:, None].to(self.device)
-        logits = self.language.lm_head(hidden[row, branches.before.to(self.device)])
-        tokens = torch.tensor(flat, device=self.device).expand(len(prompts), -1)
-        each = torch.log_softmax(logits.float(), -1).gather(2, tokens[..., None])[..., 0]
+        logits = self.language.lm_head(hidden[row, branches.read.to(self.device)])
+        tokens = torch.tensor([token for end in ends for token in end], device=self.device)
+        each = torch.log_softmax(logits.float(), -1)[:, branches.before.to(self.device), tokens]
         owner = torch.tensor([k for k, end in enumerate(ends) for _ in end], device=self.device)
         total = each.new_zeros(len(prompts), len(ends)).index_add(1, owner, each)
         return torch.log_softmax(total, dim=-1)

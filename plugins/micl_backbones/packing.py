@@ -84,31 +84,35 @@ def _first_fit(lengths: Sequence[int], width: int) -> Packing:
 class Branches:
     """Rows of a prompt and several continuations behind it, none of which sees another.
 
-    ``position`` [B, width] counts each continuation from the prompt's end; ``mask`` [B, 1, width,
-    width] tells who sees whom; ``before`` [B, N] is, for each of the N continuation tokens, the
-    column of the token that it follows.
+    A continuation's last token is scored and never read, so that it has no column. ``position``
+    [B, width] counts each continuation from the prompt's end; ``mask`` [B, 1, width, width] tells
+    who sees whom; ``read`` [B, 1 + M] is the columns of the prompt's last token and of the M
+    tokens read; ``before`` [N] tells, for each of the N continuation tokens, behind which of these
+    it stands.
     """
 
     width: int
     position: Tensor
     mask: Tensor
+    read: Tensor
     before: Tensor
 
 
 def plan_branches(prompts: Sequence[int], ends: Sequence[int]) -> Branches:
-    """Where the continuations, of ``ends`` tokens each, stand behind prompts of so many tokens."""
-    total = sum(ends)
+    """Where the continuations, of ``ends`` tokens each (at least one), stand behind prompts of so many tokens."""
+    total = sum(ends) - len(ends)
     width = max(prompts) + total
     lengths = torch.tensor(prompts)[:, None]
-    branch = torch.tensor([k for k, length in enumerate(ends, 1) for _ in range(length)])
-    place = torch.tensor([at for length in ends for at in range(length)])
     column = torch.arange(width)
     # Whose each column is: 0 the prompt's, then the branches', at last padding's.
-    behind = (column - lengths).clamp(0, total - 1)
-    owner = torch.where(column < lengths, 0, torch.where(column < lengths + total, branch[behind], -1))
+    branch = torch.tensor([k for k, length in enumerate(ends, 1) for _ in range(length - 1)] + [-1])
+    place = torch.tensor([at for length in ends for at in range(length - 1)] + [0])
+    behind = (column - lengths).clamp(0, total)
+    owner = torch.where(column < lengths, 0, branch[behind])
     position = torch.where(owner == 0, column, torch.where(owner > 0, lengths + place[behind], 0))
     own = owner[:, :, None] == owner[:, None, :]
     shared = (owner[:, None, :] == 0) & (owner[:, :, None] > 0)
     mask = (own | shared) & torch.ones(width, width, dtype=torch.bool).tril()
-    before = torch.where(place == 0, lengths - 1, lengths + torch.arange(total) - 1)
-    return Branches(width, position, mask[:, None], before)
+    steps = [(at, k) for k, length in enumerate(ends) for at in range(length)]
+    before = torch.tensor([0 if at == 0 else sum(ends[:k]) - k + at for at, k in steps])
+    return Branches(width, position, mask[:, None], lengths - 1 + torch.arange(total + 1), before)

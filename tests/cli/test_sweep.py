@@ -125,6 +125,42 @@ def test_a_cell_that_somebody_else_has_is_left_to_him(sweep: Any, cells: Any, ho
     assert [line["status"] for line in told] == ["busy"]
 
 
+def test_machines_that_share_a_store_share_the_grid(
+    home: Path, words: Any, toy_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(toy_site))
+    monkeypatch.setenv("MICL_STORE", f"sqlite:///{tmp_path / 'shared.db'}")
+    homes = [home, Path(shutil.copytree(home, tmp_path / "elsewhere"))]
+    command = [sys.executable, "-m", "micl_cli", *words("--strategy", "finetune", "--seed", "0..2", "--json")]
+    machines = [
+        subprocess.Popen(command, env={**os.environ, "MICL_HOME": str(own)}, stdout=subprocess.PIPE, text=True)
+        for own in homes
+    ]
+    told = [lines(machine.communicate(timeout=120)[0]) for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0]
+    learnt = [{path.name for path in (own / "runs").iterdir() if (path / "stages").exists()} for own in homes]
+    assert not learnt[0] & learnt[1]
+    assert learnt[0] | learnt[1] == {cell["run"] for cell in told[0]}
+    assert {cell["status"] for found in told for cell in found} <= {"finished", "busy"}
+    with Store.open(os.environ["MICL_STORE"]) as store:
+        assert [(run.status, store.holder(run.id)) for run in store.runs()] == [("finished", None)] * 3
+
+
+def test_what_another_machine_works_on_is_left_to_it(sweep: Any, cells: Any, learn: Any, micl: Any, home: Path) -> None:
+    (cell,) = cells("--strategy", "finetune")
+    learn("--max-steps", "1")
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        store.claim(cell["run"], "node7:/home/ada/.micl")
+    assert [line["status"] for line in lines(sweep("--strategy", "finetune", "--json").out)] == ["busy"]
+    refused = learn()
+    assert (refused.code, refused.out) == (1, "")
+    assert "node7:/home/ada/.micl works on run" in refused.err
+    assert "can be taken over 120 seconds later" in refused.err
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        store.claim(cell["run"], "node7:/home/ada/.micl", now=0.0)  # it was killed long ago
+    assert sweep("--strategy", "finetune").out.split() == [cell["run"]]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals between processes")
 def test_a_stop_keeps_what_is_learnt_and_the_same_command_goes_on(
     home: Path, micl: Any, words: Any, listener: Any, toy_site: Path, monkeypatch: pytest.MonkeyPatch

@@ -50,5 +50,5 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         pass
 
 
-def test_a_run_whose_folder_is_elsewhere_may_be_held_there(tmp_path: Path) -> None:
-    assert is_held(tmp_path / "run")
+def test_nobody_holds_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert not is_held(tmp_path / "run")

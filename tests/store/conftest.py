@@ -16,8 +16,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade():
@@ -56,7 +56,7 @@ def store(fresh: Path, file: Path, url: str) -> Iterator[Store]:
 def old(file: Path) -> Path:
     """A store that this schema's program wrote."""
     file.parent.mkdir(parents=True)
-    shutil.copy(ASSETS / "schema-0002.sqlite", file)
+    shutil.copy(ASSETS / "schema-0003.sqlite", file)
     return file
 
 
@@ -69,13 +69,21 @@ def first(file: Path) -> Path:
 
 
 @pytest.fixture
+def second(file: Path) -> Path:
+    """A store that the second schema's program wrote."""
+    file.parent.mkdir(parents=True)
+    shutil.copy(ASSETS / "schema-0002.sqlite", file)
+    return file
+
+
+@pytest.fixture
 def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This program one revision later; returns the folder of its migrations."""
     migrations = tmp_path / "mig%rations"
     shutil.copytree(schema.MIGRATIONS, migrations, ignore=shutil.ignore_patterns("__pycache__"))
-    (migrations / "versions" / "schema_0003.py").write_text(NEXT)
+    (migrations / "versions" / "schema_0004.py").write_text(NEXT)
     monkeypatch.setattr(schema, "MIGRATIONS", migrations)
-    monkeypatch.setattr(schema, "HEAD", "0003")
+    monkeypatch.setattr(schema, "HEAD", "0004")
     return migrations
 
 

@@ -15,7 +15,7 @@ def change(file, *statements):
 
 def test_a_sound_store(old, url):
     found = check(url)
-    assert (found.state, found.revision, found.expected) == ("ok", "0002", "0002")
+    assert (found.state, found.revision, found.expected) == ("ok", "0003", "0003")
     assert (found.runs, found.tasks, found.problems) == (2, 2, ())
 
 
@@ -26,8 +26,8 @@ def test_looking_creates_nothing(file, url):
 
 def test_an_older_store_is_not_upgraded_by_looking(later, old, url):
     found = check(url)
-    assert (found.state, found.revision, found.expected, found.runs) == ("outdated", "0002", "0003", 2)
-    assert check(url).revision == "0002"
+    assert (found.state, found.revision, found.expected, found.runs) == ("outdated", "0003", "0004", 2)
+    assert check(url).revision == "0003"
 
 
 def test_a_newer_store_is_told_from_an_older_one(old, url):

@@ -21,8 +21,8 @@ NEWER = "0999"
 BROKEN = """
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade():
@@ -68,7 +68,7 @@ def test_a_new_store_is_made_with_its_folder(file, url):
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
-@pytest.mark.parametrize("written", ["first", "old"])
+@pytest.mark.parametrize("written", ["first", "second", "old"])
 def test_a_store_of_each_schema_opens_with_all_that_is_in_it(request, written, url):
     request.getfixturevalue(written)
     with Store.open(url) as store:
@@ -94,6 +94,12 @@ def test_routings_are_kept_with_their_counts(old, url):
     assert (routing.router, routing.n, routing.chosen) == ("ridge", 128, {"mini/img_cap": 126, "mini/aud_qa": 2})
 
 
+def test_claims_are_kept_with_their_time(old, url):
+    with Store.open(url) as store:
+        assert store.holder("77aa01", now=0.0) == "node-1:/home/ada/.micl"
+        assert store.holder("77aa01") is None
+
+
 def test_opening_a_store_that_is_up_to_date_changes_nothing(old, url):
     before = everything(old.parent)
     Store.open(url).close()
@@ -110,30 +116,30 @@ def test_an_older_store_is_copied_and_upgraded_on_opening(later, old, url, caplo
     assert [row[-1] for row in rows(old, "runs")] == ["none", "none"]
     # The table that others refer to was built anew, and their rows are still there.
     assert (rows(old, "scores"), rows(old, "run_plugins")) == (kept_scores, kept_plugins)
-    (copy,) = old.parent.glob("micl-0002-*.db")
-    assert rows(copy, "alembic_version") == [("0002",)]
+    (copy,) = old.parent.glob("micl-0003-*.db")
+    assert rows(copy, "alembic_version") == [("0003",)]
     assert rows(copy, "scores") == kept_scores
     assert str(copy) in caplog.text
 
 
 def test_upgrade_tells_what_it_applied(later, old, url):
-    assert upgrade(url) == ["0003"]
+    assert upgrade(url) == ["0004"]
     assert upgrade(url) == []
-    assert len(list(old.parent.glob("micl-0002-*.db"))) == 1
+    assert len(list(old.parent.glob("micl-0003-*.db"))) == 1
 
 
 def test_upgrade_makes_a_store_where_there_is_none(file, url):
-    assert upgrade(url) == ["0001", "0002"]
+    assert upgrade(url) == ["0001", "0002", "0003"]
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
 def test_a_failed_upgrade_leaves_the_store_as_it_was(later, old, url):
-    (later / "versions" / "schema_0003.py").write_text(BROKEN)
+    (later / "versions" / "schema_0004.py").write_text(BROKEN)
     before = rows(old, "scores")
     with pytest.raises(StoreError, match="nonsense"):
         Store.open(url)
     assert rows(old, "scores") == before
-    assert rows(old, "alembic_version") == [("0002",)]
+    assert rows(old, "alembic_version") == [("0003",)]
     with pytest.raises(sqlite3.OperationalError):
         rows(old, "half")
 
@@ -145,7 +151,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(later, old, url, monkeypa
     monkeypatch.setattr(schema, "_back_up", full)
     with pytest.raises(StoreError, match="the disk is full"):
         Store.open(url)
-    assert rows(old, "alembic_version") == [("0002",)]
+    assert rows(old, "alembic_version") == [("0003",)]
 
 
 # Refusing
@@ -178,7 +184,7 @@ def test_another_programs_database_is_refused_untouched(file, url, opening):
     assert everything(file.parent) == before
 
 
-@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0002")])
+@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0003")])
 def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeypatch, prepared, state):
     if prepared:
         request.getfixturevalue("old")

@@ -48,15 +48,18 @@ def test_a_model_sees_each_sequence_as_if_it_were_alone() -> None:
 def test_a_branch_sees_its_prompt_and_itself(prompts: list[int], ends: list[int]) -> None:
     branches = plan_branches(prompts, ends)
     for row, length in enumerate(prompts):
-        start = length
+        start, scored = length, 0
         for size in ends:
             for at in range(size):
+                before = branches.read[row, branches.before[scored]]
+                assert before == (length - 1 if at == 0 else start + at - 1)
+                scored += 1
+            for at in range(size - 1):
                 seen = branches.mask[row, 0, start + at].nonzero()[:, 0].tolist()
                 assert seen == [*range(length), *range(start, start + at + 1)]
                 assert branches.position[row, start + at] == length + at
-                before = branches.before[row, start - length + at]
-                assert before == (length - 1 if at == 0 else start + at - 1)
-            start += size
+            start += size - 1
+        assert scored == len(branches.before)
 
 
 def test_positions_of_padding_see_something() -> None:
