@@ -12,6 +12,7 @@ EPILOG = """\b
 Examples:
   micl report @last
   micl report 3f2a 91bc --format md > table.md
+  micl report $(micl sweep --strategy finetune,ewc --order order-1 --seed 0..2)
   micl report @last --json | jq .runs[0].metrics.bwt"""
 
 
@@ -27,7 +28,9 @@ Examples:
 def report(runs: tuple[str, ...], style: str, as_json: bool, split: str | None) -> None:
     """Show the R matrix, forgetting with its formulas, and cost; several runs side by side.
 
-    RUN is an id, the beginning of one, a name, or @last.
+    RUN is an id, the beginning of one, a name, or @last. Runs of one plan with other seeds are
+    also shown as a group, with means and 95 % intervals; strategies with common orders and seeds
+    are compared in pairs.
     """
     import shutil
     import sys

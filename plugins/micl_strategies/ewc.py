@@ -48,7 +48,7 @@ class EWC(SingleAdapter):
         self.form, self.gamma, self.normalise = form, gamma, normalise
         self.fisher: dict[str, Tensor] = {}
         self.anchor: dict[str, Tensor] = {}
-        self.offset = 0.0
+        self.offset: dict[str, float] = {}
 
     # The penalty
 
@@ -63,14 +63,14 @@ class EWC(SingleAdapter):
     def penalty(self) -> Tensor:
         """lambda / 2 * sum over tasks and weights of F (theta - theta*)^2, a scalar.
 
-        The tasks' quadratics are kept as one: its curvature, its minimum, and its value there.
+        A weight's quadratics of all tasks are kept as one: its curvature, its minimum, its value there.
         """
         terms = [
-            (self.fisher[name] * (weight - self.anchor[name]) ** 2).sum()
+            (self.fisher[name] * (weight - self.anchor[name]) ** 2).sum() + self.offset.get(name, 0.0)
             for name, weight in self.trainable()
             if name in self.fisher
         ]
-        return self.lambda_ewc / 2 * (torch.stack(terms).sum() + self.offset)
+        return self.lambda_ewc / 2 * torch.stack(terms).sum()
 
     # After a task: the Fisher information
 
@@ -127,14 +127,15 @@ class EWC(SingleAdapter):
         together = before + fisher
         share = torch.where(together > 0, fisher / together.clamp_min(1e-30), 0.0)
         self.fisher[name], self.anchor[name] = together, torch.lerp(anchor, weight, share)
-        self.offset += float((before * share * (weight - anchor) ** 2).sum())
+        rest = float((before * share * (weight - anchor) ** 2).sum())
+        self.offset[name] = self.offset.get(name, 0.0) + rest
 
     # For going on
 
     def state(self) -> State:
         fisher = {f"fisher/{name}": tensor for name, tensor in self.fisher.items()}
         anchor = {f"anchor/{name}": tensor for name, tensor in self.anchor.items()}
-        return State({**fisher, **anchor}, {"offset": self.offset, **super().state().data})
+        return State({**fisher, **anchor}, {"offset": dict(self.offset), **super().state().data})
 
     def restore(self, state: State) -> None:
         super().restore(state)
@@ -142,4 +143,4 @@ class EWC(SingleAdapter):
         tensors = {name: tensor.to(device) for name, tensor in state.tensors.items()}
         self.fisher = {n.removeprefix("fisher/"): t for n, t in tensors.items() if n.startswith("fisher/")}
         self.anchor = {n.removeprefix("anchor/"): t for n, t in tensors.items() if n.startswith("anchor/")}
-        self.offset = state.data.get("offset", 0.0)
+        self.offset = dict(state.data.get("offset", {}))

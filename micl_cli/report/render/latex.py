@@ -18,7 +18,8 @@ _SPECIAL = {
     '"': "{''}",
     **{mark: f"\\{mark}" for mark in "{}$&#_%"},
 }
-_NEGATIVE = re.compile(r"-\d+(\.\d+)?")
+_NUMBER = r"-?\d+(\.\d+)?"
+_NUMBERS = re.compile(rf"{_NUMBER}( \[{_NUMBER}, {_NUMBER}\])?")
 
 
 def write(blocks: Sequence[Block]) -> str:
@@ -58,4 +59,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cell(cell: str) -> str:
-    return f"${cell}$" if _NEGATIVE.fullmatch(cell) else escaped(cell)
+    """A cell; a hyphen before a number is a minus only where LaTeX sets mathematics."""
+    if not _NUMBERS.fullmatch(cell):
+        return escaped(cell)
+    return re.sub(r"-[\d.]+", r"$\g<0>$", cell)

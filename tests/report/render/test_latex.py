@@ -111,3 +111,8 @@ def test_no_name_reaches_tex_as_it_is(nasty: RunData) -> None:
     shown = render([replace(nasty, tasks=("mini/a_b", "mini/c%d"))], "latex")
     assert r"\textbf{y}" not in shown
     assert r" & a\_b & c\%d \\" in shown
+
+
+def test_the_hyphens_of_an_interval_are_minus_signs() -> None:
+    shown = write([Table("t", ("", "a", "b"), [("x-1", "-1.50 [-2.25, 3.00]", "2.00 [1.00, 3.00]")])])
+    assert "x-1 & $-1.50$ [$-2.25$, 3.00] & 2.00 [1.00, 3.00] \\\\" in shown
