@@ -9,31 +9,29 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Annotated, Any, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerFast
 
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
-from micl_backbones.mixing import mixed_adapters
+from micl_backbones.lora import LoraBackbone
 from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, load_parts
 from micl_backbones.preset import Preset, preset_digest, read_preset
-from micl_cli.api import Backbone, Batch, Example
+from micl_cli.api import Batch, Example
 
 IGNORED = -100
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?P<answer>[^?\n]+?)\s*$")
 
 
-class Composed(Backbone):
+class Composed(LoraBackbone):
     """A language model that sees and hears through frozen encoders and trained connectors."""
 
     provides = frozenset({"adapters", "text", "generate", "choose", "features", "questions"})
@@ -46,6 +44,7 @@ class Composed(Backbone):
         lora_alpha: Annotated[float | None, "LoRA's scale: alpha / rank multiplies what it adds"] = None,
         lora_dropout: Annotated[float | None, "dropout before the LoRA matrices"] = None,
     ) -> None:
+        super().__init__()
         self.preset: Preset = read_preset(preset)
         self.lora_rank = lora_rank or int(self.preset.lora["r"])
         self.lora_alpha = lora_alpha or float(self.preset.lora["alpha"])
@@ -53,8 +52,6 @@ class Composed(Backbone):
         self.modalities = frozenset(self.preset.encoders)
         with torch.random.fork_rng(devices=[]):
             self.parts = load_parts(self.preset)
-        self.peft: PeftModel | None = None
-        self._active: str | None = None
 
     @classmethod
     def defaults(cls, preset: str) -> Mapping[str, Any]:
@@ -183,11 +180,8 @@ class Composed(Backbone):
             raise ValueError("the base model alone has no connectors: activate an adapter")
         return cast(Tensor, self._connectors(adapter)[modality](tokens))
 
-    _mixed: Sequence[str] | None = None
-
     # Answers
 
-    @torch.no_grad()
     def generate(
         self,
         examples: Sequence[Example],
@@ -201,40 +195,18 @@ class Composed(Backbone):
         if adapters is not None and len(set(adapters)) == 1:
             with self.using(adapters[0]):
                 return self.generate(examples, max_new_tokens=max_new_tokens, num_beams=num_beams)
-        training = self.parts.training
-        self.parts.eval()
-        try:
-            with self._mixing(adapters):
-                embeds, mask = self._prompt_embeds(examples)
-                ids = self.language.generate(
-                    inputs_embeds=embeds,
-                    attention_mask=mask,
-                    max_new_tokens=max_new_tokens,
-                    num_beams=num_beams,
-                    do_sample=False,
-                    eos_token_id=self.tokenizer.eos_token_id,
-                    pad_token_id=self.tokenizer.pad_token_id,
-                )
-        finally:
-            self.parts.train(training)
+        with self.answering(), self.mixing(adapters):
+            embeds, mask = self._prompt_embeds(examples)
+            ids = self.language.generate(
+                inputs_embeds=embeds,
+                attention_mask=mask,
+                max_new_tokens=max_new_tokens,
+                num_beams=num_beams,
+                do_sample=False,
+                eos_token_id=self.tokenizer.eos_token_id,
+                pad_token_id=self.tokenizer.pad_token_id,
+            )
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
-
-    @contextmanager
-    def _mixing(self, adapters: Sequence[str] | None) -> Iterator[None]:
-        """Each example through its own adapter, connectors included; None: the active one for all."""
-        if adapters is None:
-            yield
-            return
-        if unknown := sorted(set(adapters) - set(self.adapters)):
-            raise KeyError(f"no adapter {unknown[0]!r}; there are {', '.join(self.adapters) or 'none'}")
-        assert self.peft is not None
-        self._mixed = adapters
-        try:
-            with mixed_adapters(self.peft, adapters):
-                yield
-        finally:
-            self._mixed = None
-            self.activate(self._active)
 
     def _prompt_embeds(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
         """Embedded prompts [B, L, size] padded at the left, and their mask [B, L]."""
@@ -259,18 +231,16 @@ class Composed(Backbone):
         read = [token for end in ends for token in end[:-1]]
         ids = torch.tensor([p + read + [pad] * (branches.width - len(p) - len(read)) for p in prompts])
         starts = torch.tensor([len(head) for head in before])
-        training = self.parts.training
-        self.parts.eval()
-        embeds = self._embed(ids.to(self.device), starts, self._media(examples))
-        mask = nn.functional.pad(branches.mask, (len(shared), 0), value=True)
-        hidden = self.language.model(
-            inputs_embeds=embeds,
-            position_ids=branches.position.to(self.device) + len(shared),
-            attention_mask=mask.to(self.device),
-            past_key_values=self._read_once(shared, len(prompts)),
-            use_cache=bool(shared),
-        ).last_hidden_state
-        self.parts.train(training)
+        with self.answering():
+            embeds = self._embed(ids.to(self.device), starts, self._media(examples))
+            mask = nn.functional.pad(branches.mask, (len(shared), 0), value=True)
+            hidden = self.language.model(
+                inputs_embeds=embeds,
+                position_ids=branches.position.to(self.device) + len(shared),
+                attention_mask=mask.to(self.device),
+                past_key_values=self._read_once(shared, len(prompts)),
+                use_cache=bool(shared),
+            ).last_hidden_state
         row = torch.arange(len(prompts))[:, None].to(self.device)
         logits = self.language.lm_head(hidden[row, branches.read.to(self.device)])
         tokens = torch.tensor([token for end in ends for token in end], device=self.device)
@@ -319,33 +289,7 @@ class Composed(Backbone):
 
     # Adapters
 
-    @property
-    def adapters(self) -> Sequence[str]:
-        return tuple(self.parts.connectors)
-
-    @property
-    def active(self) -> str | None:
-        return self._active
-
-    def _connectors(self, adapter: str) -> nn.ModuleDict:
-        return cast(nn.ModuleDict, self.parts.connectors[adapter])
-
-    def add_adapter(self, name: str, *, seed: int = 0) -> None:
-        if name in self.adapters:
-            raise ValueError(f"there is an adapter {name!r} already")
-        if not re.fullmatch(r"[\w-]+", name):
-            raise ValueError(f"adapter name {name!r} is not made of letters, digits, '_' and '-' alone")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            if self.peft is None:
-                self.peft = get_peft_model(self.language, self._lora(), adapter_name=name)
-            else:
-                self.peft.add_adapter(name, self._lora())
-            self.parts.connectors[name] = self._new_connectors()
-        self.parts.train(self.parts.training)
-        self.activate(self._active)
-
-    def _lora(self) -> LoraConfig:
+    def lora_config(self) -> LoraConfig:
         return LoraConfig(
             r=self.lora_rank,
             lora_alpha=self.lora_alpha,
@@ -354,51 +298,25 @@ class Composed(Backbone):
             task_type="CAUSAL_LM",
         )
 
-    def _new_connectors(self) -> nn.ModuleDict:
+    def extend(self, name: str) -> None:
+        """Add fresh connectors."""
         embedding = self.language.get_input_embeddings().weight
         size, scale = embedding.shape[1], float(embedding.std())
         hidden = int(self.preset.connector.get("hidden", size))
-        encoders = {name: self._encoder(name) for name in sorted(self.modalities)}
+        encoders = {modality: self._encoder(modality) for modality in sorted(self.modalities)}
         made = {n: Connector(e.tokens, e.width, size, hidden=hidden, scale=scale) for n, e in encoders.items()}
-        return nn.ModuleDict(made).to(embedding.device)
+        self.parts.connectors[name] = nn.ModuleDict(made).to(embedding.device)
 
-    def activate(self, name: str | None) -> None:
-        if name is not None and name not in self.adapters:
-            raise KeyError(f"no adapter {name!r}; there are {', '.join(self.adapters) or 'none'}")
-        self._active = name
-        if self.peft is None:
-            return
-        if name is None:
-            self.peft.base_model.disable_adapter_layers()
-        else:
-            self.peft.base_model.enable_adapter_layers()
-            self.peft.set_adapter(name)
-        for adapter, connectors in self.parts.connectors.items():
-            connectors.requires_grad_(adapter == name)
-
-    def drop_adapter(self, name: str) -> None:
-        if name not in self.adapters:
-            raise KeyError(f"no adapter {name!r}")
-        if name == self._active:
-            raise ValueError(f"adapter {name!r} is active: activate another first")
-        assert self.peft is not None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that another adapter is active in peft from now on
-            self.peft.delete_adapter(name)
+    def shrink(self, name: str) -> None:
+        """Drop the connectors."""
         del self.parts.connectors[name]
-        self.activate(self._active)
 
-    def adapter_weights(self, name: str) -> dict[str, nn.Parameter]:
-        if name not in self.adapters:
-            raise KeyError(f"no adapter {name!r}")
-        marked = f".{name}."
-        lora = {
-            f"lora.{key.replace(marked, '.')}": weight
-            for key, weight in self.language.named_parameters()
-            if "lora_" in key and marked in key
-        }
-        connectors = {f"connector.{k}": w for k, w in self._connectors(name).named_parameters()}
-        return {**lora, **connectors}
+    def _connectors(self, adapter: str) -> nn.ModuleDict:
+        return cast(nn.ModuleDict, self.parts.connectors[adapter])
+
+    def extra_weights(self, name: str) -> dict[str, nn.Parameter]:
+        """The connectors' weights."""
+        return {f"connector.{key}": weight for key, weight in self._connectors(name).named_parameters()}
 
     def part_of(self, weight: str) -> str:
         return weight.split(".")[1] if weight.startswith("connector.") else "lora"

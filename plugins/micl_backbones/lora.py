@@ -1,0 +1,148 @@
+"""Adapters on one base model, kept by peft: what `composed` and `hf` share."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+
+from micl_backbones.mixing import mixed_adapters
+from micl_cli.api import Backbone
+
+
+class LoraBackbone(Backbone):
+    """A backbone whose adapters are LoRA weights on one frozen model, and what a subclass adds to them.
+
+    A subclass calls ``super().__init__()`` and gives ``language`` and ``lora_config``; it overrides
+    ``extend``, ``shrink`` and ``extra_weights`` where an adapter has more than LoRA.
+    """
+
+    def __init__(self) -> None:
+        self.peft: PeftModel | None = None
+        self._names: list[str] = []
+        self._active: str | None = None
+        self._mixed: Sequence[str] | None = None
+
+    @property
+    @abstractmethod
+    def language(self) -> Any:
+        """The model whose layers get LoRA matrices."""
+
+    @abstractmethod
+    def lora_config(self) -> LoraConfig:
+        """Rank, scale, dropout and the layers that LoRA adapts."""
+
+    def extend(self, name: str) -> None:
+        """Give a new adapter what it has besides LoRA."""
+
+    def shrink(self, name: str) -> None:
+        """Forget what an adapter had besides LoRA."""
+
+    def extra_weights(self, name: str) -> dict[str, nn.Parameter]:
+        """An adapter's weights besides LoRA."""
+        return {}
+
+    # Adapters
+
+    @property
+    def adapters(self) -> Sequence[str]:
+        return tuple(self._names)
+
+    @property
+    def active(self) -> str | None:
+        return self._active
+
+    def add_adapter(self, name: str, *, seed: int = 0) -> None:
+        if name in self._names:
+            raise ValueError(f"there is an adapter {name!r} already")
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError(f"adapter name {name!r} is not made of letters, digits, '_' and '-' alone")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if self.peft is None:
+                self.peft = get_peft_model(self.language, self.lora_config(), adapter_name=name)
+            else:
+                self.peft.add_adapter(name, self.lora_config())
+            self.extend(name)
+        self._names.append(name)
+        self.module.train(self.module.training)
+        self.activate(self._active)
+
+    def activate(self, name: str | None) -> None:
+        if name is not None:
+            self._known(name)
+        self._active = name
+        if self.peft is None:
+            return
+        if name is None:
+            self.peft.base_model.disable_adapter_layers()
+        else:
+            self.peft.base_model.enable_adapter_layers()
+            self.peft.set_adapter(name)
+        for adapter in self._names:
+            for weight in self.extra_weights(adapter).values():
+                weight.requires_grad_(adapter == name)
+
+    def drop_adapter(self, name: str) -> None:
+        self._known(name)
+        if name == self._active:
+            raise ValueError(f"adapter {name!r} is active: activate another first")
+        assert self.peft is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that another adapter is active in peft from now on
+            self.peft.delete_adapter(name)
+        self.shrink(name)
+        self._names.remove(name)
+        self.activate(self._active)
+
+    def adapter_weights(self, name: str) -> dict[str, nn.Parameter]:
+        self._known(name)
+        marked = f".{name}."
+        lora = {
+            f"lora.{key.replace(marked, '.')}": weight
+            for key, weight in self.language.named_parameters()
+            if "lora_" in key and marked in key
+        }
+        return {**lora, **self.extra_weights(name)}
+
+    def part_of(self, weight: str) -> str:
+        return "lora"
+
+    def _known(self, name: str) -> None:
+        if name not in self._names:
+            raise KeyError(f"no adapter {name!r}; there are {', '.join(self._names) or 'none'}")
+
+    @contextmanager
+    def mixing(self, adapters: Sequence[str] | None) -> Iterator[None]:
+        """Each example of a batch through its own adapter; None: the active one for all."""
+        if adapters is None:
+            yield
+            return
+        for name in adapters:
+            self._known(name)
+        assert self.peft is not None
+        self._mixed = adapters
+        try:
+            with mixed_adapters(self.peft, adapters):
+                yield
+        finally:
+            self._mixed = None
+            self.activate(self._active)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Without dropout and gradients; the mode that was comes back after."""
+        training = self.module.training
+        self.module.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.module.train(training)
