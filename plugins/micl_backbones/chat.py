@@ -1,0 +1,154 @@
+"""Prompts, media and answers as a checkpoint's own processor and chat template want them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from micl_cli.api import Example, PlanError, Sound
+
+PLACED = "{{ messages[0]['rendered'] }}"
+"""A chat template for what the checkpoint's own has rendered already: media are still taken from the messages."""
+_PROBE = "\u2042"
+_KINDS = {"image": "image_processor", "video": "video_processor", "audio": "feature_extractor"}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What stands around an answer: ``lead`` between the prompt and it, ``end`` behind it."""
+
+    lead: str
+    end: str
+
+
+class Chat:
+    """Turns examples into what a processor makes of them.
+
+    ``options`` are, by modality, the reading options of its media. Raises PlanError where the
+    checkpoint has no chat template.
+    """
+
+    def __init__(self, processor: Any, ends: Sequence[int], *, frames: int) -> None:
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.tokenizer.padding_side = "left"
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token_id = ends[0]
+        self.ends = tuple(ends)
+        self.modalities = modalities_of(processor)
+        self.options: dict[str, dict[str, Any]] = {"image": {}, "video": {"frames": frames}, "audio": {}}
+        if "audio" in self.modalities:
+            self.options["audio"] = {"rate": int(processor.feature_extractor.sampling_rate)}
+        if not getattr(processor, "chat_template", None):
+            raise PlanError(
+                "this checkpoint has no chat template", "Take its instruction-tuned version, which has one."
+            )
+        marks = sorted(set(self.tokenizer.all_special_tokens) | set(self._media_marks()), key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, marks)))
+        self.turn = self._turn()
+
+    def _media_marks(self) -> list[str]:
+        names = ("image_token", "video_token", "audio_token")
+        return [mark for name in names if isinstance(mark := getattr(self.processor, name, None), str) and mark]
+
+    # Text
+
+    def prompts(self, examples: Sequence[Example]) -> list[str]:
+        """Each example's prompt as the template renders it, up to where the answer begins."""
+        return [self._rendered([_user(self._content(e, None))]) for e in examples]
+
+    def _rendered(self, messages: list[dict[str, Any]], *, ask: bool = True) -> str:
+        shown: str = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
+        return shown
+
+    def _turn(self) -> Turn:
+        """Read from the template what stands around an answer. Raises PlanError where it shows none."""
+        question = _user([{"type": "text", "text": "a"}])
+        answer = {"role": "assistant", "content": [{"type": "text", "text": _PROBE}]}
+        asked, told = self._rendered([question]), self._rendered([question, answer], ask=False)
+        before, mark, after = told.partition(_PROBE)
+        if not mark:
+            raise PlanError("this checkpoint's chat template shows no answers", "Take another checkpoint.")
+        lead = before[len(asked) :] if before.startswith(asked) else ""
+        ids = self.encode(after)
+        place = next((at for at, token in enumerate(ids) if token in self.ends), None)
+        end = self.tokenizer.decode(ids[: place + 1]) if place is not None else self.tokenizer.decode([self.ends[0]])
+        return Turn(lead, end)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, no special ones added."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def plain(self, text: str) -> str:
+        """A text of the user's, in which nothing can pass for a control token or a medium's place."""
+        return self._special.sub("", text)
+
+    def answer(self, text: str) -> str:
+        """An answer with what stands around it."""
+        return f"{self.turn.lead}{self.plain(text)}{self.turn.end}"
+
+    # Media
+
+    def _content(self, example: Example, medium: Any) -> list[dict[str, Any]]:
+        content: list[dict[str, Any]] = []
+        if example.context:
+            content.append({"type": "text", "text": self.plain(example.context)})
+        if example.modality:
+            content.append({"type": example.modality, example.modality: medium})
+        if example.prompt or not content:
+            content.append({"type": "text", "text": self.plain(example.prompt)})
+        return content
+
+    def encoded(self, examples: Sequence[Example], texts: Sequence[str], media: Sequence[Any]) -> dict[str, Tensor]:
+        """The processor's tensors for ``texts``, which are rendered prompts with or without answers, padded left."""
+        talks = [
+            [{**_user(self._content(e, medium)), "rendered": text}]
+            for e, medium, text in zip(examples, media, texts, strict=True)
+        ]
+        made = self.processor.apply_chat_template(
+            talks,
+            chat_template=PLACED,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs=self._settings({e.modality for e in examples}),
+        )
+        return dict(made)
+
+    def _settings(self, modalities: set[str | None]) -> dict[str, Any]:
+        settings: dict[str, Any] = {"padding": True}
+        if "video" in modalities:
+            # Frames are chosen before; some processors forget their own size where none is passed.
+            video: dict[str, Any] = {"do_sample_frames": False}
+            if size := getattr(self.processor.video_processor, "size", None):
+                video["size"] = dict(size)
+            settings["videos_kwargs"] = video
+        return settings
+
+
+def modalities_of(processor: Any) -> frozenset[str]:
+    """What a processor takes."""
+    return frozenset(kind for kind, part in _KINDS.items() if getattr(processor, part, None) is not None)
+
+
+def medium_for(modality: str, canonical: Any) -> Image.Image | NDArray[Any]:
+    """A medium in its canonical form (see Modality) as processors take it."""
+    if modality == "image":
+        return Image.fromarray(canonical)
+    if modality == "audio":
+        sound: Sound = canonical
+        return np.asarray(sound.samples, dtype=np.float32)
+    frames: NDArray[np.uint8] = canonical
+    return frames
+
+
+def _user(content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"role": "user", "content": list(content)}

@@ -1,0 +1,91 @@
+"""A multimodal checkpoint of transformers: model, processor, and what ends an answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
+from transformers.utils import logging as transformers_logging
+
+from micl_cli.api import PlanError
+
+THINKERS = {
+    "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
+    "qwen2_5_omni_thinker": "Qwen2_5OmniThinkerForConditionalGeneration",
+    "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
+    "qwen3_omni_moe_thinker": "Qwen3OmniMoeThinkerForConditionalGeneration",
+}
+"""Models that also speak: of these the part that reads, sees and hears is loaded alone."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint; ``ends`` are the ids of the tokens that end an answer, the usual one first."""
+
+    model: Any
+    processor: Any
+    ends: Sequence[int]
+
+
+def load_checkpoint(name: str, quantize: str, dtype: str, *, revision: str, trust: bool) -> Checkpoint:
+    """Load a hub id or a folder, frozen. Raises PlanError naming what is missing."""
+    if not name:
+        raise PlanError("the backbone hf wants a checkpoint", "Write --backbone hf:ID or hf:FOLDER.")
+    transformers_logging.disable_progress_bar()
+    common: dict[str, Any] = {"trust_remote_code": trust, **({"revision": revision} if revision else {})}
+    try:
+        config = AutoConfig.from_pretrained(name, **common)
+        processor = AutoProcessor.from_pretrained(name, **common)
+        model = _class(config).from_pretrained(name, **common, **_storage(quantize, dtype))
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+        raise _unusable(name, error) from error
+    if not hasattr(processor, "tokenizer"):
+        raise PlanError(f"the checkpoint {name} is not multimodal", "Take one with a processor for images or sounds.")
+    model.requires_grad_(False).eval()
+    return Checkpoint(model, processor, _ends(model, processor))
+
+
+def _class(config: Any) -> Any:
+    thinker = THINKERS.get(config.model_type)
+    return getattr(transformers, thinker) if thinker else AutoModelForMultimodalLM
+
+
+def _storage(quantize: str, dtype: str) -> dict[str, Any]:
+    """How the frozen weights are kept."""
+    gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    kind = {"bf16": torch.bfloat16, "fp32": torch.float32}.get(dtype, torch.bfloat16 if gpu else torch.float32)
+    return {"dtype": kind}
+
+
+def _ends(model: Any, processor: Any) -> tuple[int, ...]:
+    stated = getattr(model.generation_config, "eos_token_id", None)
+    ids = [processor.tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])]
+    return tuple(dict.fromkeys(token for token in ids if token is not None))
+
+
+def checkpoint_digest(name: str) -> str:
+    """A text that changes when the checkpoint does: of a folder, its configuration and the sizes of its weights."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    config = folder / "config.json"
+    sizes = sorted((path.name, path.stat().st_size) for path in folder.glob("*.safetensors"))
+    text = config.read_bytes() if config.is_file() else b""
+    return sha256(text + json.dumps(sizes).encode()).hexdigest()
+
+
+def _unusable(name: str, error: Exception) -> PlanError:
+    reason = " ".join(str(error).split())
+    hint = "Give a folder with config.json and safetensors, or the id of a checkpoint that is downloaded."
+    if "torchvision" in reason.lower():
+        hint = "Install torchvision, in the version that goes with your torch."
+    logging.getLogger(__name__).debug("loading %s", name, exc_info=error)
+    return PlanError(f"the checkpoint {name} cannot be loaded: {reason[:300]}", hint)

@@ -1,0 +1,247 @@
+"""Any multimodal checkpoint of transformers, by hub id or folder, through its own processor and chat template."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal, cast
+
+import torch
+from peft import LoraConfig
+from torch import Tensor, nn
+
+from micl_backbones.chat import Chat, medium_for
+from micl_backbones.checkpoint import checkpoint_digest, load_checkpoint
+from micl_backbones.lora import LoraBackbone
+from micl_cli.api import Batch, Example
+
+IGNORED = -100
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
+ASK = (
+    "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
+    "Caption: a black dog jumps over a log in the woods\nWhat does the dog jump over? log\nCaption: {caption}"
+)
+
+
+class _Reached(Exception):
+    """Ends a forward pass where the language model would begin."""
+
+
+class HF(LoraBackbone):
+    """A pretrained multimodal model; LoRA adapts the linear layers of its language model."""
+
+    provides = frozenset({"adapters", "text", "generate", "choose", "features", "questions"})
+
+    def __init__(
+        self,
+        checkpoint: str = "",
+        *,
+        lora_rank: Annotated[int, "rank of the LoRA matrices"] = 8,
+        lora_alpha: Annotated[float, "LoRA's scale: alpha / rank multiplies what it adds"] = 16.0,
+        lora_dropout: Annotated[float, "dropout before the LoRA matrices"] = 0.0,
+        lora_targets: Annotated[str, "the ends of the names of the language model's layers that LoRA adapts"] = (
+            ",".join(TARGETS)
+        ),
+        quantize: Annotated[Literal["none", "nf4", "int8"], "keep the frozen weights in 4 or 8 bits"] = "none",
+        dtype: Annotated[Literal["auto", "bf16", "fp32"], "of the frozen weights; auto: bf16 on a GPU"] = "auto",
+        frames: Annotated[int, "frames of a clip"] = 4,
+        revision: Annotated[str, "commit, tag or branch of a checkpoint on the hub"] = "",
+        trust_remote_code: Annotated[bool, "let the checkpoint bring code of its own, and run it"] = False,
+    ) -> None:
+        super().__init__()
+        self.rank, self.alpha, self.dropout = lora_rank, lora_alpha, lora_dropout
+        self.targets = tuple(name.strip() for name in lora_targets.split(",") if name.strip())
+        loaded = load_checkpoint(checkpoint, quantize, dtype, revision=revision, trust=trust_remote_code)
+        self.model: Any = loaded.model
+        self.chat = Chat(loaded.processor, loaded.ends, frames=frames)
+        self.modalities = self.chat.modalities
+
+    @classmethod
+    def digest(cls, preset: str) -> str:
+        return checkpoint_digest(preset)
+
+    @property
+    def module(self) -> nn.Module:
+        return cast(nn.Module, self.model)
+
+    @property
+    def language(self) -> Any:
+        return self.model
+
+    def lora_config(self) -> LoraConfig:
+        layers = [name for name, layer in self.model.named_modules() if self._adapted(name, layer)]
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            target_modules=layers,
+            task_type="CAUSAL_LM",
+        )
+
+    def _adapted(self, name: str, layer: nn.Module) -> bool:
+        linear = isinstance(layer, nn.Linear) or hasattr(layer, "base_layer")
+        return linear and name.rpartition(".")[2] in self.targets and name.startswith(self._decoder)
+
+    @property
+    def _decoder(self) -> str:
+        """The name of the language model within the whole."""
+        decoder = self.model.get_decoder()
+        return str(next(name for name, module in self.model.named_modules() if module is decoder))
+
+    def checkpoint_gradients(self) -> None:
+        self.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    # Batches
+
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        chat = self.chat
+        prompts, answers = chat.prompts(examples), [chat.answer(e.target) for e in examples]
+        texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+        inputs = self._inputs(examples, texts)
+        # The medium's places are spread only later, so that the difference is the answer's length alone.
+        taught = [len(chat.encode(text)) - len(chat.encode(p)) for text, p in zip(texts, prompts, strict=True)]
+        labels = torch.full_like(inputs["input_ids"], IGNORED)
+        for row, count in enumerate(taught):
+            labels[row, -count:] = inputs["input_ids"][row, -count:]
+        return Batch(examples, labels, inputs)
+
+    def _inputs(self, examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Tensor]:
+        media = [
+            medium_for(e.modality, self.read(e, self.chat.options[e.modality])) if e.modality else None
+            for e in examples
+        ]
+        made = self.chat.encoded(examples, texts, media)
+        return {name: self._placed(value) for name, value in made.items()}
+
+    def _placed(self, value: Tensor) -> Tensor:
+        return value.to(self.device, self.model.dtype if value.is_floating_point() else None)
+
+    def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        wanted = batch.labels[:, 1:] != IGNORED
+        return self._logits(batch.inputs, wanted), batch.labels[:, 1:][wanted]
+
+    def _logits(self, inputs: Mapping[str, Tensor], wanted: Tensor) -> Tensor:
+        """[N, V] at the ``wanted`` positions [B, L - 1]: only these pass the vocabulary projection."""
+        head = self.model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda module, given: (given[0][:, :-1][wanted],))
+        try:
+            logits: Tensor = self.model(**inputs, use_cache=False).logits
+        finally:
+            hook.remove()
+        return logits
+
+    # Answers
+
+    def generate(
+        self,
+        examples: Sequence[Example],
+        *,
+        adapters: Sequence[str] | None = None,
+        max_new_tokens: int = 32,
+        num_beams: int = 1,
+    ) -> list[str]:
+        if not examples:
+            return []
+        if adapters is not None and len(set(adapters)) == 1:
+            with self.using(adapters[0]):
+                return self.generate(examples, max_new_tokens=max_new_tokens, num_beams=num_beams)
+        with self.answering(), self.mixing(adapters):
+            inputs = self._inputs(examples, self._asked(examples))
+            ids = self.model.generate(
+                **inputs,
+                max_new_tokens=max_new_tokens,
+                num_beams=num_beams,
+                do_sample=False,
+                eos_token_id=list(self.chat.ends),
+                pad_token_id=self.chat.tokenizer.pad_token_id,
+            )
+        told = ids[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in self.chat.tokenizer.batch_decode(told, skip_special_tokens=True)]
+
+    def _asked(self, examples: Sequence[Example]) -> list[str]:
+        return [prompt + self.chat.turn.lead.rstrip(" ") for prompt in self.chat.prompts(examples)]
+
+    def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
+        """As Backbone says. Each prompt is read once, and its keys and values serve all choices."""
+        prompts = self.chat.prompts(examples)
+        read = len(self.chat.encode(prompts[0]))
+        ends = [self.chat.encode(prompts[0] + self.chat.answer(choice))[read:] for choice in choices]
+        with self.answering():
+            inputs = self._inputs(examples, prompts)
+            with self._watching() as given:
+                output = self.model(**inputs, use_cache=True)
+            first = torch.log_softmax(output.logits[:, -1].float(), -1)
+            position = given[0].get("position_ids")
+            cache = output.past_key_values
+            totals = [self._follow(inputs["attention_mask"], position, cache, first, ids) for ids in ends]
+        return torch.log_softmax(torch.stack(totals, dim=1), dim=-1)
+
+    def _follow(self, mask: Tensor, position: Tensor | None, cache: Any, first: Tensor, ids: Sequence[int]) -> Tensor:
+        """[B]: the log-likelihood of the tokens ``ids`` behind prompts that were read into ``cache``."""
+        total = first[:, ids[0]]
+        if len(ids) == 1:
+            return total
+        tokens = torch.tensor(ids, device=first.device).expand(len(first), -1)
+        steps = torch.arange(1, len(ids), device=first.device)
+        output = self.model(
+            input_ids=tokens[:, :-1],
+            attention_mask=torch.cat([mask, torch.ones_like(tokens[:, :-1])], dim=1),
+            position_ids=None if position is None else position[..., -1:] + steps,
+            past_key_values=copy.deepcopy(cache),
+            use_cache=True,
+        )
+        each = torch.log_softmax(output.logits.float(), -1).gather(2, tokens[:, 1:, None])[..., 0]
+        return total + each.sum(1)
+
+    @contextmanager
+    def _watching(self, *, stop: bool = False) -> Iterator[list[dict[str, Any]]]:
+        """What the language model is given while the block runs; ``stop`` ends the pass there."""
+        found: list[dict[str, Any]] = []
+
+        def note(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+            found.append(named)
+            if stop:
+                raise _Reached
+
+        hook = self.model.get_decoder().register_forward_pre_hook(note, with_kwargs=True)
+        try:
+            yield found
+        except _Reached:
+            pass
+        finally:
+            hook.remove()
+
+    @torch.no_grad()
+    def features(self, examples: Sequence[Example]) -> Tensor:
+        """The medium's mean token as the language model gets it, whether there is one of each kind, the mean word."""
+        with self.using(None) if self.active else self.answering():
+            inputs = self._inputs(examples, self.chat.prompts(examples))
+            with self._watching(stop=True) as given:
+                self.model(**inputs, use_cache=False)
+        embeds = given[0]["inputs_embeds"].float()
+        words = self.model.get_input_embeddings()(inputs["input_ids"]).float()
+        there = inputs["attention_mask"].bool()
+        media = (embeds != words).any(-1) & there
+        kinds = sorted(self.modalities)
+        present = torch.tensor([[float(e.modality == kind) for kind in kinds] for e in examples], device=embeds.device)
+        return torch.cat([_mean(embeds, media), present, _mean(words, there & ~media)], dim=1)
+
+    def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
+        prompts = [Example(id=str(i), prompt=ASK.format(caption=text)) for i, text in enumerate(captions)]
+        with self.using(None):
+            written = self.generate(prompts, max_new_tokens=40)
+        return [_question(text) for text in written]
+
+
+def _mean(vectors: Tensor, where: Tensor) -> Tensor:
+    """[B, D]: the mean of each row's vectors [B, L, D] ``where`` [B, L]; zero where there is none."""
+    weight = where[..., None].to(vectors.dtype)
+    return (vectors * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
+def _question(text: str) -> tuple[str, str] | None:
+    found = _QUESTION.match(text)
+    return (found["question"].strip(), found["answer"]) if found else None
