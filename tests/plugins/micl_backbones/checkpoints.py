@@ -25,6 +25,10 @@ LANGUAGE = {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 4096, 
 AUDIO = {"encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 128, "d_model": 64, "num_mel_bins": 16}
 SECONDS, FRAMES = 2, 100  # the longest sound, and its spectrogram's frames
 
+VISION = {"depth": 2, "hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "out_hidden_size": 64}
+WINDOWED = {**VISION, "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1]}  # Qwen2.5
+DEEPSTACK = {**VISION, "patch_size": 16, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]}  # Qwen3
+
 QWEN_TOKENS = {
     "image_token": "<|image_pad|>",
     "video_token": "<|video_pad|>",
@@ -45,6 +49,18 @@ OMNI_MARKS = {
     "video": "<|vision_bos|><|VIDEO|><|vision_eos|>",
     "audio": "<|audio_bos|><|AUDIO|><|audio_eos|>",
 }
+
+
+GEMMA_TOKENS = {
+    "image_token": "<|image|>",
+    "video_token": "<|video|>",
+    "audio_token": "<|audio|>",
+    "boi_token": "<|image>",
+    "eoi_token": "<image|>",
+    "boa_token": "<|audio>",
+    "eoa_token": "<audio|>",
+}
+GEMMA_PATCHES = {"patch_size": 4, "pooling_kernel_size": 2}
 
 
 def build_tokenizer(**named: str) -> Any:
@@ -230,34 +246,6 @@ def mrope(*sections: int, interleaved: bool = False) -> dict[str, Any]:
     return {"rope_type": "default", "rope_theta": 1e6, "mrope_section": list(sections), **more}
 
 
-def windowed() -> dict[str, Any]:
-    """The vision encoder of Qwen2.5."""
-    return {
-        "depth": 2,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_heads": 4,
-        "out_hidden_size": 64,
-        "patch_size": 14,
-        "window_size": 56,
-        "fullatt_block_indexes": [1],
-    }
-
-
-def deepstack() -> dict[str, Any]:
-    """The vision encoder of Qwen3."""
-    return {
-        "depth": 2,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_heads": 4,
-        "out_hidden_size": 64,
-        "patch_size": 16,
-        "num_position_embeddings": 16,
-        "deepstack_visual_indexes": [0],
-    }
-
-
 def qwen_tokens(tokenizer: Any) -> dict[str, int]:
     return {f"{name}_id": tokenizer.convert_tokens_to_ids(token) for name, token in QWEN_TOKENS.items()}
 
@@ -287,7 +275,7 @@ def qwen2_5_vl(folder: Path) -> None:
     tokenizer, pixels = build_tokenizer(**QWEN_TOKENS), patches(14)
     config = hf.Qwen2_5_VLConfig(
         text_config=language(tokenizer, rope_parameters=mrope(2, 3, 3)),
-        vision_config=windowed(),
+        vision_config=WINDOWED,
         **qwen_tokens(tokenizer),
     )
     processor = hf.Qwen2_5_VLProcessor(
@@ -303,7 +291,7 @@ def qwen3_vl(folder: Path) -> None:
     tokenizer, pixels = build_tokenizer(**QWEN_TOKENS), patches(16)
     config = hf.Qwen3VLConfig(
         text_config=language(tokenizer, head_dim=16, rope_parameters=mrope(4, 2, 2, interleaved=True)),
-        vision_config=deepstack(),
+        vision_config=DEEPSTACK,
         **qwen_tokens(tokenizer),
     )
     processor = hf.Qwen3VLProcessor(
@@ -351,7 +339,7 @@ def omni_tokens(tokenizer: Any) -> dict[str, int]:
 def qwen2_5_thinker(tokenizer: Any) -> Any:
     return hf.Qwen2_5OmniThinkerConfig(
         text_config=language(tokenizer, tie_word_embeddings=False, rope_parameters=mrope(2, 3, 3)),
-        vision_config=windowed(),
+        vision_config=WINDOWED,
         audio_config={**AUDIO, "max_source_positions": FRAMES // 2, "n_window": 50, "output_dim": 64},
         image_token_index=tokenizer.image_token_id,
         video_token_index=tokenizer.video_token_id,
@@ -379,37 +367,44 @@ def qwen2_5_omni(folder: Path) -> None:
     save(folder, model, qwen2_5_omni_processor(tokenizer))
 
 
-def qwen2_5_omni_full(folder: Path) -> None:
-    """Thinker, talker and vocoder, as published."""
-    tokenizer = build_tokenizer(**OMNI_TOKENS)
-    codec = [f"tts_codec_{name}_token_id" for name in ("start", "end", "pad", "mask")]
-    talker = {
+def qwen2_5_talker(tokenizer: Any) -> dict[str, Any]:
+    codec, text = ("start", "end", "pad", "mask"), ("start", "end", "pad")
+    return {
         **SIZES,
+        **omni_tokens(tokenizer),
+        **{f"tts_codec_{name}_token_id": i for i, name in enumerate(codec)},
+        **{f"tts_text_{name}_token_id": i for i, name in enumerate(text)},
         "vocab_size": 32,
         "num_hidden_layers": 1,
         "num_key_value_heads": 2,
         "head_dim": 16,
         "embedding_size": 64,
         "rope_parameters": mrope(2, 3, 3),
-        **{name: 28 + i for i, name in enumerate(codec)},
     }
-    dit = {
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 1,
-        "emb_dim": 16,
-        "head_dim": 16,
-        "num_embeds": 33,
-        "enc_emb_dim": 16,
-        "enc_dim": 16,
-        "enc_channels": [16, 16, 16, 16, 48],
-        "enc_attention_channels": 8,
-        "enc_se_channels": 8,
-    }
+
+
+DIT = {  # the vocoder's diffusion transformer
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "emb_dim": 16,
+    "head_dim": 16,
+    "num_embeds": 33,
+    "enc_emb_dim": 16,
+    "enc_dim": 16,
+    "enc_channels": [16, 16, 16, 16, 48],
+    "enc_attention_channels": 8,
+    "enc_se_channels": 8,
+}
+
+
+def qwen2_5_omni_full(folder: Path) -> None:
+    """Thinker, talker and vocoder, as published."""
+    tokenizer = build_tokenizer(**OMNI_TOKENS)
     config = hf.Qwen2_5OmniConfig(
         thinker_config=qwen2_5_thinker(tokenizer).to_dict(),
-        talker_config=talker,
-        token2wav_config={"dit_config": dit, "bigvgan_config": {"upsample_initial_channel": 64}},
+        talker_config=qwen2_5_talker(tokenizer),
+        token2wav_config={"dit_config": DIT, "bigvgan_config": {"upsample_initial_channel": 64}},
     )
     save(folder, hf.Qwen2_5OmniForConditionalGeneration(config), qwen2_5_omni_processor(tokenizer))
 
@@ -422,7 +417,7 @@ def experts(**more: Any) -> dict[str, Any]:
 def qwen3_thinker(tokenizer: Any) -> Any:
     return hf.Qwen3OmniMoeThinkerConfig(
         text_config=language(tokenizer, **experts(rope_parameters=mrope(4, 2, 2, interleaved=True))),
-        vision_config=deepstack(),
+        vision_config=DEEPSTACK,
         audio_config={**AUDIO, "output_dim": 64, "downsample_hidden_size": 16, "max_source_positions": FRAMES // 2},
         image_token_id=tokenizer.image_token_id,
         video_token_id=tokenizer.video_token_id,
@@ -454,7 +449,7 @@ def qwen3_omni_moe_full(folder: Path) -> None:
     """Thinker, talker and vocoder, as published."""
     tokenizer = build_tokenizer(**OMNI_TOKENS)
     voice = {**SIZES, "num_hidden_layers": 1, "num_key_value_heads": 2, "vocab_size": 32}
-    shared = experts(shared_expert_intermediate_size=64, rope_parameters=mrope(4, 2, 2, interleaved=True))
+    shared = experts(shared_expert_intermediate_size=64)
     talker = {
         "text_config": {**voice, **shared},
         "code_predictor_config": {**voice, "head_dim": 16, "num_code_groups": 2},
@@ -479,47 +474,31 @@ def qwen3_omni_moe_full(folder: Path) -> None:
     save(folder, hf.Qwen3OmniMoeForConditionalGeneration(config), qwen3_omni_processor(tokenizer))
 
 
-def gemma4(folder: Path) -> None:
-    """Its processor allows no fewer than 70 tokens an image, so the patches are small instead."""
-    tokenizer = build_tokenizer(
-        image_token="<|image|>",
-        video_token="<|video|>",
-        audio_token="<|audio|>",
-        boi_token="<|image>",
-        eoi_token="<image|>",
-        boa_token="<|audio>",
-        eoa_token="<audio|>",
-    )
+def gemma4_config(tokenizer: Any) -> Any:
     text = {
         "head_dim": 16,
         "global_head_dim": 16,
         "hidden_size_per_layer_input": 16,
         "vocab_size_per_layer_input": len(tokenizer),
         "layer_types": ["sliding_attention", "full_attention"],
+        "final_logit_softcapping": 30.0,
     }
-    pixels = {"patch_size": 4, "max_soft_tokens": 70}
-    config = hf.Gemma4Config(
+    vision = {"num_key_value_heads": 4, "head_dim": 16, "position_embedding_size": 256}
+    audio = {"subsampling_conv_channels": [16, 8], "output_proj_dims": 64}
+    return hf.Gemma4Config(
         text_config=language(tokenizer, **text),
-        vision_config={
-            **SIZES,
-            "num_key_value_heads": 4,
-            "head_dim": 16,
-            "patch_size": 4,
-            "position_embedding_size": 256,
-        },
-        audio_config={
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "subsampling_conv_channels": [16, 8],
-            "output_proj_dims": 64,
-        },
+        vision_config={**SIZES, **GEMMA_PATCHES, **vision},
+        audio_config={"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, **audio},
         **{f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("image", "video", "audio")},
-        boi_token_id=tokenizer.boi_token_id,
-        eoi_token_id=tokenizer.eoi_token_id,
-        boa_token_id=tokenizer.boa_token_id,
+        **{f"{mark}_token_id": getattr(tokenizer, f"{mark}_token_id") for mark in ("boi", "eoi", "boa")},
         eoa_token_index=tokenizer.eoa_token_id,
     )
+
+
+def gemma4(folder: Path) -> None:
+    """Its processor allows no fewer than 70 tokens an image, so the patches are small instead."""
+    tokenizer = build_tokenizer(**GEMMA_TOKENS)
+    pixels = {**GEMMA_PATCHES, "max_soft_tokens": 70}
     processor = hf.Gemma4Processor(
         feature_extractor=hf.Gemma4AudioFeatureExtractor(feature_size=16),
         image_processor=hf.Gemma4ImageProcessor(**pixels),
@@ -528,7 +507,7 @@ def gemma4(folder: Path) -> None:
         image_seq_length=70,
         chat_template=chat_template({kind: f"<|{kind}|>" for kind in ("image", "video", "audio")}),
     )
-    save(folder, hf.Gemma4ForConditionalGeneration(config), processor)
+    save(folder, hf.Gemma4ForConditionalGeneration(gemma4_config(tokenizer)), processor)
 
 
 BUILDERS: Mapping[str, Builder] = {
