@@ -49,8 +49,6 @@ OMNI_MARKS = {
     "video": "<|vision_bos|><|VIDEO|><|vision_eos|>",
     "audio": "<|audio_bos|><|AUDIO|><|audio_eos|>",
 }
-
-
 GEMMA_TOKENS = {
     "image_token": "<|image|>",
     "video_token": "<|video|>",
@@ -228,15 +226,15 @@ def smolvlm(folder: Path) -> None:
 
 
 def patches(patch: int) -> dict[str, dict[str, Any]]:
-    """Constructor arguments of Qwen's image and video processors: 4 to 9 tokens an image, 4 to 16 a video.
+    """Constructor arguments of Qwen's image and video processors, with limits in pixels.
 
-    A token is a square of 2 x 2 patches, in a video of 2 frames. Published checkpoints count a video's pixels over
-    all of its frames.
+    A token is a square of 2 x 2 patches, in a video of two frames. An image gets 4 to 9 tokens. The limits of a video
+    are for each frame in Qwen2, for all of its frames together in Qwen3-VL.
     """
     token, shape = (2 * patch) ** 2, {"patch_size": patch, "merge_size": 2, "temporal_patch_size": 2}
     return {
         "image": {**shape, "size": {"shortest_edge": 4 * token, "longest_edge": 9 * token}},
-        "video": {**shape, "size": {"shortest_edge": 8 * token, "longest_edge": 32 * token}},
+        "video": {**shape, "size": {"shortest_edge": 4 * token, "longest_edge": 16 * token}},
     }
 
 
