@@ -15,6 +15,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
+from micl_backbones.quantize import DType, Quantize, keep_gradients_true, storage
 from micl_cli.api import PlanError
 
 THINKERS = {
@@ -35,7 +36,7 @@ class Checkpoint:
     ends: Sequence[int]
 
 
-def load_checkpoint(name: str, quantize: str, dtype: str, *, revision: str, trust: bool) -> Checkpoint:
+def load_checkpoint(name: str, quantize: Quantize, dtype: DType, *, revision: str, trust: bool) -> Checkpoint:
     """Load a hub id or a folder, frozen. Raises PlanError naming what is missing."""
     if not name:
         raise PlanError("the backbone hf wants a checkpoint", "Write --backbone hf:ID or hf:FOLDER.")
@@ -44,12 +45,15 @@ def load_checkpoint(name: str, quantize: str, dtype: str, *, revision: str, trus
     try:
         config = AutoConfig.from_pretrained(name, **common)
         processor = AutoProcessor.from_pretrained(name, **common)
-        model = _class(config).from_pretrained(name, **common, **_storage(quantize, dtype))
+        cls = _class(config)
+        only = _language_in(cls, config) if quantize != "none" else ""
+        model = cls.from_pretrained(name, **common, **storage(quantize, dtype, only=only))
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise _unusable(name, error) from error
     if not hasattr(processor, "tokenizer"):
         raise PlanError(f"the checkpoint {name} is not multimodal", "Take one with a processor for images or sounds.")
     model.requires_grad_(False).eval()
+    keep_gradients_true(model)
     return Checkpoint(model, processor, _ends(model, processor))
 
 
@@ -58,11 +62,12 @@ def _class(config: Any) -> Any:
     return getattr(transformers, thinker) if thinker else AutoModelForMultimodalLM
 
 
-def _storage(quantize: str, dtype: str) -> dict[str, Any]:
-    """How the frozen weights are kept."""
-    gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    kind = {"bf16": torch.bfloat16, "fp32": torch.float32}.get(dtype, torch.bfloat16 if gpu else torch.float32)
-    return {"dtype": kind}
+def _language_in(cls: Any, config: Any) -> str:
+    """The name of the language model within the whole, from a model without weights."""
+    with torch.device("meta"):
+        skeleton = cls.from_config(config) if hasattr(cls, "from_config") else cls._from_config(config)
+    decoder = skeleton.get_decoder()
+    return str(next(name for name, module in skeleton.named_modules() if module is decoder))
 
 
 def _ends(model: Any, processor: Any) -> tuple[int, ...]:

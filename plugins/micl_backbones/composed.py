@@ -25,6 +25,7 @@ from micl_backbones.lora import LoraBackbone
 from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, load_parts
 from micl_backbones.preset import Preset, preset_digest, read_preset
+from micl_backbones.quantize import DType, Quantize
 from micl_cli.api import Batch, Example
 
 IGNORED = -100
@@ -43,6 +44,8 @@ class Composed(LoraBackbone):
         lora_rank: Annotated[int | None, "rank of the LoRA matrices; the preset's where not given"] = None,
         lora_alpha: Annotated[float | None, "LoRA's scale: alpha / rank multiplies what it adds"] = None,
         lora_dropout: Annotated[float | None, "dropout before the LoRA matrices"] = None,
+        quantize: Annotated[Quantize, "keep the language model's frozen weights in 4 or 8 bits"] = "none",
+        dtype: Annotated[DType, "of frozen weights; auto: bf16 on a GPU or beside 4 or 8 bits, else fp32"] = "auto",
     ) -> None:
         super().__init__()
         self.preset: Preset = read_preset(preset)
@@ -51,7 +54,7 @@ class Composed(LoraBackbone):
         self.lora_dropout = self.preset.lora.get("dropout", 0.0) if lora_dropout is None else lora_dropout
         self.modalities = frozenset(self.preset.encoders)
         with torch.random.fork_rng(devices=[]):
-            self.parts = load_parts(self.preset)
+            self.parts = load_parts(self.preset, quantize, dtype)
 
     @classmethod
     def defaults(cls, preset: str) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import torch
 from peft import LoraConfig
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from micl_backbones.chat import Chat, medium_for
 from micl_backbones.checkpoint import checkpoint_digest, load_checkpoint
 from micl_backbones.lora import LoraBackbone
+from micl_backbones.quantize import DType, Quantize
 from micl_cli.api import Batch, Example
 
 IGNORED = -100
@@ -45,8 +46,8 @@ class HF(LoraBackbone):
         lora_targets: Annotated[str, "the ends of the names of the language model's layers that LoRA adapts"] = (
             ",".join(TARGETS)
         ),
-        quantize: Annotated[Literal["none", "nf4", "int8"], "keep the frozen weights in 4 or 8 bits"] = "none",
-        dtype: Annotated[Literal["auto", "bf16", "fp32"], "of the frozen weights; auto: bf16 on a GPU"] = "auto",
+        quantize: Annotated[Quantize, "keep the language model's frozen weights in 4 or 8 bits"] = "none",
+        dtype: Annotated[DType, "of frozen weights; auto: bf16 on a GPU or beside 4 or 8 bits, else fp32"] = "auto",
         frames: Annotated[int, "frames of a clip"] = 4,
         revision: Annotated[str, "commit, tag or branch of a checkpoint on the hub"] = "",
         trust_remote_code: Annotated[bool, "let the checkpoint bring code of its own, and run it"] = False,

@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -17,17 +16,19 @@ from transformers.utils import logging as transformers_logging
 
 from micl_backbones.encoders import Encoder, build_encoder
 from micl_backbones.preset import Preset
+from micl_backbones.quantize import DType, Quantize, keep_gradients_true, storage
 from micl_cli.api import PlanError
 
 
-def load_parts(preset: Preset) -> Parts:
+def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto") -> Parts:
     """The preset's frozen parts, and no connector yet. Raises PlanError naming the part that fails."""
     transformers_logging.disable_progress_bar()
     path = preset.folder / preset.language["path"]
     try:
-        language = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        language = AutoModelForCausalLM.from_pretrained(path, **storage(quantize, dtype))
     except (OSError, ValueError) as error:
         raise _unusable("language model", path, error) from error
+    keep_gradients_true(language)
     encoders = {name: _load_encoder(preset, name) for name in sorted(preset.encoders)}
     return Parts(language, encoders).requires_grad_(False).eval()
 

@@ -1,0 +1,74 @@
+"""Frozen weights in 4 or 8 bits by bitsandbytes (QLoRA, Dettmers et al., arXiv 2305.14314)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from micl_cli.api import PlanError
+
+Quantize = Literal["none", "nf4", "int8"]
+DType = Literal["auto", "bf16", "fp32"]
+
+
+def native_bf16() -> bool:
+    """Whether there is a GPU that computes in bfloat16 itself."""
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def storage(quantize: Quantize, dtype: DType, *, only: str = "") -> dict[str, Any]:
+    """Arguments of ``from_pretrained``: in what the frozen weights are kept and computed.
+
+    ``only`` is the name of the module that is quantised; what is outside keeps its precision. "nf4" is the
+    4-bit NormalFloat with double quantisation. Raises PlanError where bitsandbytes is missing.
+    """
+    if quantize not in get_args(Quantize):
+        raise PlanError(f"no quantisation {quantize!r}", "Use none, nf4 or int8.")
+    stated = {"bf16": torch.bfloat16, "fp32": torch.float32}.get(dtype)
+    if quantize == "none":
+        return {"dtype": stated or (torch.bfloat16 if native_bf16() else torch.float32)}
+    compute = stated or torch.bfloat16
+    _need_bitsandbytes(quantize)
+    from transformers import BitsAndBytesConfig
+
+    skipped = {"llm_int8_skip_modules": [rf"(?!{re.escape(only)}\.).*"]} if only else {}
+    if quantize == "int8":
+        return {"dtype": compute, "quantization_config": BitsAndBytesConfig(load_in_8bit=True, **skipped)}
+    four = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+        **skipped,
+    )
+    return {"dtype": compute, "quantization_config": four}
+
+
+def _need_bitsandbytes(quantize: str) -> None:
+    try:
+        # It tells on import, and again at work, which fast routines it could not load.
+        logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise PlanError(f"--quantize {quantize} needs bitsandbytes: {error}", "pip install bitsandbytes") from error
+
+
+def keep_gradients_true(model: nn.Module) -> None:
+    """Keep 4-bit layers from repacking their weights for evaluation on a CPU.
+
+    Where the CPU has AVX512-BF16, bitsandbytes repacks them in evaluation mode for an operator that has no
+    gradient: every step after the first evaluation would then learn from wrong ones, and only a warning would tell.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            vars(layer)["support_avx512bf16_for_cpu"] = False
+
+
+def weight_bytes(model: nn.Module) -> int:
+    """The memory that a model's weights take as they are kept."""
+    tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
