@@ -24,7 +24,7 @@ class EWC(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        lambda_ewc: Annotated[float, "weight of the penalty"] = 1.0,
+        lambda_ewc: Annotated[float, "weight of the penalty"] = 0.1,
         fisher_from: Annotated[
             Literal["sampled", "labels"],
             "answers drawn from the model's own distribution (Fisher information), or the labels (the empirical one)",

@@ -16,7 +16,7 @@ class EWF(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        alpha: Annotated[float, "share of the new weights; 1 keeps them, 0 the old ones"] = 0.5,
+        alpha: Annotated[float, "share of the new weights; 1 keeps them, 0 the old ones"] = 0.3,
         fuse_after: Annotated[
             Literal["task", "epoch"], "fuse at the endpoint of a task, or after every epoch"
         ] = "task",
