@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 # Read when torch is imported: idle threads of several processes would slow each other down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,27 @@ from hypothesis import HealthCheck, settings
 from micl_cli.settings import prepare_process
 
 prepare_process()
+
+
+def offer_torchvision() -> None:
+    """Let processors of videos find torchvision where `make setup` put it, apart from what is installed.
+
+    It has no CPU build: its own operators are missing, and it can only be imported once they are declared.
+    """
+    folder = Path(sys.prefix) / "torchvision"
+    if not folder.is_dir() or importlib.util.find_spec("torchvision"):
+        return
+    import torch
+
+    sys.path.append(str(folder))
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    KEPT.append(library)
+
+
+KEPT: list[object] = []
+offer_torchvision()
 # A busy machine is no fault of what is tested.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

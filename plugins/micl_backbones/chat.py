@@ -50,13 +50,15 @@ class Chat:
             raise PlanError(
                 "this checkpoint has no chat template", "Take its instruction-tuned version, which has one."
             )
-        marks = sorted(set(self.tokenizer.all_special_tokens) | set(self._media_marks()), key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, marks)))
+        self._special = re.compile("|".join(map(re.escape, self._marks())))
         self.turn = self._turn()
 
-    def _media_marks(self) -> list[str]:
-        names = ("image_token", "video_token", "audio_token")
-        return [mark for name in names if isinstance(mark := getattr(self.processor, name, None), str) and mark]
+    def _marks(self) -> list[str]:
+        """What the tokenizer reads as a control token or a medium's place, the longest first."""
+        media = [getattr(self.processor, f"{kind}_token", None) for kind in _KINDS]
+        control = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
+        named = {*self.tokenizer.all_special_tokens, *control, *(mark for mark in media if isinstance(mark, str))}
+        return sorted(filter(None, named), key=lambda mark: (-len(mark), mark))
 
     # Text
 
