@@ -92,6 +92,8 @@ class Words:
 )  # fmt: skip
 @click.option("-b", "--backbone-option", "backbone_options", type=(str, str), multiple=True, metavar="NAME VALUE",
               help="Set an option of the backbone.")  # fmt: skip
+@click.option("--quantize", type=click.Choice(["none", "nf4", "int8"]),
+              help="Keep the frozen weights in 4 bits (QLoRA) or 8: the same as -b quantize.")  # fmt: skip
 @click.option("--seed", default=0, help="Seed of all randomness.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over each task's examples.")
 @click.option("--max-steps", type=click.IntRange(1), help="At most so many steps a task.")
@@ -171,7 +173,14 @@ def _words(flags: dict[str, Any]) -> Words:
     said = {name for name in flags if _source(name) is ParameterSource.COMMANDLINE}
     training = {f.name: flags.pop(f.name) for f in fields(Training)}
     evaluation = {name: flags.pop(flag) for name, flag in EVALUATION.items()}
+    flags["backbone_options"] = backbone_options(flags.pop("quantize"), flags["backbone_options"])
     return Words(**flags, training=training, evaluation=evaluation, said=frozenset(said))
+
+
+def backbone_options(quantize: str | None, pairs: Pairs) -> Pairs:
+    """The backbone's options with what --quantize adds to them; "none" is what a backbone does without it."""
+    kept = tuple(pair for pair in pairs if not (quantize and pair[0] == "quantize"))
+    return kept if quantize in (None, "none") else (*kept, ("quantize", quantize))
 
 
 def _source(parameter: str) -> ParameterSource | None:
@@ -253,7 +262,7 @@ def _after(session: Session, words: Words, dry: bool) -> Request:
     for name, its in (("strategy", plan.strategy), ("backbone", plan.backbone), ("seed", plan.seed)):
         if name in words.said and getattr(words, name) != its:
             raise UsageError(f"run {record.id} was learnt with {name} {its}", f"Leave --{name} out: a run keeps it.")
-    _refuse(words, {"backbone_options"}, f"run {record.id} keeps its backbone as it is")
+    _refuse(words, {"backbone_options", "quantize"}, f"run {record.id} keeps its backbone as it is")
     if not words.tasks:
         raise UsageError("no task is named", "Name what to learn next: --after RUN --tasks vid_qa")
     session.open_planned(record.id, plan, dry=dry, watch=preparing)

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from micl_cli.cli.completing import complete_orders, complete_strategy_list, complete_tasks
 from micl_cli.cli.console import echo, echo_json, table
 from micl_cli.cli.groups import defaults
-from micl_cli.cli.learn import EVALUATION, by_stage, learn
+from micl_cli.cli.learn import EVALUATION, backbone_options, by_stage, learn
 from micl_cli.cli.recipe import read_recipe, recipe_names
 from micl_cli.cli.working import hushed, preparing
 from micl_cli.errors import UsageError, nearest
@@ -40,7 +40,7 @@ Examples:
 \b
 Stdout is the ids of the finished runs in the grid's order (cells as JSON lines with --json). The
 same command again skips what is finished and goes on with the rest. Started on several machines
-that share a store, each takes cells that no other has begun; start them a minute apart.
+that share a store, each takes cells that no other has begun.
 What [learn] and MICL_STORE say holds here too; [sweep] goes before [learn].
 Exit codes: 0 ok (busy cells were left to who has them), 1 a cell failed, 130 interrupted."""
 
@@ -171,7 +171,7 @@ def _requests(session: Session, variants: Sequence[Any], flags: Mapping[str, Any
             tasks=(),
             strategy_options=options,
             stage_options=stage_options,
-            backbone_options=dict(flags["backbone_options"]),
+            backbone_options=dict(backbone_options(flags["quantize"], flags["backbone_options"])),
             training=_given({f.name: flags[f.name] for f in fields(Training)}),
             evaluation=_given({name: flags[flag] for name, flag in EVALUATION.items()}),
         )

@@ -21,6 +21,7 @@ from transformers import DynamicCache, PreTrainedTokenizerFast
 
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
+from micl_backbones.instructions import GENERAL
 from micl_backbones.lora import LoraBackbone
 from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, load_parts
@@ -286,7 +287,7 @@ class Composed(LoraBackbone):
     def instructions(self) -> Sequence[str]:
         name = self.preset.language.get("instructions")
         if not name:
-            return ()
+            return GENERAL
         lines = (self.preset.folder / name).read_text(encoding="utf-8").splitlines()
         return tuple(json.loads(line)["text"] for line in lines if line.strip())
 

@@ -14,12 +14,15 @@ from torch import Tensor, nn
 
 from micl_backbones.chat import Chat, medium_for
 from micl_backbones.checkpoint import checkpoint_digest, load_checkpoint
+from micl_backbones.instructions import GENERAL
 from micl_backbones.lora import LoraBackbone
 from micl_backbones.quantize import DType, Quantize
 from micl_cli.api import Batch, Example
 
 IGNORED = -100
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+TRAINING = {"learning_rate": 2e-4, "batch_size": 4, "accumulation": 4, "epochs": 3, "warmup": 0.03, "weight_decay": 0.0}
+"""What QLoRA (Dettmers et al., arXiv 2305.14314) and its successors use for models of about 7 billion weights."""
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
 ASK = (
     "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
@@ -59,6 +62,10 @@ class HF(LoraBackbone):
         self.model: Any = loaded.model
         self.chat = Chat(loaded.processor, loaded.ends, frames=frames)
         self.modalities = self.chat.modalities
+
+    @classmethod
+    def defaults(cls, preset: str) -> Mapping[str, Any]:
+        return TRAINING
 
     @classmethod
     def digest(cls, preset: str) -> str:
@@ -235,6 +242,9 @@ class HF(LoraBackbone):
         with self.using(None):
             written = self.generate(prompts, max_new_tokens=40)
         return [_question(text) for text in written]
+
+    def instructions(self) -> Sequence[str]:
+        return GENERAL
 
 
 def _mean(vectors: Tensor, where: Tensor) -> Tensor:

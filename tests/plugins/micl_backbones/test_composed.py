@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from micl_backbones.composed import Composed
+from micl_backbones.instructions import GENERAL
 from micl_cli.api import Backbone, Example, PlanError, options_of
 from micl_cli.testing import BackboneContract, toy_examples, toy_media, toy_task
 
@@ -234,4 +235,4 @@ def test_instructions_come_from_the_preset_s_file(backbone: Composed, preset: Pa
     assert backbone.instructions() == ("Say yes. yes", "Name a colour. red")
     other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
     other.write_text(other.read_text().replace('instructions = "instructions.jsonl"\n', ""))
-    assert Composed(str(other)).instructions() == ()
+    assert Composed(str(other)).instructions() == GENERAL
