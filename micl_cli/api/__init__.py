@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from micl_cli.api.task import Row as Row
     from micl_cli.api.task import Task as Task
     from micl_cli.api.task import TaskSource as TaskSource
+    from micl_cli.api.weights import PresetInfo as PresetInfo
+    from micl_cli.api.weights import Tell as Tell
+    from micl_cli.api.weights import weights_folder as weights_folder
     from micl_cli.errors import MediaError as MediaError
     from micl_cli.errors import MiclError as MiclError
     from micl_cli.errors import OptionError as OptionError
@@ -66,6 +69,7 @@ _HOME = {
     "Row": "task",
     "Task": "task",
     "TaskSource": "task",
+    **dict.fromkeys(("PresetInfo", "Tell", "weights_folder"), "weights"),
 }
 _ERRORS = ("MediaError", "MiclError", "OptionError", "PlanError")
 
@@ -73,7 +77,7 @@ __all__ = ["ADAPTER", "Backbone", "Batch", "Event", "Example", "FeatureCache", "
 __all__ += ["MiclError", "Modality", "Option", "OptionError", "PlanError", "Register", "Route", "Router", "Row"]
 __all__ += ["Score", "Sound", "State"]
 __all__ += ["Strategy", "Task", "TaskSource", "answer_loss", "distillation_loss", "hookimpl", "options_of"]
-__all__ += ["parse_options"]
+__all__ += ["PresetInfo", "Tell", "parse_options", "weights_folder"]
 
 
 def __getattr__(name: str) -> Any:

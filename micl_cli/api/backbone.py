@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from micl_cli.api.losses import answer_loss
 from micl_cli.api.task import Example
+from micl_cli.api.weights import PresetInfo, Tell
+from micl_cli.errors import PlanError
 
 IGNORED = -100
 """The label of positions that are not answers: prompts, media and padding."""
@@ -82,6 +84,16 @@ class Backbone(ABC):
     def digest(cls, preset: str) -> str:
         """A text that changes when the parts named by ``preset`` do: it belongs to a run's fingerprint."""
         return ""
+
+    @classmethod
+    def presets(cls) -> Sequence[PresetInfo]:
+        """The models that this backbone knows by name."""
+        return ()
+
+    @classmethod
+    def fetch(cls, preset: str, tell: Tell) -> None:
+        """Get a preset's weights, so that it works without a network. Raises PlanError."""
+        raise PlanError(f"there is nothing to fetch for {preset}", "`micl backbones` lists what can be fetched.")
 
     @property
     @abstractmethod

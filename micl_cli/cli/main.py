@@ -25,6 +25,7 @@ COMMANDS = {
     "report": Lazy("micl_cli.cli.report:report", "Show scores, forgetting and cost of runs."),
     "runs": Lazy("micl_cli.cli.runs:runs", "List, show and remove runs."),
     "plugins": Lazy("micl_cli.cli.plugins:plugins", "List and show plugins, and start a new one."),
+    "backbones": Lazy("micl_cli.cli.backbones:backbones", "List models by name, and get their weights."),
     "config": Lazy("micl_cli.cli.config:config", "Show each setting and where it comes from."),
     "store": Lazy("micl_cli.cli.store:store", "Look after the run store."),
     "completion": Lazy("micl_cli.cli.completion:completion", "Print the completion script of a shell."),

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from peft import LoraConfig
@@ -21,13 +21,14 @@ from transformers import DynamicCache, PreTrainedTokenizerFast
 
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
+from micl_backbones.fetch import fetch_parts
 from micl_backbones.instructions import GENERAL
 from micl_backbones.lora import LoraBackbone
 from micl_backbones.packing import Packing, plan_branches, plan_packing
-from micl_backbones.parts import encoder_key, load_parts
-from micl_backbones.preset import Preset, preset_digest, read_preset
+from micl_backbones.parts import encoder_key, language_path, load_parts
+from micl_backbones.preset import Preset, known_presets, preset_digest, read_preset
 from micl_backbones.quantize import DType, Quantize
-from micl_cli.api import Batch, Example
+from micl_cli.api import Batch, Example, PresetInfo, Tell
 
 IGNORED = -100
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?P<answer>[^?\n]+?)\s*$")
@@ -37,10 +38,12 @@ class Composed(LoraBackbone):
     """A language model that sees and hears through frozen encoders and trained connectors."""
 
     provides = frozenset({"adapters", "text", "generate", "choose", "features", "questions"})
+    preset_name: ClassVar[str] = "tiny"
+    """The preset where none is named."""
 
     def __init__(
         self,
-        preset: str = "tiny",
+        preset: str = "",
         *,
         lora_rank: Annotated[int | None, "rank of the LoRA matrices; the preset's where not given"] = None,
         lora_alpha: Annotated[float | None, "LoRA's scale: alpha / rank multiplies what it adds"] = None,
@@ -49,7 +52,7 @@ class Composed(LoraBackbone):
         dtype: Annotated[DType, "of frozen weights; auto: bf16 on a GPU or beside 4 or 8 bits, else fp32"] = "auto",
     ) -> None:
         super().__init__()
-        self.preset: Preset = read_preset(preset)
+        self.preset: Preset = read_preset(preset or self.preset_name)
         self.lora_rank = lora_rank or int(self.preset.lora["r"])
         self.lora_alpha = lora_alpha or float(self.preset.lora["alpha"])
         self.lora_dropout = self.preset.lora.get("dropout", 0.0) if lora_dropout is None else lora_dropout
@@ -59,11 +62,22 @@ class Composed(LoraBackbone):
 
     @classmethod
     def defaults(cls, preset: str) -> Mapping[str, Any]:
-        return read_preset(preset or "tiny").training
+        return read_preset(preset or cls.preset_name).training
 
     @classmethod
     def digest(cls, preset: str) -> str:
-        return preset_digest(preset or "tiny")
+        return preset_digest(preset or cls.preset_name)
+
+    @classmethod
+    def presets(cls) -> Sequence[PresetInfo]:
+        return [_info(read_preset(name)) for name in known_presets()]
+
+    @classmethod
+    def fetch(cls, preset: str, tell: Tell) -> None:
+        found = read_preset(preset)
+        if not found.parts:
+            super().fetch(preset, tell)
+        fetch_parts(found.name, found.parts, found.folder, tell)
 
     @property
     def module(self) -> nn.Module:
@@ -75,7 +89,7 @@ class Composed(LoraBackbone):
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        return PreTrainedTokenizerFast.from_pretrained(self.preset.folder / self.preset.language["path"])
+        return PreTrainedTokenizerFast.from_pretrained(language_path(self.preset))
 
     def checkpoint_gradients(self) -> None:
         self.language.gradient_checkpointing_enable({"use_reentrant": False})
@@ -329,6 +343,33 @@ class Composed(LoraBackbone):
 class Tiny(Composed):
     """Composed from the small weights in this package: it needs no download and no GPU."""
 
+    @classmethod
+    def presets(cls) -> Sequence[PresetInfo]:
+        return ()  # those of Composed
+
+
+class Smol(Tiny):
+    """Composed from real pretrained parts of laptop size: `micl backbones fetch smol` gets them once."""
+
+    preset_name = "smol"
+
+
+def _info(preset: Preset) -> PresetInfo:
+    about = preset.about
+    own = sum(path.stat().st_size for path in preset.folder.rglob("*") if path.is_file()) if preset.ready else 0
+    fetched = sum(part["bytes"] for part in preset.parts)
+    return PresetInfo(
+        name=preset.name,
+        summary=about.get("summary", ""),
+        modalities=frozenset(preset.encoders),
+        parameters=about.get("parameters", 0),
+        bytes=about.get("bytes") or fetched or own,
+        licence=about.get("licence", ""),
+        source=about.get("source", ""),
+        ready=preset.ready and "checkpoint" not in preset.language,
+        fetchable=bool(preset.parts),
+    )
+
 
 def _instruction(example: Example) -> str:
     if example.modality:
@@ -337,5 +378,5 @@ def _instruction(example: Example) -> str:
 
 
 def _question(text: str) -> tuple[str, str] | None:
-    found = _QUESTION.match(text)
+    found = _QUESTION.match(text.strip().partition("\n")[0])  # it may go on with a further caption
     return (found["question"].strip(), found["answer"]) if found else None

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -92,6 +94,15 @@ class ConvImage(Encoder):
         return mixed
 
 
+def resampled(sound: Sound, rate: int) -> NDArray[np.float32]:
+    """A sound's samples at another rate, by linear interpolation where it was not read at that."""
+    samples: NDArray[np.float32] = sound.samples
+    if sound.rate == rate or not len(samples):
+        return samples
+    times = np.arange(round(len(samples) * rate / sound.rate)) * (sound.rate / rate)
+    return np.asarray(np.interp(times, np.arange(len(samples)), samples), dtype=np.float32)
+
+
 class ConvSound(Encoder):
     """A sound as ``tokens`` vectors, one after the other in time, from its log-mel spectrogram."""
 
@@ -122,11 +133,7 @@ class ConvSound(Encoder):
         self.mixer = _Mixer(tokens, channels, width)
 
     def prepare(self, medium: Any) -> Tensor:
-        sound: Sound = medium
-        samples = sound.samples
-        if sound.rate != self.rate and len(samples):
-            times = np.arange(round(len(samples) * self.rate / sound.rate)) * (sound.rate / self.rate)
-            samples = np.interp(times, np.arange(len(samples)), samples).astype(np.float32)
+        samples = resampled(medium, self.rate)
         x = torch.from_numpy(np.ascontiguousarray(samples[: self.samples], dtype=np.float32))
         return F.pad(x, (0, self.samples - len(x)))
 
@@ -191,13 +198,27 @@ FAMILIES: Mapping[str, Callable[..., Encoder]] = {
     "conv-sound": ConvSound,
     "conv-video": ConvVideo,
 }
+PRETRAINED = {
+    "efficientnet-lite": "EfficientNetLite",
+    "whisper": "Whisper",
+    "hf-vision": "HFVision",
+    "hf-audio": "HFAudio",
+}
+"""Families by the class of micl_backbones.pretrained, which takes longer to import."""
 
 
 def build_encoder(family: str, **config: Any) -> Encoder:
     """A fresh encoder of ``family``. Raises PlanError where there is no such family or setting."""
-    if family not in FAMILIES:
-        raise PlanError(f"no encoder family {family!r}", f"Use one of: {', '.join(sorted(FAMILIES))}.")
     try:
-        return FAMILIES[family](**config)
+        return _class(family)(**config)
     except TypeError as error:
         raise PlanError(f"encoder family {family!r}: {error}", "Correct the preset's [encoder] table.") from error
+
+
+def _class(family: str) -> Callable[..., Encoder]:
+    if family in PRETRAINED:
+        found: Callable[..., Encoder] = getattr(import_module("micl_backbones.pretrained"), PRETRAINED[family])
+        return found
+    if family not in FAMILIES:
+        raise PlanError(f"no encoder family {family!r}", f"Use one of: {', '.join(sorted({*FAMILIES, *PRETRAINED}))}.")
+    return FAMILIES[family]

@@ -254,5 +254,5 @@ def _mean(vectors: Tensor, where: Tensor) -> Tensor:
 
 
 def _question(text: str) -> tuple[str, str] | None:
-    found = _QUESTION.match(text)
+    found = _QUESTION.match(text.strip().partition("\n")[0])  # it may go on with a further caption
     return (found["question"].strip(), found["answer"]) if found else None

@@ -23,7 +23,12 @@ from micl_cli.api import PlanError
 def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto") -> Parts:
     """The preset's frozen parts, and no connector yet. Raises PlanError naming the part that fails."""
     transformers_logging.disable_progress_bar()
-    path = preset.folder / preset.language["path"]
+    if not preset.ready:
+        raise PlanError(
+            f"the weights of the preset {preset.name} are not here yet", f"Get them: micl backbones fetch {preset.name}"
+        )
+    path = language_path(preset)
+    dtype = preset.language.get("dtype", "auto") if dtype == "auto" else dtype
     try:
         language = AutoModelForCausalLM.from_pretrained(path, **storage(quantize, dtype))
     except (OSError, ValueError) as error:
@@ -31,6 +36,11 @@ def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto
     keep_gradients_true(language)
     encoders = {name: _load_encoder(preset, name) for name in sorted(preset.encoders)}
     return Parts(language, encoders).requires_grad_(False).eval()
+
+
+def language_path(preset: Preset) -> str:
+    """The language model's folder, or its id on the hub."""
+    return str(preset.language.get("checkpoint") or preset.folder / preset.language["path"])
 
 
 class Parts(nn.Module):
@@ -51,8 +61,11 @@ class Parts(nn.Module):
 
 def _load_encoder(preset: Preset, modality: str) -> Encoder:
     config = dict(preset.encoders[modality])
-    path = preset.folder / Path(config.pop("weights"))
+    weights = config.pop("weights", None)
     encoder = build_encoder(config.pop("family"), **config)
+    if weights is None:
+        return encoder  # its checkpoint has been loaded with it
+    path = preset.folder / Path(weights)
     try:
         encoder.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -60,7 +73,7 @@ def _load_encoder(preset: Preset, modality: str) -> Encoder:
     return encoder
 
 
-def _unusable(part: str, path: Path, error: Exception) -> PlanError:
+def _unusable(part: str, path: Path | str, error: Exception) -> PlanError:
     reason = " ".join(str(error).split())
     return PlanError(f"the preset's {part} cannot be loaded from {path}: {reason}", "Correct the preset file.")
 
@@ -68,6 +81,14 @@ def _unusable(part: str, path: Path, error: Exception) -> PlanError:
 def encoder_key(preset: Preset, modality: str) -> str:
     """A name for the encoder and its transform, that changes when its weights or settings do."""
     config = preset.encoders[modality]
-    weights = sha256((preset.folder / config["weights"]).read_bytes()).hexdigest()
+    weights = _weights_key(preset, config)
     text = json.dumps([modality, dict(config), weights], sort_keys=True)
     return f"{modality}-{sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _weights_key(preset: Preset, config: Mapping[str, Any]) -> str:
+    if "weights" in config:
+        return sha256((preset.folder / config["weights"]).read_bytes()).hexdigest()
+    folder = Path(config["checkpoint"])
+    found = sorted((path.name, path.stat().st_size) for path in folder.glob("*")) if folder.is_dir() else []
+    return f"{config['checkpoint']} {found}"

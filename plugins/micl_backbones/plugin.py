@@ -11,4 +11,5 @@ def micl_register_backbones(register: Register) -> None:
         "composed", "micl_backbones.composed:Composed", "a language model, one frozen encoder a modality, connectors"
     )
     register("tiny", "micl_backbones.composed:Tiny", "composed from the small weights in this package; no download")
+    register("smol", "micl_backbones.composed:Smol", "composed from real parts of laptop size; fetched once")
     register("hf", "micl_backbones.hf:HF", "any multimodal checkpoint of transformers: hf:ID or hf:FOLDER")

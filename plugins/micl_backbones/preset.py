@@ -9,7 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from micl_cli.api import PlanError
+from micl_backbones.fetch import is_fetched
+from micl_cli.api import PlanError, weights_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,6 +31,18 @@ class Preset:
     lora: Mapping[str, Any]
     connector: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    parts: list[Mapping[str, Any]] = field(default_factory=list)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that is to be fetched is there."""
+        return is_fetched(self.parts, self.folder)
+
+
+def known_presets() -> list[str]:
+    """The presets of this package."""
+    return sorted(path.parent.name for path in HERE.glob("*/preset.toml"))
 
 
 def find_preset(name: str) -> Path:
@@ -39,7 +52,7 @@ def find_preset(name: str) -> Path:
     """
     path = Path(name) if name.endswith(".toml") else HERE / name / "preset.toml"
     if not path.is_file():
-        known = ", ".join(sorted(p.parent.name for p in HERE.glob("*/preset.toml")))
+        known = ", ".join(known_presets())
         raise PlanError(
             f"no preset {name!r} of the composed backbone", f"Use one of: {known}; or a path to a .toml file."
         )
@@ -52,8 +65,11 @@ def preset_digest(name: str) -> str:
     Weights are not read: those of a large model would take as long as loading it.
     """
     path, preset = find_preset(name), read_preset(name)
-    named = [preset.folder / encoder["weights"] for encoder in preset.encoders.values()]
-    named += sorted((preset.folder / preset.language["path"]).glob("*.safetensors"))
+    if preset.parts:  # pinned by the file itself, and perhaps not there yet
+        return sha256(path.read_bytes()).hexdigest()
+    named = [preset.folder / encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]
+    if "path" in preset.language:
+        named += sorted((preset.folder / preset.language["path"]).glob("*.safetensors"))
     sizes = [file.stat().st_size for file in named if file.is_file()]
     return sha256(path.read_bytes() + repr(sizes).encode()).hexdigest()
 
@@ -63,14 +79,17 @@ def read_preset(name: str) -> Preset:
     path = find_preset(name)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
+        parts = data.get("fetch", [])
         return Preset(
             name=data["name"],
-            folder=path.parent,
+            folder=weights_folder() / data["name"] if parts else path.parent,
             language=data["language"],
             encoders=data["encoder"],
             lora=data["lora"],
             connector=data.get("connector", {}),
             training=data.get("training", {}),
+            parts=parts,
+            about={name: value for name, value in data.items() if not isinstance(value, (dict, list))},
         )
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"{path} is not TOML: {error}", "Correct the preset file.") from error
