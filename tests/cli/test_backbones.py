@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+PLUGIN = """
+from micl_cli.api import hookimpl
+
+@hookimpl
+def micl_register_backbones(register):
+    register("garden", "garden:Garden", "grows")
+"""
+GARDEN = """
+from micl_cli.api import Backbone, PresetInfo
+
+class Garden(Backbone):
+    @classmethod
+    def presets(cls):
+        how = {"licence": "MIT", "source": "a package", "ready": False, "fetchable": True, "summary": ""}
+        size = {"parameters": 5_000_000, "bytes": 10_000_000}
+        return [PresetInfo(name="oak", modalities=frozenset({"image"}), **size, **how)]
+
+    @classmethod
+    def fetch(cls, preset, tell):
+        tell("leaves", 5, 10)
+        tell("leaves", 10, 10)
+"""
+
+
+@pytest.fixture
+def garden(install: Any) -> None:
+    install("micl-garden", entry_points="[micl]\ngarden = garden_plugin\n",
+            files={"garden_plugin.py": PLUGIN, "garden.py": GARDEN})  # fmt: skip
+
+
+def test_what_is_known_by_name_is_listed(micl: Any, garden: None) -> None:
+    shown = micl("backbones").out.splitlines()
+    assert shown[0].split() == ["backbone", "state", "parameters", "size", "takes", "licence", "source"]
+    lines = {line.split()[0]: line for line in shown[1:]}
+    assert {"composed:tiny", "composed:smol", "composed:micl", "garden:oak"} <= lines.keys()
+    assert lines["composed:tiny"].split()[1] == "here"
+    assert "to fetch" in lines["composed:smol"]
+    assert lines["garden:oak"].split() == [
+        "garden:oak",
+        "to",
+        "fetch",
+        "5",
+        "M",
+        "10",
+        "MB",
+        "image",
+        "MIT",
+        "a",
+        "package",
+    ]
+    found = {info["backbone"]: info for info in json.loads(micl("backbones", "--json").out)}
+    assert found["composed:smol"]["modalities"] == ["audio", "image", "video"]
+    assert found["composed:smol"]["ready"] is False
+
+
+def test_fetching_tells_what_comes(micl: Any, garden: None) -> None:
+    done = micl("backbones", "fetch", "oak")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "fetching leaves (0 MB)\noak is here; it needs no network from now on\n"
+
+
+@pytest.mark.parametrize(("name", "hint"), [("smoll", "Did you mean 'smol'?"), ("tiny", "What can be fetched: ")])
+def test_what_cannot_be_fetched(micl: Any, name: str, hint: str) -> None:
+    done = micl("backbones", "fetch", name)
+    assert done.code == 2
+    assert hint in done.err
+
+
+def test_a_model_that_is_not_here_says_how_to_get_it(micl: Any, little_mini: Any) -> None:
+    done = micl("learn", "--backbone", "smol", "--strategy", "finetune", "--tasks", "img_cap", "--dry-run")
+    assert (done.code, done.out) == (4, "")
+    assert "hint: Get them: micl backbones fetch smol" in done.err
