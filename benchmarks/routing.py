@@ -19,6 +19,7 @@ import torch
 from common import ORDERS, micl, record
 
 from micl_cli.flow.checkpoint import RunFolder
+from micl_cli.flow.features import Features
 from micl_cli.flow.learn import restore_stage
 from micl_cli.flow.parts import Parts, assemble
 from micl_cli.flow.prepare import open_task
@@ -35,7 +36,7 @@ def learnt(words: list[str], home: Path) -> Parts:
     shown = json.loads(micl(["runs", "show", run, "--json"], home).stdout)
     plan = Plan.from_json(shown["plan"])
     tasks = [open_task(name, home) for name in plan.tasks]
-    parts = assemble(plan, tasks, Registry.discover(), home / "features", "cpu")
+    parts = assemble(plan, tasks, Registry.discover(), Features(home / "features"), "cpu")
     restore_stage(parts, RunFolder(Path(shown["folder"])), len(parts.stages))
     return parts
 

@@ -7,6 +7,7 @@ files, the home folder and the store's URL.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ USER_FILE = "config.toml"
 OPTIONS = "options"
 """The table below a command's that holds the options of its parts, as ``-o`` does."""
 
-_GENERAL = ("home", "store")
+_GENERAL = ("home", "store", "cache_limit")
 _BOTH = "store"
 """A setting (a text, the URL) and a command (a table) of one name."""
 _QUIET = {
@@ -52,17 +53,24 @@ class ConfigFile:
         return {key.replace("-", "_"): value for key, value in found.items()}
 
 
+DEFAULT_CACHE = "20GB"
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[KMGT]?B?)", re.IGNORECASE | re.ASCII)
+_UNITS: Mapping[str, int] = {f"{unit}{b}": 1000**power for power, unit in enumerate(("", *"KMGT")) for b in ("", "B")}
+
+
 @dataclass(frozen=True)
 class Settings:
     """What holds for this process. ``files`` stand in order of precedence, the weakest first.
 
-    ``sources`` tells where ``home`` and ``store`` come from.
+    ``sources`` tells where ``home``, ``store`` and ``cache_limit`` come from.
     """
 
     home: Path
     store_url: str
     files: tuple[ConfigFile, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    cache_limit: int = 20 * 1000**3
+    """Bytes that what frozen encoders made of media may take on disk; 0: nothing is kept."""
 
     @property
     def runs(self) -> Path:
@@ -135,8 +143,20 @@ def load_settings() -> Settings:
             f"the store {url!r} (from {url_source}) is not a database URL",
             f"For a file, write sqlite:///{Path(url).absolute()}",
         )
-    sources = {"home": home_source or "default", "store": url_source or "default"}
-    return Settings(root, url or f"sqlite:///{root / 'micl.db'}", files, sources)
+    limit, limit_source = _first("cache_limit", files)
+    named = {"home": home_source, "store": url_source, "cache_limit": limit_source}
+    sources = {name: source or "default" for name, source in named.items()}
+    size = parse_size(limit or DEFAULT_CACHE, limit_source)
+    return Settings(root, url or f"sqlite:///{root / 'micl.db'}", files, sources, size)
+
+
+def parse_size(text: str, source: str = "") -> int:
+    """Bytes from "20GB", "500 MB" or "0". Raises UsageError."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        where = f" (from {source})" if source else ""
+        raise UsageError(f"{text!r}{where} is no size", "Write for example 20GB, 500MB, or 0 to keep nothing.")
+    return round(float(found["number"]) * _UNITS[found["unit"].upper()])
 
 
 def config_paths() -> list[Path]:

@@ -26,7 +26,7 @@ def test_home_moves_everything(isolated: Path) -> None:
         isolated / "tasks",
         isolated / "features",
     )
-    assert settings.sources == {"home": "MICL_HOME", "store": "default"}
+    assert settings.sources == {"home": "MICL_HOME", "store": "default", "cache_limit": "default"}
     assert not isolated.exists()
 
 

@@ -70,6 +70,7 @@ def _general(ctx: click.Context, settings: Settings) -> Iterator[Value]:
     flagged = ctx.find_root().get_parameter_source("home") is ParameterSource.COMMANDLINE
     yield Value("home", str(settings.home), "flag --home" if flagged else settings.sources["home"])
     yield Value("store", _without_password(settings.store_url), settings.sources["store"])
+    yield Value("cache_limit", settings.cache_limit, settings.sources["cache_limit"])
     for file in settings.files:
         yield Value("file", str(file.path), "read")
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "runs": Lazy("micl_cli.cli.runs:runs", "List, show and remove runs."),
     "plugins": Lazy("micl_cli.cli.plugins:plugins", "List and show plugins, and start a new one."),
     "backbones": Lazy("micl_cli.cli.backbones:backbones", "List models by name, and get their weights."),
+    "cache": Lazy("micl_cli.cli.cache:cache", "List or remove what encoders made of media."),
     "config": Lazy("micl_cli.cli.config:config", "Show each setting and where it comes from."),
     "store": Lazy("micl_cli.cli.store:store", "Look after the run store."),
     "completion": Lazy("micl_cli.cli.completion:completion", "Print the completion script of a shell."),

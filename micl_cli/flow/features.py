@@ -7,7 +7,10 @@ sha256. Shards are only ever added, each whole, so that several processes can fi
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,13 +23,29 @@ from torch import Tensor
 from micl_cli.api.task import Example
 
 SHARD = 512  # media a file
+LIMIT = 20 * 10**9
+"""Bytes that the shards of all encoders may take together, where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of one encoder: ``used`` is when a run last opened it, in seconds since the epoch."""
+
+    key: str
+    shards: int
+    bytes: int
+    used: float
 
 
 class Features:
-    """A FeatureCache on disk. A folder that cannot be written costs speed, not the run."""
+    """A FeatureCache on disk. A folder that cannot be written costs speed, not the run.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Where the shards would take more than ``limit`` bytes, those that were not used for longest go;
+    0 keeps nothing on disk.
+    """
+
+    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+        self.folder, self.limit = folder, limit
         self._shards: dict[str, dict[str, Any]] = {}
         self._fresh: dict[str, dict[str, Tensor]] = {}
 
@@ -68,6 +87,8 @@ class Features:
         except (OSError, SafetensorError):
             return  # half-written by a dying disk: its media are computed again
         self._shards[key].update(dict.fromkeys(shard.keys(), shard))
+        with suppress(OSError):
+            os.utime(path)  # it is used: others go first where room is needed
 
     def _write(self, key: str) -> None:
         fresh = self._fresh.get(key)
@@ -75,12 +96,55 @@ class Features:
             return
         name = sha256("".join(sorted(fresh)).encode()).hexdigest()[:20]
         path = self.folder / key / f"{name}.safetensors"
+        content = save({digest: tensor.contiguous().clone() for digest, tensor in fresh.items()})
+        if not make_room(self.folder, self.limit - len(content)):
+            return  # they stay in memory for this process
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.new")
-            part.write_bytes(save({digest: tensor.contiguous().clone() for digest, tensor in fresh.items()}))
+            part.write_bytes(content)
             part.replace(path)
         except OSError:
-            return  # they stay in memory for this process
+            return
         self._open(key, path)
         fresh.clear()
+
+
+def kept(folder: Path) -> list[Kept]:
+    """What is kept of each encoder, the most recently used first."""
+    found: dict[str, list[os.stat_result]] = {}
+    for path, stat in _shards(folder):
+        found.setdefault(path.parent.name, []).append(stat)
+    every = [
+        Kept(key, len(stats), sum(s.st_size for s in stats), max(s.st_mtime for s in stats))
+        for key, stats in found.items()
+    ]
+    return sorted(every, key=lambda each: -each.used)
+
+
+def forget(folder: Path, key: str) -> None:
+    """Remove what is kept of an encoder. A run that uses it goes on: what it has open stays until it ends."""
+    if (folder / key).parent == folder:
+        shutil.rmtree(folder / key, ignore_errors=True)
+
+
+def make_room(folder: Path, limit: int) -> bool:
+    """Remove the shards that were not used for longest until they take at most ``limit`` bytes; False if below 0."""
+    if limit < 0:
+        return False
+    shards = sorted(_shards(folder), key=lambda shard: shard[1].st_mtime)
+    total = sum(stat.st_size for _, stat in shards)
+    for path, stat in shards:
+        if total <= limit:
+            break
+        path.unlink(missing_ok=True)
+        total -= stat.st_size
+    return True
+
+
+def _shards(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    found = []
+    for path in folder.glob("*/*.safetensors"):
+        with suppress(OSError):  # another process may be making room
+            found.append((path, path.stat()))
+    return found

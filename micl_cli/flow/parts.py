@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,14 +52,14 @@ class Reader:
         return self._built[key].read(example.media)
 
 
-def load_backbone(plan: Plan, registry: Registry, features: Path) -> Backbone:
+def load_backbone(plan: Plan, registry: Registry, features: Features) -> Backbone:
     """The plan's backbone, with its reader and its feature cache."""
     name, argument = backbone_parts(plan.backbone, registry)
     cls = registry.load("backbones", name)
     options = parse_options(cls, plan.backbone_options, owner=f"backbone {name}")
     backbone: Backbone = cls(argument, **options) if argument else cls(**options)
     backbone.read = Reader(registry)
-    backbone.cache = Features(features)
+    backbone.cache = features
     return backbone
 
 
@@ -106,7 +105,7 @@ def _checkpoint_gradients(backbone: Backbone, plan: Plan) -> None:
         ) from error
 
 
-def assemble(plan: Plan, tasks: Sequence[Task], registry: Registry, features: Path, device: str = "auto") -> Parts:
+def assemble(plan: Plan, tasks: Sequence[Task], registry: Registry, features: Features, device: str = "auto") -> Parts:
     """Load what the plan names and check that it fits. Raises PluginError, OptionError, PlanError."""
     strategy_class = registry.load("strategies", plan.strategy)
     options = strategy_options(plan, strategy_class)
@@ -122,8 +121,6 @@ def assemble(plan: Plan, tasks: Sequence[Task], registry: Registry, features: Pa
         _checkpoint_gradients(backbone, plan)
     strategy = strategy_class(backbone, **options)
     strategy.rng, strategy.seed, strategy.load_part = random.Random(plan.seed), plan.seed, registry.load
-    cache = backbone.cache
-    assert isinstance(cache, Features)
-    parts = Parts(plan, backbone, strategy, tasks, metrics, cache, accelerator)
+    parts = Parts(plan, backbone, strategy, tasks, metrics, features, accelerator)
     parts.stages = strategy.stages(tasks)
     return parts

@@ -25,6 +25,7 @@ from micl_cli.store import RunDetails, RunRecord, Store, check, exists
 
 if TYPE_CHECKING:
     from micl_cli.flow.checkpoint import RunFolder
+    from micl_cli.flow.features import Features
     from micl_cli.flow.learn import Control
     from micl_cli.flow.parts import Parts
 
@@ -180,7 +181,7 @@ class Session:
         """What a plan will take; its parts are loaded to see that they fit, and nothing is written."""
         from micl_cli.flow.parts import assemble
 
-        outlook = outlook_of(assemble(plan, tasks, self.registry, self.settings.features, device))
+        outlook = outlook_of(assemble(plan, tasks, self.registry, self._features(), device))
         if check(self.settings.store_url).state != "ok":
             return outlook
         with self.store() as store:
@@ -221,7 +222,7 @@ class Session:
                 if anywhere and known and known.status == "finished" and not folder.begun:
                     return
                 self._use_threads(plan, known, threads)
-                parts = assemble(plan, tasks, self.registry, self.settings.features, device)
+                parts = assemble(plan, tasks, self.registry, self._features(), device)
                 if plan.parent:
                     folder.inherit(RunFolder(self.settings.runs / plan.parent), parts.stages)
                 environment = environment_of(parts)
@@ -284,6 +285,11 @@ class Session:
         before = int(known.environment.get("threads", 0)) if known else 0
         if threads := asked or before or self.suiting_threads(plan):
             torch.set_num_threads(threads)
+
+    def _features(self) -> Features:
+        from micl_cli.flow.features import Features
+
+        return Features(self.settings.features, self.settings.cache_limit)
 
     def suiting_threads(self, plan: Plan) -> int:
         """The number of CPU threads that suits the plan's backbone; 0 where it does not say."""
@@ -350,7 +356,7 @@ class Session:
         from micl_cli.flow.parts import assemble, load_metrics
 
         strategy = self.registry.load("strategies", plan.strategy)
-        parts = assemble(plan, own, self.registry, self.settings.features, device)
+        parts = assemble(plan, own, self.registry, self._features(), device)
         check_fit(plan, wanted, parts.backbone, strategy)
         parts.metrics = load_metrics(self.registry, wanted)
         return parts

@@ -10,6 +10,7 @@ import pytest
 
 from micl_cli.api.task import Task
 from micl_cli.flow.checkpoint import RunFolder
+from micl_cli.flow.features import Features
 from micl_cli.flow.parts import Parts, assemble
 from micl_cli.plan import Evaluation, Plan, Training
 from micl_cli.registry import Registry
@@ -45,7 +46,7 @@ def make_parts(toy_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             training=Training(**training),
             evaluation=evaluation or Evaluation(max_new_tokens=6, examples=3),
         )
-        return assemble(plan, tasks, registry, tmp_path / "features", "cpu")
+        return assemble(plan, tasks, registry, Features(tmp_path / "features"), "cpu")
 
     return make
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,3 +88,54 @@ def test_a_folder_that_cannot_be_written_costs_speed_only(tmp_path: Path) -> Non
         assert cache("key", [example("1")], encoder)[0, 0, 0] == 1
         cache.flush()
     assert encoder.asked == ["1"]
+
+
+def filled(folder: Path, *keys: str) -> None:
+    """A shard of one medium for each key, the first used longest ago."""
+    for age, key in enumerate(keys):
+        cache = Features(folder)
+        cache(key, [example("1")], Encoder())
+        cache.flush()
+        (path,) = (folder / key).iterdir()
+        os.utime(path, (1_000_000 + age, 1_000_000 + age))
+
+
+def test_the_cache_is_bounded_and_what_was_used_last_stays(tmp_path: Path) -> None:
+    filled(tmp_path, "a", "b", "c")
+    size = features.kept(tmp_path)[0].bytes
+    Features(tmp_path)("a", [example("1")], Encoder())  # used again
+    bounded = Features(tmp_path, limit=3 * size)
+    bounded("d", [example("1")], Encoder())
+    bounded.flush()
+    assert {each.key for each in features.kept(tmp_path)} == {"a", "c", "d"}
+    assert sum(each.bytes for each in features.kept(tmp_path)) <= 3 * size
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+def test_a_limit_below_a_shard_keeps_nothing_and_changes_no_feature(tmp_path: Path, limit: int) -> None:
+    encoder, cache = Encoder(), Features(tmp_path, limit)
+    for _ in range(2):
+        assert cache("key", [example("1")], encoder)[0, 0, 0] == 1
+        cache.flush()
+    assert encoder.asked == ["1"]
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_what_another_process_removed_is_still_read(tmp_path: Path) -> None:
+    filled(tmp_path, "a")
+    encoder, cache = Encoder(), Features(tmp_path)
+    cache("a", [example("1")], encoder)
+    features.forget(tmp_path, "a")
+    assert cache("a", [example("1")], encoder)[0, 0, 0] == 1
+    assert encoder.asked == []
+    assert Features(tmp_path)("a", [example("1")], encoder)[0, 0, 0] == 1
+    assert encoder.asked == ["1"]
+
+
+def test_only_what_lies_in_the_cache_is_forgotten(tmp_path: Path) -> None:
+    filled(tmp_path / "features", "a")
+    (tmp_path / "other").mkdir()
+    for key in ("../other", "a/..", ""):
+        features.forget(tmp_path / "features", key)
+    assert (tmp_path / "other").exists()
+    assert features.kept(tmp_path / "features")

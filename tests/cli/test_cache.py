@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from micl_cli.api.task import Example
+from micl_cli.flow.features import Features
+
+
+@pytest.fixture
+def filled(isolated: Path) -> Path:
+    """A cache with what two encoders made of two media."""
+    cache = Features(isolated / "features")
+    media = [Example(id=name, prompt="", modality="image", digest=name) for name in "ab"]
+    for key in ("image-1", "audio-2"):
+        cache(key, media, lambda examples: torch.zeros(len(examples), 250))
+        cache.flush()
+    return isolated / "features"
+
+
+def test_what_is_kept_is_listed_with_the_limit(micl: Any, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICL_CACHE_LIMIT", "5 MB")
+    shown = micl("cache")
+    assert shown.out.splitlines()[0].split() == ["encoder", "files", "size", "last", "used"]
+    assert {line.split()[0] for line in shown.out.splitlines()[1:]} == {"image-1", "audio-2"}
+    assert shown.err == "0.0 MB of at most 5.0 MB (from MICL_CACHE_LIMIT)\n"
+    found = json.loads(micl("cache", "--json").out)
+    assert found["limit"] == 5_000_000
+    assert found["bytes"] == sum(path.stat().st_size for path in filled.glob("*/*"))
+    assert {each["key"] for each in found["encoders"]} == {"image-1", "audio-2"}
+
+
+def test_one_encoder_or_all_are_removed(micl: Any, filled: Path) -> None:
+    assert micl("cache", "rm", "image").code == 0
+    assert [path.name for path in filled.iterdir()] == ["audio-2"]
+    assert micl("cache", "rm", "--all").code == 0
+    assert not list(filled.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [((), "no encoder is named"), (("imag-1",), "Did you mean 'image-1'?"), (("../x",), "no encoder")],
+)
+def test_wrong_words(micl: Any, filled: Path, words: tuple[str, ...], message: str) -> None:
+    done = micl("cache", "rm", *words)
+    assert done.code == 2
+    assert message in done.err
+    assert len(list(filled.iterdir())) == 2
+
+
+@pytest.mark.parametrize("limit", ["much", "-1", "3 XB", "1e9"])
+def test_a_limit_that_is_no_size(micl: Any, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICL_CACHE_LIMIT", limit)
+    done = micl("cache")
+    assert done.code == 2
+    assert f"{limit!r} (from MICL_CACHE_LIMIT) is no size" in done.err
