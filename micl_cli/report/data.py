@@ -66,7 +66,8 @@ class RunData:
     ``zero_shot`` the scores before any learning, both measured on ``split``.
     :func:`score_matrix` makes both from scores. ``settings`` are the plan's by dotted name, without
     tasks, seed, attempt and names, and ``data`` its tasks' sha256: runs of one strategy with the same
-    of both and the same order differ in seed or attempt alone.
+    of both and the same order differ in seed or attempt alone. ``weights_bytes`` is what the frozen
+    weights take in memory, 0 where that is not known.
     """
 
     id: str
@@ -85,6 +86,7 @@ class RunData:
     settings: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     split: str = "test"
+    weights_bytes: int = 0
 
     @cached_property
     def r(self) -> ScoreMatrix:

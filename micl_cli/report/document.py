@@ -10,6 +10,7 @@ from micl_cli.api.events import UNSURE
 from micl_cli.report.data import RunData, ScoreRow, StageCost, gap_to_oracle
 from micl_cli.report.groups import PAIRED, Group, Mean, Order, groups_of, orders_of, paired_of
 from micl_cli.report.matrix import FIGURES
+from micl_cli.report.quantized import NONE, bits_of, quantized_of
 
 MISSING = "-"
 INTERVAL = ": mean [95 % interval by Student's t]"
@@ -83,6 +84,9 @@ def labels(tasks: Sequence[str]) -> list[str]:
 def _head(run: RunData) -> list[Block]:
     title = f"Run {run.id}: {run.name}" if run.name and run.name != run.id else f"Run {run.id}"
     facts = f"Strategy {run.strategy}, backbone {run.backbone}, seed {run.seed}; {run.status}."
+    if run.weights_bytes:
+        bits = "" if bits_of(run) == NONE else f", quantised to {bits_of(run)}"
+        facts += f" Frozen weights: {size(run.weights_bytes)}{bits}."
     return [Heading(title), Paragraph(facts), Paragraph(f"Tasks in order: {_task_list(run)}.")]
 
 
@@ -200,7 +204,8 @@ def _comparison(runs: Sequence[RunData]) -> list[Block]:
     blocks: list[Block] = [Heading(f"Comparison of {len(runs)} runs"), *_note(runs)]
     if len({tuple(run.tasks) for run in runs}) > 1:
         blocks.append(Paragraph("The runs differ in their tasks or in the order: compare their means with care."))
-    return [*blocks, _final_scores(runs), _all_figures(runs), *_routers(runs), *_means(runs), *_paired(runs)]
+    tables = (*_routers(runs), *_quantized(runs), *_means(runs), *_paired(runs))
+    return [*blocks, _final_scores(runs), _all_figures(runs), *tables]
 
 
 def _final_scores(runs: Sequence[RunData]) -> Table:
@@ -237,6 +242,27 @@ def _routers(runs: Sequence[RunData]) -> list[Block]:
     ]
     title = "Routing: accuracy and unsure in per cent, ms a query, MFN below the oracle's of the same order and seed"
     return [Table(title, ("", "accuracy", "unsure", "ms", "gap to oracle"), rows)] if rows else []
+
+
+def _quantized(runs: Sequence[RunData]) -> list[Block]:
+    """What quantised runs saved and lost beside the same plans in full precision."""
+    names = dict(zip((run.id for run in runs), _run_labels(runs), strict=True))
+    rows = [
+        (
+            f"{names[each.run]} ({each.bits})",
+            names[each.reference],
+            _share(each.weights),
+            _share(each.peak),
+            number(each.gap),
+        )
+        for each in quantized_of(runs)
+    ]
+    columns = ("", "beside", "weights", "peak memory", "MFN lost")
+    return [Table("Quantised runs beside the same plans in full precision", columns, rows)] if rows else []
+
+
+def _share(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2f} times"
 
 
 def _means(runs: Sequence[RunData]) -> list[Block]:

@@ -90,7 +90,14 @@ def environment_of(parts: Parts) -> dict[str, Any]:
         "device": gpu or device.type,
         "precision": parts.accelerator.mixed_precision,
         "threads": torch.get_num_threads(),
+        "weights_bytes": _weight_bytes(parts.backbone.module),
     }
+
+
+def _weight_bytes(module: Any) -> int:
+    """What the base model's weights take in memory, as they are kept; adapters come later."""
+    tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -139,6 +146,7 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
         settings=settings_of(plan),
         data=plan.data,
         split=split,
+        weights_bytes=int(details.run.environment.get("weights_bytes", 0)),
     )
 
 

@@ -66,9 +66,3 @@ def keep_gradients_true(model: nn.Module) -> None:
     for layer in model.modules():
         if hasattr(layer, "support_avx512bf16_for_cpu"):
             vars(layer)["support_avx512bf16_for_cpu"] = False
-
-
-def weight_bytes(model: nn.Module) -> int:
-    """The memory that a model's weights take as they are kept."""
-    tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -10,16 +10,19 @@ from typing import Any
 
 from micl_cli.report.data import RunData
 from micl_cli.report.groups import groups_of, paired_of
+from micl_cli.report.quantized import quantized_of
 
 
 def write(runs: Sequence[RunData]) -> str:
     """Return {"runs": [...]}, ASCII only; numbers that are not finite are null.
 
-    Several runs come with "groups" (means over seeds) and "paired" (one strategy minus another).
+    Several runs come with "groups" (means over seeds), "quantized" (beside full precision) and
+    "paired" (one strategy minus another).
     """
     found: dict[str, Any] = {"runs": [_run(run) for run in runs]}
     if len(runs) > 1:
         found["groups"] = [_finite(group.as_json()) for group in groups_of(runs)]
+        found["quantized"] = [_finite(each.as_json()) for each in quantized_of(runs)]
         found["paired"] = [_finite(pair.as_json()) for pair in paired_of(runs)]
     return json.dumps(found, indent=2, allow_nan=False)
 
@@ -34,6 +37,7 @@ def _run(run: RunData) -> dict[str, Any]:
         "status": run.status,
         "tasks": list(run.tasks),
         "split": run.split,
+        "weights_bytes": run.weights_bytes,
         "matrix": run.r.rows(),
         "zero_shot": None if run.zero_shot is None else [run.r[0, i] for i in run.r.tasks],
         "metrics": run.metrics,

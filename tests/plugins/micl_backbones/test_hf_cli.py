@@ -69,3 +69,18 @@ def test_a_task_that_it_cannot_take_is_refused(
     done = micl("learn", "--backbone", f"hf:{folder}", "--strategy", "finetune", "--tasks", task, "--dry-run")
     assert (done.code, done.out) == (4, "")
     assert f"hint: It takes {takes}." in done.err
+
+
+@pytest.mark.slow
+def test_a_report_sets_few_bits_beside_full_precision(micl: Any, little_mini: Any, tmp_path: Path) -> None:
+    folder = build("llava", tmp_path / "llava")
+    words = ["learn", "--backbone", f"hf:{folder}", "--strategy", "finetune", "--tasks", "img_cap,img_qa", *SMALL]
+    whole, few = micl(*words).out.strip(), micl(*words, "--quantize", "nf4").out.strip()
+    report = json.loads(micl("report", whole, few, "--json").out)
+    (found,) = report["quantized"]
+    assert (found["run"], found["reference"], found["bits"]) == (few, whole, "nf4")
+    assert 0 < found["weights"] < 0.6
+    one, other = (run["metrics"]["mfn"] for run in report["runs"])
+    assert found["gap"] == pytest.approx(one - other)
+    assert "Quantised runs beside the same plans in full precision" in micl("report", whole, few).out
+    assert "quantised to nf4." in micl("report", few).out

@@ -12,7 +12,7 @@ import torch
 from micl_backbones.composed import Tiny
 from micl_backbones.hf import HF
 from micl_backbones.lora import LoraBackbone
-from micl_backbones.quantize import storage, weight_bytes
+from micl_backbones.quantize import storage
 from micl_cli.api import PlanError
 from micl_cli.testing.tasks import toy_examples, toy_media
 
@@ -50,6 +50,10 @@ def dequantise(reference: LoraBackbone, quantised: LoraBackbone) -> None:
         elif name in there and not list(layer.children()):
             for key, weight in layer.named_parameters(recurse=False):
                 getattr(there[name], key).copy_(weight)
+
+
+def weight_bytes(model: torch.nn.Module) -> int:
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
 def gradients(backbone: LoraBackbone) -> torch.Tensor:
