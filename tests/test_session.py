@@ -233,3 +233,28 @@ def test_a_resumed_run_says_what_changed(home: Path, request_: Request, monkeypa
     monkeypatch.setattr("micl_cli.session.recording.__version__", "99.0")
     (notice,) = [event.as_json() for event in session.learn(plan, tasks, Control()) if event.name == "notice"]
     assert notice["text"].startswith("micl was 0.1.0 when this run began and is 99.0 now")
+
+
+def test_memory_that_runs_out_loses_nothing(learn: Any, micl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from micl_cli.api.strategy import Strategy
+
+    whole = learn("--max-steps", "4", "--seed", "5")
+    loss, counted = Strategy.loss, [0]
+
+    def full(self: Any, batch: Any) -> Any:
+        counted[0] += 1
+        if counted[0] == 7:
+            raise MemoryError("2 GiB were asked for")
+        return loss(self, batch)
+
+    monkeypatch.setattr(Strategy, "loss", full)
+    words = ("--max-steps", "4", "--seed", "5", "--again", "--save-seconds", "0")
+    stopped = learn(*words)
+    assert stopped.code == 1
+    assert "error: memory ran out: 2 GiB were asked for" in stopped.err
+    assert "--gradient-checkpointing" in stopped.err
+    run = json.loads(micl("runs", "--json").out)["runs"][0]["id"]
+    monkeypatch.setattr(Strategy, "loss", loss)
+    assert micl("learn", "--resume", run).code == 0
+    one, other = (json.loads(micl("report", each, "--json").out)["runs"][0] for each in (whole.out.strip(), run))
+    assert one["matrix"] == other["matrix"]

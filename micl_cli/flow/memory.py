@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from micl_cli.errors import MiclError
+
 if sys.platform != "win32":
     import resource
 
@@ -52,3 +54,20 @@ def peak_bytes() -> int:
         return 0
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return usage if sys.platform == "darwin" else usage * 1024
+
+
+def explained(problem: Exception) -> Exception:
+    """The error itself, or where memory ran out what helps against that."""
+    text = str(problem).lower()
+    full = isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(problem, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+    )
+    if not full:
+        return problem
+    first = str(problem).partition("\n")[0].rstrip(".")
+    return MiclError(
+        f"memory ran out: {first}",
+        "Three cures, each a new plan: a smaller --batch-size with more --accumulation; "
+        "--gradient-checkpointing; --quantize nf4. What this run has learnt is kept: "
+        "where there is more memory, --resume goes on with it.",
+    )

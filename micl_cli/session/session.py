@@ -251,7 +251,12 @@ class Session:
         except BusyError:
             raise  # another machine has the run now, and says how it ends
         except Exception as problem:
-            self._break_off(recorder, "failed", _first_line(problem))
+            from micl_cli.flow.memory import explained
+
+            told = explained(problem)
+            self._break_off(recorder, "failed", _first_line(told))
+            if told is not problem:
+                raise told from problem
             raise
 
     def _break_off(self, recorder: Recorder, status: str, error: str = "") -> None:

@@ -13,8 +13,9 @@ def run(id: str, *, score: float = 50.0, weights: int = 1000, peak: int = 4000, 
     stage = StageCost(position=1, tasks=["a/b"], status="learned", steps=1, examples=1, seconds=1.0,
                       peak_bytes=peak, trainable_parameters=1, stored_bytes=1)  # fmt: skip
     told = {f"backbone.{name}": value for name, value in settings.items()}
+    rest = {"settings": {"training": "x", **told}, "stages": [stage], "weights_bytes": weights}
     return RunData(id=id, name="", strategy="finetune", backbone="hf:x", seed=0, status="finished", tasks=["a/b"],
-                   matrix=[[score]], stages=[stage], settings={"training": "x", **told}, weights_bytes=weights)  # fmt: skip
+                   matrix=[[score]], **rest)  # fmt: skip
 
 
 def test_a_quantised_run_is_set_beside_its_twin() -> None:
