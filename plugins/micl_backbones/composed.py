@@ -22,7 +22,7 @@ from transformers import DynamicCache, PreTrainedTokenizerFast
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
 from micl_backbones.fetch import fetch_parts
-from micl_backbones.instructions import GENERAL
+from micl_backbones.instructions import GENERAL, QUESTION_PROMPT
 from micl_backbones.lora import LoraBackbone
 from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, language_path, load_parts
@@ -89,7 +89,10 @@ class Composed(LoraBackbone):
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        return PreTrainedTokenizerFast.from_pretrained(language_path(self.preset))
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(language_path(self.preset))
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token_id = tokenizer.eos_token_id
+        return tokenizer
 
     def checkpoint_gradients(self) -> None:
         self.language.gradient_checkpointing_enable({"use_reentrant": False})
@@ -292,7 +295,7 @@ class Composed(LoraBackbone):
         return torch.cat([*vectors.values(), *present.values(), torch.stack(prompts)], dim=1)
 
     def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        template = self.preset.language["question_prompt"]
+        template = self.preset.language.get("question_prompt", QUESTION_PROMPT)
         prompts = [Example(id=str(i), prompt=template.format(caption=text)) for i, text in enumerate(captions)]
         with self.using(None):
             written = self.generate(prompts, max_new_tokens=40)

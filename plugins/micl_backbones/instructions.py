@@ -42,3 +42,10 @@ _INPUTS = (
 
 GENERAL = tuple(f"{task}\n{text}" for text, task in product(_INPUTS, _TASKS))
 """Task and input, in an order that mixes the tasks."""
+
+QUESTION_PROMPT = (
+    "Caption: a black dog jumps over a log\nQuestion: what does the dog jump over? a log\n"
+    "Caption: a man plays the guitar on a stage\nQuestion: what does the man play? the guitar\n"
+    "Caption: {caption}\nQuestion:"
+)
+"""Lets any language model write a question and its answer, by two examples."""

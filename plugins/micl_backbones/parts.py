@@ -40,7 +40,9 @@ def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto
 
 def language_path(preset: Preset) -> str:
     """The language model's folder, or its id on the hub."""
-    return str(preset.language.get("checkpoint") or preset.folder / preset.language["path"])
+    if "checkpoint" in preset.language:
+        return preset.checkpoint(preset.language["checkpoint"])
+    return str(preset.folder / preset.language["path"])
 
 
 class Parts(nn.Module):
@@ -62,6 +64,8 @@ class Parts(nn.Module):
 def _load_encoder(preset: Preset, modality: str) -> Encoder:
     config = dict(preset.encoders[modality])
     weights = config.pop("weights", None)
+    if "checkpoint" in config:
+        config["checkpoint"] = preset.checkpoint(config["checkpoint"])
     encoder = build_encoder(config.pop("family"), **config)
     if weights is None:
         return encoder  # its checkpoint has been loaded with it
@@ -89,6 +93,6 @@ def encoder_key(preset: Preset, modality: str) -> str:
 def _weights_key(preset: Preset, config: Mapping[str, Any]) -> str:
     if "weights" in config:
         return sha256((preset.folder / config["weights"]).read_bytes()).hexdigest()
-    folder = Path(config["checkpoint"])
+    folder = Path(preset.checkpoint(config["checkpoint"]))
     found = sorted((path.name, path.stat().st_size) for path in folder.glob("*")) if folder.is_dir() else []
     return f"{config['checkpoint']} {found}"

@@ -34,6 +34,10 @@ class Preset:
     parts: list[Mapping[str, Any]] = field(default_factory=list)
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    def checkpoint(self, name: str) -> str:
+        """A folder beside the preset file, or a hub id or path as it stands."""
+        return str(self.folder / name) if (self.folder / name).is_dir() else name
+
     @property
     def ready(self) -> bool:
         """Whether all that is to be fetched is there."""

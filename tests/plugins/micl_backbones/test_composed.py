@@ -55,7 +55,7 @@ def test_takes_the_modalities_of_its_preset(backbone: Composed) -> None:
 
 
 def test_options_default_to_the_preset_s(preset: Path) -> None:
-    assert set(options_of(Composed)) == {"lora_rank", "lora_alpha", "lora_dropout"}
+    assert set(options_of(Composed)) == {"lora_rank", "lora_alpha", "lora_dropout", "quantize", "dtype"}
     assert (Composed(str(preset)).lora_rank, Composed(str(preset), lora_rank=2).lora_rank) == (4, 2)
 
 

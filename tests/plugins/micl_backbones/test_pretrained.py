@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,16 @@ from transformers import (
     CLIPVisionModel,
 )
 
+from micl_backbones.composed import Composed
 from micl_backbones.convert import efficientnet_lite, whisper_encoder
 from micl_backbones.encoders import build_encoder
 from micl_backbones.pretrained import EfficientNetLite, Whisper
 from micl_cli.api import PlanError, Sound
+from micl_cli.testing.tasks import toy_examples, toy_media
+
+sys.path.append(str(Path(__file__).parent))
+
+from languages import write_language
 
 
 def picture(*shape: int) -> Any:
@@ -112,7 +119,51 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_preset_of_ones_own_takes_any_language_model_and_encoders(tmp_path: Path) -> None:
+    write_language(tmp_path / "words")
+    write_encoders(tmp_path)
+    (tmp_path / "mine.toml").write_text(MINE)
+    made = Composed(str(tmp_path / "mine.toml"))
+    made.read = toy_media
+    made.add_adapter("main")
+    made.activate("main")
+    assert made.modalities == {"image", "audio"}
+    examples = toy_examples(["audio", "image"])
+    assert torch.isfinite(made.loss(made.batch(examples)))
+    assert len(made.generate(examples, max_new_tokens=2)) == len(examples)
+    assert len(made.instructions()) >= 100
+    made.ask(["a red box"])
+
+
+MINE = """
+name = "mine"
+[language]
+checkpoint = "words"
+[encoder.image]
+family = "hf-vision"
+checkpoint = "clip"
+grid = 2
+[encoder.audio]
+family = "hf-audio"
+checkpoint = "ast"
+tokens = 4
+seconds = 0.5
+[lora]
+r = 8
+alpha = 16
+targets = ["q_proj", "v_proj"]
+"""
+
+
 def test_encoders_of_transformers(tmp_path: Path) -> None:
+    write_encoders(tmp_path)
+    seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2), picture(30, 50), picture(90, 20))
+    seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2, frames=2), picture(2, 30, 50))
+    seen(build_encoder("hf-audio", checkpoint=str(tmp_path / "ast"), tokens=4, seconds=0.5), sound(0.2), sound(2.0))
+
+
+def write_encoders(tmp_path: Path) -> None:
+    """Small random checkpoints of CLIP's vision model and of AST."""
     small: dict[str, Any] = {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -122,11 +173,8 @@ def test_encoders_of_transformers(tmp_path: Path) -> None:
     CLIPVisionModel(CLIPVisionConfig(**small, image_size=28, patch_size=7)).save_pretrained(tmp_path / "clip")
     size = {"height": 28, "width": 28}
     CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size).save_pretrained(tmp_path / "clip")
-    seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2), picture(30, 50), picture(90, 20))
-    seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2, frames=2), picture(2, 30, 50))
     ASTModel(ASTConfig(**small, num_mel_bins=16, max_length=64)).save_pretrained(tmp_path / "ast")
     ASTFeatureExtractor(num_mel_bins=16, max_length=64).save_pretrained(tmp_path / "ast")
-    seen(build_encoder("hf-audio", checkpoint=str(tmp_path / "ast"), tokens=4, seconds=0.5), sound(0.2), sound(2.0))
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
