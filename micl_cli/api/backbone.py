@@ -105,6 +105,10 @@ class Backbone(ABC):
         """Where the weights are."""
         return next(self.module.parameters()).device
 
+    def place(self, device: torch.device) -> None:
+        """Move every weight to ``device``."""
+        self.module.to(device)
+
     def checkpoint_gradients(self) -> None:
         """Trade time for memory: compute activations again in the backward pass."""
         raise TypeError(f"{type(self).__name__} does not checkpoint gradients")

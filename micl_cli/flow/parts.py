@@ -116,7 +116,7 @@ def assemble(plan: Plan, tasks: Sequence[Task], registry: Registry, features: Fe
     accelerator = make_accelerator(plan, device)
     backbone = load_backbone(plan, registry, features)
     check_fit(plan, tasks, backbone, strategy_class)
-    backbone.module.to(accelerator.device)
+    backbone.place(accelerator.device)
     if plan.training.gradient_checkpointing:
         _checkpoint_gradients(backbone, plan)
     strategy = strategy_class(backbone, **options)

@@ -26,7 +26,7 @@ from micl_backbones.instructions import GENERAL, QUESTION_PROMPT
 from micl_backbones.lora import LoraBackbone
 from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, language_path, load_parts
-from micl_backbones.preset import Preset, known_presets, preset_digest, read_preset
+from micl_backbones.preset import Preset, known_presets, preset_digest, preset_info, read_preset
 from micl_backbones.quantize import DType, Quantize
 from micl_cli.api import Batch, Example, PresetInfo, Tell
 
@@ -70,7 +70,7 @@ class Composed(LoraBackbone):
 
     @classmethod
     def presets(cls) -> Sequence[PresetInfo]:
-        return [_info(read_preset(name)) for name in known_presets()]
+        return [preset_info(read_preset(name)) for name in known_presets()]
 
     @classmethod
     def fetch(cls, preset: str, tell: Tell) -> None:
@@ -355,23 +355,6 @@ class Smol(Tiny):
     """Composed from real pretrained parts of laptop size: `micl backbones fetch smol` gets them once."""
 
     preset_name = "smol"
-
-
-def _info(preset: Preset) -> PresetInfo:
-    about = preset.about
-    own = sum(path.stat().st_size for path in preset.folder.rglob("*") if path.is_file()) if preset.ready else 0
-    fetched = sum(part["bytes"] for part in preset.parts)
-    return PresetInfo(
-        name=preset.name,
-        summary=about.get("summary", ""),
-        modalities=frozenset(preset.encoders),
-        parameters=about.get("parameters", 0),
-        bytes=about.get("bytes") or fetched or own,
-        licence=about.get("licence", ""),
-        source=about.get("source", ""),
-        ready=preset.ready and "checkpoint" not in preset.language,
-        fetchable=bool(preset.parts),
-    )
 
 
 def _instruction(example: Example) -> str:

@@ -75,6 +75,10 @@ class HF(LoraBackbone):
     def module(self) -> nn.Module:
         return cast(nn.Module, self.model)
 
+    def place(self, device: torch.device) -> None:
+        if self.device != device:  # 8-bit weights stay where they were loaded: on the GPU where there is one
+            self.model.to(device)
+
     @property
     def language(self) -> Any:
         return self.model

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from micl_backbones.fetch import is_fetched
-from micl_cli.api import PlanError, weights_folder
+from micl_cli.api import PlanError, PresetInfo, weights_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -100,3 +100,21 @@ def read_preset(name: str) -> Preset:
     except KeyError as error:
         hint = "A preset has name, [language], [encoder.MODALITY] and [lora]."
         raise PlanError(f"{path} lacks {error}", hint) from error
+
+
+def preset_info(preset: Preset) -> PresetInfo:
+    """What is told of a preset."""
+    about = preset.about
+    own = sum(path.stat().st_size for path in preset.folder.rglob("*") if path.is_file()) if preset.ready else 0
+    fetched = sum(part["bytes"] for part in preset.parts)
+    return PresetInfo(
+        name=preset.name,
+        summary=about.get("summary", ""),
+        modalities=frozenset(preset.encoders),
+        parameters=about.get("parameters", 0),
+        bytes=about.get("bytes") or fetched or own,
+        licence=about.get("licence", ""),
+        source=about.get("source", ""),
+        ready=preset.ready and "checkpoint" not in preset.language,
+        fetchable=bool(preset.parts),
+    )
