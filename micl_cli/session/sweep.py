@@ -16,7 +16,8 @@ from micl_cli.session.claim import is_busy
 from micl_cli.session.request import Request
 
 if TYPE_CHECKING:
-    from micl_cli.session.session import Session, Watch
+    from micl_cli.session.session import Session
+    from micl_cli.session.tasks import Watch
     from micl_cli.settings import Settings
     from micl_cli.store import Store
 

@@ -1,0 +1,96 @@
+"""Tasks made ready: prepared, registered in the store, and opened."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+from micl_cli.api.task import Task
+from micl_cli.errors import PluginError, nearest
+from micl_cli.flow.prepare import Prepared, is_prepared, open_task, prepare_folder, prepare_source, prepared_tasks
+from micl_cli.registry import Registry
+from micl_cli.session.recording import task_record
+from micl_cli.settings import Settings
+from micl_cli.store import Store
+
+Progress = Callable[[int, int | None], None]
+Watch = Callable[[str], AbstractContextManager[Progress | None]]
+"""Called with a task's name when it is about to be prepared; gives what is told of its examples."""
+OnError = Literal["fail", "skip"]
+
+
+def unwatched(name: str) -> AbstractContextManager[None]:
+    """Tells nobody."""
+    return nullcontext()
+
+
+class Tasks:
+    """The tasks of a home folder, with the registry that reads them and the store that lists them."""
+
+    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
+        self.settings = settings
+        self.registry = registry or Registry.discover()
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The run store, open. Raises StoreError."""
+        with Store.open(self.settings.store_url) as store:
+            yield store
+
+    def prepare(self, what: str, *, on_error: OnError = "fail", progress: Progress | None = None) -> Prepared:
+        """Prepare a task by full name, or a folder of the user's own, and register it in the store.
+
+        Raises PlanError, ManifestError, MediaError or PluginError.
+        """
+        if Path(what).is_dir():
+            home = self.settings.home
+            prepared = prepare_folder(Path(what), home, self._modality, on_error=on_error, progress=progress)
+        else:
+            prepared = self._prepare_source(what, self.settings.home, on_error, progress)
+        self._register(prepared)
+        return prepared
+
+    def _prepare_source(self, name: str, home: Path, on_error: OnError, progress: Progress | None) -> Prepared:
+        source = self.registry.load("tasks", name)()
+        return prepare_source(source, name, home, self._modality(source.modality), on_error=on_error, progress=progress)
+
+    def _modality(self, name: str) -> Any:
+        return self.registry.load("modalities", name)()
+
+    def _register(self, prepared: Prepared) -> None:
+        with self.store() as store:
+            store.record_task(task_record(prepared))
+
+    def open_tasks(self, names: Sequence[str], *, dry: bool = False, watch: Watch = unwatched) -> list[Task]:
+        """The prepared tasks; embedded ones that are missing are prepared first.
+
+        ``dry`` prepares those in a temporary folder, to know their sha256, and leaves no trace.
+        Raises PlanError where a task is not prepared and cannot be, or its data has changed;
+        PluginError where nobody knows it.
+        """
+        for name in names:
+            if not is_prepared(name, self.settings.home):
+                self._known_task(name)  # before any is prepared
+        return [self._open(name, dry, watch) for name in names]
+
+    def _open(self, name: str, dry: bool, watch: Watch) -> Task:
+        if is_prepared(name, self.settings.home) or not self._known_task(name).embedded:
+            return open_task(name, self.settings.home)  # which says how to prepare it where it is not
+        with watch(name) as progress:
+            if dry:
+                with tempfile.TemporaryDirectory() as folder:
+                    return self._prepare_source(name, Path(folder), "fail", progress).task
+            prepared = self._prepare_source(name, self.settings.home, "fail", progress)
+        self._register(prepared)
+        return prepared.task
+
+    def _known_task(self, name: str) -> type[Any]:
+        registered = {part.name for part in self.registry.parts("tasks")}
+        if name not in registered:
+            guess = nearest(name, registered | {*prepared_tasks(self.settings.home)})
+            ways = "`micl plugins --kind tasks` lists tasks; `micl prepare FOLDER` makes one of your own."
+            raise PluginError(f"no task {name!r}", f"{guess} {ways}".strip())
+        return self.registry.load("tasks", name)
