@@ -17,6 +17,8 @@ from typing import Any
 
 from common import ORDERS, micl, record
 
+from micl_cli.report.groups import mean_of
+
 Cell = dict[str, Any]
 EVERY = (
     "zeroshot,finetune,lwf,ewc,ewf,olora,moincl,replay,joint,"
@@ -44,16 +46,40 @@ def mean(cells: Sequence[Cell], figure: str) -> float | None:
     return statistics.mean(values) if values else None
 
 
+OLD_DATA = ("joint", "replay")
+"""What sees examples of earlier tasks."""
+
+
 def table(cells: Sequence[Cell]) -> list[str]:
-    """The Markdown table: mean over seeds, an order a row."""
-    lines = ["| strategy | order | n | MFT | MFN | MAA | BWT |", "|---|---|---|---|---|---|---|"]
-    keys = dict.fromkeys((cell["strategy"], cell["order"]) for cell in cells)
-    for strategy, order in keys:
-        group = [c for c in cells if (c["strategy"], c["order"]) == (strategy, order)]
-        values = [mean(group, figure) for figure in ("mft", "mfn", "maa", "bwt")]
-        shown = " | ".join("-" if value is None else f"{value:.1f}" for value in values)
-        lines.append(f"| {strategy} | {order} | {len(group)} | {shown} |")
+    """The Markdown table, a strategy a row: means over seeds, of both orders with their 95 % interval."""
+    orders = list(dict.fromkeys(cell["order"] for cell in cells))
+    each = [f"{figure} {order}" for figure in ("MFN", "BWT") for order in orders]
+    columns = ["strategy", "old data", "n", "MFT", *each, "MFN, all", "BWT, all", "seconds", "peak MB", "stored MB"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for strategy in dict.fromkeys(cell["strategy"] for cell in cells):
+        own = [cell for cell in cells if cell["strategy"] == strategy]
+        single = [mean([c for c in own if c["order"] == o], f) for f in ("mfn", "bwt") for o in orders]
+        cost = [statistics.mean(c["cost"][name] for c in own) for name in ("seconds", "peak_bytes", "stored_bytes")]
+        shown = [mean(own, "mft"), *single]
+        row = [strategy, "yes" if strategy.startswith(OLD_DATA) else "no", str(len(own)), *map(_number, shown)]
+        row += [_interval(own, "mfn"), _interval(own, "bwt")]
+        row += [f"{cost[0]:.0f}", f"{cost[1] / 1e6:.0f}", f"{cost[2] / 1e6:.1f}"]
+        lines.append(f"| {' | '.join(row)} |")
     return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _interval(cells: Sequence[Cell], figure: str) -> str:
+    values = [cell["metrics"][figure] for cell in cells if cell["metrics"][figure] is not None]
+    if not values:
+        return "-"
+    found = mean_of(values)
+    if found.low is None or found.high is None:
+        return f"{found.mean:.1f}"
+    return f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 
 def claims(cells: Sequence[Cell]) -> dict[str, Any]:
@@ -81,6 +107,24 @@ def claims(cells: Sequence[Cell]) -> dict[str, Any]:
                 for i in range(len(ours[0]["tasks"]))
             )
             found[f"{order}: MFN moincl - finetune (above 0)"] = (mean(ours, "mfn") or 0) - (mean(plain, "mfn") or 0)
+    return found
+
+
+SINGLE = ("finetune", "lwf", "ewc", "ewf", "olora")
+"""The methods with one adapter, without old data, that moincl is held against."""
+
+
+def best(cells: Sequence[Cell]) -> dict[str, Any]:
+    """MoInCL's MFN minus each other single adapter's, over common orders and seeds, with the 95 % interval."""
+    ours = {(c["order"], c["seed"]): c["metrics"]["mfn"] for c in cells if c["strategy"] == "moincl"}
+    found: dict[str, Any] = {}
+    for name in SINGLE:
+        theirs = {(c["order"], c["seed"]): c["metrics"]["mfn"] for c in cells if c["strategy"] == name}
+        values = [ours[cell] - theirs[cell] for cell in ours if cell in theirs]
+        if values:
+            difference = mean_of(values)
+            found[f"MFN moincl - {name} (above 0)"] = difference.mean
+            found[f"MFN moincl - {name}, interval"] = [difference.low, difference.high]
     return found
 
 
@@ -122,8 +166,8 @@ def main() -> None:
     a, extra = parser.parse_known_args()
     cells = learn(a.strategies, a.orders, a.seeds, a.jobs, a.home, extra)
     print("\n".join(table(cells)))
-    found = {**claims(cells), **routed(cells), **memory(cells)}
-    print("\n".join(f"{name}: {value:.2f}" for name, value in found.items()))
+    found = {**claims(cells), **best(cells), **routed(cells), **memory(cells)}
+    print("\n".join(f"{name}: {json.dumps(value)}" for name, value in found.items()))
     record(a.name, {"claims": found, "table": table(cells), "cells": cells})
 
 

