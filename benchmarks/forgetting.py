@@ -46,8 +46,8 @@ def mean(cells: Sequence[Cell], figure: str) -> float | None:
     return statistics.mean(values) if values else None
 
 
-OLD_DATA = ("joint", "replay")
-"""What sees examples of earlier tasks."""
+OLD_DATA = {"joint": "all", "replay": "120 kept", "router[router=mllm": "20 a task, to route"}
+"""What sees examples of earlier tasks, and how many of them."""
 
 
 def table(cells: Sequence[Cell]) -> list[str]:
@@ -61,7 +61,8 @@ def table(cells: Sequence[Cell]) -> list[str]:
         single = [mean([c for c in own if c["order"] == o], f) for f in ("mfn", "bwt") for o in orders]
         cost = [statistics.mean(c["cost"][name] for c in own) for name in ("seconds", "peak_bytes", "stored_bytes")]
         shown = [mean(own, "mft"), *single]
-        row = [strategy, "yes" if strategy.startswith(OLD_DATA) else "no", str(len(own)), *map(_number, shown)]
+        seen = next((data for name, data in OLD_DATA.items() if strategy.startswith(name)), "no")
+        row = [strategy, seen, str(len(own)), *map(_number, shown)]
         row += [_interval(own, "mfn"), _interval(own, "bwt")]
         row += [f"{cost[0]:.0f}", f"{cost[1] / 1e6:.0f}", f"{cost[2] / 1e6:.1f}"]
         lines.append(f"| {' | '.join(row)} |")

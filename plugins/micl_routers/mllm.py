@@ -44,7 +44,7 @@ class MLLMRouter(Router):
         epochs: Annotated[int, "passes over these at most; it ends early when all are told apart surely"] = 40,
         learning_rate: Annotated[float, "AdamW's rate (the paper: 5e-6 for a model of 7 billion weights)"] = 2e-3,
         batch_size: Annotated[int, "examples in one step"] = 8,
-        sure: Annotated[float, "mean loss of an epoch, in nats, that ends the learning"] = 0.02,
+        sure: Annotated[float, "mean loss of an epoch, in nats, that ends the learning"] = 0.002,
         descriptions: Annotated[str, "TOML file of task = description that stand in for the tasks' own"] = "",
     ) -> None:
         super().__init__(backbone)
