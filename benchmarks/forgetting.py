@@ -70,7 +70,7 @@ def table(cells: Sequence[Cell]) -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+    return "-" if value is None else f"{round(value, 1) + 0.0:.1f}"  # never "-0.0"
 
 
 def _interval(cells: Sequence[Cell], figure: str) -> str:
@@ -79,8 +79,8 @@ def _interval(cells: Sequence[Cell], figure: str) -> str:
         return "-"
     found = mean_of(values)
     if found.low is None or found.high is None:
-        return f"{found.mean:.1f}"
-    return f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]"
+        return _number(found.mean)
+    return f"{_number(found.mean)} [{_number(found.low)}, {_number(found.high)}]"
 
 
 def claims(cells: Sequence[Cell]) -> dict[str, Any]:
