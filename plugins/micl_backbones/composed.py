@@ -8,7 +8,6 @@ instruction and the answer; LoRA and one connector a modality are what is learnt
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -31,7 +30,6 @@ from micl_backbones.quantize import DType, Quantize
 from micl_cli.api import Batch, Example, PresetInfo, Tell
 
 IGNORED = -100
-_QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?P<answer>[^?\n]+?)\s*$")
 
 
 class Composed(LoraBackbone):
@@ -203,30 +201,12 @@ class Composed(LoraBackbone):
 
     # Answers
 
-    def generate(
-        self,
-        examples: Sequence[Example],
-        *,
-        adapters: Sequence[str] | None = None,
-        max_new_tokens: int = 32,
-        num_beams: int = 1,
-    ) -> list[str]:
-        if not examples:
-            return []
-        if adapters is not None and len(set(adapters)) == 1:
-            with self.using(adapters[0]):
-                return self.generate(examples, max_new_tokens=max_new_tokens, num_beams=num_beams)
-        with self.answering(), self.mixing(adapters):
-            embeds, mask = self._prompt_embeds(examples)
-            ids = self.language.generate(
-                inputs_embeds=embeds,
-                attention_mask=mask,
-                max_new_tokens=max_new_tokens,
-                num_beams=num_beams,
-                do_sample=False,
-                eos_token_id=self.tokenizer.eos_token_id,
-                pad_token_id=self.tokenizer.pad_token_id,
-            )
+    def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
+        embeds, mask = self._prompt_embeds(examples)
+        end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        ids = self.language.generate(
+            inputs_embeds=embeds, attention_mask=mask, **search, eos_token_id=end, pad_token_id=pad
+        )
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     def _prompt_embeds(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
@@ -295,11 +275,7 @@ class Composed(LoraBackbone):
         return torch.cat([*vectors.values(), *present.values(), torch.stack(prompts)], dim=1)
 
     def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        template = self.preset.language.get("question_prompt", QUESTION_PROMPT)
-        prompts = [Example(id=str(i), prompt=template.format(caption=text)) for i, text in enumerate(captions)]
-        with self.using(None):
-            written = self.generate(prompts, max_new_tokens=40)
-        return [_question(text) for text in written]
+        return self.asked(self.preset.language.get("question_prompt", QUESTION_PROMPT), captions)
 
     def instructions(self) -> Sequence[str]:
         name = self.preset.language.get("instructions")
@@ -361,8 +337,3 @@ def _instruction(example: Example) -> str:
     if example.modality:
         return f"\n{example.prompt}\n"
     return f"{example.prompt}\n" if example.prompt else ""
-
-
-def _question(text: str) -> tuple[str, str] | None:
-    found = _QUESTION.match(text.strip().partition("\n")[0])  # it may go on with a further caption
-    return (found["question"].strip(), found["answer"]) if found else None

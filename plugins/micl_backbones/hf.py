@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, cast
@@ -23,7 +22,6 @@ IGNORED = -100
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TRAINING = {"learning_rate": 2e-4, "batch_size": 4, "accumulation": 4, "epochs": 3, "warmup": 0.03, "weight_decay": 0.0}
 """What QLoRA (Dettmers et al., arXiv 2305.14314) and its successors use for models of about 7 billion weights."""
-_QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
 ASK = (
     "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
     "Caption: a black dog jumps over a log in the woods\nWhat does the dog jump over? log\nCaption: {caption}"
@@ -147,29 +145,10 @@ class HF(LoraBackbone):
 
     # Answers
 
-    def generate(
-        self,
-        examples: Sequence[Example],
-        *,
-        adapters: Sequence[str] | None = None,
-        max_new_tokens: int = 32,
-        num_beams: int = 1,
-    ) -> list[str]:
-        if not examples:
-            return []
-        if adapters is not None and len(set(adapters)) == 1:
-            with self.using(adapters[0]):
-                return self.generate(examples, max_new_tokens=max_new_tokens, num_beams=num_beams)
-        with self.answering(), self.mixing(adapters):
-            inputs = self._inputs(examples, self._asked(examples))
-            ids = self.model.generate(
-                **inputs,
-                max_new_tokens=max_new_tokens,
-                num_beams=num_beams,
-                do_sample=False,
-                eos_token_id=list(self.chat.ends),
-                pad_token_id=self.chat.tokenizer.pad_token_id,
-            )
+    def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
+        inputs = self._inputs(examples, self._asked(examples))
+        ends, pad = list(self.chat.ends), self.chat.tokenizer.pad_token_id
+        ids = self.model.generate(**inputs, **search, eos_token_id=ends, pad_token_id=pad)
         told = ids[:, inputs["input_ids"].shape[1] :]
         return [text.strip() for text in self.chat.tokenizer.batch_decode(told, skip_special_tokens=True)]
 
@@ -242,10 +221,7 @@ class HF(LoraBackbone):
         return torch.cat([_mean(embeds, media), present, _mean(words, there & ~media)], dim=1)
 
     def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        prompts = [Example(id=str(i), prompt=ASK.format(caption=text)) for i, text in enumerate(captions)]
-        with self.using(None):
-            written = self.generate(prompts, max_new_tokens=40)
-        return [_question(text) for text in written]
+        return self.asked(ASK, captions)
 
     def instructions(self) -> Sequence[str]:
         return GENERAL
@@ -255,8 +231,3 @@ def _mean(vectors: Tensor, where: Tensor) -> Tensor:
     """[B, D]: the mean of each row's vectors [B, L, D] ``where`` [B, L]; zero where there is none."""
     weight = where[..., None].to(vectors.dtype)
     return (vectors * weight).sum(1) / weight.sum(1).clamp_min(1)
-
-
-def _question(text: str) -> tuple[str, str] | None:
-    found = _QUESTION.match(text.strip().partition("\n")[0])  # it may go on with a further caption
-    return (found["question"].strip(), found["answer"]) if found else None

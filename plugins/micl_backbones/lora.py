@@ -14,7 +14,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from micl_backbones.mixing import mixed_adapters
-from micl_cli.api import Backbone
+from micl_cli.api import Backbone, Example
+
+_QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
 
 
 class LoraBackbone(Backbone):
@@ -48,6 +50,34 @@ class LoraBackbone(Backbone):
     def extra_weights(self, name: str) -> dict[str, nn.Parameter]:
         """An adapter's weights besides LoRA."""
         return {}
+
+    # Answers
+
+    @abstractmethod
+    def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
+        """One answer an example, through the adapters in use; ``search`` is what ``generate`` of transformers takes."""
+
+    def generate(
+        self,
+        examples: Sequence[Example],
+        *,
+        adapters: Sequence[str] | None = None,
+        max_new_tokens: int = 32,
+        num_beams: int = 1,
+    ) -> list[str]:
+        if not examples:
+            return []
+        if adapters is not None and len(set(adapters)) == 1:
+            with self.using(adapters[0]):
+                return self.generate(examples, max_new_tokens=max_new_tokens, num_beams=num_beams)
+        with self.answering(), self.mixing(adapters):
+            return self.answers(examples, max_new_tokens=max_new_tokens, num_beams=num_beams, do_sample=False)
+
+    def asked(self, template: str, captions: Sequence[str]) -> list[tuple[str, str] | None]:
+        """What the base model alone writes for ``template`` with each caption in it: (question, answer) or None."""
+        prompts = [Example(id=str(i), prompt=template.format(caption=text)) for i, text in enumerate(captions)]
+        with self.using(None):
+            return [_question(text) for text in self.generate(prompts, max_new_tokens=40)]
 
     # Adapters
 
@@ -146,3 +176,8 @@ class LoraBackbone(Backbone):
                 yield
         finally:
             self.module.train(training)
+
+
+def _question(text: str) -> tuple[str, str] | None:
+    found = _QUESTION.match(text.strip().partition("\n")[0])  # it may go on with a further caption
+    return (found["question"].strip(), found["answer"]) if found else None
