@@ -20,18 +20,26 @@ def native_bf16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def _computes_bf16() -> bool:
+    """Whether bfloat16 is computed and not emulated, which takes a CPU ten times as long as float32."""
+    if torch.cuda.is_available():
+        return native_bf16()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def storage(quantize: Quantize, dtype: DType, *, only: str = "") -> dict[str, Any]:
     """Arguments of ``from_pretrained``: in what the frozen weights are kept and computed.
 
     ``only`` is the name of the module that is quantised; what is outside keeps its precision. "nf4" is the
-    4-bit NormalFloat with double quantisation. Raises PlanError where bitsandbytes is missing.
+    4-bit NormalFloat with double quantisation, computed in bfloat16 where that is not emulated. Raises
+    PlanError where bitsandbytes is missing.
     """
     if quantize not in get_args(Quantize):
         raise PlanError(f"no quantisation {quantize!r}", "Use none, nf4 or int8.")
     stated = {"bf16": torch.bfloat16, "fp32": torch.float32}.get(dtype)
     if quantize == "none":
         return {"dtype": stated or (torch.bfloat16 if native_bf16() else torch.float32)}
-    compute = stated or torch.bfloat16
+    compute = stated or (torch.bfloat16 if _computes_bf16() else torch.float32)
     _need_bitsandbytes(quantize)
     from transformers import BitsAndBytesConfig
 

@@ -79,7 +79,9 @@ def test_a_report_sets_few_bits_beside_full_precision(micl: Any, little_mini: An
     report = json.loads(micl("report", whole, few, "--json").out)
     (found,) = report["quantized"]
     assert (found["run"], found["reference"], found["bits"]) == (few, whole, "nf4")
-    assert 0 < found["weights"] < 0.6
+    large, small = (run["weights_bytes"] for run in report["runs"])
+    assert found["weights"] == pytest.approx(small / large)
+    assert small < large
     one, other = (run["metrics"]["mfn"] for run in report["runs"])
     assert found["gap"] == pytest.approx(one - other)
     assert "Quantised runs beside the same plans in full precision" in micl("report", whole, few).out
