@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from micl_cli.api.backbone import IGNORED as IGNORED
     from micl_cli.api.backbone import Backbone as Backbone
     from micl_cli.api.backbone import Batch as Batch
     from micl_cli.api.backbone import FeatureCache as FeatureCache
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from micl_cli.errors import PlanError as PlanError
 
 _HOME = {
+    "IGNORED": "backbone",
     "Backbone": "backbone",
     "Batch": "backbone",
     "FeatureCache": "backbone",
@@ -73,11 +75,10 @@ _HOME = {
 }
 _ERRORS = ("MediaError", "MiclError", "OptionError", "PlanError")
 
-__all__ = ["ADAPTER", "Backbone", "Batch", "Event", "Example", "FeatureCache", "MediaError", "MediaReader", "Metric"]
-__all__ += ["MiclError", "Modality", "Option", "OptionError", "PlanError", "Register", "Route", "Router", "Row"]
-__all__ += ["Score", "Sound", "State"]
-__all__ += ["Strategy", "Task", "TaskSource", "answer_loss", "distillation_loss", "hookimpl", "options_of"]
-__all__ += ["PresetInfo", "Tell", "parse_options", "weights_folder"]
+__all__ = ["ADAPTER", "IGNORED", "Backbone", "Batch", "Event", "Example", "FeatureCache", "MediaError", "MediaReader"]
+__all__ += ["Metric", "MiclError", "Modality", "Option", "OptionError", "PlanError", "PresetInfo", "Register", "Route"]
+__all__ += ["Router", "Row", "Score", "Sound", "State", "Strategy", "Task", "TaskSource", "Tell", "answer_loss"]
+__all__ += ["distillation_loss", "hookimpl", "options_of", "parse_options", "weights_folder"]
 
 
 def __getattr__(name: str) -> Any:

@@ -64,7 +64,7 @@ class Chat:
 
     def prompts(self, examples: Sequence[Example]) -> list[str]:
         """Each example's prompt as the template renders it, up to where the answer begins."""
-        return [self._rendered([_user(self._content(e, None))]) for e in examples]
+        return [self._rendered([_user(self._content(e))]) for e in examples]
 
     def _rendered(self, messages: list[dict[str, Any]], *, ask: bool = True) -> str:
         shown: str = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
@@ -97,22 +97,23 @@ class Chat:
         """An answer with what stands around it."""
         return f"{self.turn.lead}{self.plain(text)}{self.turn.end}"
 
-    # Media
-
-    def _content(self, example: Example, medium: Any) -> list[dict[str, Any]]:
+    def _content(self, example: Example) -> list[dict[str, Any]]:
+        """What the user says, with a mark where the medium stands."""
         content: list[dict[str, Any]] = []
         if example.context:
             content.append({"type": "text", "text": self.plain(example.context)})
         if example.modality:
-            content.append({"type": example.modality, example.modality: medium})
+            content.append({"type": example.modality})
         if example.prompt or not content:
             content.append({"type": "text", "text": self.plain(example.prompt)})
         return content
 
+    # Media
+
     def encoded(self, examples: Sequence[Example], texts: Sequence[str], media: Sequence[Any]) -> dict[str, Tensor]:
         """The processor's tensors for ``texts``, which are rendered prompts with or without answers, padded left."""
         talks = [
-            [{**_user(self._content(e, medium)), "rendered": text}]
+            [{**_user([{"type": e.modality, e.modality: medium}] if e.modality else []), "rendered": text}]
             for e, medium, text in zip(examples, media, texts, strict=True)
         ]
         made = self.processor.apply_chat_template(

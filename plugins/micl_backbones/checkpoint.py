@@ -20,9 +20,7 @@ from micl_cli.api import PlanError
 
 THINKERS = {
     "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
-    "qwen2_5_omni_thinker": "Qwen2_5OmniThinkerForConditionalGeneration",
     "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
-    "qwen3_omni_moe_thinker": "Qwen3OmniMoeThinkerForConditionalGeneration",
 }
 """Models that also speak: of these the part that reads, sees and hears is loaded alone."""
 
@@ -63,11 +61,16 @@ def _class(config: Any) -> Any:
 
 
 def _language_in(cls: Any, config: Any) -> str:
-    """The name of the language model within the whole, from a model without weights."""
+    """``decoder_name``, before any weights are loaded."""
     with torch.device("meta"):
         skeleton = cls.from_config(config) if hasattr(cls, "from_config") else cls._from_config(config)
-    decoder = skeleton.get_decoder()
-    return str(next(name for name, module in skeleton.named_modules() if module is decoder))
+    return decoder_name(skeleton)
+
+
+def decoder_name(model: Any) -> str:
+    """The name of the language model within the whole."""
+    decoder = model.get_decoder()
+    return str(next(name for name, module in model.named_modules() if module is decoder))
 
 
 def _ends(model: Any, processor: Any) -> tuple[int, ...]:

@@ -27,9 +27,7 @@ from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, language_path, load_parts
 from micl_backbones.preset import Preset, known_presets, preset_digest, preset_info, read_preset
 from micl_backbones.quantize import DType, Quantize
-from micl_cli.api import Batch, Example, PresetInfo, Tell
-
-IGNORED = -100
+from micl_cli.api import IGNORED, Batch, Example, PresetInfo, Tell
 
 
 class Composed(LoraBackbone):
@@ -319,15 +317,19 @@ class Composed(LoraBackbone):
         return weight.split(".")[1] if weight.startswith("connector.") else "lora"
 
 
-class Tiny(Composed):
-    """Composed from the small weights in this package: it needs no download and no GPU."""
+class _Named(Composed):
+    """A preset of Composed under a name of its own; it is listed there."""
 
     @classmethod
     def presets(cls) -> Sequence[PresetInfo]:
-        return ()  # those of Composed
+        return ()
 
 
-class Smol(Tiny):
+class Tiny(_Named):
+    """Composed from the small weights in this package: it needs no download and no GPU."""
+
+
+class Smol(_Named):
     """Composed from real pretrained parts of laptop size: `micl backbones fetch smol` gets them once."""
 
     preset_name = "smol"

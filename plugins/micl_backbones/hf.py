@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, cast
 
@@ -12,13 +12,12 @@ from peft import LoraConfig
 from torch import Tensor, nn
 
 from micl_backbones.chat import Chat, medium_for
-from micl_backbones.checkpoint import checkpoint_digest, load_checkpoint
+from micl_backbones.checkpoint import checkpoint_digest, decoder_name, load_checkpoint
 from micl_backbones.instructions import GENERAL
 from micl_backbones.lora import LoraBackbone
 from micl_backbones.quantize import DType, Quantize
-from micl_cli.api import Batch, Example
+from micl_cli.api import IGNORED, Batch, Example, PlanError
 
-IGNORED = -100
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TRAINING = {"learning_rate": 2e-4, "batch_size": 4, "accumulation": 4, "epochs": 3, "warmup": 0.03, "weight_decay": 0.0}
 """What QLoRA (Dettmers et al., arXiv 2305.14314) and its successors use for models of about 7 billion weights."""
@@ -55,11 +54,11 @@ class HF(LoraBackbone):
     ) -> None:
         super().__init__()
         self.rank, self.alpha, self.dropout = lora_rank, lora_alpha, lora_dropout
-        self.targets = tuple(name.strip() for name in lora_targets.split(",") if name.strip())
         loaded = load_checkpoint(checkpoint, quantize, dtype, revision=revision, trust=trust_remote_code)
         self.model: Any = loaded.model
         self.chat = Chat(loaded.processor, loaded.ends, frames=frames)
         self.modalities = self.chat.modalities
+        self.layers = _adapted(self.model, lora_targets)
 
     @classmethod
     def defaults(cls, preset: str) -> Mapping[str, Any]:
@@ -74,7 +73,7 @@ class HF(LoraBackbone):
         return cast(nn.Module, self.model)
 
     def place(self, device: torch.device) -> None:
-        if self.device != device:  # 8-bit weights stay where they were loaded: on the GPU where there is one
+        if self.device.type != device.type:  # 8-bit weights stay where they were loaded: on the GPU where there is one
             self.model.to(device)
 
     @property
@@ -82,24 +81,13 @@ class HF(LoraBackbone):
         return self.model
 
     def lora_config(self) -> LoraConfig:
-        layers = [name for name, layer in self.model.named_modules() if self._adapted(name, layer)]
         return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=layers,
+            target_modules=self.layers,
             task_type="CAUSAL_LM",
         )
-
-    def _adapted(self, name: str, layer: nn.Module) -> bool:
-        linear = isinstance(layer, nn.Linear) or hasattr(layer, "base_layer")
-        return linear and name.rpartition(".")[2] in self.targets and name.startswith(self._decoder)
-
-    @property
-    def _decoder(self) -> str:
-        """The name of the language model within the whole."""
-        decoder = self.model.get_decoder()
-        return str(next(name for name, module in self.model.named_modules() if module is decoder))
 
     def checkpoint_gradients(self) -> None:
         self.model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -134,14 +122,20 @@ class HF(LoraBackbone):
         return self._logits(batch.inputs, wanted), batch.labels[:, 1:][wanted]
 
     def _logits(self, inputs: Mapping[str, Tensor], wanted: Tensor) -> Tensor:
-        """[N, V] at the ``wanted`` positions [B, L - 1]: only these pass the vocabulary projection."""
-        head = self.model.get_output_embeddings()
-        hook = head.register_forward_pre_hook(lambda module, given: (given[0][:, :-1][wanted],))
-        try:
+        """[N, V] at the ``wanted`` positions [B, L - 1]."""
+        with self._projecting(lambda hidden: hidden[:, :-1][wanted]):
             logits: Tensor = self.model(**inputs, use_cache=False).logits
+        return logits
+
+    @contextmanager
+    def _projecting(self, chosen: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Let only ``chosen`` of the last states [B, L, size] pass the vocabulary projection."""
+        head = self.model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda module, given: (chosen(given[0]),))
+        try:
+            yield
         finally:
             hook.remove()
-        return logits
 
     # Answers
 
@@ -162,7 +156,7 @@ class HF(LoraBackbone):
         ends = [self.chat.encode(prompts[0] + self.chat.answer(choice))[read:] for choice in choices]
         with self.answering():
             inputs = self._inputs(examples, prompts)
-            with self._watching() as given:
+            with self._watching() as given, self._projecting(lambda hidden: hidden[:, -1:]):
                 output = self.model(**inputs, use_cache=True)
             first = torch.log_softmax(output.logits[:, -1].float(), -1)
             position = given[0].get("position_ids")
@@ -225,6 +219,18 @@ class HF(LoraBackbone):
 
     def instructions(self) -> Sequence[str]:
         return GENERAL
+
+
+def _adapted(model: Any, targets: str) -> list[str]:
+    """The names of the language model's linear layers that end in one of ``targets``. Raises PlanError for none."""
+    ends = {name.strip() for name in targets.split(",")}
+    within = f"{decoder_name(model)}."
+    named = [(name, layer) for name, layer in model.named_modules() if name.startswith(within)]
+    linear = [name for name, layer in named if isinstance(layer, nn.Linear)]
+    if found := [name for name in linear if name.rpartition(".")[2] in ends]:
+        return found
+    known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+    raise PlanError(f"no layer of the language model is called {targets}", f"-b lora_targets takes some of: {known}.")
 
 
 def _mean(vectors: Tensor, where: Tensor) -> Tensor:

@@ -28,7 +28,6 @@ def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto
             f"the weights of the preset {preset.name} are not here yet", f"Get them: micl backbones fetch {preset.name}"
         )
     path = language_path(preset)
-    dtype = preset.language.get("dtype", "auto") if dtype == "auto" else dtype
     try:
         language = AutoModelForCausalLM.from_pretrained(path, **storage(quantize, dtype))
     except (OSError, ValueError) as error:

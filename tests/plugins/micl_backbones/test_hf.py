@@ -141,6 +141,12 @@ def test_lora_adapts_the_language_model_alone(folders: Any) -> None:
         assert not [layer for layer in layers if any(part in layer for part in ("vision", "visual", "audio"))]
 
 
+def test_targets_that_no_layer_has(folders: Any) -> None:
+    with pytest.raises(PlanError, match="is called w_proj") as caught:
+        HF(str(folders("llava")), lora_targets="w_proj")
+    assert "q_proj" in caught.value.hint
+
+
 def test_a_context_stands_before_the_medium(folders: Any) -> None:
     made = backbone(folders("llava"))
     example = toy_examples(["image"])[0]
