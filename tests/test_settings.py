@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from micl_cli.errors import UsageError
-from micl_cli.settings import config_paths, load_settings, prepare_process
+from micl_cli.settings import _wait_policy, config_paths, load_settings, prepare_process
 
 
 def write(path: Path, text: str) -> Path:
@@ -139,6 +139,16 @@ def test_what_the_user_set_for_libraries_stays(monkeypatch: pytest.MonkeyPatch) 
     prepare_process()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
     assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("load", "policy"),
+    [("0.13 1.09 1.58 1/90 4711\n", "ACTIVE"), ("0.13 1.09 1.58 2/90 4711\n", "PASSIVE"), ("", "PASSIVE")],
+)
+def test_threads_spin_only_where_nothing_else_runs(tmp_path: Path, load: str, policy: str) -> None:
+    (tmp_path / "loadavg").write_text(load)
+    assert _wait_policy(tmp_path / "loadavg") == policy
+    assert _wait_policy(tmp_path / "none") == "PASSIVE"
 
 
 def test_settings_are_light() -> None:

@@ -1,0 +1,111 @@
+"""Fine-tuning `smol` by micl and by a plain Trainer script: the same model, data, steps and batches.
+
+Each takes its turn, several times, in a process of its own; ratios are taken within each pair. An epoch's
+wall time is all that passes in it: reading media, encoding, steps, checkpoints (which the script has none of).
+
+Usage: python benchmarks/trainer.py --home DIR [--pairs 3]   (where `micl backbones fetch smol` put the weights)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common import micl, record
+
+TASKS = ("img_cap", "aud_qa")
+EXAMPLES, EPOCHS, BATCH = 160, 2, 8
+SCRIPT = Path(__file__).parent / "plain_trainer.py"
+
+
+def smaller(name: str, home: Path, folder: Path) -> Path:
+    """A task's first training examples and ten more of each other split, in a folder of its own."""
+    source = home / "tasks" / "mini" / name
+    rows = [json.loads(line) for line in (source / "manifest.jsonl").read_text().splitlines()]
+    left = {"train": EXAMPLES, "val": 10, "test": 10}
+    chosen = []
+    for row in rows:
+        if left[row["split"]]:
+            left[row["split"]] -= 1
+            chosen.append({**row, "references": row["references"][:1]})
+    made = folder / name
+    made.mkdir()
+    (made / "manifest.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in chosen))
+    (made / "task.toml").write_text((source / "task.toml").read_text().replace('"mini"', '"smaller"'))
+    shutil.copytree(source / "media", made / "media")
+    return made
+
+
+def watched(command: Sequence[str], home: Path) -> tuple[list[tuple[float, dict[str, Any]]], int]:
+    """A process's lines of JSON, each with when it came (s), and its peak resident memory (bytes)."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "MICL_HOME": str(home)})
+    assert process.stdout
+    told = [(time.perf_counter(), json.loads(line)) for line in process.stdout if line.startswith('{"')]
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return told, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def plain(task: Path, home: Path, seed: int) -> dict[str, float]:
+    words = [str(home / "weights" / "smol"), str(task), "--epochs", str(EPOCHS), "--batch-size", str(BATCH)]
+    told, peak = watched([sys.executable, str(SCRIPT), *words, "--seed", str(seed)], home)
+    assert told[-1][1]["steps"] == EPOCHS * EXAMPLES // BATCH
+    return {"first_s": told[0][1]["seconds"], "later_s": told[1][1]["seconds"], "peak_bytes": peak}
+
+
+def ours(task: Path, home: Path, seed: int) -> dict[str, float]:
+    """The same by micl, its features not yet known."""
+    micl(["cache", "rm", "--all"], home)
+    words = ["--backbone", "smol", "--strategy", "finetune", "--tasks", f"smaller/{task.name}", "--seed", str(seed)]
+    words += ["--epochs", str(EPOCHS), "--batch-size", str(BATCH), "--validate-every", str(EPOCHS), "--max-steps", "999"]
+    command = [sys.executable, "-m", "micl_cli", "learn", *words, "--again", "--eval-examples", "1", "--json"]
+    told, peak = watched(command, home)
+    began = next(at for at, event in told if event["event"] == "task_started")
+    steps = [(at, event["epoch"]) for at, event in told if event["event"] == "step"]
+    assert len(steps) == EPOCHS * EXAMPLES // BATCH
+    first = max(at for at, epoch in steps if epoch == 1)
+    return {"first_s": first - began, "later_s": steps[-1][0] - first, "peak_bytes": peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--pairs", type=int, default=3)
+    given = parser.parse_args()
+    micl(["prepare", ",".join(TASKS)], given.home)
+    pairs: dict[str, list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in TASKS:
+            task = smaller(name, given.home, Path(folder))
+            micl(["prepare", str(task)], given.home)
+            for seed in range(given.pairs):
+                pair = {"plain": plain(task, given.home, seed), "micl": ours(task, given.home, seed)}
+                pairs.setdefault(name, []).append(pair)
+                print(name, json.dumps(pair), flush=True)
+    ratios = {
+        name: {
+            figure: round(statistics.median(pair["micl"][figure] / pair["plain"][figure] for pair in found), 3)
+            for figure in ("first_s", "later_s", "peak_bytes")
+        }
+        for name, found in pairs.items()
+    }
+    for name, found in ratios.items():
+        print(f"{name}: micl / plain script: first epoch {found['first_s']:.2f}, ", end="")
+        print(f"later {found['later_s']:.2f}, peak memory {found['peak_bytes']:.2f}")
+    settings = {"examples": EXAMPLES, "epochs": EPOCHS, "batch_size": BATCH}
+    record("trainer", {"settings": settings, "ratios": ratios, "pairs": pairs})
+
+
+if __name__ == "__main__":
+    main()
