@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,35 @@ def timed(words: Sequence[str], home: Path) -> float:
     started = time.perf_counter()
     micl(words, home)
     return time.perf_counter() - started
+
+
+def smaller(name: str, home: Path, folder: Path, examples: int) -> Path:
+    """A prepared task's first training examples and ten more of each other split, in a folder of its own."""
+    source = home / "tasks" / "mini" / name
+    rows = [json.loads(line) for line in (source / "manifest.jsonl").read_text().splitlines()]
+    left = {"train": examples, "val": 10, "test": 10}
+    chosen = []
+    for row in rows:
+        if left[row["split"]]:
+            left[row["split"]] -= 1
+            chosen.append({**row, "references": row["references"][:1]})
+    made = folder / name
+    made.mkdir()
+    (made / "manifest.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in chosen))
+    (made / "task.toml").write_text((source / "task.toml").read_text().replace('"mini"', '"smaller"'))
+    shutil.copytree(source / "media", made / "media")
+    return made
+
+
+def watched(command: Sequence[str], home: Path) -> tuple[list[tuple[float, dict[str, Any]]], int]:
+    """A process's lines of JSON, each with when it came (s), and its peak resident memory (bytes)."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "MICL_HOME": str(home)})
+    assert process.stdout
+    told = [(time.perf_counter(), json.loads(line)) for line in process.stdout if line.startswith('{"')]
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return told, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 import time
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +137,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     set_seed(given.seed)
-    modality = tomllib.loads((given.task / "task.toml").read_text())["modality"]
+    rows = Rows(given.task)
+    modality = "image" if "image" in rows[0] else "audio"
     model = Model(given.weights, modality)
     tokenizer = AutoTokenizer.from_pretrained(given.weights / "language")
     with tempfile.TemporaryDirectory() as folder:
@@ -160,7 +160,7 @@ def main() -> None:
             use_cpu=not torch.cuda.is_available(),
         )
         collator = Collator(given.task, modality, tokenizer, model.encoder)
-        Trainer(model, training, data_collator=collator, train_dataset=Rows(given.task), callbacks=[Clock()]).train()
+        Trainer(model, training, data_collator=collator, train_dataset=rows, callbacks=[Clock()]).train()
 
 
 if __name__ == "__main__":

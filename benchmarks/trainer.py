@@ -10,51 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import micl, record
+from common import micl, record, smaller, watched
 
 TASKS = ("img_cap", "aud_qa")
 EXAMPLES, EPOCHS, BATCH = 160, 2, 8
 SCRIPT = Path(__file__).parent / "plain_trainer.py"
-
-
-def smaller(name: str, home: Path, folder: Path) -> Path:
-    """A task's first training examples and ten more of each other split, in a folder of its own."""
-    source = home / "tasks" / "mini" / name
-    rows = [json.loads(line) for line in (source / "manifest.jsonl").read_text().splitlines()]
-    left = {"train": EXAMPLES, "val": 10, "test": 10}
-    chosen = []
-    for row in rows:
-        if left[row["split"]]:
-            left[row["split"]] -= 1
-            chosen.append({**row, "references": row["references"][:1]})
-    made = folder / name
-    made.mkdir()
-    (made / "manifest.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in chosen))
-    (made / "task.toml").write_text((source / "task.toml").read_text().replace('"mini"', '"smaller"'))
-    shutil.copytree(source / "media", made / "media")
-    return made
-
-
-def watched(command: Sequence[str], home: Path) -> tuple[list[tuple[float, dict[str, Any]]], int]:
-    """A process's lines of JSON, each with when it came (s), and its peak resident memory (bytes)."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "MICL_HOME": str(home)})
-    assert process.stdout
-    told = [(time.perf_counter(), json.loads(line)) for line in process.stdout if line.startswith('{"')]
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed")
-    return told, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def plain(task: Path, home: Path, seed: int) -> dict[str, float]:
@@ -68,7 +34,16 @@ def ours(task: Path, home: Path, seed: int) -> dict[str, float]:
     """The same by micl, its features not yet known."""
     micl(["cache", "rm", "--all"], home)
     words = ["--backbone", "smol", "--strategy", "finetune", "--tasks", f"smaller/{task.name}", "--seed", str(seed)]
-    words += ["--epochs", str(EPOCHS), "--batch-size", str(BATCH), "--validate-every", str(EPOCHS), "--max-steps", "999"]
+    words += [
+        "--epochs",
+        str(EPOCHS),
+        "--batch-size",
+        str(BATCH),
+        "--validate-every",
+        str(EPOCHS),
+        "--max-steps",
+        "999",
+    ]
     command = [sys.executable, "-m", "micl_cli", "learn", *words, "--again", "--eval-examples", "1", "--json"]
     told, peak = watched(command, home)
     began = next(at for at, event in told if event["event"] == "task_started")
@@ -87,7 +62,7 @@ def main() -> None:
     pairs: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in TASKS:
-            task = smaller(name, given.home, Path(folder))
+            task = smaller(name, given.home, Path(folder), EXAMPLES)
             micl(["prepare", str(task)], given.home)
             for seed in range(given.pairs):
                 pair = {"plain": plain(task, given.home, seed), "micl": ours(task, given.home, seed)}

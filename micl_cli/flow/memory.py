@@ -14,12 +14,12 @@ from micl_cli.errors import MiclError
 if sys.platform != "win32":
     import resource
 
-_KEPT_BLOCK, _KEPT_IN_ALL = 32 << 20, 256 << 20
+_KEPT_BLOCK, _KEPT_IN_ALL = 8 << 20, 256 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 def keep_freed_memory() -> None:
-    """Let freed blocks of up to 32 MiB, 256 MiB in all, be used again instead of going back to the system.
+    """Let freed blocks of up to 8 MiB, 256 MiB in all, be used again instead of going back to the system.
 
     Otherwise glibc asks the kernel for each of a step's larger tensors anew, and every page of
     them is cleared again: on a small model, a tenth of the step's time. Without glibc, nothing changes.

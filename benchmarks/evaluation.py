@@ -1,0 +1,83 @@
+"""How much faster answers come in batches of prompts of like length than one by one, on `smol`.
+
+Usage: python benchmarks/evaluation.py --home DIR [--examples 48] [--repeats 3] [--backbone smol]
+
+A short run is learnt first where there is none (its answers need not be good: an untrained model's are longer).
+Features are kept before the clock starts. Every repeat times both in turn, and ratios are taken within it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from common import micl, record
+
+from micl_cli.flow.checkpoint import RunFolder
+from micl_cli.flow.evaluate import answer
+from micl_cli.flow.features import Features
+from micl_cli.flow.learn import restore_stage
+from micl_cli.flow.parts import Parts, assemble
+from micl_cli.flow.prepare import open_task
+from micl_cli.plan import Plan
+from micl_cli.registry import Registry
+from micl_cli.settings import prepare_process
+
+TASKS = "img_cap,aud_qa"
+
+
+def learnt(backbone: str, home: Path) -> Parts:
+    """The parts of a short run as they stand at its end."""
+    words = ["--backbone", backbone, "--strategy", "finetune", "--tasks", TASKS, "--max-steps", "8"]
+    run = micl(["learn", *words, "--eval-examples", "2", "--validation-examples", "2", "--quiet"], home).stdout.strip()
+    shown = json.loads(micl(["runs", "show", run, "--json"], home).stdout)
+    plan = Plan.from_json(shown["plan"])
+    tasks = [open_task(name, home) for name in plan.tasks]
+    parts = assemble(plan, tasks, Registry.discover(), Features(home / "features"))
+    restore_stage(parts, RunFolder(Path(shown["folder"])), len(parts.stages))
+    return parts
+
+
+def rate(parts: Parts, name: str, count: int, batch: int) -> float:
+    """Examples a second that ``answer`` gets through, in batches of ``batch``."""
+    task = next(task for task in parts.tasks if task.name.endswith(name))
+    parts.plan = replace(parts.plan, evaluation=replace(parts.plan.evaluation, batch_size=batch))
+    examples = task.examples("test")[:count]
+    started = time.perf_counter()
+    answer(parts, examples, by_active=True)
+    return count / (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--backbone", default="smol")
+    parser.add_argument("--examples", type=int, default=48)
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    prepare_process()
+    parts = learnt(given.backbone, given.home)
+    together = parts.plan.evaluation.batch_size
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in TASKS.split(","):
+        rate(parts, name, given.examples, together)
+        for _ in range(given.repeats):
+            each = {f"batch_{size}": rate(parts, name, given.examples, size) for size in (together, 1)}
+            found.setdefault(name, []).append(each)
+    ratios = {
+        name: round(statistics.median(each[f"batch_{together}"] / each["batch_1"] for each in rates), 2)
+        for name, rates in found.items()
+    }
+    for name, ratio in ratios.items():
+        print(f"{name}: {together} at a time answer {ratio:.1f} times as many examples a second as one by one")
+    settings = {"backbone": given.backbone, "examples": given.examples, "batch_size": together}
+    record("evaluation", {"settings": settings, "ratios": ratios, "examples_per_second": found})
+
+
+if __name__ == "__main__":
+    main()
