@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,7 +22,8 @@ from torch import Tensor
 
 from micl_cli.api.task import Example
 
-SHARD = 512  # media a file
+SHARD, SHARD_BYTES = 512, 64 * 10**6  # media and bytes at which a file is written
+IN_MEMORY = 256 * 10**6  # bytes that are kept in memory where they cannot be written
 LIMIT = 20 * 10**9
 """Bytes that the shards of all encoders may take together, where nothing else is said."""
 
@@ -40,14 +41,15 @@ class Kept:
 class Features:
     """A FeatureCache on disk. A folder that cannot be written costs speed, not the run.
 
-    Where the shards would take more than ``limit`` bytes, those that were not used for longest go;
-    0 keeps nothing on disk.
+    Where the shards would take more than ``limit`` bytes, those that were not used for longest go, but none that
+    this process uses: of more media than there is room for, a part stays known. 0 keeps nothing on disk.
     """
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         self.folder, self.limit = folder, limit
         self._shards: dict[str, dict[str, Any]] = {}
         self._fresh: dict[str, dict[str, Tensor]] = {}
+        self._used: set[Path] = set()
 
     def __call__(self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
         known, fresh = self._opened(key), self._fresh.setdefault(key, {})
@@ -55,8 +57,10 @@ class Features:
         for digest, example in missing.items():
             fresh[digest] = compute([example])[0].cpu()
         found = [self._one(key, example, compute) for example in examples]
-        if len(fresh) >= SHARD:
+        if len(fresh) >= SHARD or _bytes(fresh) >= SHARD_BYTES:
             self._write(key)
+            if _bytes(fresh) >= IN_MEMORY:
+                fresh.clear()
         return torch.stack(found)
 
     def _one(self, key: str, example: Example, compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
@@ -87,6 +91,7 @@ class Features:
         except (OSError, SafetensorError):
             return  # half-written by a dying disk: its media are computed again
         self._shards[key].update(dict.fromkeys(shard.keys(), shard))
+        self._used.add(path)
         with suppress(OSError):
             os.utime(path)  # it is used: others go first where room is needed
 
@@ -97,8 +102,8 @@ class Features:
         name = sha256("".join(sorted(fresh)).encode()).hexdigest()[:20]
         path = self.folder / key / f"{name}.safetensors"
         content = save({digest: tensor.contiguous().clone() for digest, tensor in fresh.items()})
-        if not make_room(self.folder, self.limit - len(content)):
-            return  # they stay in memory for this process
+        if not make_room(self.folder, self.limit - len(content), spare=self._used):
+            return  # they stay in memory for a while
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.new")
@@ -128,18 +133,26 @@ def forget(folder: Path, key: str) -> None:
         shutil.rmtree(folder / key, ignore_errors=True)
 
 
-def make_room(folder: Path, limit: int) -> bool:
-    """Remove the shards that were not used for longest until they take at most ``limit`` bytes; False if below 0."""
-    if limit < 0:
-        return False
+def make_room(folder: Path, limit: int, spare: Collection[Path] = ()) -> bool:
+    """Remove the shards that were not used for longest until all take at most ``limit`` bytes; False if they don't.
+
+    Those in ``spare`` stay; nothing is removed where that would not be enough.
+    """
     shards = sorted(_shards(folder), key=lambda shard: shard[1].st_mtime)
-    total = sum(stat.st_size for _, stat in shards)
-    for path, stat in shards:
-        if total <= limit:
+    loose = [(path, stat.st_size) for path, stat in shards if path not in spare]
+    excess = sum(stat.st_size for _, stat in shards) - limit
+    if excess > sum(size for _, size in loose):
+        return False
+    for path, size in loose:
+        if excess <= 0:
             break
         path.unlink(missing_ok=True)
-        total -= stat.st_size
+        excess -= size
     return True
+
+
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def _shards(folder: Path) -> list[tuple[Path, os.stat_result]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
@@ -33,7 +34,8 @@ def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto
     except (OSError, ValueError) as error:
         raise _unusable("language model", path, error) from error
     keep_gradients_true(language)
-    encoders = {name: _load_encoder(preset, name) for name in sorted(preset.encoders)}
+    read = cache(load_file)  # encoders of the same file share its weights
+    encoders = {name: _load_encoder(preset, name, read) for name in sorted(preset.encoders)}
     return Parts(language, encoders).requires_grad_(False).eval()
 
 
@@ -60,7 +62,7 @@ class Parts(nn.Module):
         return self
 
 
-def _load_encoder(preset: Preset, modality: str) -> Encoder:
+def _load_encoder(preset: Preset, modality: str, read: Callable[[Path], dict[str, Tensor]]) -> Encoder:
     config = dict(preset.encoders[modality])
     weights = config.pop("weights", None)
     if "checkpoint" in config:
@@ -70,7 +72,7 @@ def _load_encoder(preset: Preset, modality: str) -> Encoder:
         return encoder  # its checkpoint has been loaded with it
     path = preset.folder / Path(weights)
     try:
-        encoder.load_state_dict(load_file(path))
+        encoder.load_state_dict(read(path), assign=True)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise _unusable(f"{modality} encoder", path, error) from error
     return encoder

@@ -121,6 +121,28 @@ def test_a_limit_below_a_shard_keeps_nothing_and_changes_no_feature(tmp_path: Pa
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+def test_more_media_than_there_is_room_for_leave_a_part_known(tmp_path: Path) -> None:
+    filled(tmp_path, "a")
+    size = features.kept(tmp_path)[0].bytes
+    cache = Features(tmp_path, limit=2 * size)
+    for digest in "1234":
+        cache("a", [example(digest)], Encoder())
+        cache.flush()
+    encoder, again = Encoder(), Features(tmp_path, limit=2 * size)
+    again("a", [example(digest) for digest in "1234"], encoder)
+    assert encoder.asked == ["3", "4"]
+
+
+def test_memory_is_bounded_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = Encoder()([example("1")]).nbytes
+    monkeypatch.setattr(features, "SHARD_BYTES", size)
+    monkeypatch.setattr(features, "IN_MEMORY", 3 * size)
+    encoder, cache = Encoder(), Features(tmp_path, limit=0)
+    for digest in "1212312":
+        assert cache("key", [example(digest)], encoder)[0, 0, 0] == int(digest)
+    assert encoder.asked == ["1", "2", "3", "1", "2"]
+
+
 def test_what_another_process_removed_is_still_read(tmp_path: Path) -> None:
     filled(tmp_path, "a")
     encoder, cache = Encoder(), Features(tmp_path)
