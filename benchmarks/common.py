@@ -56,7 +56,8 @@ def smaller(name: str, home: Path, folder: Path, examples: int) -> Path:
             left[row["split"]] -= 1
             chosen.append({**row, "references": row["references"][:1]})
     made = folder / name
-    made.mkdir()
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
     (made / "manifest.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in chosen))
     (made / "task.toml").write_text((source / "task.toml").read_text().replace('"mini"', '"smaller"'))
     shutil.copytree(source / "media", made / "media")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from dataclasses import replace
@@ -26,7 +27,6 @@ from micl_cli.flow.parts import Parts, assemble
 from micl_cli.flow.prepare import open_task
 from micl_cli.plan import Plan
 from micl_cli.registry import Registry
-from micl_cli.settings import prepare_process
 
 TASKS = "img_cap,aud_qa"
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    prepare_process()
+    os.environ["MICL_HOME"] = str(given.home)
     parts = learnt(given.backbone, given.home)
     together = parts.plan.evaluation.batch_size
     found: dict[str, list[dict[str, Any]]] = {}

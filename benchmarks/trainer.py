@@ -12,7 +12,6 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +59,13 @@ def main() -> None:
     given = parser.parse_args()
     micl(["prepare", ",".join(TASKS)], given.home)
     pairs: dict[str, list[dict[str, Any]]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in TASKS:
-            task = smaller(name, given.home, Path(folder), EXAMPLES)
-            micl(["prepare", str(task)], given.home)
-            for seed in range(given.pairs):
-                pair = {"plain": plain(task, given.home, seed), "micl": ours(task, given.home, seed)}
-                pairs.setdefault(name, []).append(pair)
-                print(name, json.dumps(pair), flush=True)
+    for name in TASKS:
+        task = smaller(name, given.home, given.home / "smaller", EXAMPLES)
+        micl(["prepare", str(task)], given.home)
+        for seed in range(given.pairs):
+            pair = {"plain": plain(task, given.home, seed), "micl": ours(task, given.home, seed)}
+            pairs.setdefault(name, []).append(pair)
+            print(name, json.dumps(pair), flush=True)
     ratios = {
         name: {
             figure: round(statistics.median(pair["micl"][figure] / pair["plain"][figure] for pair in found), 3)

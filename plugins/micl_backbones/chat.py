@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,12 @@ class Chat:
             processor_kwargs=self._settings({e.modality for e in examples}),
         )
         return dict(made)
+
+    @property
+    def settings(self) -> str:
+        """How the processor reads media; what is kept of them holds for these settings alone."""
+        parts = [getattr(self.processor, part) for kind, part in _KINDS.items() if kind in self.modalities]
+        return json.dumps([self.options, *(part.to_dict() for part in parts)], sort_keys=True, default=str)
 
     def _settings(self, modalities: set[str | None]) -> dict[str, Any]:
         settings: dict[str, Any] = {"padding": True}

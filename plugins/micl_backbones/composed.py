@@ -22,7 +22,7 @@ from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
 from micl_backbones.fetch import fetch_parts
 from micl_backbones.instructions import GENERAL, QUESTION_PROMPT
-from micl_backbones.lora import LoraBackbone
+from micl_backbones.lora import LoraBackbone, numerics
 from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, language_path, load_parts
 from micl_backbones.preset import Preset, known_presets, preset_digest, preset_info, read_preset
@@ -160,7 +160,8 @@ class Composed(LoraBackbone):
         compute = partial(self._compute, modality)
         if self.cache is None:
             return compute(examples)
-        return self.cache(self._encoder_keys[modality], examples, compute).to(self.device)
+        key = f"{self._encoder_keys[modality]}{numerics(self.device, torch.float32)}"
+        return self.cache(key, examples, compute).to(self.device)
 
     @torch.no_grad()
     def _compute(self, modality: str, examples: Sequence[Example]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Annotated, Any, cast
 
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 
 from micl_backbones.chat import Chat, medium_for
 from micl_backbones.checkpoint import checkpoint_digest, decoder_name, load_checkpoint
+from micl_backbones.encoded import Encoders
 from micl_backbones.instructions import GENERAL
-from micl_backbones.lora import LoraBackbone
+from micl_backbones.lora import LoraBackbone, numerics
 from micl_backbones.quantize import DType, Quantize
 from micl_cli.api import IGNORED, Batch, Example, PlanError
 
@@ -25,6 +27,9 @@ ASK = (
     "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
     "Caption: a black dog jumps over a log in the woods\nWhat does the dog jump over? log\nCaption: {caption}"
 )
+
+
+SEEN = "seen"
 
 
 class _Reached(Exception):
@@ -59,6 +64,10 @@ class HF(LoraBackbone):
         self.chat = Chat(loaded.processor, loaded.ends, frames=frames)
         self.modalities = self.chat.modalities
         self.layers = _adapted(self.model, lora_targets)
+        self.encoders = Encoders(self.model, self.modalities)
+        commit = getattr(self.model.config, "_commit_hash", None)
+        known = f"{checkpoint_digest(checkpoint)} {commit} {self.chat.settings}"
+        self._known_as = sha256(known.encode()).hexdigest()[:16]
 
     @classmethod
     def defaults(cls, preset: str) -> Mapping[str, Any]:
@@ -106,7 +115,32 @@ class HF(LoraBackbone):
             labels[row, -count:] = inputs["input_ids"][row, -count:]
         return Batch(examples, labels, inputs)
 
-    def _inputs(self, examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Tensor]:
+    def _inputs(self, examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Any]:
+        """The processor's tensors, and as ``SEEN`` what the encoders make of the media, where that can be kept."""
+        kept = bool(examples) and all(self.encoders.keeps(e.modality) for e in examples if e.modality)
+        seen = [(e.modality, self._encoded(e)) for e in examples if e.modality] if kept else []
+        return {**self._tensors(examples, texts), SEEN: seen}
+
+    def _encoded(self, example: Example) -> Tensor:
+        """[1 + K, T, D] of one medium, see Encoders."""
+        if self.cache is None:
+            return self._encode([example])[0]
+        key = f"{example.modality}-{self._known_as}{numerics(self.device, self.model.dtype)}"
+        return self.cache(key, [example], self._encode)[0].to(self.device)
+
+    def _encode(self, examples: Sequence[Example]) -> Tensor:
+        # One medium at a time: in company the last bits differ.
+        with self.answering(), self.encoders.recording() as found, self._watching(stop=True):
+            self.model(**self._tensors(examples, self.chat.prompts(examples)), use_cache=False)
+        return torch.stack(found)
+
+    def _run(self, call: Callable[..., Any], inputs: Mapping[str, Any], **more: Any) -> Any:
+        """Call the model with ``_inputs``."""
+        tensors = {name: value for name, value in inputs.items() if name != SEEN}
+        with self.encoders.giving(inputs[SEEN]):
+            return call(**tensors, **more)
+
+    def _tensors(self, examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Tensor]:
         media = [
             medium_for(e.modality, self.read(e, self.chat.options[e.modality])) if e.modality else None
             for e in examples
@@ -121,10 +155,10 @@ class HF(LoraBackbone):
         wanted = batch.labels[:, 1:] != IGNORED
         return self._logits(batch.inputs, wanted), batch.labels[:, 1:][wanted]
 
-    def _logits(self, inputs: Mapping[str, Tensor], wanted: Tensor) -> Tensor:
+    def _logits(self, inputs: Mapping[str, Any], wanted: Tensor) -> Tensor:
         """[N, V] at the ``wanted`` positions [B, L - 1]."""
         with self._projecting(lambda hidden: hidden[:, :-1][wanted]):
-            logits: Tensor = self.model(**inputs, use_cache=False).logits
+            logits: Tensor = self._run(self.model, inputs, use_cache=False).logits
         return logits
 
     @contextmanager
@@ -140,9 +174,11 @@ class HF(LoraBackbone):
     # Answers
 
     def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
-        inputs = self._inputs(examples, self._asked(examples))
+        texts, beams = self._asked(examples), search.get("num_beams", 1)
+        # A search with beams repeats its inputs, which features put in their place would not follow.
+        inputs = self._inputs(examples, texts) if beams == 1 else {**self._tensors(examples, texts), SEEN: []}
         ends, pad = list(self.chat.ends), self.chat.tokenizer.pad_token_id
-        ids = self.model.generate(**inputs, **search, eos_token_id=ends, pad_token_id=pad)
+        ids: Tensor = self._run(self.model.generate, inputs, **search, eos_token_id=ends, pad_token_id=pad)
         told = ids[:, inputs["input_ids"].shape[1] :]
         return [text.strip() for text in self.chat.tokenizer.batch_decode(told, skip_special_tokens=True)]
 
@@ -157,7 +193,7 @@ class HF(LoraBackbone):
         with self.answering():
             inputs = self._inputs(examples, prompts)
             with self._watching() as given, self._projecting(lambda hidden: hidden[:, -1:]):
-                output = self.model(**inputs, use_cache=True)
+                output = self._run(self.model, inputs, use_cache=True)
             first = torch.log_softmax(output.logits[:, -1].float(), -1)
             position = given[0].get("position_ids")
             cache = output.past_key_values
@@ -205,7 +241,7 @@ class HF(LoraBackbone):
         with self.using(None) if self.active else self.answering():
             inputs = self._inputs(examples, self.chat.prompts(examples))
             with self._watching(stop=True) as given:
-                self.model(**inputs, use_cache=False)
+                self._run(self.model, inputs, use_cache=False)
         embeds = given[0]["inputs_embeds"].float()
         words = self.model.get_input_embeddings()(inputs["input_ids"]).float()
         there = inputs["attention_mask"].bool()

@@ -178,6 +178,14 @@ class LoraBackbone(Backbone):
             self.module.train(training)
 
 
+def numerics(device: torch.device, dtype: torch.dtype) -> str:
+    """What a kept tensor's name says of how it was computed; nothing for float32 on a CPU."""
+    within = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else dtype
+    if device.type == "cpu" and within == torch.float32:
+        return ""
+    return f"-{device.type}-{str(within).removeprefix('torch.')}"
+
+
 def _question(text: str) -> tuple[str, str] | None:
     found = _QUESTION.match(text.strip().partition("\n")[0])  # it may go on with a further caption
     return (found["question"].strip(), found["answer"]) if found else None

@@ -1,0 +1,94 @@
+"""What encoders make of media is kept and put back, and nothing changes by it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from micl_backbones.encoded import KNOWN
+from micl_backbones.hf import HF, SEEN
+from micl_cli.api import Example
+from micl_cli.flow.features import Features
+from micl_cli.testing.tasks import toy_examples, toy_media
+
+sys.path.append(str(Path(__file__).parent))
+
+from checkpoints import MODALITIES, build
+
+BUILT = [name for name in sorted(MODALITIES) if not name.endswith("_full")]
+
+
+def loaded(folder: Path, cache: Features | None = None) -> HF:
+    made = HF(str(folder))
+    made.read, made.cache = toy_media, cache
+    made.add_adapter("a", seed=1)
+    made.activate("a")
+    return made
+
+
+def examples_for(made: HF) -> list[Example]:
+    return toy_examples(sorted(made.modalities))
+
+
+def told(made: HF, examples: list[Example]) -> dict[str, Any]:
+    """All that a forward pass can tell."""
+    with torch.no_grad():
+        logits, _ = made.answer_logits(made.batch(examples))
+    return {
+        "logits": logits,
+        "choose": made.choose(examples, ["red", "blue sky"]),
+        "features": made.features(examples),
+        "answers": made.generate(examples, max_new_tokens=4),
+        "beams": made.generate(examples, max_new_tokens=3, num_beams=2),
+    }
+
+
+def plainly(made: HF, examples: list[Example]) -> Tensor:
+    """The logits of the model's own pass, its encoders called on the whole batch."""
+    batch = made.batch(examples)
+    wanted = batch.labels[:, 1:] != -100
+    with torch.no_grad():
+        logits = made.model(**{k: v for k, v in batch.inputs.items() if k != SEEN}, use_cache=False).logits
+    return logits[:, :-1][wanted]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUILT)
+def test_kept_features_change_nothing(name: str, tmp_path: Path) -> None:
+    folder = build(name, tmp_path / name)
+    without = loaded(folder)
+    examples = examples_for(without)
+    wanted = told(without, examples)
+    torch.testing.assert_close(wanted["logits"], plainly(without, examples), atol=2e-4, rtol=2e-4)
+    for _ in range(2):  # filled by one process, read by the next
+        cache = Features(tmp_path / "features")
+        found = told(loaded(folder, cache), examples)
+        cache.flush()
+        assert found.keys() == wanted.keys()
+        for key, value in wanted.items():
+            assert torch.equal(found[key], value) if isinstance(value, Tensor) else found[key] == value, key
+    assert bool(list((tmp_path / "features").rglob("*.safetensors"))) == (without.encoders.kind in KNOWN)
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_omni"])
+def test_encoders_run_once_a_medium(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = loaded(build(name, tmp_path / name), Features(tmp_path / "features"))
+    examples, encoded = examples_for(made), []
+    encode = made._encode
+    monkeypatch.setattr(made, "_encode", lambda examples: encoded.extend(e.id for e in examples) or encode(examples))
+    told(made, examples)
+    assert sorted(encoded) == sorted({e.id for e in examples if e.modality})
+    with made.encoders.recording() as found:
+        made.loss(made.batch(examples)).backward()
+        made.generate(examples, max_new_tokens=2)
+    assert not found
+
+
+def test_other_settings_are_other_features(tmp_path: Path) -> None:
+    folder = build("qwen2_vl", tmp_path / "model")
+    assert len({HF(str(folder), frames=frames)._known_as for frames in (2, 4)}) == 2
