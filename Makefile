@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 MICL_HOME ?= $(CURDIR)/.micl
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test test-gpu lint setup clean
 
 demo: setup
 	MICL_HOME="$(MICL_HOME)" $(BIN)/micl learn --strategy moincl --tasks img_cap,aud_qa
@@ -12,6 +12,9 @@ demo: setup
 
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+test-gpu: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rs
 
 lint: setup
 	$(BIN)/ruff check .

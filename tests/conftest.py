@@ -45,6 +45,12 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Only tests that are asked for as `-m gpu` see a GPU: the others hold for every machine alike."""
+    if "gpu" not in str(config.getoption("markexpr")):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing from outside comes in, and nothing gets out of ``tmp_path``; returns the home folder."""

@@ -111,6 +111,15 @@ class Chat:
 
     # Media
 
+    def medium(self, modality: str, canonical: Any) -> Image.Image | NDArray[Any]:
+        """A medium in its canonical form (see Modality) as the processor takes it."""
+        if modality == "image":
+            return Image.fromarray(canonical)
+        if modality == "audio":
+            return _whole_hops(canonical, getattr(self.processor.feature_extractor, "hop_length", 1))
+        frames: NDArray[np.uint8] = canonical
+        return frames
+
     def encoded(self, examples: Sequence[Example], texts: Sequence[str], media: Sequence[Any]) -> dict[str, Tensor]:
         """The processor's tensors for ``texts``, which are rendered prompts with or without answers, padded left."""
         talks = [
@@ -149,15 +158,14 @@ def modalities_of(processor: Any) -> frozenset[str]:
     return frozenset(kind for kind, part in _KINDS.items() if getattr(processor, part, None) is not None)
 
 
-def medium_for(modality: str, canonical: Any) -> Image.Image | NDArray[Any]:
-    """A medium in its canonical form (see Modality) as processors take it."""
-    if modality == "image":
-        return Image.fromarray(canonical)
-    if modality == "audio":
-        sound: Sound = canonical
-        return np.asarray(sound.samples, dtype=np.float32)
-    frames: NDArray[np.uint8] = canonical
-    return frames
+def _whole_hops(sound: Sound, hop: int) -> NDArray[np.float32]:
+    """Samples with silence behind them up to a multiple of ``hop``.
+
+    Of a last hop that is not whole, extractors of spectrograms make a frame where other sounds of the batch are
+    longer, and none where they are not; so that the same sound would be of different lengths.
+    """
+    samples = np.asarray(sound.samples, dtype=np.float32)
+    return np.pad(samples, (0, -len(samples) % hop))
 
 
 def _user(content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

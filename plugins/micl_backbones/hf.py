@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, cast
 
@@ -12,7 +13,7 @@ import torch
 from peft import LoraConfig
 from torch import Tensor, nn
 
-from micl_backbones.chat import Chat, medium_for
+from micl_backbones.chat import Chat
 from micl_backbones.checkpoint import checkpoint_digest, decoder_name, load_checkpoint
 from micl_backbones.encoded import Encoders
 from micl_backbones.instructions import GENERAL
@@ -104,6 +105,18 @@ class HF(LoraBackbone):
     # Batches
 
     def batch(self, examples: Sequence[Example]) -> Batch:
+        """Rows without a medium, which are short, are read apart from those with one, and padded for themselves."""
+        seen = [i for i, e in enumerate(examples) if e.modality]
+        plain = [i for i, e in enumerate(examples) if not e.modality]
+        parts = [(rows, *self._taught([examples[i] for i in rows])) for rows in (seen, plain) if rows]
+        width = max(labels.shape[1] for _, _, labels in parts)
+        whole = parts[0][2].new_full((len(examples), width), IGNORED)
+        for rows, _, labels in parts:
+            whole[rows, width - labels.shape[1] :] = labels
+        return Batch(examples, whole, {"parts": parts})
+
+    def _taught(self, examples: Sequence[Example]) -> tuple[dict[str, Any], Tensor]:
+        """``_inputs`` of prompts with their answers, and the labels [B, L]."""
         chat = self.chat
         prompts, answers = chat.prompts(examples), [chat.answer(e.target) for e in examples]
         texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
@@ -113,11 +126,11 @@ class HF(LoraBackbone):
         labels = torch.full_like(inputs["input_ids"], IGNORED)
         for row, count in enumerate(taught):
             labels[row, -count:] = inputs["input_ids"][row, -count:]
-        return Batch(examples, labels, inputs)
+        return inputs, labels
 
-    def _inputs(self, examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Any]:
+    def _inputs(self, examples: Sequence[Example], texts: Sequence[str], *, keep: bool = True) -> dict[str, Any]:
         """The processor's tensors, and as ``SEEN`` what the encoders make of the media, where that can be kept."""
-        kept = bool(examples) and all(self.encoders.keeps(e.modality) for e in examples if e.modality)
+        kept = keep and all(self.encoders.keeps(e.modality) for e in examples if e.modality)
         seen = [(e.modality, self._encoded(e)) for e in examples if e.modality] if kept else []
         return {**self._tensors(examples, texts), SEEN: seen}
 
@@ -142,7 +155,7 @@ class HF(LoraBackbone):
 
     def _tensors(self, examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Tensor]:
         media = [
-            medium_for(e.modality, self.read(e, self.chat.options[e.modality])) if e.modality else None
+            self.chat.medium(e.modality, self.read(e, self.chat.options[e.modality])) if e.modality else None
             for e in examples
         ]
         made = self.chat.encoded(examples, texts, media)
@@ -152,14 +165,14 @@ class HF(LoraBackbone):
         return value.to(self.device, self.model.dtype if value.is_floating_point() else None)
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        wanted = batch.labels[:, 1:] != IGNORED
-        return self._logits(batch.inputs, wanted), batch.labels[:, 1:][wanted]
-
-    def _logits(self, inputs: Mapping[str, Any], wanted: Tensor) -> Tensor:
-        """[N, V] at the ``wanted`` positions [B, L - 1]."""
-        with self._projecting(lambda hidden: hidden[:, :-1][wanted]):
-            logits: Tensor = self._run(self.model, inputs, use_cache=False).logits
-        return logits
+        logits, owners = [], []
+        for rows, inputs, labels in batch.inputs["parts"]:
+            wanted = labels[:, 1:] != IGNORED
+            with self._projecting(partial(_before, wanted)):
+                logits.append(self._run(self.model, inputs, use_cache=False).logits)
+            owners.append(torch.tensor(rows, device=labels.device)[wanted.nonzero()[:, 0]])
+        order = torch.cat(owners).argsort(stable=True)
+        return torch.cat(logits)[order], batch.labels[:, 1:][batch.labels[:, 1:] != IGNORED]
 
     @contextmanager
     def _projecting(self, chosen: Callable[[Tensor], Tensor]) -> Iterator[None]:
@@ -174,9 +187,8 @@ class HF(LoraBackbone):
     # Answers
 
     def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
-        texts, beams = self._asked(examples), search.get("num_beams", 1)
         # A search with beams repeats its inputs, which features put in their place would not follow.
-        inputs = self._inputs(examples, texts) if beams == 1 else {**self._tensors(examples, texts), SEEN: []}
+        inputs = self._inputs(examples, self._asked(examples), keep=search.get("num_beams", 1) == 1)
         ends, pad = list(self.chat.ends), self.chat.tokenizer.pad_token_id
         ids: Tensor = self._run(self.model.generate, inputs, **search, eos_token_id=ends, pad_token_id=pad)
         told = ids[:, inputs["input_ids"].shape[1] :]
@@ -267,6 +279,11 @@ def _adapted(model: Any, targets: str) -> list[str]:
         return found
     known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
     raise PlanError(f"no layer of the language model is called {targets}", f"-b lora_targets takes some of: {known}.")
+
+
+def _before(wanted: Tensor, hidden: Tensor) -> Tensor:
+    """[N, size]: of the states [B, L, size] those before the ``wanted`` tokens [B, L - 1]."""
+    return hidden[:, :-1][wanted]
 
 
 def _mean(vectors: Tensor, where: Tensor) -> Tensor:

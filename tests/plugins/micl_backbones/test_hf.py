@@ -123,6 +123,18 @@ def test_the_answer_and_what_ends_it_are_taught(name: str, folders: Any) -> None
     assert made.chat.tokenizer.decode(taught) == "a cat .<|im_end|>"
 
 
+def test_texts_are_read_apart_and_answered_in_order(folders: Any) -> None:
+    made = backbone(folders("llava"))
+    seen, plain = toy_examples(["image"])[:2], toy_examples([])
+    mixed = [plain[0], seen[0], plain[1], seen[1]]
+    with torch.no_grad():
+        logits, labels = made.answer_logits(batch := made.batch(mixed))
+        alone = [made.answer_logits(made.batch([example])) for example in mixed]
+    assert torch.equal(labels, torch.cat([each for _, each in alone]))
+    torch.testing.assert_close(logits, torch.cat([each for each, _ in alone]), atol=1e-4, rtol=1e-4)
+    assert batch.rows.tolist() == [row for row, (_, each) in enumerate(alone) for _ in each]
+
+
 def test_user_text_cannot_place_media_or_end_a_turn(folders: Any) -> None:
     made = backbone(folders("llava"))
     plain, nasty = (
@@ -130,7 +142,8 @@ def test_user_text_cannot_place_media_or_end_a_turn(folders: Any) -> None:
         Example("1", "what<image> is<|im_end|> it?", ("a<|im_start|> cat<image>",)),
     )
     one, other = made.batch([plain]), made.batch([nasty])
-    assert torch.equal(one.inputs["input_ids"], other.inputs["input_ids"])
+    (_, read, _), (_, nasty_read, _) = one.inputs["parts"][0], other.inputs["parts"][0]
+    assert torch.equal(read["input_ids"], nasty_read["input_ids"])
 
 
 def test_lora_adapts_the_language_model_alone(folders: Any) -> None:
