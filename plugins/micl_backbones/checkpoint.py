@@ -45,7 +45,7 @@ def load_checkpoint(name: str, quantize: Quantize, dtype: DType, *, revision: st
         processor = AutoProcessor.from_pretrained(name, **common)
         cls = _class(config)
         only = _language_in(cls, config) if quantize != "none" else ""
-        model = cls.from_pretrained(name, **common, **storage(quantize, dtype, only=only))
+        model = cls.from_pretrained(name, **common, **storage(quantize, dtype, stored=_stored(config), only=only))
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise _unusable(name, error) from error
     if not hasattr(processor, "tokenizer"):
@@ -58,6 +58,11 @@ def load_checkpoint(name: str, quantize: Quantize, dtype: DType, *, revision: st
 def _class(config: Any) -> Any:
     thinker = THINKERS.get(config.model_type)
     return getattr(transformers, thinker) if thinker else AutoModelForMultimodalLM
+
+
+def _stored(config: Any) -> Any:
+    """The precision of the language model's weights in the checkpoint."""
+    return config.get_text_config().dtype or config.dtype
 
 
 def _language_in(cls: Any, config: Any) -> str:

@@ -45,7 +45,7 @@ class Composed(LoraBackbone):
         lora_alpha: Annotated[float | None, "LoRA's scale: alpha / rank multiplies what it adds"] = None,
         lora_dropout: Annotated[float | None, "dropout before the LoRA matrices"] = None,
         quantize: Annotated[Quantize, "keep the language model's frozen weights in 4 or 8 bits"] = "none",
-        dtype: Annotated[DType, "of frozen weights and the computing; auto: bf16 on a GPU, else fp32"] = "auto",
+        dtype: Annotated[DType, "of frozen weights and the computing; auto: bf16 where it is native"] = "auto",
     ) -> None:
         super().__init__()
         self.preset: Preset = read_preset(preset or self.preset_name)

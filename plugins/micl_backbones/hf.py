@@ -53,7 +53,7 @@ class HF(LoraBackbone):
             ",".join(TARGETS)
         ),
         quantize: Annotated[Quantize, "keep the language model's frozen weights in 4 or 8 bits"] = "none",
-        dtype: Annotated[DType, "of frozen weights and the computing; auto: bf16 on a GPU, else fp32"] = "auto",
+        dtype: Annotated[DType, "of frozen weights and the computing; auto: bf16 where it is native"] = "auto",
         frames: Annotated[int, "frames of a clip"] = 4,
         revision: Annotated[str, "commit, tag or branch of a checkpoint on the hub"] = "",
         trust_remote_code: Annotated[bool, "let the checkpoint bring code of its own, and run it"] = False,

@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from micl_backbones.encoders import Encoder, build_encoder
@@ -30,7 +30,9 @@ def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto
         )
     path = language_path(preset)
     try:
-        language = AutoModelForCausalLM.from_pretrained(path, **storage(quantize, dtype))
+        config = AutoConfig.from_pretrained(path)
+        how = storage(quantize, dtype, stored=config.dtype)
+        language = AutoModelForCausalLM.from_pretrained(path, config=config, **how)
     except (OSError, ValueError) as error:
         raise _unusable("language model", path, error) from error
     keep_gradients_true(language)

@@ -27,9 +27,10 @@ def _computes_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def storage(quantize: Quantize, dtype: DType, *, only: str = "") -> dict[str, Any]:
+def storage(quantize: Quantize, dtype: DType, *, stored: Any = None, only: str = "") -> dict[str, Any]:
     """Arguments of ``from_pretrained``: in what the frozen weights are kept and computed.
 
+    ``stored`` is the precision that the checkpoint has them in: a CPU does not round those of a float32 one.
     ``only`` is the name of the module that is quantised; what is outside keeps its precision. "nf4" is the
     4-bit NormalFloat with double quantisation, computed in bfloat16 where that is not emulated. Raises
     PlanError where bitsandbytes is missing.
@@ -37,15 +38,18 @@ def storage(quantize: Quantize, dtype: DType, *, only: str = "") -> dict[str, An
     if quantize not in get_args(Quantize):
         raise PlanError(f"no quantisation {quantize!r}", "Use none, nf4 or int8.")
     stated = {"bf16": torch.bfloat16, "fp32": torch.float32}.get(dtype)
-    if quantize == "none":
-        return {"dtype": stated or (torch.bfloat16 if native_bf16() else torch.float32)}
     compute = stated or (torch.bfloat16 if _computes_bf16() else torch.float32)
+    if quantize == "none":
+        if not stated and not torch.cuda.is_available() and stored not in (torch.bfloat16, torch.float16):
+            compute = torch.float32
+        return {"dtype": compute, **_attention(compute)}
     _need_bitsandbytes(quantize)
     from transformers import BitsAndBytesConfig
 
     skipped = {"llm_int8_skip_modules": [rf"(?!{re.escape(only)}\.).*"]} if only else {}
     if quantize == "int8":
-        return {"dtype": compute, "quantization_config": BitsAndBytesConfig(load_in_8bit=True, **skipped)}
+        eight = BitsAndBytesConfig(load_in_8bit=True, **skipped)
+        return {"dtype": compute, "quantization_config": eight, **_attention(compute)}
     four = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -53,7 +57,15 @@ def storage(quantize: Quantize, dtype: DType, *, only: str = "") -> dict[str, An
         bnb_4bit_compute_dtype=compute,
         **skipped,
     )
-    return {"dtype": compute, "quantization_config": four}
+    return {"dtype": compute, "quantization_config": four, **_attention(compute)}
+
+
+def _attention(compute: torch.dtype) -> dict[str, Any]:
+    if torch.cuda.is_available() or compute == torch.float32:
+        return {}
+    from micl_backbones.attention import CPU_ATTENTION
+
+    return {"attn_implementation": CPU_ATTENTION}
 
 
 def _need_bitsandbytes(quantize: str) -> None:

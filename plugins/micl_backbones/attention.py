@@ -1,0 +1,32 @@
+"""Attention on a CPU, in float32 also between layers that compute in bfloat16."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+CPU_ATTENTION = "sdpa_float32"
+"""The name of the implementation below, as ``attn_implementation`` of ``from_pretrained``."""
+
+
+def float32_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
+) -> tuple[Tensor, None]:
+    """Scaled dot product attention in float32, its result in the queries' precision.
+
+    In bfloat16 the backward pass of torch's kernel takes a CPU twenty times as long as in float32, half of a step
+    of a small language model. Attention is too little of the work for bfloat16 to save anything.
+    """
+    if attention_mask is not None and attention_mask.is_floating_point():
+        attention_mask = attention_mask.float()
+    wide = query.float(), key.float(), value.float()
+    found, _ = sdpa_attention_forward(module, *wide, attention_mask, **more)
+    return found.to(query.dtype), None
+
+
+AttentionInterface.register(CPU_ATTENTION, float32_attention)
+AttentionMaskInterface.register(CPU_ATTENTION, sdpa_mask)
