@@ -50,24 +50,40 @@ def list_(as_json: bool) -> None:
 @backbones.command()
 @click.argument("name")
 def fetch(name: str) -> None:
-    """Get the weights of the preset NAME, once; afterwards it needs no network.
+    """Get the weights of a model, once; afterwards it needs no network.
 
-    A broken download goes on where it stopped, and what comes is checked against a pinned sha256.
+    NAME is a preset of `micl backbones`, or BACKBONE:PRESET as --backbone takes it: any checkpoint's id on the hub, or
+    a preset file of your own. A broken download goes on where it stopped, and what comes is checked by its digest.
 
     \b
-    Example: micl backbones fetch smol
+    Examples:
+      micl backbones fetch smol
+      micl backbones fetch hf:Qwen/Qwen2.5-VL-3B-Instruct
+      micl backbones fetch composed:mine.toml
     """
-    known = {info.name: cls for _, cls, info in _known() if info.fetchable}
-    bare = name.rpartition(":")[2]
-    if bare not in known:
-        hint = nearest(bare, known) or f"What can be fetched: {', '.join(sorted(known)) or 'nothing'}."
-        raise UsageError(f"no preset {name!r} that can be fetched", hint)
+    backbone, preset = _wanted(name)
     bars = _Bars()
     try:
-        known[bare].fetch(bare, bars.tell)
+        backbone.fetch(preset, bars.tell)
     finally:
         bars.close()
-    note(f"{bare} is here; it needs no network from now on")
+    note(f"{preset} is here; it needs no network from now on")
+
+
+def _wanted(name: str) -> tuple[Any, str]:
+    """(backbone's class, preset). Raises UsageError or PluginError where there is none."""
+    owner, colon, preset = name.partition(":")
+    if colon:
+        return Registry.discover().load("backbones", owner), preset
+    found = _known()
+    known = {info.name: (owner, cls) for owner, cls, info in found if info.fetchable}
+    if name not in known:
+        if any(info.name == name and info.ready for _, _, info in found):
+            raise UsageError(f"{name} is here already", "It needs no download.")
+        some = ", ".join(sorted(f"{owner}:{preset}" for preset, (owner, _) in known.items()))
+        hint = nearest(name, known) or f"What can be fetched: {some or 'nothing'}."
+        raise UsageError(f"no preset {name!r} that can be fetched", hint)
+    return known[name][1], name
 
 
 def _known() -> list[tuple[str, Any, PresetInfo]]:
@@ -88,10 +104,14 @@ def _row(info: PresetInfo) -> list[str]:
 
 
 def _count(parameters: int) -> str:
+    if parameters >= 1e9:
+        return f"{parameters / 1e9:.1f} B"
     return f"{parameters / 1e6:.0f} M" if parameters else "-"
 
 
 def _size(count: int) -> str:
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
     return f"{count / 1e6:.0f} MB" if count else "-"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,8 +16,14 @@ import transformers
 from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
+from micl_backbones.hub import is_here, is_id
 from micl_backbones.quantize import DType, Quantize, keep_gradients_true, storage
-from micl_cli.api import PlanError
+from micl_cli.api import PlanError, PresetInfo
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 THINKERS = {
     "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
@@ -95,9 +102,30 @@ def checkpoint_digest(name: str) -> str:
     return sha256(text + json.dumps(sizes).encode()).hexdigest()
 
 
+def known_checkpoints() -> list[PresetInfo]:
+    """Well-known checkpoints of a hub; any other is used by its id just the same."""
+    tables: Any = tomllib.loads((Path(__file__).parent / "checkpoints.toml").read_text(encoding="utf-8"))
+    return [
+        PresetInfo(
+            name=table["id"],
+            summary=table["summary"],
+            modalities=frozenset(table["modalities"]),
+            parameters=table["parameters"],
+            bytes=table["bytes"],
+            licence=table["licence"],
+            source="hub",
+            ready=is_here(table["id"]),
+            fetchable=True,
+        )
+        for table in tables["checkpoint"]
+    ]
+
+
 def _unusable(name: str, error: Exception) -> PlanError:
     reason = " ".join(str(error).split())
     hint = "Give a folder with config.json and safetensors, or the id of a checkpoint that is downloaded."
+    if not Path(name).exists() and is_id(name) and not is_here(name):
+        hint = f"Get it: micl backbones fetch hf:{name}"
     if "torchvision" in reason.lower():
         hint = "Install torchvision, in the version that goes with your torch."
     logging.getLogger(__name__).debug("loading %s", name, exc_info=error)

@@ -21,10 +21,11 @@ from transformers import DynamicCache, PreTrainedTokenizerFast
 from micl_backbones.connector import Connector
 from micl_backbones.encoders import Encoder
 from micl_backbones.fetch import fetch_parts
+from micl_backbones.hub import fetch_checkpoint
 from micl_backbones.instructions import GENERAL, QUESTION_PROMPT
 from micl_backbones.lora import LoraBackbone, numerics
 from micl_backbones.packing import Packing, plan_branches, plan_packing
-from micl_backbones.parts import encoder_key, language_path, load_parts
+from micl_backbones.parts import encoder_key, language_source, load_parts
 from micl_backbones.preset import Preset, known_presets, preset_digest, preset_info, read_preset
 from micl_backbones.quantize import DType, Quantize
 from micl_cli.api import IGNORED, Batch, Example, PresetInfo, Tell
@@ -70,10 +71,12 @@ class Composed(LoraBackbone):
 
     @classmethod
     def fetch(cls, preset: str, tell: Tell) -> None:
-        found = read_preset(preset)
-        if not found.parts:
-            super().fetch(preset, tell)
+        found = read_preset(preset or cls.preset_name)
+        if not found.parts and not found.checkpoints:
+            super().fetch(found.called, tell)
         fetch_parts(found.name, found.parts, found.folder, tell)
+        for name, revision in found.checkpoints:
+            fetch_checkpoint(name, revision, tell)
 
     @property
     def module(self) -> nn.Module:
@@ -85,7 +88,8 @@ class Composed(LoraBackbone):
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(language_path(self.preset))
+        path, revision = language_source(self.preset)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = tokenizer.eos_token_id
         return tokenizer

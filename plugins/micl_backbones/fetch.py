@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from http.client import HTTPException
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from zipfile import BadZipFile, ZipFile
 from micl_cli.api import PlanError, Tell
 
 CHUNK = 1 << 18
-_AGAIN = "The same command goes on where this one broke off."
+AGAIN = "The same command goes on where this one broke off."
 
 
 def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: Tell) -> None:
@@ -71,13 +72,16 @@ def _url(part: Mapping[str, Any]) -> str:
     return url
 
 
-def download(url: str, target: Path, digest: str, size: int, tell: Callable[[int, int], None]) -> None:
+def download(
+    source: str | Request, target: Path, digest: str, size: int, tell: Callable[[int, int], None], *, called: str = ""
+) -> None:
     """Download to ``target``, going on with what a broken download left; check its sha256. Raises PlanError."""
     begun = target.with_name(f"{target.name}.part")
+    called = called or target.name
     try:
-        _receive(url, begun, size, tell)
-    except (URLError, OSError) as error:
-        raise PlanError(f"the download of {target.name} broke off: {error}", _AGAIN) from error
+        _receive(Request(source) if isinstance(source, str) else source, begun, size, tell)
+    except (URLError, HTTPException, OSError) as error:
+        raise PlanError(f"the download of {called} broke off: {error}", AGAIN) from error
     with begun.open("rb") as file:
         found = sha256()
         while chunk := file.read(1 << 20):
@@ -85,17 +89,18 @@ def download(url: str, target: Path, digest: str, size: int, tell: Callable[[int
     if found.hexdigest() != digest:
         begun.unlink()
         raise PlanError(
-            f"{target.name} is not what was pinned: its sha256 is {found.hexdigest()}",
+            f"{called} is not what was pinned: its sha256 is {found.hexdigest()}",
             "It was deleted. Try again; if it stays so, do not use this registry.",
         )
     begun.replace(target)
 
 
-def _receive(url: str, begun: Path, size: int, tell: Callable[[int, int], None]) -> None:
+def _receive(request: Request, begun: Path, size: int, tell: Callable[[int, int], None]) -> None:
     there = begun.stat().st_size if begun.exists() else 0
     if there >= size:
         return
-    request = Request(url, headers={"Range": f"bytes={there}-"} if there else {})
+    if there:
+        request.add_header("Range", f"bytes={there}-")
     with urlopen(request, timeout=60) as answer:
         goes_on = there and getattr(answer, "status", None) == 206
         done = there if goes_on else 0
@@ -126,6 +131,6 @@ def _convert(name: str, part: Mapping[str, Any], wheel: Path, target: Path) -> N
         made.replace(target)
     except (BadZipFile, KeyError, OSError, ValueError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
-        raise PlanError(f"{part['package']} of the preset {name} cannot be converted: {reason}", _AGAIN) from error
+        raise PlanError(f"{part['package']} of the preset {name} cannot be converted: {reason}", AGAIN) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import torch
@@ -14,12 +15,13 @@ from peft import LoraConfig
 from torch import Tensor, nn
 
 from micl_backbones.chat import Chat
-from micl_backbones.checkpoint import checkpoint_digest, decoder_name, load_checkpoint
+from micl_backbones.checkpoint import checkpoint_digest, decoder_name, known_checkpoints, load_checkpoint
 from micl_backbones.encoded import Encoders
+from micl_backbones.hub import fetch_checkpoint
 from micl_backbones.instructions import GENERAL
 from micl_backbones.lora import LoraBackbone, numerics
 from micl_backbones.quantize import DType, Quantize
-from micl_cli.api import IGNORED, Batch, Example, PlanError
+from micl_cli.api import IGNORED, Batch, Example, PlanError, PresetInfo, Tell
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TRAINING = {"learning_rate": 2e-4, "batch_size": 4, "accumulation": 4, "epochs": 3, "warmup": 0.03, "weight_decay": 0.0}
@@ -77,6 +79,18 @@ class HF(LoraBackbone):
     @classmethod
     def digest(cls, preset: str) -> str:
         return checkpoint_digest(preset)
+
+    @classmethod
+    def presets(cls) -> Sequence[PresetInfo]:
+        return known_checkpoints()
+
+    @classmethod
+    def fetch(cls, preset: str, tell: Tell) -> None:
+        if not preset:
+            raise PlanError("the backbone hf wants a checkpoint", "Write hf:ID.")
+        if Path(preset).is_dir():
+            super().fetch(preset, tell)
+        fetch_checkpoint(preset, "main", tell)
 
     @property
     def module(self) -> nn.Module:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import is_offline_mode
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from micl_backbones.encoders import Encoder, build_encoder
+from micl_backbones.fetch import is_fetched
 from micl_backbones.preset import Preset
 from micl_backbones.quantize import DType, Quantize, keep_gradients_true, storage
 from micl_cli.api import PlanError
@@ -24,15 +26,14 @@ from micl_cli.api import PlanError
 def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto") -> Parts:
     """The preset's frozen parts, and no connector yet. Raises PlanError naming the part that fails."""
     transformers_logging.disable_progress_bar()
-    if not preset.ready:
-        raise PlanError(
-            f"the weights of the preset {preset.name} are not here yet", f"Get them: micl backbones fetch {preset.name}"
-        )
-    path = language_path(preset)
+    # Where there is a network, transformers gets what is missing of a hub's checkpoints.
+    if not (preset.ready if is_offline_mode() else is_fetched(preset.parts, preset.folder)):
+        raise PlanError(f"the weights of the preset {preset.name} are not here yet", f"Get them: {preset.command}")
+    path, revision = language_source(preset)
     try:
-        config = AutoConfig.from_pretrained(path)
+        config = AutoConfig.from_pretrained(path, revision=revision)
         how = storage(quantize, dtype, stored=config.dtype)
-        language = AutoModelForCausalLM.from_pretrained(path, config=config, **how)
+        language = AutoModelForCausalLM.from_pretrained(path, revision=revision, config=config, **how)
     except (OSError, ValueError) as error:
         raise _unusable("language model", path, error) from error
     keep_gradients_true(language)
@@ -41,11 +42,12 @@ def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto
     return Parts(language, encoders).requires_grad_(False).eval()
 
 
-def language_path(preset: Preset) -> str:
-    """The language model's folder, or its id on the hub."""
-    if "checkpoint" in preset.language:
-        return preset.checkpoint(preset.language["checkpoint"])
-    return str(preset.folder / preset.language["path"])
+def language_source(preset: Preset) -> tuple[str, str]:
+    """The language model's folder, or its id on the hub; and its revision there."""
+    language = preset.language
+    if "checkpoint" in language:
+        return preset.checkpoint(language["checkpoint"]), language.get("revision", "main")
+    return str(preset.folder / language["path"]), "main"
 
 
 class Parts(nn.Module):

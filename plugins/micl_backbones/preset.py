@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from micl_backbones.fetch import is_fetched
+from micl_backbones.hub import is_here
 from micl_cli.api import PlanError, PresetInfo, weights_folder
 
 if sys.version_info >= (3, 11):
@@ -22,9 +23,10 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Preset:
-    """A preset file, read: ``folder`` is what its paths are relative to."""
+    """A preset file, read: ``folder`` is what its paths are relative to, ``called`` how it was asked for."""
 
     name: str
+    called: str
     folder: Path
     language: Mapping[str, Any]
     encoders: Mapping[str, Mapping[str, Any]]
@@ -39,9 +41,21 @@ class Preset:
         return str(self.folder / name) if (self.folder / name).is_dir() else name
 
     @property
+    def checkpoints(self) -> list[tuple[str, str]]:
+        """The (id, revision) of each checkpoint of a hub, once."""
+        tables = [self.language, *self.encoders.values()]
+        named = [(table["checkpoint"], table.get("revision", "main")) for table in tables if "checkpoint" in table]
+        return list(dict.fromkeys((name, rev) for name, rev in named if not Path(self.checkpoint(name)).is_dir()))
+
+    @property
     def ready(self) -> bool:
         """Whether all that is to be fetched is there."""
-        return is_fetched(self.parts, self.folder)
+        return is_fetched(self.parts, self.folder) and all(is_here(*found) for found in self.checkpoints)
+
+    @property
+    def command(self) -> str:
+        """What gets all that is to be fetched."""
+        return f"micl backbones fetch {'composed:' if self.called.endswith('.toml') else ''}{self.called}"
 
 
 def known_presets() -> list[str]:
@@ -86,6 +100,7 @@ def read_preset(name: str) -> Preset:
         parts = data.get("fetch", [])
         return Preset(
             name=data["name"],
+            called=name,
             folder=weights_folder() / data["name"] if parts else path.parent,
             language=data["language"],
             encoders=data["encoder"],
@@ -115,6 +130,6 @@ def preset_info(preset: Preset) -> PresetInfo:
         bytes=about.get("bytes") or fetched or own,
         licence=about.get("licence", "MIT"),  # what ships with this package is licensed as it is
         source=about.get("source", "this package"),
-        ready=preset.ready and "checkpoint" not in preset.language,
-        fetchable=bool(preset.parts),
+        ready=preset.ready,
+        fetchable=bool(preset.parts or preset.checkpoints),
     )

@@ -58,22 +58,45 @@ def test_what_is_known_by_name_is_listed(micl: Any, garden: None) -> None:
     found = {info["backbone"]: info for info in json.loads(micl("backbones", "--json").out)}
     assert found["composed:smol"]["modalities"] == ["audio", "image", "video"]
     assert found["composed:smol"]["ready"] is False
+    assert found["hf:Qwen/Qwen2.5-VL-7B-Instruct"]["modalities"] == ["image", "video"]
+    assert found["composed:micl"]["fetchable"] is True
 
 
-def test_fetching_tells_what_comes(micl: Any, garden: None) -> None:
-    done = micl("backbones", "fetch", "oak")
+@pytest.mark.parametrize("name", ["oak", "garden:oak"])
+def test_fetching_tells_what_comes(name: str, micl: Any, garden: None) -> None:
+    done = micl("backbones", "fetch", name)
     assert (done.code, done.out) == (0, "")
     assert done.err == "fetching leaves (0 MB)\noak is here; it needs no network from now on\n"
 
 
-@pytest.mark.parametrize(("name", "hint"), [("smoll", "Did you mean 'smol'?"), ("tiny", "What can be fetched: ")])
-def test_what_cannot_be_fetched(micl: Any, name: str, hint: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code", "told"),
+    [
+        ("smoll", 2, "Did you mean 'smol'?"),
+        ("tiny", 2, "tiny is here already"),
+        ("garden", 2, "What can be fetched: composed:micl, composed:smol, "),
+        ("composed:tiny", 4, "there is nothing to fetch for tiny"),
+        ("composed:none.toml", 4, "no preset 'none.toml'"),
+        ("compozed:tiny", 3, "Did you mean 'composed'?"),
+        ("hf:", 4, "wants a checkpoint"),
+        ("hf:Qwen/Qwen2.5-VL-7B-Instruct", 4, "offline mode is set"),
+        ("micl", 4, "meta-llama/Llama-3.2-1B-Instruct is not here, and offline mode is set"),
+    ],
+)
+def test_what_cannot_be_fetched(micl: Any, name: str, code: int, told: str) -> None:
     done = micl("backbones", "fetch", name)
-    assert done.code == 2
-    assert hint in done.err
+    assert (done.code, done.out) == (code, "")
+    assert told in done.err
 
 
 def test_a_model_that_is_not_here_says_how_to_get_it(micl: Any, little_mini: Any) -> None:
     done = micl("learn", "--backbone", "smol", "--strategy", "finetune", "--tasks", "img_cap", "--dry-run")
     assert (done.code, done.out) == (4, "")
     assert "hint: Get them: micl backbones fetch smol" in done.err
+
+
+@pytest.mark.parametrize(("name", "fetched"), [("hf:test/none", "hf:test/none"), ("composed:micl", "micl")])
+def test_a_hubs_model_that_is_not_here_says_how_to_get_it(name: str, fetched: str, micl: Any, little_mini: Any) -> None:
+    done = micl("learn", "--backbone", name, "--strategy", "finetune", "--tasks", "img_cap", "--dry-run")
+    assert (done.code, done.out) == (4, "")
+    assert f": micl backbones fetch {fetched}\n" in done.err

@@ -1,12 +1,23 @@
-"""A small random language model, for presets of the tests."""
+"""Small random language models and encoders, for presets of the tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTModel,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 
 def write_language(folder: Path) -> None:
@@ -33,3 +44,18 @@ def write_language(folder: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def write_encoders(folder: Path) -> None:
+    """Small random checkpoints of CLIP's vision model and of AST."""
+    small: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    CLIPVisionModel(CLIPVisionConfig(**small, image_size=28, patch_size=7)).save_pretrained(folder / "clip")
+    size = {"height": 28, "width": 28}
+    CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size).save_pretrained(folder / "clip")
+    ASTModel(ASTConfig(**small, num_mel_bins=16, max_length=64)).save_pretrained(folder / "ast")
+    ASTFeatureExtractor(num_mel_bins=16, max_length=64).save_pretrained(folder / "ast")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from micl_backbones.preset import preset_digest, read_preset
+from micl_backbones.checkpoint import known_checkpoints
+from micl_backbones.preset import preset_digest, preset_info, read_preset
 from micl_cli.api import PlanError
 
 WHOLE = """
@@ -77,3 +78,36 @@ def test_a_changed_preset_has_another_digest(tmp_path: Path) -> None:
     assert preset_digest(str(path)) == before
     path.write_text('name = "own"\n' + text.replace("4", "8"))
     assert preset_digest(str(path)) != before
+
+
+def test_a_hubs_checkpoints_are_named_once_and_pinned() -> None:
+    preset = read_preset("micl")
+    names = [name for name, _ in preset.checkpoints]
+    assert names == [
+        "meta-llama/Llama-3.2-1B-Instruct",
+        "openai/clip-vit-large-patch14",
+        "MIT/ast-finetuned-audioset-10-10-0.4593",
+    ]
+    assert all(len(revision) == 40 for _, revision in preset.checkpoints)
+    info = preset_info(preset)
+    assert (info.ready, info.fetchable) == (False, True)
+    assert preset.command == "micl backbones fetch micl"
+
+
+def test_a_folder_beside_the_file_comes_from_no_hub(tmp_path: Path) -> None:
+    text = WHOLE.replace('path = "language"', 'checkpoint = "words"')
+    preset = read_preset(write(tmp_path, text))
+    assert preset.checkpoints == [("words", "main")]
+    assert preset.command == f"micl backbones fetch composed:{tmp_path / 'mine.toml'}"
+    (tmp_path / "words").mkdir()
+    assert preset.checkpoints == []
+    assert preset.ready
+
+
+def test_known_checkpoints_say_what_they_need() -> None:
+    found = known_checkpoints()
+    assert len({info.name for info in found}) == len(found) > 5
+    for info in found:
+        assert info.modalities and info.modalities <= {"image", "audio", "video"}
+        assert info.bytes > info.parameters > 1e8
+        assert info.licence and info.summary and info.fetchable

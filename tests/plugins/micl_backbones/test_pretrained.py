@@ -10,14 +10,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import (
-    ASTConfig,
-    ASTFeatureExtractor,
-    ASTModel,
-    CLIPImageProcessorPil,
-    CLIPVisionConfig,
-    CLIPVisionModel,
-)
 
 from micl_backbones.composed import Composed
 from micl_backbones.convert import efficientnet_lite, whisper_encoder
@@ -28,7 +20,7 @@ from micl_cli.testing.tasks import toy_examples, toy_media
 
 sys.path.append(str(Path(__file__).parent))
 
-from languages import write_language
+from languages import write_encoders, write_language
 
 
 def picture(*shape: int) -> Any:
@@ -160,21 +152,6 @@ def test_encoders_of_transformers(tmp_path: Path) -> None:
     seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2), picture(30, 50), picture(90, 20))
     seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2, frames=2), picture(2, 30, 50))
     seen(build_encoder("hf-audio", checkpoint=str(tmp_path / "ast"), tokens=4, seconds=0.5), sound(0.2), sound(2.0))
-
-
-def write_encoders(tmp_path: Path) -> None:
-    """Small random checkpoints of CLIP's vision model and of AST."""
-    small: dict[str, Any] = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
-    CLIPVisionModel(CLIPVisionConfig(**small, image_size=28, patch_size=7)).save_pretrained(tmp_path / "clip")
-    size = {"height": 28, "width": 28}
-    CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size).save_pretrained(tmp_path / "clip")
-    ASTModel(ASTConfig(**small, num_mel_bins=16, max_length=64)).save_pretrained(tmp_path / "ast")
-    ASTFeatureExtractor(num_mel_bins=16, max_length=64).save_pretrained(tmp_path / "ast")
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
