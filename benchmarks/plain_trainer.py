@@ -4,7 +4,7 @@ It teaches `smol`'s parts (SmolLM2, EfficientNet-lite or Whisper's encoder, a co
 one task, as such scripts do it: media are read by the collator, the frozen encoder runs in every
 forward pass, batches are padded to their longest row. Prints a line of JSON at each epoch's end.
 
-Usage: python benchmarks/plain_trainer.py WEIGHTS TASK_FOLDER [--epochs 2] [--batch-size 8]
+Usage: python benchmarks/plain_trainer.py WEIGHTS TASK_FOLDER [--epochs 2] [--batch-size 8] [--dtype bf16]
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ IGNORED = -100
 class Model(nn.Module):
     """A frozen encoder, a connector, and a language model with LoRA."""
 
-    def __init__(self, weights: Path, modality: str, *, rank: int = 8, alpha: float = 16) -> None:
+    def __init__(self, weights: Path, modality: str, dtype: torch.dtype, *, rank: int = 8, alpha: float = 16) -> None:
         super().__init__()
-        language = AutoModelForCausalLM.from_pretrained(weights / "language", dtype=torch.float32)
+        language = AutoModelForCausalLM.from_pretrained(weights / "language", dtype=dtype)
         self.encoder = EfficientNetLite(grid=4) if modality == "image" else Whisper(seconds=5.0, tokens=25, layers=3)
         self.encoder.load_state_dict(load_file(weights / f"{modality}.safetensors"))
         self.encoder.requires_grad_(False).eval()
@@ -64,7 +64,7 @@ class Model(nn.Module):
         with torch.no_grad():
             tokens = self.encoder(media)
         embeds = self.language.get_input_embeddings()(input_ids)
-        seen = self.connector(tokens)
+        seen = self.connector(tokens).to(embeds.dtype)
         embeds = torch.cat([embeds[:, :start], seen, embeds[:, start + seen.shape[1] :]], dim=1)
         return self.language(inputs_embeds=embeds, attention_mask=attention_mask, labels=labels)
 
@@ -135,11 +135,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32", help="of the language model's weights")
     given = parser.parse_args()
     set_seed(given.seed)
     rows = Rows(given.task)
     modality = "image" if "image" in rows[0] else "audio"
-    model = Model(given.weights, modality)
+    model = Model(given.weights, modality, {"fp32": torch.float32, "bf16": torch.bfloat16}[given.dtype])
     tokenizer = AutoTokenizer.from_pretrained(given.weights / "language")
     with tempfile.TemporaryDirectory() as folder:
         training = TrainingArguments(

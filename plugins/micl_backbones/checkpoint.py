@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
 from micl_backbones.hub import is_here, is_id
-from micl_backbones.quantize import DType, Quantize, keep_gradients_true, storage
+from micl_backbones.quantize import DType, Quantize, keep_gradients_true, project_whole_states, storage
 from micl_cli.api import PlanError, PresetInfo
 
 if sys.version_info >= (3, 11):
@@ -59,6 +59,7 @@ def load_checkpoint(name: str, quantize: Quantize, dtype: DType, *, revision: st
         raise PlanError(f"the checkpoint {name} is not multimodal", "Take one with a processor for images or sounds.")
     model.requires_grad_(False).eval()
     keep_gradients_true(model)
+    project_whole_states(model)
     return Checkpoint(model, processor, _ends(model, processor))
 
 

@@ -192,7 +192,7 @@ class HF(LoraBackbone):
     def _projecting(self, chosen: Callable[[Tensor], Tensor]) -> Iterator[None]:
         """Let only ``chosen`` of the last states [B, L, size] pass the vocabulary projection."""
         head = self.model.get_output_embeddings()
-        hook = head.register_forward_pre_hook(lambda module, given: (chosen(given[0]),))
+        hook = head.register_forward_pre_hook(lambda module, given: (chosen(given[0]).contiguous(),))
         try:
             yield
         finally:

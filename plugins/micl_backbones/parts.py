@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 from micl_backbones.encoders import Encoder, build_encoder
 from micl_backbones.fetch import is_fetched
 from micl_backbones.preset import Preset
-from micl_backbones.quantize import DType, Quantize, keep_gradients_true, storage
+from micl_backbones.quantize import DType, Quantize, keep_gradients_true, project_whole_states, storage
 from micl_cli.api import PlanError
 
 
@@ -37,6 +37,7 @@ def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto
     except (OSError, ValueError) as error:
         raise _unusable("language model", path, error) from error
     keep_gradients_true(language)
+    project_whole_states(language)
     read = cache(load_file)  # encoders of the same file share its weights
     encoders = {name: _load_encoder(preset, name, read) for name in sorted(preset.encoders)}
     return Parts(language, encoders).requires_grad_(False).eval()

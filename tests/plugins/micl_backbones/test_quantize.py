@@ -110,3 +110,16 @@ def test_other_words_are_refused() -> None:
     with pytest.raises(PlanError, match="no quantisation 'int3'") as caught:
         storage("int3", "auto")  # type: ignore[arg-type]
     assert "nf4" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["hf", "composed"])
+def test_the_vocabulary_projection_reads_whole_states(kind: str, llava: Path) -> None:
+    """Of slices torch would copy the projection for each row."""
+    backbone, whole = made(kind, llava, dtype="bf16"), []
+    head = backbone.language.get_output_embeddings()
+    head.register_forward_pre_hook(lambda module, given: whole.append(given[0].is_contiguous()))
+    examples = toy_examples(sorted(backbone.modalities))
+    backbone.generate(examples, max_new_tokens=2)
+    backbone.choose(examples, ["red", "blue sky"])
+    backbone.loss(backbone.batch(examples))
+    assert len(whole) > 3 and all(whole)
