@@ -67,7 +67,7 @@ class Backbone(ABC):
 
     The flow hands ``read`` and ``features_cache`` over after construction. ``modalities`` names
     what it can take; ``provides`` what strategies may ask of it ("adapters", "text",
-    "generate", "choose", "features", "questions").
+    "generate", "choose", "features", "questions", "states").
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"adapters", "text", "generate", "choose", "features"})
@@ -125,6 +125,17 @@ class Backbone(ABC):
 
         Under the active adapter. Only these positions pass the vocabulary projection.
         """
+
+    def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(states [N, D], labels [N]): ``answer_logits`` before the vocabulary projection.
+
+        A state is small enough to be kept where logits are not. Only where ``provides`` has "states".
+        """
+        raise TypeError(f"{type(self).__name__} gives no states")
+
+    def project(self, states: Tensor) -> Tensor:
+        """The logits [N, V] of ``answer_states``."""
+        raise TypeError(f"{type(self).__name__} gives no states")
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross entropy over the answer positions."""

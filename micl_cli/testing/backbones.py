@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -94,6 +95,29 @@ class BackboneContract:
             here = (batch.rows == row).to(labels.device)
             assert torch.equal(labels[here], own)
             self._close(together[here], alone, f"the logits of example {row} depend on the others in its batch")
+
+    @torch.no_grad()
+    def test_other_prompts_on_a_medium_change_nothing(self, backbone: Backbone) -> None:
+        examples = [e for e in self.examples(backbone) if e.modality]
+        asked = [replace(e, prompt="what else is there to see or hear?").taught("nothing") for e in examples]
+        alike = [*examples, *asked, *examples[:1]]
+        batch = backbone.batch(alike)
+        together, _ = backbone.answer_logits(batch)
+        for row, example in enumerate(alike):
+            alone, _ = backbone.answer_logits(backbone.batch([example]))
+            here = (batch.rows == row).to(together.device)
+            self._close(together[here], alone, f"the logits of example {row} depend on others with its medium")
+
+    @torch.no_grad()
+    def test_states_are_what_the_projection_reads(self, backbone: Backbone) -> None:
+        if "states" not in backbone.provides:
+            pytest.skip("no states are provided")
+        batch = backbone.batch(self.examples(backbone))
+        logits, labels = backbone.answer_logits(batch)
+        states, own = backbone.answer_states(batch)
+        assert states.shape[0] == len(own) and states.shape[1] < logits.shape[1]
+        assert torch.equal(own, labels)
+        self._close(backbone.project(states), logits, "projected states are other logits")
 
     @torch.no_grad()
     def test_loss_is_cross_entropy_over_answers(self, backbone: Backbone) -> None:

@@ -34,7 +34,7 @@ from micl_cli.api import IGNORED, Batch, Example, PresetInfo, Tell
 class Composed(LoraBackbone):
     """A language model that sees and hears through frozen encoders and trained connectors."""
 
-    provides = frozenset({"adapters", "text", "generate", "choose", "features", "questions"})
+    provides = frozenset({"adapters", "text", "generate", "choose", "features", "questions", "states"})
     preset_name: ClassVar[str] = "tiny"
     """The preset where none is named."""
 
@@ -113,15 +113,34 @@ class Composed(LoraBackbone):
         ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
         target = torch.tensor([row + [IGNORED] * (length - len(row)) for row in labels])
         starts = torch.tensor([len(head) for head in before])
-        packing = plan_packing([len(row) for row in rows])
-        inputs = {"ids": ids.to(self.device), "starts": starts, "media": self._media(examples), "packing": packing}
-        return Batch(examples, target.to(self.device), inputs)
+        shared = self._shared(examples, before)
+        packing = plan_packing([len(row) for row in rows], shared)
+        reading = None if packing is None else [row for row, (leader, _) in enumerate(shared) if leader == row]
+        inputs = {"ids": ids.to(self.device), "starts": starts, "media": self._media(examples, reading)}
+        return Batch(examples, target.to(self.device), {**inputs, "packing": packing})
+
+    def _shared(self, examples: Sequence[Example], before: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+        """For each example the first one with the same context and medium, and so many first positions they share."""
+        first: dict[tuple[str, str], int] = {}
+        found = []
+        for row, (example, head) in enumerate(zip(examples, before, strict=True)):
+            known = example.modality and example.digest
+            leader = first.setdefault((example.context, f"{example.modality} {example.digest}"), row) if known else row
+            found.append((leader, 0 if leader == row else len(head) + len(self._places(example))))
+        return found
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        states, labels = self.answer_states(batch)
+        return self.project(states), labels
+
+    def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         embeds = self._embed(batch.inputs["ids"], batch.inputs["starts"], batch.inputs["media"])
         hidden = self._hidden(embeds, batch.inputs["packing"])
         wanted = batch.labels[:, 1:] != IGNORED
-        return self.language.lm_head(hidden[:, :-1][wanted]), batch.labels[:, 1:][wanted]
+        return hidden[:, :-1][wanted], batch.labels[:, 1:][wanted]
+
+    def project(self, states: Tensor) -> Tensor:
+        return cast(Tensor, self.language.lm_head(states))
 
     def _hidden(self, embeds: Tensor, packing: Packing | None) -> Tensor:
         """[B, L, size]: the language model's last states, packed on the way where that saves work."""
@@ -151,11 +170,14 @@ class Composed(LoraBackbone):
     def _encoder(self, modality: str) -> Encoder:
         return cast(Encoder, self.parts.encoders[modality])
 
-    def _media(self, examples: Sequence[Example]) -> dict[str, tuple[list[int], Tensor]]:
-        """For each modality of the batch: the rows that have it, and their frozen tokens."""
+    def _media(
+        self, examples: Sequence[Example], among: Sequence[int] | None = None
+    ) -> dict[str, tuple[list[int], Tensor]]:
+        """For each modality of the batch: the rows that have it (of those ``among``), and their frozen tokens."""
         found = {}
-        for modality in sorted({e.modality for e in examples if e.modality}):
-            rows = [i for i, e in enumerate(examples) if e.modality == modality]
+        read = range(len(examples)) if among is None else among
+        for modality in sorted({m for i in read if (m := examples[i].modality)}):
+            rows = [i for i in read if examples[i].modality == modality]
             found[modality] = (rows, self.encode(modality, [examples[i] for i in rows]))
         return found
 

@@ -14,70 +14,99 @@ WORTH_IT = 0.85
 
 @dataclass(frozen=True)
 class Packing:
-    """Where B sequences of ``lengths`` lie in rows of ``width``: ``row`` and ``start``, each [B]."""
+    """Where B sequences of ``lengths`` lie in rows of ``width``: ``row`` and ``start``, each [B].
+
+    A sequence whose first ``skip`` positions are those of its ``leader`` too has only the rest at its place, and
+    sees the leader's; ``skip`` is 0 where it leads itself.
+    """
 
     lengths: Tensor
     row: Tensor
     start: Tensor
+    skip: Tensor
+    leader: Tensor
     rows: int
     width: int
 
     def to(self, device: torch.device) -> Packing:
         """The same on another device."""
-        return Packing(self.lengths.to(device), self.row.to(device), self.start.to(device), self.rows, self.width)
+        lengths, row, start = self.lengths.to(device), self.row.to(device), self.start.to(device)
+        return Packing(lengths, row, start, self.skip.to(device), self.leader.to(device), self.rows, self.width)
 
     def places(self, length: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(valid [B, length], row and column in the packed rows of each valid position)."""
+        """(own [B, length], row and column in the packed rows of each position that is the sequence's own)."""
         steps = torch.arange(length, device=self.lengths.device)
-        valid = steps < self.lengths[:, None]
-        row = self.row[:, None].expand(-1, length)[valid]
-        column = (self.start[:, None] + steps)[valid]
-        return valid, row, column
+        own = (steps >= self.skip[:, None]) & (steps < self.lengths[:, None])
+        row = self.row[:, None].expand(-1, length)[own]
+        column = ((self.start - self.skip)[:, None] + steps)[own]
+        return own, row, column
 
     def pack(self, padded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Padded [B, L, D] as packed [rows, width, D], position ids [rows, width], mask [rows, 1, width, width].
 
         Each position sees those before it in its own sequence.
         """
-        valid, row, column = self.places(padded.shape[1])
-        packed = padded.new_zeros(self.rows, self.width, padded.shape[2]).index_put((row, column), padded[valid])
+        own, row, column = self.places(padded.shape[1])
+        packed = padded.new_zeros(self.rows, self.width, padded.shape[2]).index_put((row, column), padded[own])
+        sequence, step = own.nonzero(as_tuple=True)
         owner = self.lengths.new_full((self.rows, self.width), -1)
-        owner[row, column] = torch.arange(len(self.lengths), device=row.device)[:, None].expand_as(valid)[valid]
+        owner[row, column] = sequence
         position = self.lengths.new_zeros(self.rows, self.width)
-        position[row, column] = column - self.start[:, None].expand_as(valid)[valid]
+        position[row, column] = step
         causal = torch.ones(self.width, self.width, dtype=torch.bool, device=row.device).tril()
-        return packed, position, ((owner[:, :, None] == owner[:, None, :]) & causal)[:, None]
+        return packed, position, (self._seen(owner, position) & causal)[:, None]
+
+    def _seen(self, owner: Tensor, position: Tensor) -> Tensor:
+        """[rows, width, width]: whether a column (the last) is of the same sequence, or of what that shares."""
+        same = owner[:, :, None] == owner[:, None, :]
+        if not self.skip.any():
+            return same
+        of = owner.clamp_min(0)
+        led = self.leader[of][:, :, None] == owner[:, None, :]
+        return same | (led & (position[:, None, :] < self.skip[of][:, :, None]))
 
     def unpack(self, packed: Tensor, length: int) -> Tensor:
-        """Packed [rows, width, D] as padded [B, length, D], zeros where there is padding."""
-        valid, row, column = self.places(length)
+        """Packed [rows, width, D] as padded [B, length, D], zeros where a position is not the sequence's own."""
+        own, row, column = self.places(length)
         padded = packed.new_zeros(len(self.lengths), length, packed.shape[2])
-        return padded.masked_scatter(valid[:, :, None], packed[row, column])
+        return padded.masked_scatter(own[:, :, None], packed[row, column])
 
 
-def plan_packing(lengths: Sequence[int]) -> Packing | None:
+def plan_packing(lengths: Sequence[int], shared: Sequence[tuple[int, int]] = ()) -> Packing | None:
     """Sequences put together in rows of up to three times the longest; None where padding is as good.
 
-    The longest first, each where it fits; of the row widths, the one with the fewest positions.
+    The longest first, each where it fits; of the row widths, the one with the fewest positions. ``shared`` tells
+    of each sequence (its leader, so many first positions that both share); those stand together with the leader.
     """
+    leading = list(shared) or [(i, 0) for i in range(len(lengths))]
     padded = max(lengths) * len(lengths)
-    if sum(lengths) > WORTH_IT * padded:
+    if sum(lengths) - sum(skip for _, skip in leading) > WORTH_IT * padded:
         return None
-    tried = [_first_fit(lengths, times * max(lengths)) for times in (1, 2, 3)]
-    best = min(tried, key=lambda packing: packing.rows * packing.width)
-    return best if best.rows * best.width <= WORTH_IT * padded else None
+    units: dict[int, list[int]] = {}
+    for i, (leader, _) in enumerate(leading):
+        units.setdefault(leader, []).append(i)
+    own = [length - skip for length, (_, skip) in zip(lengths, leading, strict=True)]
+    tried = [_first_fit(own, list(units.values()), times * max(lengths)) for times in (1, 2, 3)]
+    row, start, rows, width = min(tried, key=lambda fit: fit[2] * fit[3])
+    if rows * width > WORTH_IT * padded:
+        return None
+    leaders, skips = torch.tensor([each[0] for each in leading]), torch.tensor([each[1] for each in leading])
+    return Packing(torch.tensor(lengths), torch.tensor(row), torch.tensor(start), skips, leaders, rows, width)
 
 
-def _first_fit(lengths: Sequence[int], width: int) -> Packing:
+def _first_fit(own: Sequence[int], units: Sequence[Sequence[int]], width: int) -> tuple[list[int], list[int], int, int]:
+    """(row and start of each sequence, rows, width): units of sequences, of so many positions of their own each."""
     filled: list[int] = []
-    row, start = [0] * len(lengths), [0] * len(lengths)
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        fit = next((r for r, used in enumerate(filled) if used + lengths[i] <= width), len(filled))
+    row, start = [0] * len(own), [0] * len(own)
+    sizes = [sum(own[i] for i in unit) for unit in units]
+    for at in sorted(range(len(units)), key=lambda at: -sizes[at]):
+        fit = next((r for r, used in enumerate(filled) if used + sizes[at] <= width), len(filled))
         if fit == len(filled):
             filled.append(0)
-        row[i], start[i] = fit, filled[fit]
-        filled[fit] += lengths[i]
-    return Packing(torch.tensor(lengths), torch.tensor(row), torch.tensor(start), len(filled), max(filled))
+        for i in units[at]:
+            row[i], start[i] = fit, filled[fit]
+            filled[fit] += own[i]
+    return row, start, len(filled), max(filled)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ from torch import Tensor
 from micl_cli.api import Backbone, Batch, Example, PlanError, State, Task, answer_loss, distillation_loss
 from micl_strategies.fusion import fuse, fused_from
 from micl_strategies.single import TEACHER, SingleAdapter
-from micl_strategies.writer import answers, read_lines, write_questions
+from micl_strategies.writer import AT_ONCE, answers, read_lines, write_questions
 
 CAPTIONING, QA = "captioning", "qa"
+READ_AT_MOST = 2048
+"""Texts whose states are kept: some 50 MB at a width of 576, some 400 MB at 4096."""
 
 
 class MoInCL(SingleAdapter):
@@ -54,7 +56,8 @@ class MoInCL(SingleAdapter):
         self.alpha, self.fuse_every, self.fuse_connectors = alpha, fuse_every, fuse_connectors
         self.pseudo: list[Example] = []
         self.texts: Sequence[str] = ()
-        self._added = (0, 0)
+        self._added: tuple[int, Sequence[int]] = (0, ())
+        self._read: Sequence[Tensor] = ()
         self._anchor: dict[str, Tensor] = {}
 
     # Before a task: the teacher, and what it can tell
@@ -66,6 +69,7 @@ class MoInCL(SingleAdapter):
             return
         self._anchor = fused_from(self, connectors=self.fuse_connectors)
         self.texts = self._text_pool()
+        self._read = self._read_texts()
         if self.pseudo_num:
             self.pseudo = self._pseudo_samples(task)
 
@@ -104,18 +108,44 @@ class MoInCL(SingleAdapter):
             )
         return texts
 
+    def _read_texts(self) -> Sequence[Tensor]:
+        """The teacher's state at each position of each text, which it reads once; nothing where they are too many."""
+        if "states" not in self.backbone.provides or len(self.texts) > READ_AT_MOST:
+            return ()
+        found: list[Tensor] = []
+        with self.backbone.using(TEACHER):
+            for at in range(0, len(self.texts), AT_ONCE):
+                batch = self.backbone.text_batch(self.texts[at : at + AT_ONCE])
+                states, _ = self.backbone.answer_states(batch)
+                found += torch.split(states, batch.rows.bincount(minlength=len(batch)).tolist())
+        return found
+
     # Each step: one forward for the student, one for the teacher
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         """The drawn examples and those rehearsed, then pseudo samples, then texts."""
-        pseudo = self.rng.sample(self.pseudo, min(self.pseudo_num, len(self.pseudo)))
+        pseudo = self._drawn_pseudo(examples)
         count = min(self.text_instruct_num, len(self.texts)) if self.seen else 0
-        texts = [Example("text", "", answer=text) for text in self.rng.sample(list(self.texts), count)]
-        self._added = (len(pseudo), len(texts))
+        chosen = self.rng.sample(range(len(self.texts)), count)
+        texts = [Example("text", "", answer=self.texts[i]) for i in chosen]
+        self._added = (len(pseudo), chosen)
         return self.backbone.batch([*examples, *self.recalled(), *pseudo, *texts])
 
+    def _drawn_pseudo(self, examples: Sequence[Example]) -> list[Example]:
+        """Pseudo samples on the media of ``examples``, of which a backbone reads each once; others where these lack.
+
+        Over an epoch each is as likely as another, for the examples are.
+        """
+        media = {example.digest for example in examples if example.digest}
+        near = [sample for sample in self.pseudo if sample.digest in media]
+        drawn = self.rng.sample(near, min(self.pseudo_num, len(near)))
+        if lacking := self.pseudo_num - len(drawn):
+            others = [sample for sample in self.pseudo if sample.digest not in media]
+            drawn += self.rng.sample(others, min(lacking, len(others)))
+        return drawn
+
     def loss(self, batch: Batch) -> Tensor:
-        pseudo, texts = self._added
+        pseudo, texts = self._added[0], len(self._added[1])
         if not pseudo + texts:
             return super().loss(batch)
         new = len(batch) - pseudo - texts
@@ -137,9 +167,15 @@ class MoInCL(SingleAdapter):
 
     def _teacher_logits(self, examples: Sequence[Example]) -> Tensor:
         """The teacher at the same answer positions of the same samples, in the same order."""
-        with self.backbone.using(TEACHER):
-            logits, _ = self.backbone.answer_logits(self.backbone.batch(examples))
-        return logits
+        pseudo, texts = self._added
+        found = []
+        if asked := examples if not self._read else examples[:pseudo]:
+            with self.backbone.using(TEACHER):
+                found.append(self.backbone.answer_logits(self.backbone.batch(asked))[0])
+        if self._read and texts:
+            with torch.no_grad():
+                found.append(self.backbone.project(torch.cat([self._read[i] for i in texts])))
+        return torch.cat(found)
 
     # Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta
 
@@ -154,7 +190,7 @@ class MoInCL(SingleAdapter):
     # After a task, and for going on
 
     def end(self, task: Task) -> None:
-        self.pseudo, self._anchor = [], {}
+        self.pseudo, self._anchor, self._read = [], {}, ()
         self.drop_teacher()
         super().end(task)
 
@@ -169,6 +205,7 @@ class MoInCL(SingleAdapter):
         self.pseudo = [_posed(inputs[id], prompt, answer) for id, prompt, answer in kept if id in inputs]
         if self.taught:
             self._anchor, self.texts = fused_from(self, connectors=self.fuse_connectors), self._text_pool()
+            self._read = self._read_texts()
 
 
 def _posed(example: Example, prompt: str, answer: str | None = None) -> Example:

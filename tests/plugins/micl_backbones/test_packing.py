@@ -44,6 +44,53 @@ def test_a_model_sees_each_sequence_as_if_it_were_alone() -> None:
     assert padded.grad is not None and padded.grad.isfinite().all()
 
 
+def test_what_sequences_share_is_read_once() -> None:
+    torch.manual_seed(0)
+    config = LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=8)
+    model = LlamaForCausalLM(config).eval().model
+    lengths, shared = [11, 3, 9, 4, 8, 5], [(0, 0), (1, 0), (0, 6), (3, 0), (0, 6), (3, 2)]
+    packing = plan_packing(lengths, shared)
+    assert packing is not None
+    drawn = torch.randn(len(lengths), 11, 32)
+    for i, (leader, skip) in enumerate(shared):
+        drawn[i, :skip] = drawn[leader, :skip]
+    padded = drawn.clone().requires_grad_()
+    packed, position, mask = packing.pack(padded)
+    assert packed.shape[0] * packed.shape[1] < sum(lengths)
+    hidden = model(inputs_embeds=packed, position_ids=position, attention_mask=mask).last_hidden_state
+    together = packing.unpack(hidden, 11)
+    wanted, alone = torch.zeros_like(together), drawn.clone().requires_grad_()
+    for i, (length, (_, skip)) in enumerate(zip(lengths, shared, strict=True)):
+        wanted[i, skip:length] = model(inputs_embeds=alone[i : i + 1, :length]).last_hidden_state[0, skip:]
+    torch.testing.assert_close(together, wanted, atol=1e-5, rtol=1e-4)
+    weight = torch.randn_like(together)
+    ours, theirs = (torch.autograd.grad((weight * x).sum(), y)[0] for x, y in ((together, padded), (wanted, alone)))
+    for i, (leader, skip) in enumerate(shared):  # what is shared gets the gradients of all that share it
+        if leader != i:
+            theirs[leader, :skip] += theirs[i, :skip]
+            theirs[i, :skip] = 0
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
+
+
+@given(st.data())
+def test_each_position_stands_at_one_place(data: st.DataObject) -> None:
+    lengths = data.draw(st.lists(st.integers(2, 12), min_size=2, max_size=9))
+    shared: list[tuple[int, int]] = []
+    for i, length in enumerate(lengths):
+        leader = data.draw(st.sampled_from([i, *(j for j, (other, _) in enumerate(shared) if other == j)]))
+        skip = 0 if leader == i else data.draw(st.integers(1, min(length, lengths[leader]) - 1))
+        shared.append((leader, skip))
+    packing = plan_packing(lengths, shared)
+    if packing is None:
+        return
+    own, row, column = packing.places(max(lengths))
+    assert own.sum() == sum(lengths) - sum(skip for _, skip in shared)
+    assert len({*zip(row.tolist(), column.tolist(), strict=True)}) == len(row)
+    assert int(row.max()) < packing.rows and int(column.max()) < packing.width
+    for i, (leader, _) in enumerate(shared):
+        assert packing.row[i] == packing.row[leader] and packing.start[i] >= packing.start[leader]
+
+
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.lists(st.integers(1, 4), min_size=1, max_size=4))
 def test_a_branch_sees_its_prompt_and_itself(prompts: list[int], ends: list[int]) -> None:
     branches = plan_branches(prompts, ends)

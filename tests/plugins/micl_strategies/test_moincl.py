@@ -165,7 +165,57 @@ def test_so_many_join_each_batch() -> None:
     assert (off.strategy.parts, watched(off).passes[-1]) == ({}, ("main", ["image"] * 4))
 
 
+def test_pseudo_samples_are_on_the_media_of_the_batch_where_there_are_such() -> None:
+    strategy = moincl(course(IMG_CAP, IMG_QA, pseudo_num=3))
+    known = {sample.digest for sample in strategy.pseudo}
+    inputs = [e for e in IMG_QA.examples("train") if e.digest in known]
+    assert len(inputs) > 5
+    drawn = strategy.batch(inputs[:4]).examples[4:7]
+    assert len({s.digest for s in drawn}) == 3 and {s.digest for s in drawn} < {e.digest for e in inputs[:4]}
+    drawn = strategy.batch(inputs[:1]).examples[1:4]
+    assert drawn[0].digest == inputs[0].digest
+    assert len({s.digest for s in drawn}) == 3
+
+
 # Distillation
+
+
+class WithStates(Watched):
+    """Its states are its logits."""
+
+    provides = Watched.provides | {"states"}
+
+    def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self.answer_logits(batch)
+
+    def project(self, states: Tensor) -> Tensor:
+        return states
+
+
+def test_the_teacher_reads_each_text_once_where_its_states_can_be_kept() -> None:
+    made = []
+    for backbone in (Watched(), WithStates()):
+        each = Course(MoInCL(backbone), [IMG_CAP, IMG_QA])
+        each.learn(1)
+        each.begin(2)
+        backbone.passes.clear()
+        losses = [each.step() for _ in range(3)]
+        made.append((losses, [modalities for adapter, modalities in backbone.passes if adapter == TEACHER]))
+    (plain, read), (kept, short) = made
+    assert kept == pytest.approx(plain, rel=1e-5)
+    assert read == [["image"] * 4 + [None] * 4] * 3
+    assert short == [["image"] * 4] * 3
+
+
+def test_kept_states_are_there_again_after_going_on() -> None:
+    made = Course(MoInCL(WithStates()), [IMG_CAP, IMG_QA])
+    made.learn(1)
+    made.begin(2)
+    made.step()
+    restored = Course(MoInCL(WithStates()), [IMG_CAP, IMG_QA])
+    restored.resume(made.moment())
+    assert made.step() == restored.step()
+    assert same(state(made), state(restored))
 
 
 def test_one_pass_of_the_student_and_one_of_the_teacher_a_step() -> None:
