@@ -6,6 +6,7 @@ files, the home folder and the store's URL.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -167,6 +168,8 @@ def prepare_process() -> None:
 
     Call it before torch is imported.
     """
+    # It tells on import, and again at work, which fast routines it could not load.
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
     for name, value in {**_QUIET, "OMP_WAIT_POLICY": _wait_policy()}.items():
         os.environ.setdefault(name, value)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -137,6 +138,7 @@ def test_what_the_user_set_for_libraries_stays(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
     prepare_process()
+    assert not logging.getLogger("bitsandbytes.cextension").isEnabledFor(logging.ERROR)
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
     assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
 

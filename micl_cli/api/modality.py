@@ -26,6 +26,8 @@ class Modality(ABC):
     """
 
     name: ClassVar[str]
+    augments: ClassVar[bool] = False
+    """True where one file is read differently each time (crops, noise): what encoders make of it is then never kept."""
 
     @abstractmethod
     def read(self, path: Path) -> Any:

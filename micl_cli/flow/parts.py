@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import Tensor
 
-from micl_cli.api.backbone import Backbone
+from micl_cli.api.backbone import Backbone, FeatureCache
 from micl_cli.api.metric import Metric
-from micl_cli.api.options import parse_options
+from micl_cli.api.options import options_of, parse_options
 from micl_cli.api.strategy import Strategy
 from micl_cli.api.task import Example, Task
 from micl_cli.errors import PlanError
@@ -52,15 +53,33 @@ class Reader:
         return self._built[key].read(example.media)
 
 
+class Unaugmented:
+    """A FeatureCache, passed by where a modality reads a file differently each time."""
+
+    def __init__(self, cache: FeatureCache, registry: Registry) -> None:
+        self.cache, self.registry = cache, registry
+
+    def __call__(self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
+        modalities = {example.modality for example in examples if example.modality}
+        if any(self.registry.load("modalities", name).augments for name in modalities):
+            return compute(examples)
+        return self.cache(key, examples, compute)
+
+
 def load_backbone(plan: Plan, registry: Registry, features: Features) -> Backbone:
     """The plan's backbone, with its reader and its feature cache."""
     name, argument = backbone_parts(plan.backbone, registry)
     cls = registry.load("backbones", name)
-    options = parse_options(cls, plan.backbone_options, owner=f"backbone {name}")
+    options = parse_options(cls, {**_precise(plan, cls), **plan.backbone_options}, owner=f"backbone {name}")
     backbone: Backbone = cls(argument, **options) if argument else cls(**options)
     backbone.read = Reader(registry)
-    backbone.cache = features
+    backbone.cache = Unaugmented(features, registry)
     return backbone
+
+
+def _precise(plan: Plan, cls: type[Backbone]) -> dict[str, Any]:
+    """What ``--precision fp32`` asks of a backbone that would else choose the format of its frozen weights."""
+    return {"dtype": "fp32"} if plan.training.precision == "fp32" and "dtype" in options_of(cls) else {}
 
 
 def strategy_options(plan: Plan, cls: type[Strategy], position: int | None = None) -> dict[str, Any]:

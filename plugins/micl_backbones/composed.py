@@ -23,7 +23,7 @@ from micl_backbones.encoders import Encoder
 from micl_backbones.fetch import fetch_parts
 from micl_backbones.hub import fetch_checkpoint
 from micl_backbones.instructions import GENERAL, QUESTION_PROMPT
-from micl_backbones.lora import LoraBackbone, numerics
+from micl_backbones.lora import LoraBackbone, learns, numerics
 from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, language_source, load_parts
 from micl_backbones.preset import Preset, known_presets, preset_digest, preset_info, read_preset
@@ -184,12 +184,11 @@ class Composed(LoraBackbone):
     def encode(self, modality: str, examples: Sequence[Example]) -> Tensor:
         """[n, tokens, width]: what the frozen encoder makes of the examples' media."""
         compute = partial(self._compute, modality)
-        if self.cache is None:
+        if self.cache is None or learns(self._encoder(modality)):
             return compute(examples)
         key = f"{self._encoder_keys[modality]}{numerics(self.device, torch.float32)}"
         return self.cache(key, examples, compute).to(self.device)
 
-    @torch.no_grad()
     def _compute(self, modality: str, examples: Sequence[Example]) -> Tensor:
         # One medium at a time: in company the last bits differ, and a resumed run would not be the same.
         encoder = self._encoder(modality)

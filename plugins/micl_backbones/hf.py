@@ -19,7 +19,7 @@ from micl_backbones.checkpoint import checkpoint_digest, decoder_name, known_che
 from micl_backbones.encoded import Encoders
 from micl_backbones.hub import fetch_checkpoint
 from micl_backbones.instructions import GENERAL
-from micl_backbones.lora import LoraBackbone, numerics
+from micl_backbones.lora import LoraBackbone, learns, numerics
 from micl_backbones.quantize import DType, Quantize
 from micl_cli.api import IGNORED, Batch, Example, PlanError, PresetInfo, Tell
 
@@ -66,6 +66,7 @@ class HF(LoraBackbone):
         self.model: Any = loaded.model
         self.chat = Chat(loaded.processor, loaded.ends, frames=frames)
         self.modalities = self.chat.modalities
+        self._decoder = decoder_name(self.model)
         self.layers = _adapted(self.model, lora_targets)
         self.encoders = Encoders(self.model, self.modalities)
         commit = getattr(self.model.config, "_commit_hash", None)
@@ -145,6 +146,7 @@ class HF(LoraBackbone):
     def _inputs(self, examples: Sequence[Example], texts: Sequence[str], *, keep: bool = True) -> dict[str, Any]:
         """The processor's tensors, and as ``SEEN`` what the encoders make of the media, where that can be kept."""
         kept = keep and all(self.encoders.keeps(e.modality) for e in examples if e.modality)
+        kept = kept and not learns(self.model, besides=self._decoder)
         seen = [(e.modality, self._encoded(e)) for e in examples if e.modality] if kept else []
         return {**self._tensors(examples, texts), SEEN: seen}
 

@@ -178,6 +178,13 @@ class LoraBackbone(Backbone):
             self.module.train(training)
 
 
+def learns(module: nn.Module, *, besides: str = "") -> bool:
+    """Whether any weight is trainable, ``besides`` those below that name: what it makes must not be kept then."""
+    skipped = f"{besides}." if besides else None
+    named = module.named_parameters()
+    return any(weight.requires_grad for name, weight in named if skipped is None or not name.startswith(skipped))
+
+
 def numerics(device: torch.device, dtype: torch.dtype) -> str:
     """What a kept tensor's name says of how it was computed; nothing for float32 on a CPU."""
     within = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else dtype

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import Any, Literal, get_args
 
@@ -70,8 +69,6 @@ def _attention(compute: torch.dtype) -> dict[str, Any]:
 
 def _need_bitsandbytes(quantize: str) -> None:
     try:
-        # It tells on import, and again at work, which fast routines it could not load.
-        logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
         import bitsandbytes  # noqa: F401
     except ImportError as error:
         raise PlanError(f"--quantize {quantize} needs bitsandbytes: {error}", "pip install bitsandbytes") from error

@@ -19,8 +19,8 @@ from micl_strategies.single import TEACHER, SingleAdapter
 from micl_strategies.writer import AT_ONCE, answers, read_lines, write_questions
 
 CAPTIONING, QA = "captioning", "qa"
-READ_AT_MOST = 2048
-"""Texts whose states are kept: some 50 MB at a width of 576, some 400 MB at 4096."""
+READ_BYTES = 512 * 10**6
+"""What the teacher's states of texts and pseudo samples may take: some 20,000 captions at a width of 576."""
 
 
 class MoInCL(SingleAdapter):
@@ -55,7 +55,7 @@ class MoInCL(SingleAdapter):
         self.text_instruct_num, self.instructions, self.writer = text_instruct_num, instructions, writer
         self.alpha, self.fuse_every, self.fuse_connectors = alpha, fuse_every, fuse_connectors
         self.pseudo: list[Example] = []
-        self.texts: Sequence[str] = ()
+        self.texts: list[Example] = []
         self._added: tuple[int, Sequence[int]] = (0, ())
         self._read: Sequence[Tensor] = ()
         self._anchor: dict[str, Tensor] = {}
@@ -69,9 +69,9 @@ class MoInCL(SingleAdapter):
             return
         self._anchor = fused_from(self, connectors=self.fuse_connectors)
         self.texts = self._text_pool()
-        self._read = self._read_texts()
         if self.pseudo_num:
             self.pseudo = self._pseudo_samples(task)
+        self._read = self._read_once()
 
     def _pseudo_samples(self, task: Task) -> list[Example]:
         """Pseudo targets generation (PTGM): the other task type's targets for this task's inputs."""
@@ -97,27 +97,34 @@ class MoInCL(SingleAdapter):
         pairs = write_questions(self.backbone, [e.target for e in inputs], self.writer)
         return [_posed(e, *pair) for e, pair in zip(inputs, pairs, strict=True) if pair]
 
-    def _text_pool(self) -> Sequence[str]:
+    def _text_pool(self) -> list[Example]:
         if not self.text_instruct_num:
-            return ()
+            return []
         texts = read_lines(Path(self.instructions)) if self.instructions else self.backbone.instructions()
         if not texts:
             raise PlanError(
                 "moincl distils on text, and this backbone brings no instructions",
                 "Name a file with one text a line: -o instructions FILE, or switch it off: -o text_instruct_num 0.",
             )
-        return texts
+        return [Example("text", "", answer=text) for text in texts]
 
-    def _read_texts(self) -> Sequence[Tensor]:
-        """The teacher's state at each position of each text, which it reads once; nothing where they are too many."""
-        if "states" not in self.backbone.provides or len(self.texts) > READ_AT_MOST:
-            return ()
+    def _read_once(self) -> Sequence[Tensor]:
+        """The teacher's state at each answer position of each text, then of each pseudo sample, as far as they fit.
+
+        It does not change during a task, so that it need not read a sample at each step that has it.
+        """
         found: list[Tensor] = []
+        if "states" not in self.backbone.provides:
+            return found
+        samples, size = [*self.texts, *self.pseudo], 0
         with self.backbone.using(TEACHER):
-            for at in range(0, len(self.texts), AT_ONCE):
-                batch = self.backbone.text_batch(self.texts[at : at + AT_ONCE])
-                states, _ = self.backbone.answer_states(batch)
-                found += torch.split(states, batch.rows.bincount(minlength=len(batch)).tolist())
+            for at in range(0, len(samples), AT_ONCE):
+                batch = self.backbone.batch(samples[at : at + AT_ONCE])
+                states = self.backbone.answer_states(batch)[0].cpu()
+                size += states.nbytes
+                if size > READ_BYTES:
+                    break
+                found += torch.split(states, _counts(batch))
         return found
 
     # Each step: one forward for the student, one for the teacher
@@ -126,56 +133,57 @@ class MoInCL(SingleAdapter):
         """The drawn examples and those rehearsed, then pseudo samples, then texts."""
         pseudo = self._drawn_pseudo(examples)
         count = min(self.text_instruct_num, len(self.texts)) if self.seen else 0
-        chosen = self.rng.sample(range(len(self.texts)), count)
-        texts = [Example("text", "", answer=self.texts[i]) for i in chosen]
-        self._added = (len(pseudo), chosen)
-        return self.backbone.batch([*examples, *self.recalled(), *pseudo, *texts])
+        texts = self.rng.sample(range(len(self.texts)), count)
+        self._added = (len(pseudo), [*(len(self.texts) + i for i in pseudo), *texts])
+        added = [*(self.pseudo[i] for i in pseudo), *(self.texts[i] for i in texts)]
+        return self.backbone.batch([*examples, *self.recalled(), *added])
 
-    def _drawn_pseudo(self, examples: Sequence[Example]) -> list[Example]:
-        """Pseudo samples on the media of ``examples``, of which a backbone reads each once; others where these lack.
+    def _drawn_pseudo(self, examples: Sequence[Example]) -> list[int]:
+        """Which pseudo samples join: on the media of ``examples``, which a backbone reads once, then any others.
 
         Over an epoch each is as likely as another, for the examples are.
         """
         media = {example.digest for example in examples if example.digest}
-        near = [sample for sample in self.pseudo if sample.digest in media]
+        near = [i for i, sample in enumerate(self.pseudo) if sample.digest in media]
         drawn = self.rng.sample(near, min(self.pseudo_num, len(near)))
         if lacking := self.pseudo_num - len(drawn):
-            others = [sample for sample in self.pseudo if sample.digest not in media]
+            others = [i for i, sample in enumerate(self.pseudo) if sample.digest not in media]
             drawn += self.rng.sample(others, min(lacking, len(others)))
         return drawn
 
     def loss(self, batch: Batch) -> Tensor:
-        pseudo, texts = self._added[0], len(self._added[1])
-        if not pseudo + texts:
+        pseudo, added = self._added
+        if not added:
             return super().loss(batch)
-        new = len(batch) - pseudo - texts
+        new = len(batch) - len(added)
         theirs = self._teacher_logits(batch.examples[new:])
         logits, labels = self.backbone.answer_logits(batch)
         rows = batch.rows
-        own, told, read = rows < new, (rows >= new) & (rows < new + pseudo), rows >= new + pseudo
-        ours = logits[~own]
-        split = int(told.sum())
+        own, told = rows < new, (rows >= new) & (rows < new + pseudo)
+        ours, split = logits[~own], int(told.sum())
         terms = {
             "answers": answer_loss(logits[own], labels[own]),
             "pseudo": self.pseudo_weight * answer_loss(logits[told], labels[told]),
             "pseudo_kl": self.lambda_kl * distillation_loss(ours[:split], theirs[:split], self.temperature),
             "text_kl": self.lambda_text * distillation_loss(ours[split:], theirs[split:], self.temperature),
         }
-        assert int(read.sum()) == len(theirs) - split, "teacher and student read the same texts"
         self.parts = {name: float(term.detach()) for name, term in terms.items()}
         return torch.stack(list(terms.values())).sum()
 
     def _teacher_logits(self, examples: Sequence[Example]) -> Tensor:
         """The teacher at the same answer positions of the same samples, in the same order."""
-        pseudo, texts = self._added
-        found = []
-        if asked := examples if not self._read else examples[:pseudo]:
-            with self.backbone.using(TEACHER):
-                found.append(self.backbone.answer_logits(self.backbone.batch(asked))[0])
-        if self._read and texts:
-            with torch.no_grad():
-                found.append(self.backbone.project(torch.cat([self._read[i] for i in texts])))
-        return torch.cat(found)
+        known = [i < len(self._read) for i in self._added[1]]
+        pieces: list[Tensor] = []
+        with self.backbone.using(TEACHER):
+            if asked := [example for example, kept in zip(examples, known, strict=True) if not kept]:
+                batch = self.backbone.batch(asked)
+                pieces += torch.split(self.backbone.answer_logits(batch)[0], _counts(batch))
+            if any(known):
+                states = [self._read[i] for i, kept in zip(self._added[1], known, strict=True) if kept]
+                logits = self.backbone.project(torch.cat(states).to(self.backbone.device))
+                pieces += torch.split(logits, [len(each) for each in states])
+        order = sorted(range(len(known)), key=known.__getitem__)  # as the pieces stand: those that were asked first
+        return torch.cat([piece for _, piece in sorted(zip(order, pieces, strict=True), key=lambda pair: pair[0])])
 
     # Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta
 
@@ -205,7 +213,12 @@ class MoInCL(SingleAdapter):
         self.pseudo = [_posed(inputs[id], prompt, answer) for id, prompt, answer in kept if id in inputs]
         if self.taught:
             self._anchor, self.texts = fused_from(self, connectors=self.fuse_connectors), self._text_pool()
-            self._read = self._read_texts()
+            self._read = self._read_once()
+
+
+def _counts(batch: Batch) -> list[int]:
+    """How many answer positions each example has."""
+    return batch.rows.bincount(minlength=len(batch)).tolist()
 
 
 def _posed(example: Example, prompt: str, answer: str | None = None) -> Example:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,6 +81,35 @@ def test_a_damaged_shard_is_computed_again(tmp_path: Path, content: bytes) -> No
     assert encoder.asked == ["1"]
     again.flush()
     assert Features(tmp_path)("key", [example("1")], Encoder())[0, 0, 0] == 1
+
+
+def test_two_processes_fill_one_cache(tmp_path: Path) -> None:
+    """Each in an order of its own, in small shards, with a limit that makes both of them remove some."""
+    code = """
+import sys, torch
+from pathlib import Path
+from micl_cli.api.task import Example
+from micl_cli.flow import features
+features.SHARD = 5
+folder, order = Path(sys.argv[1]), int(sys.argv[2])
+cache = features.Features(folder, limit=60_000)
+for turn in range(3):
+    for number in range(200)[::order]:
+        example = Example(id="", prompt="", modality="image", digest=str(number))
+        found = cache("key", [example], lambda asked: torch.full((1, 2, 3), float(asked[0].digest)))
+        assert (found == number).all(), (number, found)
+cache.flush()
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    both = [subprocess.Popen([*command, order], stderr=subprocess.PIPE, text=True) for order in ("1", "-1")]
+    assert [process.communicate()[1] for process in both] == ["", ""]
+    assert [process.returncode for process in both] == [0, 0]
+    encoder, again = Encoder(), Features(tmp_path)
+    numbers = [str(number) for number in range(200)]
+    found = again("key", [example(number) for number in numbers], encoder)
+    assert found[:, 0, 0].tolist() == [float(number) for number in numbers]
+    assert len(encoder.asked) < 200
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".safetensors"]
 
 
 def test_a_folder_that_cannot_be_written_costs_speed_only(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from micl_cli.api.task import Example
 from micl_cli.errors import OptionError, PlanError, PluginError
-from micl_cli.flow.parts import Reader, load_metrics, strategy_options
+from micl_cli.flow.parts import Reader, Unaugmented, load_metrics, strategy_options
 from micl_cli.registry import Registry
 from micl_cli.testing import toy_task, toy_tasks
 
@@ -48,6 +48,37 @@ def test_options_of_one_stage_are_typed(make_parts: Any) -> None:
 @pytest.mark.parametrize(("asked", "used"), [("auto", "no"), ("fp32", "no"), ("bf16", "bf16")])
 def test_precision_on_a_cpu(make_parts: Any, asked: str, used: str) -> None:
     assert make_parts(precision=asked).accelerator.mixed_precision == used
+
+
+@pytest.mark.parametrize(
+    ("asked", "stated", "used"),
+    [("auto", None, "auto"), ("fp32", None, "fp32"), ("fp32", "bf16", "bf16"), ("bf16", None, "auto")],
+)
+def test_fp32_is_asked_of_a_backbone_that_chooses(
+    asked: str, stated: str | None, used: str, make_parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from micl_backbones import composed
+
+    found: list[str] = []
+    load = composed.load_parts
+    monkeypatch.setattr(composed, "load_parts", lambda p, q, dtype: found.append(dtype) or load(p, q, "fp32"))
+    make_parts(backbone="tiny", backbone_options={"dtype": stated} if stated else {}, precision=asked)
+    assert found == [used]
+
+
+def test_nothing_is_kept_of_a_medium_that_is_read_differently_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from micl_modalities.image import Image
+
+    registry, asked = Registry.discover(), []
+    cache = Unaugmented(lambda key, examples, compute: asked.append(key) or compute(examples), registry)
+    pictures = [Example("1", "", modality="image", digest="1")]
+    for _ in range(2):
+        assert torch.equal(cache("kept", pictures, lambda examples: torch.ones(1, 2)), torch.ones(1, 2))
+    monkeypatch.setattr(Image, "augments", True)
+    assert torch.equal(cache("not kept", pictures, lambda examples: torch.ones(1, 2)), torch.ones(1, 2))
+    assert asked == ["kept", "kept"]
 
 
 def test_media_are_read_by_the_modality_of_their_example(tmp_path: Any) -> None:

@@ -175,6 +175,17 @@ def test_each_medium_is_read_once_and_answers_stay_the_same(backbone: Composed) 
     assert sorted(read) == sorted(example.digest for example in examples)
 
 
+def test_nothing_is_kept_of_an_encoder_that_learns(backbone: Composed) -> None:
+    examples = toy_task("image", "captioning").examples("train")
+    backbone.cache = kept = Kept()
+    backbone.parts.encoders["image"].requires_grad_(True)
+    backbone.loss(backbone.batch(examples)).backward()
+    assert not kept.computed
+    assert all(weight.grad is not None for weight in backbone.parts.encoders["image"].parameters())
+    backbone.features(toy_task("audio", "captioning").examples("train"))
+    assert kept.computed, "the other encoder is frozen"
+
+
 def test_features_are_kept_apart_by_modality_weights_and_settings(preset: Path, tmp_path: Path) -> None:
     other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
     other.write_text(other.read_text().replace("seconds = 0.5", "seconds = 0.52"))

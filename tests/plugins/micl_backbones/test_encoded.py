@@ -99,6 +99,16 @@ def test_encoders_run_once_a_medium(name: str, tmp_path: Path, monkeypatch: pyte
     assert not found
 
 
+def test_nothing_is_kept_of_an_encoder_that_learns(tmp_path: Path) -> None:
+    made = loaded(build("llava", tmp_path / "llava"), Features(tmp_path / "features"))
+    made.model.model.vision_tower.requires_grad_(True)
+    made.loss(made.batch(examples_for(made))).backward()
+    assert any(weight.grad is not None for weight in made.model.model.vision_tower.parameters())
+    assert made.cache is not None
+    made.cache.flush()
+    assert not list((tmp_path / "features").rglob("*.safetensors"))
+
+
 def test_other_settings_are_other_features(tmp_path: Path) -> None:
     folder = build("qwen2_vl", tmp_path / "model")
     assert len({HF(str(folder), frames=frames)._known_as for frames in (2, 4)}) == 2

@@ -16,6 +16,7 @@ from torch import Tensor
 from micl_cli.api import Batch, Example, PlanError, Task
 from micl_cli.testing import Course, ToyBackbone, toy_task
 from micl_strategies import fusion
+from micl_strategies import moincl as moincl_module
 from micl_strategies.moincl import TEACHER, MoInCL
 
 IMG_CAP, IMG_QA = toy_task("image", "captioning"), toy_task("image", "qa")
@@ -192,19 +193,32 @@ class WithStates(Watched):
         return states
 
 
-def test_the_teacher_reads_each_text_once_where_its_states_can_be_kept() -> None:
-    made = []
+@pytest.mark.parametrize("room", ["all", "some", "none"])
+def test_the_teacher_reads_each_sample_once_as_far_as_its_states_can_be_kept(
+    room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moincl_module, "AT_ONCE", 4)
+    monkeypatch.setattr(moincl_module, "READ_BYTES", {"all": 10**9, "some": kept_bytes() // 2, "none": 0}[room])
+    made, read = [], []
     for backbone in (Watched(), WithStates()):
         each = Course(MoInCL(backbone), [IMG_CAP, IMG_QA])
         each.learn(1)
         each.begin(2)
         backbone.passes.clear()
-        losses = [each.step() for _ in range(3)]
-        made.append((losses, [modalities for adapter, modalities in backbone.passes if adapter == TEACHER]))
-    (plain, read), (kept, short) = made
-    assert kept == pytest.approx(plain, rel=1e-5)
-    assert read == [["image"] * 4 + [None] * 4] * 3
-    assert short == [["image"] * 4] * 3
+        made.append([each.step() for _ in range(3)])
+        read.append([len(modalities) for adapter, modalities in backbone.passes if adapter == TEACHER])
+    assert made[1] == pytest.approx(made[0], rel=1e-5)
+    assert read[0] == [8, 8, 8]
+    wanted = {"all": read[1] == [], "some": 0 < sum(read[1]) < 24, "none": read[1] == [8, 8, 8]}
+    assert wanted[room], read[1]
+
+
+def kept_bytes() -> int:
+    """What the states of all texts and pseudo samples take."""
+    rehearsal = Course(MoInCL(WithStates()), [IMG_CAP, IMG_QA])
+    rehearsal.learn(1)
+    rehearsal.begin(2)
+    return sum(states.nbytes for states in moincl(rehearsal)._read)
 
 
 def test_kept_states_are_there_again_after_going_on() -> None:
@@ -305,11 +319,11 @@ def test_texts_come_from_a_named_file(tmp_path: Path) -> None:
     path = tmp_path / "texts"
     path.write_text('one plain text\n\n{"text": "one of an object"}\n')
     strategy = moincl(course(IMG_CAP, IMG_QA, instructions=str(path)))
-    assert strategy.texts == ["one plain text", "one of an object"]
+    assert [text.target for text in strategy.texts] == ["one plain text", "one of an object"]
     texts = {
         e.target for _ in range(9) for e in strategy.batch(IMG_QA.examples("train")[:1]).examples if not e.modality
     }
-    assert texts == set(strategy.texts)
+    assert texts == {text.target for text in strategy.texts}
 
 
 @pytest.mark.parametrize("content", [None, "{not json\n", '{"word": "no text"}\n', ""])
