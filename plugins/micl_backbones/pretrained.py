@@ -152,7 +152,7 @@ class HFVision(Encoder):
 
 
 class HFAudio(Encoder):
-    """A sound encoder of transformers (AST, Wav2Vec2, …) by hub id or folder, pooled to ``tokens`` in time."""
+    """A sound encoder of transformers (AST, CLAP, Whisper, …) by hub id or folder, pooled to ``tokens`` in time."""
 
     def __init__(self, *, checkpoint: str, tokens: int = 16, seconds: float = 10.0, revision: str = "main") -> None:
         model, processor = _loaded(checkpoint, AutoFeatureExtractor, revision, "audio_model")
@@ -167,9 +167,15 @@ class HFAudio(Encoder):
         return cast(Tensor, next(iter(made.values()))[0])
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden: Tensor = self.model(x).last_hidden_state
-        flat = hidden.flatten(2) if hidden.ndim == 4 else hidden.transpose(1, 2)
-        return F.adaptive_avg_pool1d(flat, self.tokens).transpose(1, 2)
+        config = self.model.config
+        # CLAP that fuses views of longer sounds wants to be told that this one is not longer.
+        longer = {"is_longer": x.new_zeros(len(x), 1)} if getattr(config, "enable_fusion", False) else {}
+        hidden: Tensor = self.model(x, **longer).last_hidden_state
+        if hasattr(config, "frequency_stride"):  # AST: two tokens of its own, then bands by time
+            bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+            hidden = hidden[:, 2:].transpose(1, 2).unflatten(2, (bands, -1))
+        in_time = hidden.mean(2) if hidden.ndim == 4 else hidden.transpose(1, 2)
+        return F.adaptive_avg_pool1d(in_time, self.tokens).transpose(1, 2)
 
 
 def _loaded(checkpoint: str, kind: Any, revision: str, part: str, **how: Any) -> tuple[Any, Any]:
@@ -181,4 +187,6 @@ def _loaded(checkpoint: str, kind: Any, revision: str, part: str, **how: Any) ->
         reason = " ".join(str(error).split())[:300]
         hint = "Correct the preset file, or download the checkpoint where there is a network."
         raise PlanError(f"the encoder {checkpoint} cannot be loaded: {reason}", hint) from error
+    if getattr(model.config, "is_encoder_decoder", False):
+        model = model.get_encoder()  # Whisper's decoder writes words
     return getattr(model, part, model), processor

@@ -11,12 +11,18 @@ from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
     ASTModel,
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
     CLIPVisionModel,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
 )
 
 
@@ -57,5 +63,23 @@ def write_encoders(folder: Path) -> None:
     CLIPVisionModel(CLIPVisionConfig(**small, image_size=28, patch_size=7)).save_pretrained(folder / "clip")
     size = {"height": 28, "width": 28}
     CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size).save_pretrained(folder / "clip")
-    ASTModel(ASTConfig(**small, num_mel_bins=16, max_length=64)).save_pretrained(folder / "ast")
-    ASTFeatureExtractor(num_mel_bins=16, max_length=64).save_pretrained(folder / "ast")
+    ASTModel(ASTConfig(**small, num_mel_bins=32, max_length=64)).save_pretrained(folder / "ast")
+    ASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(folder / "ast")
+
+
+def write_sound_models(folder: Path) -> None:
+    """Small random checkpoints of CLAP, with and without fusion, and of Whisper: each is more than an encoder."""
+    for name, fuses in (("clap", False), ("clap-fused", True)):
+        sound = {"spec_size": 256, "num_mel_bins": 64, "hidden_size": 64, "patch_embeds_hidden_size": 8}
+        sound |= {"depths": [1] * 4, "num_attention_heads": [2] * 4, "enable_fusion": fuses}
+        words = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+        ClapModel(ClapConfig(text_config=words, audio_config=sound)).save_pretrained(folder / name)
+        cut = "fusion" if fuses else "rand_trunc"
+        ClapFeatureExtractor(feature_size=64, sampling_rate=48000, truncation=cut).save_pretrained(folder / name)
+    sizes = {f"{half}_{size}": n for half in ("encoder", "decoder") for size, n in _WHISPER.items()}
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    WhisperModel(WhisperConfig(vocab_size=60, d_model=16, **sizes, **tokens)).save_pretrained(folder / "whisper")
+    WhisperFeatureExtractor(feature_size=80).save_pretrained(folder / "whisper")
+
+
+_WHISPER = {"layers": 1, "attention_heads": 2, "ffn_dim": 16}

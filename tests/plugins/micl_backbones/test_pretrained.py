@@ -20,7 +20,7 @@ from micl_cli.testing.tasks import toy_examples, toy_media
 
 sys.path.append(str(Path(__file__).parent))
 
-from languages import write_encoders, write_language
+from languages import write_encoders, write_language, write_sound_models
 
 
 def picture(*shape: int) -> Any:
@@ -152,6 +152,13 @@ def test_encoders_of_transformers(tmp_path: Path) -> None:
     seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2), picture(30, 50), picture(90, 20))
     seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2, frames=2), picture(2, 30, 50))
     seen(build_encoder("hf-audio", checkpoint=str(tmp_path / "ast"), tokens=4, seconds=0.5), sound(0.2), sound(2.0))
+
+
+@pytest.mark.parametrize("name", ["clap", "clap-fused", "whisper"])
+def test_the_sound_encoder_of_a_model_that_does_more(name: str, tmp_path: Path) -> None:
+    write_sound_models(tmp_path)
+    encoder = build_encoder("hf-audio", checkpoint=str(tmp_path / name), tokens=5, seconds=10.0).eval()
+    seen(encoder, sound(0.2), sound(2.0), sound(12.0, rate=8000))
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
