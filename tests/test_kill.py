@@ -70,6 +70,7 @@ def test_a_signal_amid_a_task_changes_nothing_in_the_end(
     run, expected = whole(*words)
     listener(SHOT.format(hook="micl_step"))
     monkeypatch.setenv("SHOT", f"{name}:2:3")
+    before = signal.getsignal(signal.SIGINT)
     stopped = learn(*words)
     assert (stopped.code, stopped.out) == (130, "")
     assert stopped.err.endswith(
@@ -78,7 +79,7 @@ def test_a_signal_amid_a_task_changes_nothing_in_the_end(
         f"hint: Go on with the same command, or: micl learn --resume {run}\n"
     )
     assert status(home, run) == "interrupted"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     resumed = learn("--resume", run) if resume else learn(*words)
     assert (resumed.code, resumed.out.strip()) == (0, run)
     assert "1/2 own/img_cap: already learnt\n" in resumed.err

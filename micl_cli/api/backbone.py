@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -67,10 +67,10 @@ class Backbone(ABC):
 
     The flow hands ``read`` and ``features_cache`` over after construction. ``modalities`` names
     what it can take; ``provides`` what strategies may ask of it ("adapters", "text",
-    "generate", "choose", "features", "questions", "states").
+    "generate", "choose", "features", "questions", "states"), which one of its models may add to.
     """
 
-    provides: ClassVar[frozenset[str]] = frozenset({"adapters", "text", "generate", "choose", "features"})
+    provides: frozenset[str] = frozenset({"adapters", "text", "generate", "choose", "features"})
     modalities: frozenset[str] = frozenset()
     read: MediaReader
     cache: FeatureCache | None = None

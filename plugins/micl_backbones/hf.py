@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -36,7 +36,7 @@ SEEN = "seen"
 
 
 class _Reached(Exception):
-    """Ends a forward pass where the language model would begin."""
+    """Ends a forward pass where what was looked for is there."""
 
 
 class HF(LoraBackbone):
@@ -100,6 +100,22 @@ class HF(LoraBackbone):
     def place(self, device: torch.device) -> None:
         if self.device.type != device.type:  # 8-bit weights stay where they were loaded: on the GPU where there is one
             self.model.to(device)
+        if self._projects_plainly():
+            self.provides = HF.provides | {"states"}
+
+    @torch.no_grad()
+    def _projects_plainly(self) -> bool:
+        """Whether its logits are the vocabulary projection of its states and no more; Gemma caps large ones."""
+        ids = torch.tensor([self.chat.encode("a")], device=self.device)
+        states: list[Tensor] = []
+
+        def enlarged(hidden: Tensor) -> Tensor:
+            states.append(hidden * 1000)
+            return states[-1]
+
+        with self._projecting(enlarged):
+            logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
+        return torch.equal(logits.float(), self.project(states[0]).float())
 
     @property
     def language(self) -> Any:
@@ -181,14 +197,33 @@ class HF(LoraBackbone):
         return value.to(self.device, self.model.dtype if value.is_floating_point() else None)
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits, owners = [], []
-        for rows, inputs, labels in batch.inputs["parts"]:
-            wanted = labels[:, 1:] != IGNORED
-            with self._projecting(partial(_before, wanted)):
-                logits.append(self._run(self.model, inputs, use_cache=False).logits)
-            owners.append(torch.tensor(rows, device=labels.device)[wanted.nonzero()[:, 0]])
+        found = []
+        for _, inputs, labels in batch.inputs["parts"]:
+            with self._projecting(partial(_before, labels[:, 1:] != IGNORED)):
+                found.append(self._run(self.model, inputs, use_cache=False).logits)
+        return self._in_order(batch, found)
+
+    def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        found: list[Tensor] = []
+
+        def taken(wanted: Tensor, hidden: Tensor) -> Tensor:
+            found.append(_before(wanted, hidden))
+            raise _Reached
+
+        for _, inputs, labels in batch.inputs["parts"]:
+            with suppress(_Reached), self._projecting(partial(taken, labels[:, 1:] != IGNORED)):
+                self._run(self.model, inputs, use_cache=False)
+        return self._in_order(batch, found)
+
+    def project(self, states: Tensor) -> Tensor:
+        return cast(Tensor, self.model.get_output_embeddings()(states))
+
+    def _in_order(self, batch: Batch, found: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """What was made at the answer positions of the batch's parts as one tensor, row by row; and the labels."""
+        wanted = [(rows, labels[:, 1:] != IGNORED) for rows, _, labels in batch.inputs["parts"]]
+        owners = [torch.tensor(rows, device=where.device)[where.nonzero()[:, 0]] for rows, where in wanted]
         order = torch.cat(owners).argsort(stable=True)
-        return torch.cat(logits)[order], batch.labels[:, 1:][batch.labels[:, 1:] != IGNORED]
+        return torch.cat(list(found))[order], batch.labels[:, 1:][batch.labels[:, 1:] != IGNORED]
 
     @contextmanager
     def _projecting(self, chosen: Callable[[Tensor], Tensor]) -> Iterator[None]:

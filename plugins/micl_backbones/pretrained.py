@@ -173,7 +173,7 @@ class HFAudio(Encoder):
         hidden: Tensor = self.model(x, **longer).last_hidden_state
         if hasattr(config, "frequency_stride"):  # AST: two tokens of its own, then bands by time
             bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
-            hidden = hidden[:, 2:].transpose(1, 2).unflatten(2, (bands, -1))
+            hidden = hidden[:, 2:].transpose(1, 2).reshape(len(x), self.width, bands, -1)
         in_time = hidden.mean(2) if hidden.ndim == 4 else hidden.transpose(1, 2)
         return F.adaptive_avg_pool1d(in_time, self.tokens).transpose(1, 2)
 

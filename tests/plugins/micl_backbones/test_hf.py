@@ -38,7 +38,9 @@ class Contract(BackboneContract):
         self.folder = folders(self.name)
 
     def make(self) -> Backbone:
-        return HF(str(self.folder))
+        made = HF(str(self.folder))
+        made.place(torch.device("cpu"))
+        return made
 
 
 @pytest.mark.slow
