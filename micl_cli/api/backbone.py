@@ -129,13 +129,13 @@ class Backbone(ABC):
     def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(states [N, D], labels [N]): ``answer_logits`` before the vocabulary projection.
 
-        A state is small enough to be kept where logits are not. Only where ``provides`` has "states".
+        Where ``provides`` has "states" they are small enough to be kept; elsewhere they are the logits themselves.
         """
-        raise TypeError(f"{type(self).__name__} gives no states")
+        return self.answer_logits(batch)
 
     def project(self, states: Tensor) -> Tensor:
         """The logits [N, V] of ``answer_states``."""
-        raise TypeError(f"{type(self).__name__} gives no states")
+        return states
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross entropy over the answer positions."""

@@ -115,7 +115,7 @@ class HF(LoraBackbone):
 
         with self._projecting(enlarged):
             logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
-        return torch.equal(logits.float(), self.project(states[0]).float())
+        return torch.equal(logits.float(), self._head(states[0]).float())
 
     @property
     def language(self) -> Any:
@@ -204,6 +204,8 @@ class HF(LoraBackbone):
         return self._in_order(batch, found)
 
     def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        if "states" not in self.provides:
+            return super().answer_states(batch)
         found: list[Tensor] = []
 
         def taken(wanted: Tensor, hidden: Tensor) -> Tensor:
@@ -216,6 +218,9 @@ class HF(LoraBackbone):
         return self._in_order(batch, found)
 
     def project(self, states: Tensor) -> Tensor:
+        return self._head(states) if "states" in self.provides else states
+
+    def _head(self, states: Tensor) -> Tensor:
         return cast(Tensor, self.model.get_output_embeddings()(states))
 
     def _in_order(self, batch: Batch, found: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 
 import torch
 from torch import Tensor
 
 WORTH_IT = 0.85
 """Where sequences fill more than this share of their padded rows, padding costs less than a mask."""
+LOOKING_BACK = 1500
+"""In rows of this width, attention to what stands before doubles the cost of a position (of smol on a CPU)."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,10 @@ class Packing:
 
 
 def plan_packing(lengths: Sequence[int], shared: Sequence[tuple[int, int]] = ()) -> Packing | None:
-    """Sequences put together in rows of up to three times the longest; None where padding is as good.
+    """Sequences put together in as many rows as cost least; None where padding is as good.
 
-    The longest first, each where it fits; of the row widths, the one with the fewest positions. ``shared`` tells
-    of each sequence (its leader, so many first positions that both share); those stand together with the leader.
+    The longest first, each where most room is. ``shared`` tells of each sequence (its leader, so many first
+    positions that both share); those stand together with the leader.
     """
     leading = list(shared) or [(i, 0) for i in range(len(lengths))]
     padded = max(lengths) * len(lengths)
@@ -86,27 +89,26 @@ def plan_packing(lengths: Sequence[int], shared: Sequence[tuple[int, int]] = ())
     for i, (leader, _) in enumerate(leading):
         units.setdefault(leader, []).append(i)
     own = [length - skip for length, (_, skip) in zip(lengths, leading, strict=True)]
-    tried = [_first_fit(own, list(units.values()), times * max(lengths)) for times in (1, 2, 3)]
-    row, start, rows, width = min(tried, key=lambda fit: fit[2] * fit[3])
+    tried = [_balanced(own, list(units.values()), rows) for rows in range(1, len(units) + 1)]
+    row, start, rows, width = min(tried, key=lambda fit: fit[2] * fit[3] * (1 + fit[3] / LOOKING_BACK))
     if rows * width > WORTH_IT * padded:
         return None
     leaders, skips = torch.tensor([each[0] for each in leading]), torch.tensor([each[1] for each in leading])
     return Packing(torch.tensor(lengths), torch.tensor(row), torch.tensor(start), skips, leaders, rows, width)
 
 
-def _first_fit(own: Sequence[int], units: Sequence[Sequence[int]], width: int) -> tuple[list[int], list[int], int, int]:
+def _balanced(own: Sequence[int], units: Sequence[Sequence[int]], rows: int) -> tuple[list[int], list[int], int, int]:
     """(row and start of each sequence, rows, width): units of sequences, of so many positions of their own each."""
-    filled: list[int] = []
+    filled = [(0, row) for row in range(rows)]  # a heap: the emptiest row comes first
     row, start = [0] * len(own), [0] * len(own)
     sizes = [sum(own[i] for i in unit) for unit in units]
     for at in sorted(range(len(units)), key=lambda at: -sizes[at]):
-        fit = next((r for r, used in enumerate(filled) if used + sizes[at] <= width), len(filled))
-        if fit == len(filled):
-            filled.append(0)
+        used, emptiest = filled[0]
         for i in units[at]:
-            row[i], start[i] = fit, filled[fit]
-            filled[fit] += own[i]
-    return row, start, len(filled), max(filled)
+            row[i], start[i] = emptiest, used
+            used += own[i]
+        heapreplace(filled, (used, emptiest))
+    return row, start, rows, max(filled)[0]
 
 
 @dataclass(frozen=True)

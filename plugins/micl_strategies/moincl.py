@@ -157,13 +157,13 @@ class MoInCL(SingleAdapter):
             return super().loss(batch)
         new = len(batch) - len(added)
         theirs = self._teacher_logits(batch.examples[new:])
-        logits, labels = self.backbone.answer_logits(batch)
+        states, labels = self.backbone.answer_states(batch)
         rows = batch.rows
         own, told = rows < new, (rows >= new) & (rows < new + pseudo)
-        ours, split = logits[~own], int(told.sum())
+        ours, split = self.backbone.project(states[~own]), int(told.sum())
         terms = {
-            "answers": answer_loss(logits[own], labels[own]),
-            "pseudo": self.pseudo_weight * answer_loss(logits[told], labels[told]),
+            "answers": answer_loss(self.backbone.project(states[own]), labels[own]),
+            "pseudo": self.pseudo_weight * answer_loss(ours[:split], labels[told]),
             "pseudo_kl": self.lambda_kl * distillation_loss(ours[:split], theirs[:split], self.temperature),
             "text_kl": self.lambda_text * distillation_loss(ours[split:], theirs[split:], self.temperature),
         }
