@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -39,7 +40,9 @@ class Strategy:
     During a stage, ``position`` is its 1-based place, ``stage`` the tasks learnt in it (one,
     but for joint learning), ``seen`` the tasks learnt before it, ``rng`` the only source of
     randomness, and ``seed`` the run's. A strategy may put the terms of its loss into ``parts``, to be shown.
-    ``load_part`` gives the class of a registered part by kind and name ("routers", "ridge").
+    ``load_part`` gives the class of a registered part by kind and name ("routers", "ridge");
+    ``at_once`` is how many examples the model reads or answers together outside a step, and
+    ``autocast()`` computes there in a step's number format.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"adapters"})
@@ -48,6 +51,8 @@ class Strategy:
         self.backbone = backbone
         self.rng = rng or random.Random(0)
         self.seed = 0
+        self.at_once = 32
+        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
         self.position = 0
         self.stage: Sequence[Task] = ()
         self.seen: Sequence[Task] = ()

@@ -64,9 +64,11 @@ class Told:
 
 
 class Crew:
-    """Processes at work on runs. Leaving the context ends those that are left, at once."""
+    """Processes at work on runs, so many at a time. Leaving the context ends those that are left, at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: int = 1) -> None:
+        # Threads of one process that spin while they wait would stand in another's way.
+        self._environment = {**os.environ, **({"OMP_WAIT_POLICY": "PASSIVE"} if jobs > 1 else {})}
         self._at_work: dict[str, subprocess.Popen[str]] = {}
         self._news: Queue[Told | Ended] = Queue()
         self._asked: set[str] = set()
@@ -96,6 +98,7 @@ class Crew:
             stdout=subprocess.PIPE,
             stderr=told,
             encoding="utf-8",
+            env=self._environment,
             # Of its own, since a terminal's Ctrl-C reaches every process of a group: each would be told twice.
             start_new_session=True,
         )

@@ -50,7 +50,7 @@ class Work:
         waiting = deque(self.cells.values())
         try:
             self._draw()
-            with stopping() as stop, Crew() as crew:
+            with stopping() as stop, Crew(self.jobs) as crew:
                 while waiting or len(crew):
                     if stop():
                         waiting.clear()

@@ -23,6 +23,7 @@ from torch import Tensor
 from micl_cli.api.task import Example
 
 SHARD, SHARD_BYTES = 512, 64 * 10**6  # media and bytes at which a file is written
+HEADER = 200  # bytes at most that a shard's header has for a medium
 IN_MEMORY = 256 * 10**6  # bytes that are kept in memory where they cannot be written
 LIMIT = 20 * 10**9
 """Bytes that the shards of all encoders may take together, where nothing else is said."""
@@ -57,7 +58,7 @@ class Features:
         for digest, example in missing.items():
             fresh[digest] = compute([example])[0].cpu()
         found = [self._one(key, example, compute) for example in examples]
-        if len(fresh) >= SHARD or _bytes(fresh) >= SHARD_BYTES:
+        if missing and (len(fresh) >= SHARD or _bytes(fresh) >= SHARD_BYTES):
             self._write(key)
             if _bytes(fresh) >= IN_MEMORY:
                 fresh.clear()
@@ -101,10 +102,10 @@ class Features:
             return
         name = sha256("".join(sorted(fresh)).encode()).hexdigest()[:20]
         path = self.folder / key / f"{name}.safetensors"
-        content = save({digest: tensor.contiguous().clone() for digest, tensor in fresh.items()})
-        if not make_room(self.folder, self.limit - len(content), spare=self._used):
-            return  # they stay in memory for a while
         try:
+            if not make_room(self.folder, self.limit - _bytes(fresh) - len(fresh) * HEADER, spare=self._used):
+                return  # they stay in memory for a while
+            content = save({digest: tensor.contiguous().clone() for digest, tensor in fresh.items()})
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.new")
             part.write_bytes(content)

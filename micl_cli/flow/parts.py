@@ -140,6 +140,7 @@ def assemble(plan: Plan, tasks: Sequence[Task], registry: Registry, features: Fe
         _checkpoint_gradients(backbone, plan)
     strategy = strategy_class(backbone, **options)
     strategy.rng, strategy.seed, strategy.load_part = random.Random(plan.seed), plan.seed, registry.load
+    strategy.at_once, strategy.autocast = plan.evaluation.batch_size, accelerator.autocast
     parts = Parts(plan, backbone, strategy, tasks, metrics, features, accelerator)
     parts.stages = strategy.stages(tasks)
     return parts

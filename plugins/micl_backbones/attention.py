@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from micl_backbones.quantize import on_gpu
+
 CPU_ATTENTION = "sdpa_float32"
-"""The name of the implementation below, as ``attn_implementation`` of ``from_pretrained``."""
+"""The name of the implementation below."""
+
+
+def attend_in_float32(model: nn.Module) -> None:
+    """Let a model on a CPU that computes in bfloat16 attend as below, wherever it would by torch's own kernel.
+
+    A part that transformers gave another implementation, since it allows no other, keeps that.
+    """
+    if on_gpu() or next(model.parameters()).dtype == torch.float32:
+        return
+    for module in model.modules():
+        config: Any = getattr(module, "config", None)
+        if getattr(config, "_attn_implementation_internal", None) == "sdpa":
+            config._attn_implementation_internal = CPU_ATTENTION
 
 
 def float32_attention(

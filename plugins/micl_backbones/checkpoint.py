@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ import transformers
 from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
+from micl_backbones.attention import attend_in_float32
+from micl_backbones.digest import folder_digest
 from micl_backbones.hub import is_here, is_id
 from micl_backbones.quantize import DType, Quantize, keep_gradients_true, project_whole_states, storage
 from micl_cli.api import PlanError, PresetInfo
@@ -52,12 +52,14 @@ def load_checkpoint(name: str, quantize: Quantize, dtype: DType, *, revision: st
         processor = AutoProcessor.from_pretrained(name, **common)
         cls = _class(config)
         only = _language_in(cls, config) if quantize != "none" else ""
-        model = cls.from_pretrained(name, **common, **storage(quantize, dtype, stored=_stored(config), only=only))
+        how = storage(quantize, dtype, stored=_stored(config), only=only)
+        model = cls.from_pretrained(name, use_safetensors=True, **common, **how)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-        raise _unusable(name, error) from error
+        raise _unusable(name, revision, error) from error
     if not hasattr(processor, "tokenizer"):
         raise PlanError(f"the checkpoint {name} is not multimodal", "Take one with a processor for images or sounds.")
     model.requires_grad_(False).eval()
+    attend_in_float32(model)
     keep_gradients_true(model)
     project_whole_states(model)
     return Checkpoint(model, processor, _ends(model, processor))
@@ -93,14 +95,8 @@ def _ends(model: Any, processor: Any) -> tuple[int, ...]:
 
 
 def checkpoint_digest(name: str) -> str:
-    """A text that changes when the checkpoint does: of a folder, its configuration and the sizes of its weights."""
-    folder = Path(name)
-    if not folder.is_dir():
-        return name
-    config = folder / "config.json"
-    sizes = sorted((path.name, path.stat().st_size) for path in folder.glob("*.safetensors"))
-    text = config.read_bytes() if config.is_file() else b""
-    return sha256(text + json.dumps(sizes).encode()).hexdigest()
+    """A text that changes when the checkpoint does; an id on a hub stands for itself."""
+    return folder_digest(Path(name)) if Path(name).is_dir() else name
 
 
 def known_checkpoints() -> list[PresetInfo]:
@@ -122,11 +118,13 @@ def known_checkpoints() -> list[PresetInfo]:
     ]
 
 
-def _unusable(name: str, error: Exception) -> PlanError:
+def _unusable(name: str, revision: str, error: Exception) -> PlanError:
     reason = " ".join(str(error).split())
     hint = "Give a folder with config.json and safetensors, or the id of a checkpoint that is downloaded."
-    if not Path(name).exists() and is_id(name) and not is_here(name):
+    if not Path(name).exists() and is_id(name) and not is_here(name, revision or "main"):
         hint = f"Get it: micl backbones fetch hf:{name}"
+        if revision:
+            hint = f"Get it: hf download {name} --revision {revision}"
     if "torchvision" in reason.lower():
         hint = "Install torchvision, in the version that goes with your torch."
     logging.getLogger(__name__).debug("loading %s", name, exc_info=error)

@@ -23,7 +23,7 @@ from micl_backbones.encoders import Encoder
 from micl_backbones.fetch import fetch_parts
 from micl_backbones.hub import fetch_checkpoint
 from micl_backbones.instructions import GENERAL, QUESTION_PROMPT
-from micl_backbones.lora import LoraBackbone, learns, numerics
+from micl_backbones.lora import LoraBackbone, learns, numerics, uncast
 from micl_backbones.packing import Packing, plan_branches, plan_packing
 from micl_backbones.parts import encoder_key, language_source, load_parts
 from micl_backbones.preset import Preset, known_presets, preset_digest, preset_info, read_preset
@@ -193,11 +193,12 @@ class Composed(LoraBackbone):
         # One medium at a time: in company the last bits differ, and a resumed run would not be the same.
         encoder = self._encoder(modality)
         media = (encoder.prepare(self.read(example, encoder.options)) for example in examples)
-        return torch.cat([encoder(medium[None].to(self.device)) for medium in media])
+        with uncast(self.device):
+            return torch.cat([encoder(medium[None].to(self.device)) for medium in media])
 
     @cached_property
     def _encoder_keys(self) -> dict[str, str]:
-        return {name: encoder_key(self.preset, name) for name in self.preset.encoders}
+        return {name: encoder_key(self.preset, name, self._encoder(name)) for name in self.preset.encoders}
 
     def _embed(self, ids: Tensor, starts: Tensor, media: Mapping[str, tuple[list[int], Tensor]]) -> Tensor:
         """[B, L, size]: word embeddings, with each medium's tokens at its place."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,8 +23,11 @@ from micl_cli.api import PlanError, Sound
 class Encoder(nn.Module, ABC):
     """Turns media of one modality into ``tokens`` vectors of ``width`` numbers.
 
-    ``options`` are the reading options that it wants of its modality.
+    ``options`` are the reading options that it wants of its modality. ``version`` counts up where the same weights
+    make other tokens than before, so that kept ones are not taken for them.
     """
+
+    version: ClassVar[int] = 1
 
     def __init__(self, tokens: int, width: int, options: Mapping[str, object]) -> None:
         super().__init__()

@@ -16,6 +16,8 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 from zipfile import BadZipFile, ZipFile
 
+from filelock import FileLock
+
 from micl_cli.api import PlanError, Tell
 
 CHUNK = 1 << 18
@@ -25,12 +27,13 @@ AGAIN = "The same command goes on where this one broke off."
 def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: Tell) -> None:
     """Get every part that ``folder`` lacks. Raises PlanError; what is there by then stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    for part in parts:
-        target = folder / part["to"]
-        if not target.exists():
-            wheel = _downloaded(part, folder, tell)
-            _convert(name, part, wheel, target)
-            wheel.unlink()
+    with FileLock(folder / ".lock"):  # of two that want the same, the second finds it there
+        for part in parts:
+            target = folder / part["to"]
+            if not target.exists():
+                wheel = _downloaded(part, folder, tell)
+                _convert(name, part, wheel, target)
+                wheel.unlink()
 
 
 def is_fetched(parts: list[Mapping[str, Any]], folder: Path) -> bool:

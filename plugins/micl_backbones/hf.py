@@ -19,7 +19,7 @@ from micl_backbones.checkpoint import checkpoint_digest, decoder_name, known_che
 from micl_backbones.encoded import Encoders
 from micl_backbones.hub import fetch_checkpoint
 from micl_backbones.instructions import GENERAL
-from micl_backbones.lora import LoraBackbone, learns, numerics
+from micl_backbones.lora import LoraBackbone, learns, numerics, uncast
 from micl_backbones.quantize import DType, Quantize
 from micl_cli.api import IGNORED, Batch, Example, PlanError, PresetInfo, Tell
 
@@ -163,20 +163,29 @@ class HF(LoraBackbone):
         """The processor's tensors, and as ``SEEN`` what the encoders make of the media, where that can be kept."""
         kept = keep and all(self.encoders.keeps(e.modality) for e in examples if e.modality)
         kept = kept and not learns(self.model, besides=self._decoder)
-        seen = [(e.modality, self._encoded(e)) for e in examples if e.modality] if kept else []
-        return {**self._tensors(examples, texts), SEEN: seen}
+        media = [self._medium(example) for example in examples]  # once: an augmented one is another each time
+        pairs = zip(examples, media, strict=True)
+        seen = [(e.modality, self._encoded(e, medium)) for e, medium in pairs if e.modality] if kept else []
+        return {**self._tensors(examples, texts, media), SEEN: seen}
 
-    def _encoded(self, example: Example) -> Tensor:
+    def _medium(self, example: Example) -> Any:
+        if not example.modality:
+            return None
+        return self.chat.medium(example.modality, self.read(example, self.chat.options[example.modality]))
+
+    def _encoded(self, example: Example, medium: Any) -> Tensor:
         """[1 + K, T, D] of one medium, see Encoders."""
+        compute = partial(self._encode, medium=medium)
         if self.cache is None:
-            return self._encode([example])[0]
+            return compute([example])[0]
         key = f"{example.modality}-{self._known_as}{numerics(self.device, self.model.dtype)}"
-        return self.cache(key, [example], self._encode)[0].to(self.device)
+        return self.cache(key, [example], compute)[0].to(self.device)
 
-    def _encode(self, examples: Sequence[Example]) -> Tensor:
+    def _encode(self, examples: Sequence[Example], *, medium: Any) -> Tensor:
         # One medium at a time: in company the last bits differ.
-        with self.answering(), self.encoders.recording() as found, self._watching(stop=True):
-            self.model(**self._tensors(examples, self.chat.prompts(examples)), use_cache=False)
+        tensors = self._tensors(examples, self.chat.prompts(examples), [medium])
+        with self.answering(), uncast(self.device), self.encoders.recording() as found, self._watching(stop=True):
+            self.model(**tensors, use_cache=False)
         return torch.stack(found)
 
     def _run(self, call: Callable[..., Any], inputs: Mapping[str, Any], **more: Any) -> Any:
@@ -185,11 +194,7 @@ class HF(LoraBackbone):
         with self.encoders.giving(inputs[SEEN]):
             return call(**tensors, **more)
 
-    def _tensors(self, examples: Sequence[Example], texts: Sequence[str]) -> dict[str, Tensor]:
-        media = [
-            self.chat.medium(e.modality, self.read(e, self.chat.options[e.modality])) if e.modality else None
-            for e in examples
-        ]
+    def _tensors(self, examples: Sequence[Example], texts: Sequence[str], media: Sequence[Any]) -> dict[str, Tensor]:
         made = self.chat.encoded(examples, texts, media)
         return {name: self._placed(value) for name, value in made.items()}
 

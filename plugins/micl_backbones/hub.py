@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request
 
+from filelock import FileLock
 from huggingface_hub import (
     HfApi,
     constants,
@@ -175,10 +176,13 @@ def _get_large(snapshot: _Snapshot, file: _File, tell: Callable[[int, int], None
     if not _SHA256.fullmatch(file.digest):
         raise PlanError(f"the hub states no sha256 of {file.name}", "Take another checkpoint.")
     blob = snapshot.blobs / file.digest
-    fresh = not blob.exists()
-    if fresh:
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        download(_request(snapshot, file), blob, file.digest, file.size, tell, called=f"{snapshot.name}/{file.name}")
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    lock = blob.parents[2] / ".locks" / blob.parents[1].name / f"{file.digest}.lock"  # huggingface_hub's own too
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if fresh := not blob.exists():
+            called = f"{snapshot.name}/{file.name}"
+            download(_request(snapshot, file), blob, file.digest, file.size, tell, called=called)
     path = _linked(snapshot, file)
     if not fresh or path.resolve() != blob.resolve():
         _check(file, path)

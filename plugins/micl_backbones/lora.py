@@ -6,7 +6,7 @@ import re
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -186,11 +186,15 @@ def learns(module: nn.Module, *, besides: str = "") -> bool:
 
 
 def numerics(device: torch.device, dtype: torch.dtype) -> str:
-    """What a kept tensor's name says of how it was computed; nothing for float32 on a CPU."""
-    within = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else dtype
-    if device.type == "cpu" and within == torch.float32:
+    """What a kept tensor's name says of how it was computed, by weights of ``dtype``; nothing for float32 on a CPU."""
+    if device.type == "cpu" and dtype == torch.float32:
         return ""
-    return f"-{device.type}-{str(within).removeprefix('torch.')}"
+    return f"-{device.type}-{str(dtype).removeprefix('torch.')}"
+
+
+def uncast(device: torch.device) -> AbstractContextManager[Any]:
+    """Compute in the weights' own precision: what is kept must not depend on where it was first asked for."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def _question(text: str) -> tuple[str, str] | None:

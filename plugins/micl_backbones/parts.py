@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from micl_backbones.attention import attend_in_float32
+from micl_backbones.digest import folder_digest
 from micl_backbones.encoders import Encoder, build_encoder
 from micl_backbones.fetch import is_fetched
 from micl_backbones.preset import Preset
@@ -33,9 +35,14 @@ def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto
     try:
         config = AutoConfig.from_pretrained(path, revision=revision)
         how = storage(quantize, dtype, stored=config.dtype)
-        language = AutoModelForCausalLM.from_pretrained(path, revision=revision, config=config, **how)
+        language = AutoModelForCausalLM.from_pretrained(
+            path, revision=revision, config=config, use_safetensors=True, **how
+        )
     except (OSError, ValueError) as error:
+        if not preset.ready:
+            raise PlanError(f"the preset {preset.name} is not here", f"Get it: {preset.command}") from error
         raise _unusable("language model", path, error) from error
+    attend_in_float32(language)
     keep_gradients_true(language)
     project_whole_states(language)
     read = cache(load_file)  # encoders of the same file share its weights
@@ -78,6 +85,7 @@ def _load_encoder(preset: Preset, modality: str, read: Callable[[Path], dict[str
     path = preset.folder / Path(weights)
     try:
         encoder.load_state_dict(read(path), assign=True)
+        encoder.float()
     except (OSError, RuntimeError, SafetensorError) as error:
         raise _unusable(f"{modality} encoder", path, error) from error
     return encoder
@@ -88,17 +96,19 @@ def _unusable(part: str, path: Path | str, error: Exception) -> PlanError:
     return PlanError(f"the preset's {part} cannot be loaded from {path}: {reason}", "Correct the preset file.")
 
 
-def encoder_key(preset: Preset, modality: str) -> str:
-    """A name for the encoder and its transform, that changes when its weights or settings do."""
+def encoder_key(preset: Preset, modality: str, encoder: Encoder) -> str:
+    """A name for the encoder and its transform, that changes when its weights, settings or code do."""
     config = preset.encoders[modality]
-    weights = _weights_key(preset, config)
-    text = json.dumps([modality, dict(config), weights], sort_keys=True)
+    weights = _weights_key(preset, config, encoder)
+    text = json.dumps([modality, dict(config), weights, encoder.version], sort_keys=True)
     return f"{modality}-{sha256(text.encode()).hexdigest()[:16]}"
 
 
-def _weights_key(preset: Preset, config: Mapping[str, Any]) -> str:
+def _weights_key(preset: Preset, config: Mapping[str, Any], encoder: Encoder) -> str:
     if "weights" in config:
         return sha256((preset.folder / config["weights"]).read_bytes()).hexdigest()
     folder = Path(preset.checkpoint(config["checkpoint"]))
-    found = sorted((path.name, path.stat().st_size) for path in folder.glob("*")) if folder.is_dir() else []
-    return f"{config['checkpoint']} {found}"
+    if folder.is_dir():
+        return folder_digest(folder)
+    model: Any = getattr(encoder, "model", None)
+    return f"{config['checkpoint']} {model and model.config._commit_hash}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from micl_backbones.digest import file_digest, folder_digest
 from micl_backbones.fetch import is_fetched
 from micl_backbones.hub import is_here
 from micl_cli.api import PlanError, PresetInfo, weights_folder
@@ -78,18 +80,18 @@ def find_preset(name: str) -> Path:
 
 
 def preset_digest(name: str) -> str:
-    """The sha256 of a preset: of what its file says, and of the size of the weights that it names.
-
-    Weights are not read: those of a large model would take as long as loading it.
-    """
+    """A text that changes when a preset does: what its file says, or the weights in files and folders that it names."""
     path, preset = find_preset(name), read_preset(name)
     if preset.parts:  # pinned by the file itself, and perhaps not there yet
         return sha256(path.read_bytes()).hexdigest()
     named = [preset.folder / encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]
     if "path" in preset.language:
         named += sorted((preset.folder / preset.language["path"]).glob("*.safetensors"))
-    sizes = [file.stat().st_size for file in named if file.is_file()]
-    return sha256(path.read_bytes() + repr(sizes).encode()).hexdigest()
+    weights = [file_digest(file) for file in named if file.is_file()]
+    tables = [preset.language, *preset.encoders.values()]
+    folders = [Path(preset.checkpoint(table["checkpoint"])) for table in tables if "checkpoint" in table]
+    weights += [folder_digest(folder) for folder in folders if folder.is_dir()]
+    return sha256(path.read_bytes() + repr(weights).encode()).hexdigest()
 
 
 def read_preset(name: str) -> Preset:
@@ -98,6 +100,7 @@ def read_preset(name: str) -> Preset:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         parts = data.get("fetch", [])
+        _check_places(path, data["name"], parts)
         return Preset(
             name=data["name"],
             called=name,
@@ -115,6 +118,19 @@ def read_preset(name: str) -> Preset:
     except KeyError as error:
         hint = "A preset has name, [language], [encoder.MODALITY] and [lora]."
         raise PlanError(f"{path} lacks {error}", hint) from error
+
+
+def _check_places(path: Path, name: Any, parts: list[Mapping[str, Any]]) -> None:
+    """Refuse a preset that would write outside its folder, or into that of a preset of this package."""
+    if not parts:
+        return
+    if not re.fullmatch(r"[\w-][\w.-]*", str(name)):
+        raise PlanError(f"{path}: {name!r} is no name for a preset", "Use letters, digits, '_', '-' and '.'.")
+    if name in known_presets() and path.parent.parent != HERE:
+        raise PlanError(f"{path}: {name} is a preset of this package", "Give yours another name.")
+    for place in (part[key] for part in parts for key in ("to", "package", "version")):
+        if not re.fullmatch(r"[\w-][\w.+-]*", str(place)):
+            raise PlanError(f"{path}: {place!r} in [[fetch]] is no plain name", "Write it without folders.")
 
 
 def preset_info(preset: Preset) -> PresetInfo:

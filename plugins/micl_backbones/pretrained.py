@@ -154,11 +154,17 @@ class HFVision(Encoder):
 class HFAudio(Encoder):
     """A sound encoder of transformers (AST, CLAP, Whisper, …) by hub id or folder, pooled to ``tokens`` in time."""
 
+    version = 2
+
     def __init__(self, *, checkpoint: str, tokens: int = 16, seconds: float = 10.0, revision: str = "main") -> None:
         model, processor = _loaded(checkpoint, AutoFeatureExtractor, revision, "audio_model")
         rate = int(processor.sampling_rate)
         super().__init__(tokens, int(model.config.hidden_size), {"rate": rate, "seconds": seconds})
-        self.rate, self.samples, self.model, self.processor = rate, round(rate * seconds), model, processor
+        self.rate, self.model, self.processor = rate, model, processor
+        # What Whisper pads each sound to, and beyond which CLAP takes a random part.
+        longest = getattr(processor, "n_samples", 0) or getattr(processor, "nb_max_samples", 0)
+        self.samples = min(round(rate * seconds), longest or round(rate * seconds))
+        self.share = self.samples / processor.n_samples if hasattr(processor, "n_samples") else 1.0
 
     def prepare(self, medium: Any) -> Tensor:
         samples = resampled(medium, self.rate)[: self.samples]
@@ -175,13 +181,14 @@ class HFAudio(Encoder):
             bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
             hidden = hidden[:, 2:].transpose(1, 2).reshape(len(x), self.width, bands, -1)
         in_time = hidden.mean(2) if hidden.ndim == 4 else hidden.transpose(1, 2)
-        return F.adaptive_avg_pool1d(in_time, self.tokens).transpose(1, 2)
+        heard = in_time[..., : max(1, round(in_time.shape[-1] * self.share))]
+        return F.adaptive_avg_pool1d(heard, self.tokens).transpose(1, 2)
 
 
 def _loaded(checkpoint: str, kind: Any, revision: str, part: str, **how: Any) -> tuple[Any, Any]:
     """(model, processor); of one that also reads text the ``part`` for media alone. Raises PlanError."""
     try:
-        model = AutoModel.from_pretrained(checkpoint, revision=revision)
+        model = AutoModel.from_pretrained(checkpoint, revision=revision, dtype=torch.float32, use_safetensors=True)
         processor = kind.from_pretrained(checkpoint, revision=revision, **how)
     except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]

@@ -6,6 +6,7 @@ import re
 from typing import Any, Literal, get_args
 
 import torch
+from accelerate.state import PartialState, is_initialized
 from torch import nn
 
 from micl_cli.api import PlanError
@@ -14,15 +15,17 @@ Quantize = Literal["none", "nf4", "int8"]
 DType = Literal["auto", "bf16", "fp32"]
 
 
-def native_bf16() -> bool:
-    """Whether there is a GPU that computes in bfloat16 itself."""
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+def on_gpu() -> bool:
+    """Whether this process computes on a GPU: there is one, and the CPU was not asked for."""
+    if is_initialized():
+        return bool(PartialState().device.type == "cuda")
+    return torch.cuda.is_available()
 
 
 def _computes_bf16() -> bool:
     """Whether bfloat16 is computed and not emulated, which takes a CPU ten times as long as float32."""
-    if torch.cuda.is_available():
-        return native_bf16()
+    if on_gpu():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
@@ -39,16 +42,16 @@ def storage(quantize: Quantize, dtype: DType, *, stored: Any = None, only: str =
     stated = {"bf16": torch.bfloat16, "fp32": torch.float32}.get(dtype)
     compute = stated or (torch.bfloat16 if _computes_bf16() else torch.float32)
     if quantize == "none":
-        if not stated and not torch.cuda.is_available() and stored not in (torch.bfloat16, torch.float16):
+        if not stated and not on_gpu() and stored not in (torch.bfloat16, torch.float16):
             compute = torch.float32
-        return {"dtype": compute, **_attention(compute)}
+        return {"dtype": compute}
     _need_bitsandbytes(quantize)
     from transformers import BitsAndBytesConfig
 
     skipped = {"llm_int8_skip_modules": [rf"(?!{re.escape(only)}\.).*"]} if only else {}
     if quantize == "int8":
         eight = BitsAndBytesConfig(load_in_8bit=True, **skipped)
-        return {"dtype": compute, "quantization_config": eight, **_attention(compute)}
+        return {"dtype": compute, "quantization_config": eight}
     four = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -56,15 +59,7 @@ def storage(quantize: Quantize, dtype: DType, *, stored: Any = None, only: str =
         bnb_4bit_compute_dtype=compute,
         **skipped,
     )
-    return {"dtype": compute, "quantization_config": four, **_attention(compute)}
-
-
-def _attention(compute: torch.dtype) -> dict[str, Any]:
-    if torch.cuda.is_available() or compute == torch.float32:
-        return {}
-    from micl_backbones.attention import CPU_ATTENTION
-
-    return {"attn_implementation": CPU_ATTENTION}
+    return {"dtype": compute, "quantization_config": four}
 
 
 def _need_bitsandbytes(quantize: str) -> None:

@@ -27,7 +27,7 @@ else:
     import tomli as tomllib
 
 ADAPTER = "router"
-AT_ONCE = 64  # examples scored together
+AT_ONCE = 16  # examples scored together
 
 
 class MLLMRouter(Router):

@@ -16,7 +16,7 @@ from torch import Tensor
 from micl_cli.api import Backbone, Batch, Example, PlanError, State, Task, answer_loss, distillation_loss
 from micl_strategies.fusion import fuse, fused_from
 from micl_strategies.single import TEACHER, SingleAdapter
-from micl_strategies.writer import AT_ONCE, answers, read_lines, write_questions
+from micl_strategies.writer import answers, chunks, read_lines, write_questions
 
 CAPTIONING, QA = "captioning", "qa"
 READ_BYTES = 512 * 10**6
@@ -87,14 +87,14 @@ class MoInCL(SingleAdapter):
         instruction = known.instruction if known.modality == task.modality else f"describe the {task.modality}."
         inputs = {e.digest or e.id: e for e in task.examples("train")}.values()
         prompts = [_posed(e, instruction) for e in inputs]
-        with self.backbone.using(TEACHER):
-            captions = answers(self.backbone, prompts)
+        with self.backbone.using(TEACHER), self.autocast():
+            captions = answers(self.backbone, prompts, self.at_once)
         return [prompt.taught(caption) for prompt, caption in zip(prompts, captions, strict=True) if caption]
 
     def _asked(self, task: Task) -> list[Example]:
         """A question with its answer, written from each ground-truth caption by a language model."""
         inputs = task.examples("train")
-        pairs = write_questions(self.backbone, [e.target for e in inputs], self.writer)
+        pairs = write_questions(self.backbone, [e.target for e in inputs], self.at_once, self.writer)
         return [_posed(e, *pair) for e, pair in zip(inputs, pairs, strict=True) if pair]
 
     def _text_pool(self) -> list[Example]:
@@ -116,10 +116,10 @@ class MoInCL(SingleAdapter):
         found: list[Tensor] = []
         if "states" not in self.backbone.provides:
             return found
-        samples, size = [*self.texts, *self.pseudo], 0
-        with self.backbone.using(TEACHER):
-            for at in range(0, len(samples), AT_ONCE):
-                batch = self.backbone.batch(samples[at : at + AT_ONCE])
+        size = 0
+        with self.backbone.using(TEACHER), self.autocast():
+            for samples in chunks([*self.texts, *self.pseudo], self.at_once):
+                batch = self.backbone.batch(samples)
                 states = self.backbone.answer_states(batch)[0].cpu()
                 size += states.nbytes
                 if size > READ_BYTES:
@@ -141,7 +141,7 @@ class MoInCL(SingleAdapter):
     def _drawn_pseudo(self, examples: Sequence[Example]) -> list[int]:
         """Which pseudo samples join: on the media of ``examples``, which a backbone reads once, then any others.
 
-        Over an epoch each is as likely as another, for the examples are.
+        Each is drawn as often as the examples on its medium are.
         """
         media = {example.digest for example in examples if example.digest}
         near = [i for i, sample in enumerate(self.pseudo) if sample.digest in media]

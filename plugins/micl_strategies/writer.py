@@ -5,36 +5,41 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from micl_cli.api import Backbone, Example, PlanError
 
-AT_ONCE = 64  # prompts in one generate call
+Item = TypeVar("Item")
 PROMPT = (
     "Write one question about this caption that can be answered with one or two of its words, "
     "then a question mark, then the answer.\nCaption: {caption}\n"
 )
 
 
-def answers(backbone: Backbone, examples: Sequence[Example]) -> list[str]:
+def answers(backbone: Backbone, examples: Sequence[Example], at_once: int) -> list[str]:
     """What the active adapter answers to each example, in their order."""
-    chunks = [examples[i : i + AT_ONCE] for i in range(0, len(examples), AT_ONCE)]
-    return [text for chunk in chunks for text in backbone.generate(chunk)]
+    return [text for chunk in chunks(examples, at_once) for text in backbone.generate(chunk)]
 
 
-def write_questions(backbone: Backbone, captions: Sequence[str], writer: str = "") -> list[tuple[str, str] | None]:
+def write_questions(
+    backbone: Backbone, captions: Sequence[str], at_once: int, writer: str = ""
+) -> list[tuple[str, str] | None]:
     """One (question, short answer) a caption, by the backbone's own language model or ``writer``.
 
     ``writer`` is a path or hub id of a causal language model. None where the text written is
     no question with an answer. Raises PlanError where the writer cannot be loaded.
     """
     if writer:
-        return _by_other_model(captions, writer)
-    chunks = [captions[i : i + AT_ONCE] for i in range(0, len(captions), AT_ONCE)]
-    return [pair for chunk in chunks for pair in backbone.ask(chunk)]
+        return _by_other_model(captions, at_once, writer)
+    return [pair for chunk in chunks(captions, at_once) for pair in backbone.ask(chunk)]
 
 
-def _by_other_model(captions: Sequence[str], writer: str) -> list[tuple[str, str] | None]:
+def chunks(whole: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """``whole`` in pieces of at most ``size``."""
+    return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
+def _by_other_model(captions: Sequence[str], at_once: int, writer: str) -> list[tuple[str, str] | None]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
@@ -47,8 +52,7 @@ def _by_other_model(captions: Sequence[str], writer: str) -> list[tuple[str, str
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    chunks = [captions[i : i + AT_ONCE] for i in range(0, len(captions), AT_ONCE)]
-    return [split_question(text) for chunk in chunks for text in _continue(model, tokenizer, chunk)]
+    return [split_question(text) for chunk in chunks(captions, at_once) for text in _continue(model, tokenizer, chunk)]
 
 
 def _continue(model: Any, tokenizer: Any, captions: Sequence[str]) -> list[str]:

@@ -142,6 +142,26 @@ def test_the_cache_is_bounded_and_what_was_used_last_stays(tmp_path: Path) -> No
     assert sum(each.bytes for each in features.kept(tmp_path)) <= 3 * size
 
 
+def test_a_full_cache_that_cannot_be_emptied_costs_speed_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path, "a")
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: (_ for _ in ()).throw(PermissionError(path)))
+    encoder, cache = Encoder(), Features(tmp_path, limit=features.kept(tmp_path)[0].bytes + 10)
+    for _ in range(2):
+        assert cache("b", [example("1")], encoder)[0, 0, 0] == 1
+        cache.flush()
+    assert encoder.asked == ["1"]
+
+
+def test_what_cannot_be_written_is_not_prepared_for_it_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "SHARD", 2)
+    monkeypatch.setattr(features, "save", lambda tensors: pytest.fail("there is no room for it"))
+    cache = Features(tmp_path, limit=0)
+    for _ in range(3):
+        cache("key", [example("1"), example("2"), example("3")], Encoder())
+
+
 @pytest.mark.parametrize("limit", [0, 10])
 def test_a_limit_below_a_shard_keeps_nothing_and_changes_no_feature(tmp_path: Path, limit: int) -> None:
     encoder, cache = Encoder(), Features(tmp_path, limit)

@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from transformers import AutoModelForCausalLM
 
 from micl_backbones import quantize
 from micl_backbones.attention import CPU_ATTENTION
+from micl_backbones.hf import HF
 from micl_backbones.quantize import storage
+from micl_cli.testing.tasks import toy_examples, toy_media
 
 sys.path.append(str(Path(__file__).parent))
 
+from checkpoints import build
 from languages import write_language
 
 
@@ -51,6 +55,25 @@ def test_a_cpu_computes_in_bf16_what_it_can_and_what_is_stored_so(
     rounds = native and stored in (torch.bfloat16, torch.float16)
     how = storage("none", "auto", stored=stored)
     assert how["dtype"] == (torch.bfloat16 if rounds else torch.float32)
-    assert how.get("attn_implementation") == (CPU_ATTENTION if rounds else None)
     assert storage("none", "bf16", stored=stored)["dtype"] == torch.bfloat16
     assert storage("none", "fp32", stored=stored) == {"dtype": torch.float32}
+
+
+def test_a_gpu_that_is_not_used_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    Accelerator(cpu=True)
+    assert not quantize.on_gpu()
+    assert storage("none", "auto", stored=torch.float32)["dtype"] == torch.float32
+
+
+@pytest.mark.parametrize(("name", "own"), [("llava", {CPU_ATTENTION}), ("gemma4", {CPU_ATTENTION, "eager"})])
+def test_only_what_attends_by_torchs_kernel_attends_in_float32(name: str, own: set[str], tmp_path: Path) -> None:
+    """Gemma's sound encoder, which allows no other, keeps its own."""
+    for dtype, used in (("bf16", own), ("fp32", {"sdpa", "eager"} & {"sdpa", *own})):
+        made = HF(str(build(name, tmp_path / name)), dtype=dtype)
+        configs = [module.config for module in made.model.modules() if hasattr(module, "config")]
+        assert {config._attn_implementation for config in configs} == used
+        made.read = toy_media
+        made.add_adapter("main")
+        made.activate("main")
+        assert torch.isfinite(made.loss(made.batch(toy_examples(sorted(made.modalities)))))

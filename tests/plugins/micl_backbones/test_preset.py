@@ -80,6 +80,51 @@ def test_a_changed_preset_has_another_digest(tmp_path: Path) -> None:
     assert preset_digest(str(path)) != before
 
 
+def test_other_weights_of_the_same_size_are_another_preset(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('name = "own"\n[language]\ncheckpoint = "words"\n[encoder]\n[lora]\nr = 4\n')
+    (tmp_path / "words").mkdir()
+    weights = tmp_path / "words" / "model.safetensors"
+    digests = set()
+    for content in (b"\0", b"\1"):
+        weights.write_bytes(content * 5_000_000)
+        digests.add(preset_digest(str(path)))
+    assert len(digests) == 2
+
+
+FETCHED = """
+name = "{name}"
+[language]
+path = "language"
+[encoder]
+[lora]
+[[fetch]]
+package = "{package}"
+version = "1"
+to = "{to}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "to", "message"),
+    [
+        ("../mine", "words", "language", "no name for a preset"),
+        ("/mine", "words", "language", "no name for a preset"),
+        ("smol", "words", "language", "is a preset of this package"),
+        ("mine", "../words", "language", "no plain name"),
+        ("mine", "words", "../../language", "no plain name"),
+        ("mine", "words", "/language", "no plain name"),
+        ("mine", "words", "..", "no plain name"),
+    ],
+)
+def test_a_preset_writes_in_a_folder_of_its_own_only(
+    name: str, package: str, to: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PlanError, match=message):
+        read_preset(write(tmp_path, FETCHED.format(name=name, package=package, to=to)))
+    read_preset(write(tmp_path, FETCHED.format(name="mine", package="words-1.0", to="image.safetensors")))
+
+
 def test_a_hubs_checkpoints_are_named_once_and_pinned() -> None:
     preset = read_preset("micl")
     names = [name for name, _ in preset.checkpoints]

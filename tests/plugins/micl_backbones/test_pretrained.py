@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModel
 
 from micl_backbones.composed import Composed
 from micl_backbones.convert import efficientnet_lite, whisper_encoder
@@ -159,6 +160,33 @@ def test_the_sound_encoder_of_a_model_that_does_more(name: str, tmp_path: Path) 
     write_sound_models(tmp_path)
     encoder = build_encoder("hf-audio", checkpoint=str(tmp_path / name), tokens=5, seconds=10.0).eval()
     seen(encoder, sound(0.2), sound(2.0), sound(12.0, rate=8000))
+
+
+def test_silence_that_only_fills_up_is_not_heard(tmp_path: Path) -> None:
+    """Whisper takes thirty seconds: what stands behind a sound's own seconds is not among its tokens."""
+    write_sound_models(tmp_path)
+    folder = str(tmp_path / "whisper")
+    whole, part = (build_encoder("hf-audio", checkpoint=folder, tokens=30 // n, seconds=30 / n).eval() for n in (1, 3))
+    medium = sound(9.0)
+    heard = [encoder(encoder.prepare(medium)[None]) for encoder in (whole, part)]
+    torch.testing.assert_close(heard[0][:, :10], heard[1], atol=1e-5, rtol=1e-5)
+
+
+def test_of_a_long_sound_clap_hears_the_beginning(tmp_path: Path) -> None:
+    write_sound_models(tmp_path)
+    encoder = build_encoder("hf-audio", checkpoint=str(tmp_path / "clap"), tokens=5, seconds=15.0).eval()
+    first, second = (encoder.prepare(sound(15.0)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("kind", ["hf-vision", "hf-audio"])
+def test_encoders_compute_in_float32_whatever_is_stored(kind: str, tmp_path: Path) -> None:
+    write_encoders(tmp_path)
+    name = {"hf-vision": "clip", "hf-audio": "ast"}[kind]
+    AutoModel.from_pretrained(tmp_path / name).half().save_pretrained(tmp_path / name)
+    encoder = build_encoder(kind, checkpoint=str(tmp_path / name))
+    made = seen(encoder, picture(30, 50) if kind == "hf-vision" else sound(0.2))
+    assert made.dtype == torch.float32
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:

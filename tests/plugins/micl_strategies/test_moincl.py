@@ -197,11 +197,11 @@ class WithStates(Watched):
 def test_the_teacher_reads_each_sample_once_as_far_as_its_states_can_be_kept(
     room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moincl_module, "AT_ONCE", 4)
     monkeypatch.setattr(moincl_module, "READ_BYTES", {"all": 10**9, "some": kept_bytes() // 2, "none": 0}[room])
     made, read = [], []
     for backbone in (Watched(), WithStates()):
         each = Course(MoInCL(backbone), [IMG_CAP, IMG_QA])
+        each.strategy.at_once = 4
         each.learn(1)
         each.begin(2)
         backbone.passes.clear()
@@ -219,6 +219,35 @@ def kept_bytes() -> int:
     rehearsal.learn(1)
     rehearsal.begin(2)
     return sum(states.nbytes for states in moincl(rehearsal)._read)
+
+
+def test_the_teacher_answers_and_reads_no_more_at_once_than_is_asked_and_as_a_step_computes() -> None:
+    class Counting(WithStates):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sizes: list[int] = []
+            self.casting: list[bool] = []
+
+        def generate(self, examples: Sequence[Example], **search: Any) -> list[str]:
+            self._note(examples)
+            return super().generate(examples, **search)
+
+        def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
+            self._note(batch.examples)
+            return super().answer_states(batch)
+
+        def _note(self, examples: Sequence[Example]) -> None:
+            self.sizes.append(len(examples))
+            self.casting.append(torch.is_autocast_enabled("cpu"))
+
+    backbone = Counting()
+    made = Course(MoInCL(backbone), [IMG_CAP, IMG_QA])
+    made.learn(1)
+    made.strategy.at_once = 3
+    made.strategy.autocast = lambda: torch.autocast("cpu", torch.bfloat16)
+    made.begin(2)
+    assert set(backbone.sizes[-5:]) == {3} or max(backbone.sizes[-5:]) <= 3
+    assert all(backbone.casting[-5:])
 
 
 def test_kept_states_are_there_again_after_going_on() -> None:

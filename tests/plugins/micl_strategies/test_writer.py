@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import micl_backbones
 from micl_cli.api import PlanError
 from micl_cli.testing import ToyBackbone, toy_task
-from micl_strategies.writer import AT_ONCE, answers, split_question, write_questions
+from micl_strategies.writer import answers, split_question, write_questions
 
 
 @pytest.mark.parametrize(
@@ -36,23 +36,23 @@ def test_whatever_is_written_gives_a_whole_pair_or_nothing(text: str) -> None:
 
 
 def test_more_than_fit_at_once_keep_their_order() -> None:
-    captions = [f"number {i}" for i in range(AT_ONCE + 5)]
-    assert [pair and pair[1] for pair in write_questions(ToyBackbone(), captions)] == [c.split()[1] for c in captions]
+    captions = [f"number {i}" for i in range(69)]
+    assert [pair and pair[1] for pair in write_questions(ToyBackbone(), captions, 32)] == [c.split()[1] for c in captions]
     backbone = ToyBackbone()
     examples = list(toy_task("image", "qa").examples("train")) * 6
     backbone.add_adapter("main")
     backbone.activate("main")
-    assert answers(backbone, examples) == backbone.generate(examples)
+    assert answers(backbone, examples, 5) == backbone.generate(examples)
 
 
 def test_another_language_model_may_write_them() -> None:
     folder = Path(micl_backbones.__file__).parent / "tiny" / "language"
-    pairs = write_questions(ToyBackbone(), ["a red box is left of a ring", "short"], writer=str(folder))
+    pairs = write_questions(ToyBackbone(), ["a red box is left of a ring", "short"], 1, writer=str(folder))
     assert len(pairs) == 2
     assert all(pair is None or pair[0].endswith("?") for pair in pairs)
 
 
 def test_a_writer_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="cannot be loaded") as refused:
-        write_questions(ToyBackbone(), ["a box"], writer=str(tmp_path / "absent"))
+        write_questions(ToyBackbone(), ["a box"], 8, writer=str(tmp_path / "absent"))
     assert "-o writer" in refused.value.hint
