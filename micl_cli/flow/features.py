@@ -23,7 +23,6 @@ from torch import Tensor
 from micl_cli.api.task import Example
 
 SHARD, SHARD_BYTES = 512, 64 * 10**6  # media and bytes at which a file is written
-HEADER = 200  # bytes at most that a shard's header has for a medium
 IN_MEMORY = 256 * 10**6  # bytes that are kept in memory where they cannot be written
 LIMIT = 20 * 10**9
 """Bytes that the shards of all encoders may take together, where nothing else is said."""
@@ -103,9 +102,11 @@ class Features:
         name = sha256("".join(sorted(fresh)).encode()).hexdigest()[:20]
         path = self.folder / key / f"{name}.safetensors"
         try:
-            if not make_room(self.folder, self.limit - _bytes(fresh) - len(fresh) * HEADER, spare=self._used):
+            if _removable(self.folder, self.limit - _bytes(fresh), self._used) is None:
                 return  # they stay in memory for a while
             content = save({digest: tensor.contiguous().clone() for digest, tensor in fresh.items()})
+            if not make_room(self.folder, self.limit - len(content), spare=self._used):
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.new")
             part.write_bytes(content)
@@ -139,17 +140,24 @@ def make_room(folder: Path, limit: int, spare: Collection[Path] = ()) -> bool:
 
     Those in ``spare`` stay; nothing is removed where that would not be enough.
     """
+    shards = _removable(folder, limit, spare)
+    for path in shards or ():
+        path.unlink(missing_ok=True)
+    return shards is not None
+
+
+def _removable(folder: Path, limit: int, spare: Collection[Path]) -> list[Path] | None:
+    """The shards to remove, so that those left take at most ``limit`` bytes; None where that cannot be."""
     shards = sorted(_shards(folder), key=lambda shard: shard[1].st_mtime)
-    loose = [(path, stat.st_size) for path, stat in shards if path not in spare]
     excess = sum(stat.st_size for _, stat in shards) - limit
-    if excess > sum(size for _, size in loose):
-        return False
-    for path, size in loose:
+    found = []
+    for path, stat in shards:
         if excess <= 0:
             break
-        path.unlink(missing_ok=True)
-        excess -= size
-    return True
+        if path not in spare:
+            found.append(path)
+            excess -= stat.st_size
+    return found if excess <= 0 else None
 
 
 def _bytes(tensors: Mapping[str, Tensor]) -> int:

@@ -90,7 +90,12 @@ def test_encoders_run_once_a_medium(name: str, tmp_path: Path, monkeypatch: pyte
     made = loaded(build(name, tmp_path / name), Features(tmp_path / "features"))
     examples, encoded = examples_for(made), []
     encode = made._encode
-    monkeypatch.setattr(made, "_encode", lambda examples: encoded.extend(e.id for e in examples) or encode(examples))
+
+    def noted(examples: list[Example], *, medium: Any) -> Tensor:
+        encoded.extend(e.id for e in examples)
+        return encode(examples, medium=medium)
+
+    monkeypatch.setattr(made, "_encode", noted)
     told(made, examples)
     assert sorted(encoded) == sorted({e.id for e in examples if e.modality})
     with made.encoders.recording() as found:
@@ -113,7 +118,7 @@ def test_other_weights_are_other_features(tmp_path: Path) -> None:
     folder = build("llava", tmp_path / "model")
     before = HF(str(folder))
     with torch.no_grad():
-        before.model.get_parameter("model.vision_tower.vision_model.embeddings.class_embedding").add_(1)
+        next(before.model.model.vision_tower.parameters()).add_(1)
     before.model.save_pretrained(folder)
     assert HF(str(folder))._known_as != before._known_as
 

@@ -37,7 +37,8 @@ def test_whatever_is_written_gives_a_whole_pair_or_nothing(text: str) -> None:
 
 def test_more_than_fit_at_once_keep_their_order() -> None:
     captions = [f"number {i}" for i in range(69)]
-    assert [pair and pair[1] for pair in write_questions(ToyBackbone(), captions, 32)] == [c.split()[1] for c in captions]
+    pairs = write_questions(ToyBackbone(), captions, 32)
+    assert [pair and pair[1] for pair in pairs] == [caption.split()[1] for caption in captions]
     backbone = ToyBackbone()
     examples = list(toy_task("image", "qa").examples("train")) * 6
     backbone.add_adapter("main")
