@@ -1,9 +1,10 @@
 """How much faster answers come in batches of prompts of like length than one by one, on `smol`.
 
-Usage: python benchmarks/evaluation.py --home DIR [--examples 48] [--repeats 3] [--backbone smol]
+Usage: python benchmarks/evaluation.py --home DIR [--run RUN] [--examples 48] [--repeats 3] [--backbone smol]
 
-A short run is learnt first where there is none (its answers need not be good: an untrained model's are longer).
-Features are kept before the clock starts. Every repeat times both in turn, and ratios are taken within it.
+Answers are those of a finished RUN, or of a run of 60 steps a task that is learnt first: a model that has not learnt when
+to stop fills some rows of each batch to the limit, and all others wait for them. Features are kept before the clock
+starts. Every repeat times both in turn, and ratios are taken within it.
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ from micl_cli.registry import Registry
 TASKS = "img_cap,aud_qa"
 
 
-def learnt(backbone: str, home: Path) -> Parts:
-    """The parts of a short run as they stand at its end."""
-    words = ["--backbone", backbone, "--strategy", "finetune", "--tasks", TASKS, "--max-steps", "8"]
-    run = micl(["learn", *words, "--eval-examples", "2", "--validation-examples", "2", "--quiet"], home).stdout.strip()
+def learnt(backbone: str, home: Path) -> str:
+    """A short run."""
+    words = ["--backbone", backbone, "--strategy", "finetune", "--tasks", TASKS, "--max-steps", "60"]
+    return micl(["learn", *words, "--eval-examples", "2", "--validation-examples", "2", "--quiet"], home).stdout.strip()
+
+
+def opened(run: str, home: Path) -> Parts:
+    """The parts of a run as they stand at its end."""
     shown = json.loads(micl(["runs", "show", run, "--json"], home).stdout)
     plan = Plan.from_json(shown["plan"])
     tasks = [open_task(name, home) for name in plan.tasks]
@@ -56,12 +61,13 @@ def rate(parts: Parts, name: str, count: int, batch: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--run", default="")
     parser.add_argument("--backbone", default="smol")
     parser.add_argument("--examples", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     os.environ["MICL_HOME"] = str(given.home)
-    parts = learnt(given.backbone, given.home)
+    parts = opened(given.run or learnt(given.backbone, given.home), given.home)
     together = parts.plan.evaluation.batch_size
     found: dict[str, list[dict[str, Any]]] = {}
     for name in TASKS.split(","):
