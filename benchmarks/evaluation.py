@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/evaluation.py --home DIR [--run RUN] [--examples 48] [--repeats 3] [--backbone smol]
 
-Answers are those of a finished RUN, or of a run of 60 steps a task that is learnt first: a model that has not learnt when
-to stop fills some rows of each batch to the limit, and all others wait for them. Features are kept before the clock
-starts. Every repeat times both in turn, and ratios are taken within it.
+Answers are those of a finished RUN, or of a run of 60 steps a task that is learnt first: a model that has not learnt
+when to stop fills some rows of each batch to the limit, and all others wait for them. Features are kept before the
+clock starts. Every repeat times both in turn, and ratios are taken within it.
 """
 
 from __future__ import annotations
