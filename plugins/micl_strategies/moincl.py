@@ -172,18 +172,17 @@ class MoInCL(SingleAdapter):
 
     def _teacher_logits(self, examples: Sequence[Example]) -> Tensor:
         """The teacher at the same answer positions of the same samples, in the same order."""
-        known = [i < len(self._read) for i in self._added[1]]
-        pieces: list[Tensor] = []
+        known = {at: self._read[i] for at, i in enumerate(self._added[1]) if i < len(self._read)}
+        asked = [at for at in range(len(examples)) if at not in known]
+        pieces: dict[int, Tensor] = {}
         with self.backbone.using(TEACHER):
-            if asked := [example for example, kept in zip(examples, known, strict=True) if not kept]:
-                batch = self.backbone.batch(asked)
-                pieces += torch.split(self.backbone.answer_logits(batch)[0], _counts(batch))
-            if any(known):
-                states = [self._read[i] for i, kept in zip(self._added[1], known, strict=True) if kept]
-                logits = self.backbone.project(torch.cat(states).to(self.backbone.device))
-                pieces += torch.split(logits, [len(each) for each in states])
-        order = sorted(range(len(known)), key=known.__getitem__)  # as the pieces stand: those that were asked first
-        return torch.cat([piece for _, piece in sorted(zip(order, pieces, strict=True), key=lambda pair: pair[0])])
+            if asked:
+                batch = self.backbone.batch([examples[at] for at in asked])
+                pieces |= zip(asked, torch.split(self.backbone.answer_logits(batch)[0], _counts(batch)), strict=True)
+            if known:
+                logits = self.backbone.project(torch.cat(list(known.values())).to(self.backbone.device))
+                pieces |= zip(known, torch.split(logits, [len(each) for each in known.values()]), strict=True)
+        return torch.cat([pieces[at] for at in range(len(examples))])
 
     # Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta
 
