@@ -33,13 +33,13 @@ def answer(
     *,
     by_active: bool = False,
 ) -> list[str]:
-    """An answer to each example, in their order; batches hold prompts of like length.
+    """An answer to each example, in their order; batches hold prompts of like length, on few media.
 
     ``pause`` is called before each batch, and may raise to stop. ``routing`` is told who answered;
     ``by_active`` has the adapter in work answer, and asks nobody.
     """
     settings = parts.plan.evaluation
-    order = sorted(range(len(examples)), key=lambda i: (examples[i].modality or "", len(examples[i].prompt)))
+    order = _order(examples)
     answers = [""] * len(examples)
     for start in range(0, len(order), settings.batch_size):
         pause()
@@ -58,6 +58,20 @@ def answer(
         for row, text in zip(rows, texts, strict=True):
             answers[row] = text
     return answers
+
+
+def _order(examples: Sequence[Example]) -> list[int]:
+    """The examples' places, those of a modality together, then by length; questions on one medium are neighbours."""
+    longest: dict[str, int] = {}
+    for example in examples:
+        longest[example.digest] = max(longest.get(example.digest, 0), len(example.prompt))
+
+    def key(place: int) -> tuple[str, int, str, int]:
+        example = examples[place]
+        length = len(example.prompt)
+        return example.modality or "", longest[example.digest] if example.digest else length, example.digest, length
+
+    return sorted(range(len(examples)), key=key)
 
 
 def _route(parts: Parts, examples: Sequence[Example], routing: Routing | None) -> Sequence[str] | None:

@@ -169,6 +169,22 @@ class BackboneContract:
         assert single["main"] != single["other"], "the two adapters do not differ: nothing was tested"
         assert backbone.active == "other"
 
+    def test_questions_on_one_medium_are_answered_as_each_alone(self, backbone: Backbone) -> None:
+        seen = {e.modality: e for e in self.examples(backbone) if e.modality}.values()
+        asked = [replace(e, prompt=text) for e in seen for text in ("what else?", "which colour?", "is there more?")]
+        alone = {}
+        for name in ("main", "other"):
+            backbone.activate(name)
+            alone[name] = [backbone.generate([example], max_new_tokens=6)[0] for example in asked]
+            assert backbone.generate(asked, max_new_tokens=6) == alone[name], "a question changes another's answer"
+            if asked:
+                single = [backbone.choose([example], ["yes", "no, it is not"])[0] for example in asked]
+                together = backbone.choose(asked, ["yes", "no, it is not"])
+                self._close(together, torch.stack(single), "a question changes what is chosen for another")
+        names = ["main", "other", "main"] * len(seen)
+        mixed = backbone.generate(asked, adapters=names, max_new_tokens=6)
+        assert mixed == [alone[name][i] for i, name in enumerate(names)]
+
     def test_answering_leaves_the_mode(self, backbone: Backbone) -> None:
         examples = self.examples(backbone)[:1]
         for training in (True, False):

@@ -16,15 +16,16 @@ from typing import Annotated, Any, ClassVar, cast
 import torch
 from peft import LoraConfig
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from micl_backbones.connector import Connector
+from micl_backbones.decoding import Prompts, attends_plainly, greedy, likelihoods
 from micl_backbones.encoders import Encoder
 from micl_backbones.fetch import fetch_parts
 from micl_backbones.hub import fetch_checkpoint
 from micl_backbones.instructions import GENERAL, QUESTION_PROMPT
 from micl_backbones.lora import LoraBackbone, learns, numerics, uncast
-from micl_backbones.packing import Packing, plan_branches, plan_packing
+from micl_backbones.packing import Packing, plan_packing
 from micl_backbones.parts import encoder_key, language_source, load_parts
 from micl_backbones.preset import Preset, known_presets, preset_digest, preset_info, read_preset
 from micl_backbones.quantize import DType, Quantize
@@ -100,34 +101,40 @@ class Composed(LoraBackbone):
     # Batches
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        before, after = self._prompts(examples)
+        before, prompts = self._prompts(examples)
         answers = self._encode([example.target for example in examples])
         end = [self.tokenizer.eos_token_id]
-        rows, labels = [], []
-        for example, head, tail, answer in zip(examples, before, after, answers, strict=True):
-            prompt = head + self._places(example) + tail
-            rows.append(prompt + answer + end)
-            labels.append([IGNORED] * len(prompt) + answer + end)
-        pad = cast(int, self.tokenizer.pad_token_id)
-        length = max(len(row) for row in rows)
-        ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
-        target = torch.tensor([row + [IGNORED] * (length - len(row)) for row in labels])
-        starts = torch.tensor([len(head) for head in before])
+        rows = [prompt + answer + end for prompt, answer in zip(prompts, answers, strict=True)]
+        labels = [[IGNORED] * len(p) + answer + end for p, answer in zip(prompts, answers, strict=True)]
+        target = _padded(labels, IGNORED).to(self.device)
+        return Batch(examples, target, self._inputs(examples, before, rows))
+
+    def _inputs(
+        self, examples: Sequence[Example], before: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
+    ) -> dict[str, Any]:
+        """Rows of tokens, padded at the right, with the media's tokens, and how they are packed."""
         shared = self._shared(examples, before)
-        packing = plan_packing([len(row) for row in rows], shared)
+        packing = plan_packing([len(row) for row in rows], shared) if self._plain else None
         reading = None if packing is None else [row for row, (leader, _) in enumerate(shared) if leader == row]
-        inputs = {"ids": ids.to(self.device), "starts": starts, "media": self._media(examples, reading)}
-        return Batch(examples, target.to(self.device), {**inputs, "packing": packing})
+        ids = _padded(rows, cast(int, self.tokenizer.pad_token_id)).to(self.device)
+        starts = torch.tensor([len(head) for head in before])
+        return {"ids": ids, "starts": starts, "media": self._media(examples, reading), "packing": packing}
 
     def _shared(self, examples: Sequence[Example], before: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
-        """For each example the first one with the same context and medium, and so many first positions they share."""
-        first: dict[tuple[str, str], int] = {}
+        """For each example the first one of like context, medium and adapter, and so many positions they share."""
+        first: dict[tuple[str, ...], int] = {}
         found = []
-        for row, (example, head) in enumerate(zip(examples, before, strict=True)):
-            known = example.modality and example.digest
-            leader = first.setdefault((example.context, f"{example.modality} {example.digest}"), row) if known else row
+        names = self._mixed.names if self._mixed else [""] * len(examples)
+        for row, (example, head, name) in enumerate(zip(examples, before, names, strict=True)):
+            same = (example.context, example.modality or "", example.digest, name)
+            leader = first.setdefault(same, row) if example.modality and example.digest else row
             found.append((leader, 0 if leader == row else len(head) + len(self._places(example))))
         return found
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether several sequences can stand in one row."""
+        return attends_plainly(self.language.config)
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         states, labels = self.answer_states(batch)
@@ -152,12 +159,12 @@ class Composed(LoraBackbone):
         return packing.to(embeds.device).unpack(output.last_hidden_state, embeds.shape[1])
 
     def _prompts(self, examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
-        """Token ids before and after the medium's place, for each example."""
+        """Token ids before each example's medium, and those of its whole prompt, with places for the medium's."""
         contexts = self._encode([e.context for e in examples])
         cues = self._encode([f" {e.modality}: " if e.modality else "" for e in examples])
         heads = [context + cue for context, cue in zip(contexts, cues, strict=True)]
         tails = self._encode([_instruction(e) for e in examples])
-        return heads, tails
+        return heads, [h + self._places(e) + t for e, h, t in zip(examples, heads, tails, strict=True)]
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [row.ids for row in self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)]
@@ -213,7 +220,7 @@ class Composed(LoraBackbone):
     def _connect(self, modality: str, tokens: Tensor, rows: Sequence[int]) -> Tensor:
         if self._mixed is None:
             return self._connector(self._active, modality, tokens)
-        names = [self._mixed[row] for row in rows]
+        names = [self._mixed.names[row] for row in rows]
         places = {name: [i for i, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
         seen = [self._connector(name, modality, tokens[where]) for name, where in places.items()]
         order = torch.tensor([i for where in places.values() for i in where], device=tokens.device)
@@ -227,63 +234,47 @@ class Composed(LoraBackbone):
     # Answers
 
     def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
-        embeds, mask = self._prompt_embeds(examples)
-        end, pad = self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
-        ids = self.language.generate(
-            inputs_embeds=embeds, attention_mask=mask, **search, eos_token_id=end, pad_token_id=pad
-        )
+        """As LoraBackbone says; greedy answers, which most are, by our own ``greedy``."""
+        if self._plain and search.get("num_beams", 1) == 1:
+            end = cast(int, self.tokenizer.eos_token_id)
+            ids = greedy(self.language, self._read_together(examples), end=end, limit=search["max_new_tokens"])
+        else:
+            ids = self._searched(examples, search)
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
-    def _prompt_embeds(self, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-        """Embedded prompts [B, L, size] padded at the left, and their mask [B, L]."""
-        before, after = self._prompts(examples)
-        rows = [h + self._places(e) + t for e, h, t in zip(examples, before, after, strict=True)]
-        length = max(len(row) for row in rows)
-        pad = cast(int, self.tokenizer.pad_token_id)
-        ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows], device=self.device)
-        mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=self.device)
-        starts = torch.tensor([length - len(row) + len(head) for row, head in zip(rows, before, strict=True)])
-        return self._embed(ids, starts, self._media(examples)), mask
+    def _searched(self, examples: Sequence[Example], search: Mapping[str, Any]) -> list[list[int]]:
+        before, prompts = self._prompts(examples)
+        end, pad = self.tokenizer.eos_token_id, cast(int, self.tokenizer.pad_token_id)
+        length = max(len(prompt) for prompt in prompts)
+        gaps = [length - len(prompt) for prompt in prompts]  # padding stands at the left
+        ids = torch.tensor([[pad] * gap + row for gap, row in zip(gaps, prompts, strict=True)], device=self.device)
+        mask = torch.arange(length) >= torch.tensor(gaps)[:, None]
+        starts = torch.tensor([gap + len(head) for gap, head in zip(gaps, before, strict=True)])
+        embeds, mask = self._embed(ids, starts, self._media(examples)), mask.long().to(self.device)
+        found: Tensor = self.language.generate(
+            inputs_embeds=embeds, attention_mask=mask, **search, eos_token_id=end, pad_token_id=pad
+        )
+        return found.tolist()
 
-    @torch.no_grad()
+    def _read_together(self, examples: Sequence[Example]) -> Prompts:
+        """The examples' prompts; a context that all have is read once, where one adapter reads for all."""
+        contexts = {example.context for example in examples}
+        shared = self._encode(list(contexts))[0] if len(contexts) == 1 and not self._mixed else []
+        asked = [replace(example, context="") for example in examples] if shared else examples
+        before, prompts = self._prompts(asked)
+        inputs = self._inputs(asked, before, prompts)
+        embeds = self._embed(inputs["ids"], inputs["starts"], inputs["media"])
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
+        packing = inputs["packing"] and inputs["packing"].to(self.device)
+        computing = self._mixed.computing if self._mixed else lambda owner: None
+        return Prompts(embeds, lengths, packing, context=shared, computing=computing)
+
     def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
-        """As Backbone says; a context that all share is read once, and each prompt once for all choices."""
-        shared = self._encode([examples[0].context])[0] if len({e.context for e in examples}) == 1 else []
-        before, after = self._prompts([replace(e, context="") for e in examples] if shared else examples)
-        prompts = [h + self._places(e) + t for e, h, t in zip(examples, before, after, strict=True)]
+        if not self._plain:
+            return super().choose(examples, choices)
         ends = [[*ids, cast(int, self.tokenizer.eos_token_id)] for ids in self._encode(choices)]
-        branches = plan_branches([len(prompt) for prompt in prompts], [len(end) for end in ends])
-        pad = cast(int, self.tokenizer.pad_token_id)
-        read = [token for end in ends for token in end[:-1]]
-        ids = torch.tensor([p + read + [pad] * (branches.width - len(p) - len(read)) for p in prompts])
-        starts = torch.tensor([len(head) for head in before])
         with self.answering():
-            embeds = self._embed(ids.to(self.device), starts, self._media(examples))
-            mask = nn.functional.pad(branches.mask, (len(shared), 0), value=True)
-            hidden = self.language.model(
-                inputs_embeds=embeds,
-                position_ids=branches.position.to(self.device) + len(shared),
-                attention_mask=mask.to(self.device),
-                past_key_values=self._read_once(shared, len(prompts)),
-                use_cache=bool(shared),
-            ).last_hidden_state
-        row = torch.arange(len(prompts))[:, None].to(self.device)
-        logits = self.language.lm_head(hidden[row, branches.read.to(self.device)])
-        tokens = torch.tensor([token for end in ends for token in end], device=self.device)
-        each = torch.log_softmax(logits.float(), -1)[:, branches.before.to(self.device), tokens]
-        owner = torch.tensor([k for k, end in enumerate(ends) for _ in end], device=self.device)
-        total = each.new_zeros(len(prompts), len(ends)).index_add(1, owner, each)
-        return torch.log_softmax(total, dim=-1)
-
-    def _read_once(self, context: Sequence[int], rows: int) -> DynamicCache | None:
-        """Keys and values of a text that stands before so many rows; None where it is empty."""
-        if not context:
-            return None
-        cache = DynamicCache(config=self.language.config)
-        ids = torch.tensor([context], device=self.device)
-        self.language.model(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(rows)
-        return cache
+            return torch.log_softmax(likelihoods(self.language, self._read_together(examples), ends), dim=1)
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:
@@ -295,7 +286,7 @@ class Composed(LoraBackbone):
             vectors[modality][rows] = tokens.float().mean(1)
             present[modality][rows] = 1.0
         embedding = self.language.get_input_embeddings()
-        ends = [ids or [self.tokenizer.eos_token_id] for ids in self._prompts(examples)[1]]
+        ends = [ids or [self.tokenizer.eos_token_id] for ids in self._encode([_instruction(e) for e in examples])]
         prompts = [embedding(torch.tensor(ids, device=self.device)).float().mean(0) for ids in ends]
         return torch.cat([*vectors.values(), *present.values(), torch.stack(prompts)], dim=1)
 
@@ -360,6 +351,12 @@ class Smol(_Named):
     """Composed from real pretrained parts of laptop size: `micl backbones fetch smol` gets them once."""
 
     preset_name = "smol"
+
+
+def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
+    """[B, L]: rows of numbers, padded at the right."""
+    length = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[filler] * (length - len(row))] for row in rows])
 
 
 def _instruction(example: Example) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import nn
+from torch import Tensor, nn
 
-from micl_backbones.mixing import mixed_adapters
+from micl_backbones.mixing import Mixture, mixed_adapters
 from micl_cli.api import Backbone, Example
 
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
@@ -30,7 +30,7 @@ class LoraBackbone(Backbone):
         self.peft: PeftModel | None = None
         self._names: list[str] = []
         self._active: str | None = None
-        self._mixed: Sequence[str] | None = None
+        self._mixed: Mixture | None = None
 
     @property
     @abstractmethod
@@ -72,6 +72,16 @@ class LoraBackbone(Backbone):
                 return self.generate(examples, max_new_tokens=max_new_tokens, num_beams=num_beams)
         with self.answering(), self.mixing(adapters):
             return self.answers(examples, max_new_tokens=max_new_tokens, num_beams=num_beams, do_sample=False)
+
+    def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
+        totals = []
+        with self.answering():
+            for choice in choices:
+                batch = self.batch([example.taught(choice) for example in examples])
+                logits, labels = self.answer_logits(batch)
+                each = torch.log_softmax(logits.float(), -1).gather(1, labels[:, None])[:, 0]
+                totals.append(each.new_zeros(len(examples)).index_add(0, batch.rows, each))
+        return torch.log_softmax(torch.stack(totals, dim=1), dim=1)
 
     def asked(self, template: str, captions: Sequence[str]) -> list[tuple[str, str] | None]:
         """What the base model alone writes for ``template`` with each caption in it: (question, answer) or None."""
@@ -158,9 +168,8 @@ class LoraBackbone(Backbone):
         for name in adapters:
             self._known(name)
         assert self.peft is not None
-        self._mixed = adapters
         try:
-            with mixed_adapters(self.peft, adapters):
+            with mixed_adapters(self.peft, adapters) as self._mixed:
                 yield
         finally:
             self._mixed = None

@@ -51,13 +51,24 @@ class Packing:
         """
         own, row, column = self.places(padded.shape[1])
         packed = padded.new_zeros(self.rows, self.width, padded.shape[2]).index_put((row, column), padded[own])
-        sequence, step = own.nonzero(as_tuple=True)
-        owner = self.lengths.new_full((self.rows, self.width), -1)
-        owner[row, column] = sequence
         position = self.lengths.new_zeros(self.rows, self.width)
-        position[row, column] = step
+        position[row, column] = own.nonzero()[:, 1]
         causal = torch.ones(self.width, self.width, dtype=torch.bool, device=row.device).tril()
-        return packed, position, (self._seen(owner, position) & causal)[:, None]
+        return packed, position, (self._seen(self.owner(), position) & causal)[:, None]
+
+    def owner(self) -> Tensor:
+        """[rows, width]: the sequence that has its own position there; -1 for none."""
+        own, row, column = self.places(int(self.lengths.max()))
+        owner = self.lengths.new_full((self.rows, self.width), -1)
+        owner[row, column] = own.nonzero()[:, 0]
+        return owner
+
+    def whole(self, length: int) -> tuple[Tensor, Tensor]:
+        """Row and column [B, length] of each position, the shared ones too; some place beyond a sequence's end."""
+        steps = torch.arange(length, device=self.lengths.device).minimum(self.lengths[:, None] - 1)
+        own = (self.start - self.skip)[:, None] + steps
+        column = torch.where(steps < self.skip[:, None], self.start[self.leader][:, None] + steps, own)
+        return self.row[:, None].expand(-1, length), column
 
     def _seen(self, owner: Tensor, position: Tensor) -> Tensor:
         """[rows, width, width]: whether a column (the last) is of the same sequence, or of what that shares."""
@@ -113,37 +124,27 @@ def _balanced(own: Sequence[int], units: Sequence[Sequence[int]], rows: int) -> 
 
 @dataclass(frozen=True)
 class Branches:
-    """Rows of a prompt and several continuations behind it, none of which sees another.
+    """Several continuations behind one prompt, in one row, none of which sees another.
 
-    A continuation's last token is scored and never read, so that it has no column. ``position``
-    [B, width] counts each continuation from the prompt's end; ``mask`` [B, 1, width, width] tells
-    who sees whom; ``read`` [B, 1 + M] is the columns of the prompt's last token and of the M
-    tokens read; ``before`` [N] tells, for each of the N continuation tokens, behind which of these
-    it stands.
+    A continuation's last token is scored and never read. ``place`` [M] counts, for each of the M tokens that are
+    read, from the prompt's end; ``mask`` [M, M] tells who sees whom. ``before`` [N] tells, for each of the N
+    continuation tokens, behind which it stands: 0 the prompt's last, 1 to M those read.
     """
 
-    width: int
-    position: Tensor
+    place: Tensor
     mask: Tensor
-    read: Tensor
     before: Tensor
 
+    def to(self, device: torch.device) -> Branches:
+        """The same on another device."""
+        return Branches(self.place.to(device), self.mask.to(device), self.before.to(device))
 
-def plan_branches(prompts: Sequence[int], ends: Sequence[int]) -> Branches:
-    """Where the continuations, of ``ends`` tokens each (at least one), stand behind prompts of so many tokens."""
-    total = sum(ends) - len(ends)
-    width = max(prompts) + total
-    lengths = torch.tensor(prompts)[:, None]
-    column = torch.arange(width)
-    # Whose each column is: 0 the prompt's, then the branches', at last padding's.
-    branch = torch.tensor([k for k, length in enumerate(ends, 1) for _ in range(length - 1)] + [-1])
-    place = torch.tensor([at for length in ends for at in range(length - 1)] + [0])
-    behind = (column - lengths).clamp(0, total)
-    owner = torch.where(column < lengths, 0, branch[behind])
-    position = torch.where(owner == 0, column, torch.where(owner > 0, lengths + place[behind], 0))
-    own = owner[:, :, None] == owner[:, None, :]
-    shared = (owner[:, None, :] == 0) & (owner[:, :, None] > 0)
-    mask = (own | shared) & torch.ones(width, width, dtype=torch.bool).tril()
-    steps = [(at, k) for k, length in enumerate(ends) for at in range(length)]
-    before = torch.tensor([0 if at == 0 else sum(ends[:k]) - k + at for at, k in steps])
-    return Branches(width, position, mask[:, None], lengths - 1 + torch.arange(total + 1), before)
+
+def plan_branches(ends: Sequence[int]) -> Branches:
+    """Where continuations of ``ends`` tokens each (at least one) stand behind their prompt."""
+    place = torch.tensor([at for length in ends for at in range(length - 1)], dtype=torch.long)
+    branch = torch.tensor([k for k, length in enumerate(ends) for _ in range(length - 1)], dtype=torch.long)
+    mask = (branch[:, None] == branch) & (place[:, None] >= place)
+    first = [sum(ends[:k]) - k for k in range(len(ends))]
+    before = [0 if at == 0 else first[k] + at for k, length in enumerate(ends) for at in range(length)]
+    return Branches(place, mask, torch.tensor(before))

@@ -41,6 +41,17 @@ def test_answers_keep_their_order_while_like_prompts_are_answered_together(knowi
     assert knowing.options == {"adapters": None, "max_new_tokens": 40, "num_beams": 1}
 
 
+def test_questions_on_one_medium_are_answered_together(knowing: Any) -> None:
+    first, second = QA.examples("test")[:2]
+    prompts = ["is it red?", "is the thing that is to be seen here red?"]
+    asked = [replace(e, prompt=prompt) for prompt in prompts for e in (first, second)]
+    assert len(answer(knowing, [*asked, Example("text", "say a word", ("yes",))])) == 5
+    assert knowing.batches == [["say a word", prompts[0]], [prompts[1], prompts[0]], [prompts[1]]]
+    knowing.batches.clear()
+    answer(knowing, asked)
+    assert knowing.batches == [prompts, prompts]
+
+
 def test_a_task_is_scored_by_its_own_metric_first(knowing: Any) -> None:
     first, second = score(knowing, QA, 1)
     assert isinstance(first, Scored)

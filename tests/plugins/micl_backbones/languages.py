@@ -11,6 +11,7 @@ from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
     ASTModel,
+    AutoModelForCausalLM,
     ClapConfig,
     ClapFeatureExtractor,
     ClapModel,
@@ -18,7 +19,7 @@ from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
     LlamaConfig,
-    LlamaForCausalLM,
+    PreTrainedConfig,
     PreTrainedTokenizerFast,
     WhisperConfig,
     WhisperFeatureExtractor,
@@ -26,8 +27,8 @@ from transformers import (
 )
 
 
-def write_language(folder: Path) -> None:
-    """A small random Llama with one token a byte."""
+def write_language(folder: Path, kind: type[PreTrainedConfig] = LlamaConfig, **changed: Any) -> None:
+    """A small random language model, of Llama's kind or another, with one token a byte."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = {word: i for i, word in enumerate(["<pad>", "<s>", "</s>", *alphabet])}
     tokenizer = Tokenizer(models.BPE(vocab=words, merges=[]))
@@ -35,21 +36,12 @@ def write_language(folder: Path) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    config = LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        initializer_range=0.2,
-    )
+    small: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    small |= {"num_attention_heads": 2, "num_key_value_heads": 2, "initializer_range": 0.2}
+    tokens = {"vocab_size": len(words), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder)
+        AutoModelForCausalLM.from_config(kind(**small, **tokens, **changed)).save_pretrained(folder)
 
 
 def write_encoders(folder: Path) -> None:

@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from languages import write_language
 from torch import Tensor
+from transformers import Lfm2Config, MistralConfig, PreTrainedConfig
 
 from micl_backbones.composed import Composed
 from micl_backbones.instructions import GENERAL
@@ -45,6 +47,24 @@ class TestComposed(BackboneContract):
 class TestComposedWithDropout(TestComposed):
     def make(self) -> Backbone:
         return Composed(str(self.preset), lora_rank=2, lora_dropout=0.1)
+
+
+class TestComposedOfWindows(TestComposed):
+    """A language model each of whose layers sees few positions: sequences cannot share a row."""
+
+    language: ClassVar[tuple[type[PreTrainedConfig], dict[str, Any]]] = (MistralConfig, {"sliding_window": 16})
+
+    @pytest.fixture(autouse=True)
+    def _from(self, preset: Path, tmp_path: Path) -> None:
+        self.preset = shutil.copytree(preset.parent, tmp_path / "preset") / preset.name
+        kind, changed = self.language
+        write_language(self.preset.parent / "language", kind, **changed)
+
+
+class TestComposedOfStates(TestComposedOfWindows):
+    """A language model with a layer that keeps a running state."""
+
+    language = (Lfm2Config, {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False})
 
 
 # Parts

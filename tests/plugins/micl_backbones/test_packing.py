@@ -89,25 +89,25 @@ def test_each_position_stands_at_one_place(data: st.DataObject) -> None:
     assert int(row.max()) < packing.rows and int(column.max()) < packing.width
     for i, (leader, _) in enumerate(shared):
         assert packing.row[i] == packing.row[leader] and packing.start[i] >= packing.start[leader]
+    owner, (rows, columns) = packing.owner(), packing.whole(max(lengths))
+    assert (owner >= 0).sum() == len(row)
+    for i, (leader, skip) in enumerate(shared):
+        held = owner[rows[i, : lengths[i]], columns[i, : lengths[i]]]
+        assert held.tolist() == [leader] * skip + [i] * (lengths[i] - skip)
+        assert torch.equal(columns[i, :skip], columns[leader, :skip])
 
 
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.lists(st.integers(1, 4), min_size=1, max_size=4))
-def test_a_branch_sees_its_prompt_and_itself(prompts: list[int], ends: list[int]) -> None:
-    branches = plan_branches(prompts, ends)
-    for row, length in enumerate(prompts):
-        start, scored = length, 0
-        for size in ends:
-            for at in range(size):
-                before = branches.read[row, branches.before[scored]]
-                assert before == (length - 1 if at == 0 else start + at - 1)
-                scored += 1
-            for at in range(size - 1):
-                seen = branches.mask[row, 0, start + at].nonzero()[:, 0].tolist()
-                assert seen == [*range(length), *range(start, start + at + 1)]
-                assert branches.position[row, start + at] == length + at
-            start += size - 1
-        assert scored == len(branches.before)
-
-
-def test_positions_of_padding_see_something() -> None:
-    assert plan_branches([2, 5], [1, 2]).mask.any(-1).all()
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+def test_a_branch_sees_itself_alone(ends: list[int]) -> None:
+    branches = plan_branches(ends)
+    start = scored = 0
+    for size in ends:
+        for at in range(size):
+            assert branches.before[scored] == (0 if at == 0 else start + at)
+            scored += 1
+        for at in range(size - 1):
+            assert branches.mask[start + at].nonzero()[:, 0].tolist() == [*range(start, start + at + 1)]
+            assert branches.place[start + at] == at
+        start += size - 1
+    assert scored == len(branches.before)
+    assert start == len(branches.place)
