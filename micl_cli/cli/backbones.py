@@ -52,8 +52,9 @@ def list_(as_json: bool) -> None:
 def fetch(name: str) -> None:
     """Get the weights of a model, once; afterwards it needs no network.
 
-    NAME is a preset of `micl backbones`, or BACKBONE:PRESET as --backbone takes it: any checkpoint's id on the hub, or
-    a preset file of your own. A broken download goes on where it stopped, and what comes is checked by its digest.
+    NAME is a preset of `micl backbones`, or BACKBONE:PRESET as --backbone takes it: any checkpoint's id on the hub,
+    with @REVISION behind it to pin a commit, or a preset file of your own. A broken download goes on where it stopped,
+    and what comes is checked by its digest.
 
     \b
     Examples:

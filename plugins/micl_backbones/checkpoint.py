@@ -41,12 +41,21 @@ class Checkpoint:
     ends: Sequence[int]
 
 
-def load_checkpoint(name: str, quantize: Quantize, dtype: DType, *, revision: str, trust: bool) -> Checkpoint:
-    """Load a hub id or a folder, frozen. Raises PlanError naming what is missing."""
-    if not name:
-        raise PlanError("the backbone hf wants a checkpoint", "Write --backbone hf:ID or hf:FOLDER.")
+def named_checkpoint(preset: str) -> tuple[str, str]:
+    """(id or folder, revision) of what is named ID, ID@REVISION or FOLDER. Raises PlanError for nothing."""
+    if not preset:
+        raise PlanError("the backbone hf wants a checkpoint", "Write --backbone hf:ID, hf:ID@REVISION or hf:FOLDER.")
+    if Path(preset).is_dir():
+        return preset, "main"
+    name, _, revision = preset.partition("@")
+    return name, revision or "main"
+
+
+def load_checkpoint(preset: str, quantize: Quantize, dtype: DType, *, trust: bool) -> Checkpoint:
+    """Load a checkpoint, frozen; see ``named_checkpoint``. Raises PlanError naming what is missing."""
+    name, revision = named_checkpoint(preset)
     transformers_logging.disable_progress_bar()
-    common: dict[str, Any] = {"trust_remote_code": trust, **({"revision": revision} if revision else {})}
+    common: dict[str, Any] = {"trust_remote_code": trust, "revision": revision}
     try:
         config = AutoConfig.from_pretrained(name, **common)
         processor = AutoProcessor.from_pretrained(name, **common)
@@ -55,7 +64,7 @@ def load_checkpoint(name: str, quantize: Quantize, dtype: DType, *, revision: st
         how = storage(quantize, dtype, stored=_stored(config), only=only)
         model = cls.from_pretrained(name, use_safetensors=True, **common, **how)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-        raise _unusable(name, revision, error) from error
+        raise _unusable(preset, error) from error
     if not hasattr(processor, "tokenizer"):
         raise PlanError(f"the checkpoint {name} is not multimodal", "Take one with a processor for images or sounds.")
     model.requires_grad_(False).eval()
@@ -94,9 +103,9 @@ def _ends(model: Any, processor: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(token for token in ids if token is not None))
 
 
-def checkpoint_digest(name: str) -> str:
+def checkpoint_digest(preset: str) -> str:
     """A text that changes when the checkpoint does; an id on a hub stands for itself."""
-    return folder_digest(Path(name)) if Path(name).is_dir() else name
+    return folder_digest(Path(preset)) if Path(preset).is_dir() else preset
 
 
 def known_checkpoints() -> list[PresetInfo]:
@@ -118,14 +127,12 @@ def known_checkpoints() -> list[PresetInfo]:
     ]
 
 
-def _unusable(name: str, revision: str, error: Exception) -> PlanError:
-    reason = " ".join(str(error).split())
+def _unusable(preset: str, error: Exception) -> PlanError:
+    reason, (name, revision) = " ".join(str(error).split()), named_checkpoint(preset)
     hint = "Give a folder with config.json and safetensors, or the id of a checkpoint that is downloaded."
-    if not Path(name).exists() and is_id(name) and not is_here(name, revision or "main"):
-        hint = f"Get it: micl backbones fetch hf:{name}"
-        if revision:
-            hint = f"Get it: hf download {name} --revision {revision}"
+    if not Path(name).exists() and is_id(name) and not is_here(name, revision):
+        hint = f"Get it: micl backbones fetch hf:{preset}"
     if "torchvision" in reason.lower():
         hint = "Install torchvision, in the version that goes with your torch."
-    logging.getLogger(__name__).debug("loading %s", name, exc_info=error)
-    return PlanError(f"the checkpoint {name} cannot be loaded: {reason[:300]}", hint)
+    logging.getLogger(__name__).debug("loading %s", preset, exc_info=error)
+    return PlanError(f"the checkpoint {preset} cannot be loaded: {reason[:300]}", hint)

@@ -15,7 +15,13 @@ from peft import LoraConfig
 from torch import Tensor, nn
 
 from micl_backbones.chat import Chat
-from micl_backbones.checkpoint import checkpoint_digest, decoder_name, known_checkpoints, load_checkpoint
+from micl_backbones.checkpoint import (
+    checkpoint_digest,
+    decoder_name,
+    known_checkpoints,
+    load_checkpoint,
+    named_checkpoint,
+)
 from micl_backbones.encoded import Encoders
 from micl_backbones.hub import fetch_checkpoint
 from micl_backbones.instructions import GENERAL
@@ -57,12 +63,11 @@ class HF(LoraBackbone):
         quantize: Annotated[Quantize, "keep the language model's frozen weights in 4 or 8 bits"] = "none",
         dtype: Annotated[DType, "of frozen weights and the computing; auto: bf16 where it is native"] = "auto",
         frames: Annotated[int, "frames of a clip"] = 4,
-        revision: Annotated[str, "commit, tag or branch of a checkpoint on the hub"] = "",
         trust_remote_code: Annotated[bool, "let the checkpoint bring code of its own, and run it"] = False,
     ) -> None:
         super().__init__()
         self.rank, self.alpha, self.dropout = lora_rank, lora_alpha, lora_dropout
-        loaded = load_checkpoint(checkpoint, quantize, dtype, revision=revision, trust=trust_remote_code)
+        loaded = load_checkpoint(checkpoint, quantize, dtype, trust=trust_remote_code)
         self.model: Any = loaded.model
         self.chat = Chat(loaded.processor, loaded.ends, frames=frames)
         self.modalities = self.chat.modalities
@@ -87,11 +92,10 @@ class HF(LoraBackbone):
 
     @classmethod
     def fetch(cls, preset: str, tell: Tell) -> None:
-        if not preset:
-            raise PlanError("the backbone hf wants a checkpoint", "Write hf:ID.")
-        if Path(preset).is_dir():
-            super().fetch(preset, tell)
-        fetch_checkpoint(preset, "main", tell)
+        name, revision = named_checkpoint(preset)
+        if Path(name).is_dir():
+            super().fetch(name, tell)
+        fetch_checkpoint(name, revision, tell)
 
     @property
     def module(self) -> nn.Module:

@@ -102,19 +102,24 @@ def cached(tmp_path: Path, name: str) -> Path:
 
 
 @pytest.mark.slow
-def test_what_is_fetched_works_without_a_network(python: Any, hub: Hub, home: Path, tmp_path: Path) -> None:
-    fetched = python("-m", "micl_cli", "backbones", "fetch", "hf:test/llava")
+@pytest.mark.parametrize("name", ["test/llava", f"test/llava@{COMMIT}"], ids=["newest", "pinned"])
+def test_what_is_fetched_works_without_a_network(python: Any, hub: Hub, home: Path, name: str) -> None:
+    fetched = python("-m", "micl_cli", "backbones", "fetch", f"hf:{name}")
     assert fetched.returncode == 0, fetched.stderr
     lines = fetched.stderr.splitlines()
-    assert lines[-1] == "test/llava is here; it needs no network from now on"
+    assert lines[-1] == f"{name} is here; it needs no network from now on"
     assert sum(line.startswith("fetching test/llava (") for line in lines) == 1
     hub.folders.clear()
-    words = ["learn", "--backbone", "hf:test/llava", "--strategy", "finetune", "--tasks", "own/img_cap", "--dry-run"]
-    done = python("-m", "micl_cli", *words, HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:1")
+    learn = ["learn", "--strategy", "finetune", "--tasks", "own/img_cap", "--dry-run", "--backbone"]
+    offline = {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:1"}
+    done = python("-m", "micl_cli", *learn, f"hf:{name}", **offline)
     assert done.returncode == 0, done.stderr
-    assert "hf:test/llava" in done.stdout
-    again = python("-m", "micl_cli", "backbones", "fetch", "hf:test/llava", HF_HUB_OFFLINE="1")
+    assert f"hf:{name}" in done.stdout
+    again = python("-m", "micl_cli", "backbones", "fetch", f"hf:{name}", HF_HUB_OFFLINE="1")
     assert again.returncode == 0, again.stderr
+    other = python("-m", "micl_cli", *learn, "hf:test/llava@v9", **offline)
+    assert other.returncode == 4
+    assert "Get it: micl backbones fetch hf:test/llava@v9" in other.stderr
 
 
 def test_only_what_is_read_is_fetched(fetch: Any, hub: Hub, llava: Path, tmp_path: Path) -> None:
