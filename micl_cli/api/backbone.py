@@ -113,6 +113,9 @@ class Backbone(ABC):
         """Trade time for memory: compute activations again in the backward pass."""
         raise TypeError(f"{type(self).__name__} does not checkpoint gradients")
 
+    def meet(self, examples: Sequence[Example]) -> None:  # noqa: B027 - most have nothing to set
+        """Look at a task's training examples before it is learnt, and set what is set once by data, if anything."""
+
     # Batches and losses
 
     @abstractmethod

@@ -172,6 +172,7 @@ def _begin(parts: Parts, folder: RunFolder, position: int, stage: Sequence[Task]
     if latest and latest[0] == position:
         work.restore(folder.load_step(*latest))
         return work
+    parts.backbone.meet([example for task in stage for example in task.examples("train")])
     for task in stage:
         strategy.begin(task)
     work.open()

@@ -18,7 +18,7 @@ from peft import LoraConfig
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from micl_backbones.connector import Connector
+from micl_backbones.connector import FITTED_TO, Connector, Standard
 from micl_backbones.decoding import Prompts, attends_plainly, greedy, likelihoods
 from micl_backbones.encoders import Encoder
 from micl_backbones.fetch import fetch_parts
@@ -229,7 +229,16 @@ class Composed(LoraBackbone):
     def _connector(self, adapter: str | None, modality: str, tokens: Tensor) -> Tensor:
         if adapter is None:
             raise ValueError("the base model alone has no connectors: activate an adapter")
+        if modality in self.parts.standards:
+            tokens = cast(Standard, self.parts.standards[modality])(tokens)
         return cast(Tensor, self._connectors(adapter)[modality](tokens))
+
+    def meet(self, examples: Sequence[Example]) -> None:
+        """Fit the standards of modalities that were not learnt before to the examples' media."""
+        for modality, standard in cast(Mapping[str, Standard], self.parts.standards).items():
+            media = list({e.digest or e.id: e for e in examples if e.modality == modality}.values())
+            if media and not standard.fitted:
+                standard.fit(self.encode(modality, media[:: -(-len(media) // FITTED_TO)]))
 
     # Answers
 
@@ -330,6 +339,26 @@ class Composed(LoraBackbone):
     def extra_weights(self, name: str) -> dict[str, nn.Parameter]:
         """The connectors' weights."""
         return {f"connector.{key}": weight for key, weight in self._connectors(name).named_parameters()}
+
+    def adapter_state(self, name: str) -> dict[str, Tensor]:
+        """As Backbone says, and the standards, without which connectors are of no use."""
+        return {
+            **super().adapter_state(name),
+            **{key: w.detach().cpu().clone() for key, w in self._standards().items()},
+        }
+
+    @torch.no_grad()
+    def load_adapter(self, name: str, state: Mapping[str, Tensor]) -> None:
+        shared = self._standards()
+        super().load_adapter(name, {key: weight for key, weight in state.items() if key not in shared})
+        for key, weight in self._standards(fitted=False).items():  # those that are fitted stay as they are
+            weight.copy_(state.get(key, weight))
+
+    def _standards(self, *, fitted: bool = True) -> dict[str, nn.Parameter]:
+        """The standards' weights by name; where not ``fitted``, only of those that are not."""
+        standards = cast(Mapping[str, Standard], self.parts.standards).items()
+        wanted = {name: standard for name, standard in standards if fitted or not standard.fitted}
+        return {f"standard.{m}.{key}": w for m, each in wanted.items() for key, w in each.named_parameters()}
 
     def part_of(self, weight: str) -> str:
         return weight.split(".")[1] if weight.startswith("connector.") else "lora"

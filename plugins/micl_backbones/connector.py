@@ -2,8 +2,42 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+FITTED_TO = 64
+"""Media whose tokens Standard is fitted to: some 1,600 vectors."""
+
+
+class Standard(nn.Module):
+    """Each channel of an encoder's tokens around zero and of spread one, by the media it was fitted to.
+
+    In a pretrained encoder a few channels are large whatever it sees or hears, and LayerNorm then leaves little of the
+    rest: in Whisper's tokens a tenth of the variance is between sounds. Linear probes standardise features for the
+    same reason (He et al., arXiv 2111.06377, appendix A.1). Until it is fitted it changes nothing; it never learns.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(width), requires_grad=False)
+        self.spread = nn.Parameter(torch.ones(width), requires_grad=False)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether ``fit`` was called, here or where the weights come from."""
+        return bool(self.mean.any())
+
+    @torch.no_grad()
+    def fit(self, tokens: Tensor) -> None:
+        """Take over the statistics of tokens [n, T, width]; channels that hardly vary are not blown up."""
+        spread = tokens.float().std((0, 1))
+        self.mean.copy_(tokens.float().mean((0, 1)))
+        self.spread.copy_(spread.clamp_min(spread.median()).clamp_min(1e-6))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        standard: Tensor = (tokens - self.mean) / self.spread
+        return standard
 
 
 class Connector(nn.Module):

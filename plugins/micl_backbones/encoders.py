@@ -24,10 +24,12 @@ class Encoder(nn.Module, ABC):
     """Turns media of one modality into ``tokens`` vectors of ``width`` numbers.
 
     ``options`` are the reading options that it wants of its modality. ``version`` counts up where the same weights
-    make other tokens than before, so that kept ones are not taken for them.
+    make other tokens than before, so that kept ones are not taken for them. Where ``uneven``, its channels differ
+    so much in size that connectors standardise them first.
     """
 
     version: ClassVar[int] = 1
+    uneven: ClassVar[bool] = False
 
     def __init__(self, tokens: int, width: int, options: Mapping[str, object]) -> None:
         super().__init__()

@@ -99,6 +99,8 @@ class Whisper(Encoder):
     Its ``layers`` lowest layers tell sounds apart best; the highest prepare words.
     """
 
+    uneven = True
+
     def __init__(
         self, *, seconds: float = 5.0, tokens: int = 25, layers: int = 3, width: int = 384, heads: int = 6
     ) -> None:
@@ -130,6 +132,8 @@ class Whisper(Encoder):
 class HFVision(Encoder):
     """A picture encoder of transformers (CLIP, SigLIP, DINOv2, ViT, …) by hub id or folder, pooled to a grid."""
 
+    uneven = True
+
     def __init__(self, *, checkpoint: str, grid: int = 4, frames: int = 0, revision: str = "main") -> None:
         model, self.processor = _loaded(checkpoint, AutoImageProcessor, revision, "vision_model", backend="pil")
         super().__init__(
@@ -155,6 +159,7 @@ class HFAudio(Encoder):
     """A sound encoder of transformers (AST, CLAP, Whisper, …) by hub id or folder, pooled to ``tokens`` in time."""
 
     version = 2
+    uneven = True
 
     def __init__(self, *, checkpoint: str, tokens: int = 16, seconds: float = 10.0, revision: str = "main") -> None:
         model, processor = _loaded(checkpoint, AutoFeatureExtractor, revision, "audio_model")

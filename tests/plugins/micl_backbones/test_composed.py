@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import Lfm2Config, MistralConfig, PreTrainedConfig
 
 from micl_backbones.composed import Composed
+from micl_backbones.encoders import ConvImage, ConvSound
 from micl_backbones.instructions import GENERAL
 from micl_cli.api import Backbone, Example, PlanError, options_of
 from micl_cli.testing import BackboneContract, toy_examples, toy_media, toy_task
@@ -27,6 +28,13 @@ def backbone(preset: Path) -> Composed:
     made.add_adapter("main", seed=1)
     made.activate("main")
     return made
+
+
+@pytest.fixture
+def uneven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the small encoders be of those whose channels differ in size."""
+    for family in (ConvImage, ConvSound):
+        monkeypatch.setattr(family, "uneven", True)
 
 
 def count(backbone: Composed) -> int:
@@ -47,6 +55,20 @@ class TestComposed(BackboneContract):
 class TestComposedWithDropout(TestComposed):
     def make(self) -> Backbone:
         return Composed(str(self.preset), lora_rank=2, lora_dropout=0.1)
+
+
+class TestComposedOfUnevenEncoders(TestComposed):
+    """Encoders whose tokens are standardised before connectors read them."""
+
+    @pytest.fixture(autouse=True)
+    def _uneven(self, uneven: None) -> None:
+        """See there."""
+
+    def make(self) -> Backbone:
+        made = super().make()
+        made.read = toy_media
+        made.meet(toy_examples(["image", "audio"]))
+        return made
 
 
 class TestComposedOfWindows(TestComposed):
@@ -158,6 +180,51 @@ def test_parts_that_cannot_be_loaded_are_named(preset: Path, tmp_path: Path, rig
     other.write_text(other.read_text().replace(right, wrong))
     with pytest.raises(PlanError, match=f"the preset's {part} cannot be loaded"):
         Composed(str(other))
+
+
+# Standards: what is set once by the first task's media
+
+
+@torch.no_grad()
+def test_tokens_are_standardised_by_the_media_of_the_first_task(uneven: None, preset: Path) -> None:
+    made = Composed(str(preset))
+    made.read = toy_media
+    made.add_adapter("main")
+    made.activate("main")
+    sounds = toy_task("audio", "qa").examples("train")
+    before = made.answer_logits(made.batch(sounds))[0]
+    made.meet(sounds)
+    heard = made.parts.standards["audio"](made.encode("audio", sounds))
+    assert heard.mean((0, 1)).abs().max() < 1e-4
+    assert not torch.equal(made.answer_logits(made.batch(sounds))[0], before)
+    state = made.adapter_state("main")
+    made.meet(toy_task("audio", "captioning").examples("train"))
+    assert all(torch.equal(made.adapter_state("main")[key], weight) for key, weight in state.items())
+    assert not made.parts.standards["image"].fitted, "no picture was met yet"
+
+
+@torch.no_grad()
+def test_standards_come_back_with_an_adapter(uneven: None, preset: Path) -> None:
+    made, again = Composed(str(preset)), Composed(str(preset))
+    for backbone in (made, again):
+        backbone.read = toy_media
+        backbone.add_adapter("main")
+        backbone.activate("main")
+    sounds = toy_task("audio", "qa").examples("train")
+    made.meet(sounds)
+    again.load_adapter("main", made.adapter_state("main"))
+    assert torch.equal(again.answer_logits(again.batch(sounds))[0], made.answer_logits(made.batch(sounds))[0])
+    met = again.adapter_state("main")
+    again.load_adapter("main", {key: weight + 1 for key, weight in met.items()})
+    kept = {key: w for key, w in again.adapter_state("main").items() if key.startswith("standard.audio")}
+    assert len(kept) == 2
+    assert all(torch.equal(weight, met[key]) for key, weight in kept.items()), "it serves other adapters too"
+
+
+def test_even_encoders_have_none(backbone: Composed) -> None:
+    backbone.meet(toy_examples(["image", "audio"]))
+    assert not backbone.parts.standards
+    assert set(backbone.adapter_state("main")) == set(backbone.adapter_weights("main"))
 
 
 # Frozen features

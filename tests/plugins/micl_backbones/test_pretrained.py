@@ -122,6 +122,8 @@ def test_a_preset_of_ones_own_takes_any_language_model_and_encoders(tmp_path: Pa
     made.activate("main")
     assert made.modalities == {"image", "audio"}
     examples = toy_examples(["audio", "image"])
+    made.meet(examples)
+    assert all(standard.fitted for standard in made.parts.standards.values()) and len(made.parts.standards) == 2
     assert torch.isfinite(made.loss(made.batch(examples)))
     assert len(made.generate(examples, max_new_tokens=2)) == len(examples)
     assert len(made.instructions()) >= 100
