@@ -109,5 +109,6 @@ def record(name: str, data: dict[str, Any]) -> None:
     """Write the figures with the machine to results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine(), "command": " ".join(sys.argv), **data}, indent=1) + "\n")
+    words = [f"benchmarks/{Path(sys.argv[0]).name}", *("DIR" if "/" in word else word for word in sys.argv[1:])]
+    path.write_text(json.dumps({"machine": machine(), "command": " ".join(words), **data}, indent=1) + "\n")
     print(f"recorded in {path}")

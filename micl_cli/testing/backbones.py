@@ -157,15 +157,16 @@ class BackboneContract:
 
     def test_mixed_adapters_answer_as_single_ones(self, backbone: Backbone) -> None:
         examples = list(self.examples(backbone))
-        single = {}
+        single, searched = {}, {}
         for name in ("main", "other"):
             backbone.activate(name)
             single[name] = backbone.generate(examples, max_new_tokens=6)
+            searched[name] = backbone.generate(examples, max_new_tokens=6, num_beams=2)
         names = ["main", "other"] * (len(examples) // 2) + ["main"] * (len(examples) % 2)
         mixed = backbone.generate(examples, adapters=names, max_new_tokens=6)
         assert mixed == [single[name][i] for i, name in enumerate(names)]
         beams = backbone.generate(examples, adapters=names, max_new_tokens=6, num_beams=2)
-        assert len(beams) == len(examples)
+        assert beams == [searched[name][i] for i, name in enumerate(names)]
         assert single["main"] != single["other"], "the two adapters do not differ: nothing was tested"
         assert backbone.active == "other"
 

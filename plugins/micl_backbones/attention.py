@@ -29,6 +29,14 @@ def attend_in_float32(model: nn.Module) -> None:
             config._attn_implementation_internal = CPU_ATTENTION
 
 
+def keeps_to_masks(config: Any) -> bool:
+    """Whether attention is by an implementation that takes a mask [B, 1, L, L] of who sees whom as it is.
+
+    Eager attention would add its ones and zeros to the scores, flash attention takes no such mask.
+    """
+    return config._attn_implementation in ("sdpa", CPU_ATTENTION)
+
+
 def float32_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
 ) -> tuple[Tensor, None]:

@@ -43,11 +43,12 @@ class Checkpoint:
 
 def named_checkpoint(preset: str) -> tuple[str, str]:
     """(id or folder, revision) of what is named ID, ID@REVISION or FOLDER. Raises PlanError for nothing."""
-    if not preset:
-        raise PlanError("the backbone hf wants a checkpoint", "Write --backbone hf:ID, hf:ID@REVISION or hf:FOLDER.")
-    if Path(preset).is_dir():
+    name, at, revision = preset.partition("@")
+    if preset and Path(preset).is_dir():
         return preset, "main"
-    name, _, revision = preset.partition("@")
+    if not name or (at and Path(name).is_dir()):
+        wrong = "a folder has no revisions" if name else "the backbone hf wants a checkpoint"
+        raise PlanError(wrong, "Write --backbone hf:ID, hf:ID@REVISION or hf:FOLDER.")
     return name, revision or "main"
 
 

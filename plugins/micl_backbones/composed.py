@@ -18,6 +18,7 @@ from peft import LoraConfig
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
+from micl_backbones.attention import keeps_to_masks
 from micl_backbones.connector import FITTED_TO, Connector, Standard
 from micl_backbones.decoding import Prompts, attends_plainly, greedy, likelihoods
 from micl_backbones.encoders import Encoder
@@ -134,7 +135,7 @@ class Composed(LoraBackbone):
     @cached_property
     def _plain(self) -> bool:
         """Whether several sequences can stand in one row."""
-        return attends_plainly(self.language.config)
+        return attends_plainly(self.language.config) and keeps_to_masks(self.language.config)
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         states, labels = self.answer_states(batch)
@@ -268,7 +269,8 @@ class Composed(LoraBackbone):
     def _read_together(self, examples: Sequence[Example]) -> Prompts:
         """The examples' prompts; a context that all have is read once, where one adapter reads for all."""
         contexts = {example.context for example in examples}
-        shared = self._encode(list(contexts))[0] if len(contexts) == 1 and not self._mixed else []
+        alike = len(contexts) == 1 and not self._mixed and all(e.modality or e.prompt for e in examples)
+        shared = self._encode(list(contexts))[0] if alike else []
         asked = [replace(example, context="") for example in examples] if shared else examples
         before, prompts = self._prompts(asked)
         inputs = self._inputs(asked, before, prompts)

@@ -26,6 +26,8 @@ AGAIN = "The same command goes on where this one broke off."
 
 def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: Tell) -> None:
     """Get every part that ``folder`` lacks. Raises PlanError; what is there by then stays."""
+    if not parts:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # of two that want the same, the second finds it there
         for part in parts:

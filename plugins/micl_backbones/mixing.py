@@ -35,9 +35,14 @@ class Mixture:
         owner = self._adapter[examples]
         self._computed = owner if owner.ndim == 2 else owner[:, None]
 
-    def of(self, table: Tensor, rows: int) -> Tensor:
-        """[rows, 1 or width, D]: for each row or position its adapter's line of ``table`` [adapters, D]."""
-        return table[self._computed.repeat_interleave(rows // len(self._computed), dim=0)]
+    def of(self, table: Tensor, x: Tensor) -> Tensor:
+        """For each vector of ``x`` [rows, width, D] its adapter's line of ``table`` [adapters, D], to be multiplied.
+
+        Some layers are given the vectors [rows * width, D] behind one another.
+        """
+        if x.ndim > 2:
+            return table[self._computed.repeat_interleave(len(x) // len(self._computed), dim=0)]
+        return table[self._computed.flatten().repeat_interleave(len(x) // self._computed.numel())]
 
 
 @contextmanager
@@ -78,5 +83,5 @@ def _add(
     mask: Tensor,
 ) -> Tensor:
     x = inputs[0].to(down.dtype)
-    added: Tensor = ((x @ down.T) * mixture.of(mask, len(x))) @ up.T
+    added: Tensor = ((x @ down.T) * mixture.of(mask, x)) @ up.T
     return output + added.to(output.dtype)

@@ -13,7 +13,7 @@ from huggingface_hub import is_offline_mode
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from micl_backbones.attention import attend_in_float32
@@ -43,6 +43,7 @@ def load_parts(preset: Preset, quantize: Quantize = "none", dtype: DType = "auto
         if not preset.ready:
             raise PlanError(f"the preset {preset.name} is not here", f"Get it: {preset.command}") from error
         raise _unusable("language model", path, error) from error
+    language.generation_config = GenerationConfig()  # answers are the model's own: no penalties, nothing suppressed
     attend_in_float32(language)
     keep_gradients_true(language)
     project_whole_states(language)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 import torch
 from languages import write_language
 from torch import Tensor
-from transformers import Lfm2Config, MistralConfig, PreTrainedConfig
+from transformers import GenerationConfig, Lfm2Config, LlamaConfig, MistralConfig, PreTrainedConfig
 
 from micl_backbones.composed import Composed
 from micl_backbones.encoders import ConvImage, ConvSound
@@ -35,6 +36,14 @@ def uneven(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the small encoders be of those whose channels differ in size."""
     for family in (ConvImage, ConvSound):
         monkeypatch.setattr(family, "uneven", True)
+
+
+def change(backbone: Composed, *adapters: str) -> None:
+    """Give adapters weights that say something, each its own."""
+    torch.manual_seed(3)
+    for name in adapters:
+        for weight in backbone.adapter_weights(name).values():
+            weight.data.add_(0.3 * torch.randn_like(weight))
 
 
 def count(backbone: Composed) -> int:
@@ -83,6 +92,17 @@ class TestComposedOfWindows(TestComposed):
         write_language(self.preset.parent / "language", kind, **changed)
 
 
+class TestComposedOfEagerAttention(TestComposedOfWindows):
+    """A language model whose attention adds masks instead of keeping to them."""
+
+    language = (LlamaConfig, {})
+
+    @pytest.fixture(autouse=True)
+    def _eager(self, _from: None) -> None:
+        path = self.preset.parent / "language" / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "attn_implementation": "eager"}))
+
+
 class TestComposedOfStates(TestComposedOfWindows):
     """A language model with a layer that keeps a running state."""
 
@@ -127,6 +147,29 @@ def test_a_context_read_once_for_many_is_as_good_as_read_for_each(backbone: Comp
     torch.testing.assert_close(together, mixed[:2], atol=1e-5, rtol=1e-4)
     plain = backbone.choose([replace(example, context="") for example in posed], ["A", "B", "a red bird"])
     assert not torch.allclose(together, plain, atol=1e-5), "the context says something"
+
+
+def test_each_is_read_behind_its_own_context(backbone: Composed) -> None:
+    backbone.add_adapter("other", seed=2)
+    change(backbone, "main", "other")
+    seen, said = toy_examples(["image"])[0], Example("text", "", ("yes",))
+    posed = [replace(e, context=text) for e in (seen, said) for text in ("A: birds\n", "B: trains\n", "A: birds\n")]
+    names = ["main", "main", "other"] * 2
+    alone = [backbone.generate([e], adapters=[name], max_new_tokens=8)[0] for e, name in zip(posed, names, strict=True)]
+    assert backbone.generate(posed, adapters=names, max_new_tokens=8) == alone
+    assert len({*alone}) > 3, "contexts and adapters say something"
+    with backbone.using("main"):
+        assert backbone.generate(posed[:2], max_new_tokens=8) == alone[:2]
+        assert backbone.generate(posed[3:5], max_new_tokens=8) == alone[3:5]
+
+
+def test_answers_are_the_model_s_own_whatever_its_generation_config_says(preset: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(preset.parent, tmp_path / "other") / preset.name
+    GenerationConfig(repetition_penalty=5.0).save_pretrained(other.parent / "language")
+    asked = [Example("text", "say a word")]
+    for beams in (1, 2):
+        plain, penal = (Composed(str(path)).generate(asked, num_beams=beams) for path in (preset, other))
+        assert plain == penal
 
 
 def test_training_settings_come_with_the_preset(preset: Path) -> None:

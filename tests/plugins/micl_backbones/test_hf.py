@@ -187,6 +187,13 @@ def test_a_checkpoint_that_is_not_there(argument: str, message: str) -> None:
     assert caught.value.hint
 
 
+def test_a_folder_has_no_revisions(folders: Any) -> None:
+    with pytest.raises(PlanError, match="a folder has no revisions"):
+        HF(f"{folders('llava')}@v1")
+    with pytest.raises(PlanError, match="wants a checkpoint"):
+        HF.fetch("@main", lambda *told: None)
+
+
 def test_a_folder_without_a_chat_template(folders: Any, tmp_path: Path) -> None:
     import shutil
 
