@@ -63,13 +63,13 @@ def answer(
 def _order(examples: Sequence[Example]) -> list[int]:
     """The examples' places, those of a modality together, then by length; questions on one medium are neighbours."""
     longest: dict[str, int] = {}
-    for example in examples:
-        longest[example.digest] = max(longest.get(example.digest, 0), len(example.prompt))
+    media = [example.digest or example.id for example in examples]
+    for medium, example in zip(media, examples, strict=True):
+        longest[medium] = max(longest.get(medium, 0), len(example.prompt))
 
     def key(place: int) -> tuple[str, int, str, int]:
         example = examples[place]
-        length = len(example.prompt)
-        return example.modality or "", longest[example.digest] if example.digest else length, example.digest, length
+        return example.modality or "", longest[media[place]], example.digest, len(example.prompt)
 
     return sorted(range(len(examples)), key=key)
 

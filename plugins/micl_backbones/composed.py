@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from micl_backbones.attention import keeps_to_masks
-from micl_backbones.connector import FITTED_TO, Connector, Standard
+from micl_backbones.connector import FITTED_TO, Connector
 from micl_backbones.decoding import Prompts, attends_plainly, greedy, likelihoods
 from micl_backbones.encoders import Encoder
 from micl_backbones.fetch import fetch_parts
@@ -115,7 +115,8 @@ class Composed(LoraBackbone):
     ) -> dict[str, Any]:
         """Rows of tokens, padded at the right, with the media's tokens, and how they are packed."""
         shared = self._shared(examples, before)
-        packing = plan_packing([len(row) for row in rows], shared) if self._plain else None
+        planned = plan_packing([len(row) for row in rows], shared) if self._plain else None
+        packing = planned and planned.to(self.device)
         reading = None if packing is None else [row for row, (leader, _) in enumerate(shared) if leader == row]
         ids = _padded(rows, cast(int, self.tokenizer.pad_token_id)).to(self.device)
         starts = torch.tensor([len(head) for head in before])
@@ -155,9 +156,9 @@ class Composed(LoraBackbone):
         if packing is None:
             # Padding stands at the right, where no earlier position can attend to it: no mask is needed.
             return cast(Tensor, self.language.model(inputs_embeds=embeds, use_cache=False).last_hidden_state)
-        packed, position, mask = packing.to(embeds.device).pack(embeds)
+        packed, position, mask = packing.pack(embeds)
         output = self.language.model(inputs_embeds=packed, position_ids=position, attention_mask=mask, use_cache=False)
-        return packing.to(embeds.device).unpack(output.last_hidden_state, embeds.shape[1])
+        return packing.unpack(output.last_hidden_state, embeds.shape[1])
 
     def _prompts(self, examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:
         """Token ids before each example's medium, and those of its whole prompt, with places for the medium's."""
@@ -230,15 +231,14 @@ class Composed(LoraBackbone):
     def _connector(self, adapter: str | None, modality: str, tokens: Tensor) -> Tensor:
         if adapter is None:
             raise ValueError("the base model alone has no connectors: activate an adapter")
-        if modality in self.parts.standards:
-            tokens = cast(Standard, self.parts.standards[modality])(tokens)
-        return cast(Tensor, self._connectors(adapter)[modality](tokens))
+        even = self.parts.standards.even(modality, tokens)
+        return cast(Tensor, self._connectors(adapter)[modality](even))
 
     def meet(self, examples: Sequence[Example]) -> None:
         """Fit the standards of modalities that were not learnt before to the examples' media."""
-        for modality, standard in cast(Mapping[str, Standard], self.parts.standards).items():
+        for modality, standard in self.parts.standards.unfitted():
             media = list({e.digest or e.id: e for e in examples if e.modality == modality}.values())
-            if media and not standard.fitted:
+            if media:
                 standard.fit(self.encode(modality, media[:: -(-len(media) // FITTED_TO)]))
 
     # Answers
@@ -276,9 +276,8 @@ class Composed(LoraBackbone):
         inputs = self._inputs(asked, before, prompts)
         embeds = self._embed(inputs["ids"], inputs["starts"], inputs["media"])
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
-        packing = inputs["packing"] and inputs["packing"].to(self.device)
         computing = self._mixed.computing if self._mixed else lambda owner: None
-        return Prompts(embeds, lengths, packing, context=shared, computing=computing)
+        return Prompts(embeds, lengths, inputs["packing"], context=shared, computing=computing)
 
     def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
         if not self._plain:
@@ -344,23 +343,10 @@ class Composed(LoraBackbone):
 
     def adapter_state(self, name: str) -> dict[str, Tensor]:
         """As Backbone says, and the standards, without which connectors are of no use."""
-        return {
-            **super().adapter_state(name),
-            **{key: w.detach().cpu().clone() for key, w in self._standards().items()},
-        }
+        return {**super().adapter_state(name), **self.parts.standards.kept()}
 
-    @torch.no_grad()
     def load_adapter(self, name: str, state: Mapping[str, Tensor]) -> None:
-        shared = self._standards()
-        super().load_adapter(name, {key: weight for key, weight in state.items() if key not in shared})
-        for key, weight in self._standards(fitted=False).items():  # those that are fitted stay as they are
-            weight.copy_(state.get(key, weight))
-
-    def _standards(self, *, fitted: bool = True) -> dict[str, nn.Parameter]:
-        """The standards' weights by name; where not ``fitted``, only of those that are not."""
-        standards = cast(Mapping[str, Standard], self.parts.standards).items()
-        wanted = {name: standard for name, standard in standards if fitted or not standard.fitted}
-        return {f"standard.{m}.{key}": w for m, each in wanted.items() for key, w in each.named_parameters()}
+        super().load_adapter(name, self.parts.standards.take(state))
 
     def part_of(self, weight: str) -> str:
         return weight.split(".")[1] if weight.startswith("connector.") else "lora"

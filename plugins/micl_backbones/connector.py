@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,6 +41,30 @@ class Standard(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         standard: Tensor = (tokens - self.mean) / self.spread
         return standard
+
+
+class Standards(nn.ModuleDict):
+    """A Standard for each modality whose encoder is uneven. They serve all adapters, and are kept with each."""
+
+    def even(self, modality: str, tokens: Tensor) -> Tensor:
+        """The tokens as connectors read them."""
+        return cast(Tensor, self[modality](tokens)) if modality in self else tokens
+
+    def unfitted(self) -> list[tuple[str, Standard]]:
+        """Those that no media were met for."""
+        return [(name, each) for name, each in self.items() if isinstance(each, Standard) and not each.fitted]
+
+    def kept(self) -> dict[str, Tensor]:
+        """A copy on the CPU, by names to be kept in."""
+        return {f"standard.{name}": weight.detach().cpu().clone() for name, weight in self.named_parameters()}
+
+    @torch.no_grad()
+    def take(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Take over what ``kept`` gave and no fitted one has yet. Returns the rest of ``state``."""
+        for modality, standard in self.unfitted():
+            for name, weight in standard.named_parameters():
+                weight.copy_(state.get(f"standard.{modality}.{name}", weight))
+        return {name: weight for name, weight in state.items() if not name.startswith("standard.")}
 
 
 class Connector(nn.Module):

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from micl_backbones.attention import attend_in_float32
-from micl_backbones.connector import Standard
+from micl_backbones.connector import Standard, Standards
 from micl_backbones.digest import folder_digest
 from micl_backbones.encoders import Encoder, build_encoder
 from micl_backbones.fetch import is_fetched
@@ -61,16 +61,13 @@ def language_source(preset: Preset) -> tuple[str, str]:
 
 
 class Parts(nn.Module):
-    """Every weight: the frozen ones, and a connector a modality for each adapter.
-
-    ``standards`` are by modality, of uneven encoders, and serve the connectors of all adapters.
-    """
+    """Every weight: the frozen ones, the standards, and a connector a modality for each adapter."""
 
     def __init__(self, language: nn.Module, encoders: Mapping[str, Encoder]) -> None:
         super().__init__()
         self.language: Any = language
         self.encoders = nn.ModuleDict(encoders)
-        self.standards = nn.ModuleDict({name: Standard(e.width) for name, e in encoders.items() if e.uneven})
+        self.standards = Standards({name: Standard(e.width) for name, e in encoders.items() if e.uneven})
         self.connectors = nn.ModuleDict()
 
     def train(self, mode: bool = True) -> Parts:

@@ -49,6 +49,19 @@ def test_two_half_batches_make_the_step_of_a_whole_one(make_parts: Any, tmp_path
     assert all(close(one, other) for other in others)
 
 
+def test_the_backbone_meets_a_task_s_examples_before_it_is_learnt(
+    make_parts: Any, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [toy_task("image", "qa"), toy_task("audio", "qa")]
+    parts, done = make_parts(tasks=tasks), []
+    begin = parts.strategy.begin
+    monkeypatch.setattr(parts.backbone, "meet", lambda examples: done.append([e.id for e in examples]))
+    monkeypatch.setattr(parts.strategy, "begin", lambda task: (done.append(task.name), begin(task)))
+    run(parts, folder)
+    first, second = ([e.id for e in task.examples("train")] for task in tasks)
+    assert done == [first, tasks[0].name, second, tasks[1].name]
+
+
 def test_the_parts_of_a_loss_are_those_of_the_whole_step(make_parts: Any, tmp_path: Any) -> None:
     tasks = [of_length(toy_task("image", kind), 4) for kind in ("captioning", "qa")]
     parts = make_parts("moincl", tasks, batch_size=2, accumulation=2, max_steps=2)
