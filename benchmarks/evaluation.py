@@ -23,14 +23,14 @@ from typing import Any
 from common import micl, record
 
 from micl_cli.api import Example
-from micl_cli.flow.checkpoint import RunFolder
-from micl_cli.flow.evaluate import answer
-from micl_cli.flow.features import Features
-from micl_cli.flow.learn import restore_stage
-from micl_cli.flow.parts import Parts, assemble
-from micl_cli.flow.prepare import open_task
+from micl_cli.data.preparation import open_task
 from micl_cli.plan import Plan
 from micl_cli.registry import Registry
+from micl_cli.training.checkpoint import RunFolder
+from micl_cli.training.components import Parts, assemble
+from micl_cli.training.evaluation import answer
+from micl_cli.training.feature_cache import Features
+from micl_cli.training.loop import restore_stage
 
 TASKS = "img_cap,aud_qa"
 

@@ -28,7 +28,7 @@ from transformers import (
     set_seed,
 )
 
-IGNORED = -100
+IGNORE_INDEX = -100
 
 
 class Collator:
@@ -43,7 +43,7 @@ class Collator:
         asked = [self.rendered(row, None) for row in rows]
         told = [self.rendered(row, row["references"][0]) for row in rows]
         made = self.processor(text=told, images=images, padding=True, return_tensors="pt")
-        labels = torch.full_like(made["input_ids"], IGNORED)
+        labels = torch.full_like(made["input_ids"], IGNORE_INDEX)
         for i, (question, whole) in enumerate(zip(asked, told, strict=True)):
             count = len(self.encode(whole)) - len(self.encode(question))
             labels[i, -count:] = made["input_ids"][i, -count:]

@@ -33,11 +33,11 @@ from transformers import (
     set_seed,
 )
 
-from micl_backbones.connector import FITTED_TO, Connector, Standard
-from micl_backbones.pretrained import EfficientNetLite, Whisper
+from micl_backbones.composed.connector import FITTED_TO, Connector, Standard
+from micl_backbones.composed.encoders.pretrained import EfficientNetLite, Whisper
 from micl_cli.api import Sound
 
-IGNORED = -100
+IGNORE_INDEX = -100
 
 
 class Model(nn.Module):
@@ -107,13 +107,13 @@ class Collator:
             prompt = [*cue, *[end] * self.encoder.tokens, *self.encode(f"\n{row['prompt']}\n")]
             answer = [*self.encode(row["references"][0]), end]
             ids.append(prompt + answer)
-            labels.append([IGNORED] * len(prompt) + answer)
+            labels.append([IGNORE_INDEX] * len(prompt) + answer)
         length = max(map(len, ids))
         return {
             "media": torch.stack([self.read(self.folder / row[self.modality]) for row in rows]),
             "input_ids": torch.tensor([row + [end] * (length - len(row)) for row in ids]),
             "attention_mask": torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in ids]),
-            "labels": torch.tensor([row + [IGNORED] * (length - len(row)) for row in labels]),
+            "labels": torch.tensor([row + [IGNORE_INDEX] * (length - len(row)) for row in labels]),
             "start": len(cue),
         }
 

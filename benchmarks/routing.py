@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from common import ORDERS, micl, record
 
-from micl_cli.flow.checkpoint import RunFolder
-from micl_cli.flow.features import Features
-from micl_cli.flow.learn import restore_stage
-from micl_cli.flow.parts import Parts, assemble
-from micl_cli.flow.prepare import open_task
+from micl_cli.data.preparation import open_task
 from micl_cli.plan import Plan
 from micl_cli.registry import Registry
+from micl_cli.training.checkpoint import RunFolder
+from micl_cli.training.components import Parts, assemble
+from micl_cli.training.feature_cache import Features
+from micl_cli.training.loop import restore_stage
 
 ROUTERS = ("oracle", "prototype", "ridge", "mllm")
 EACH = 16  # test examples a task

@@ -27,7 +27,7 @@ SCRIPT = Path(__file__).parent / "plain_trainer.py"
 
 def chosen() -> str:
     """The precision that micl chooses for smol's language model on this machine."""
-    from micl_backbones.quantize import storage
+    from micl_backbones.weights.quantize import storage
 
     return "bf16" if storage("none", "auto", stored=torch.bfloat16)["dtype"] == torch.bfloat16 else "fp32"
 

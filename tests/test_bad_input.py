@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from micl_cli.flow import files
-from micl_cli.flow.lock import only_one
+from micl_cli.io.lock import only_one
+from micl_cli.training import files
 
 PARTS = """
 from micl_cli.api import Strategy, hookimpl

@@ -9,9 +9,9 @@ import pytest
 
 from micl_cli.api.events import Event
 from micl_cli.errors import Interrupted, UsageError
-from micl_cli.flow.learn import Control
 from micl_cli.session import Request, Session
 from micl_cli.settings import load_settings
+from micl_cli.training.loop import Control
 
 EAR = """
 heard = []
@@ -217,11 +217,11 @@ def test_a_name_that_nobody_knows_is_told_before_anything_is_prepared(learn: Any
 def test_an_estimate_counts_what_the_run_will_score(home: Path, request_: Request) -> None:
     session = Session(load_settings())
     tasks = session.open_tasks(request_.tasks)
-    outlook = session.outlook(session.plan(request_, tasks), tasks)
-    assert [(s.position, s.examples, s.steps, s.scored) for s in outlook.stages] == [(1, 12, 2, 2), (2, 12, 2, 4)]
-    assert outlook.steps == 4
-    assert outlook.trainable > 1000
-    assert outlook.duration.startswith("no earlier run")
+    estimate = session.estimate(session.plan(request_, tasks), tasks)
+    assert [(s.position, s.examples, s.steps, s.scored) for s in estimate.stages] == [(1, 12, 2, 2), (2, 12, 2, 4)]
+    assert estimate.steps == 4
+    assert estimate.trainable > 1000
+    assert estimate.duration.startswith("no earlier run")
 
 
 def test_a_resumed_run_says_what_changed(home: Path, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_a_resumed_run_says_what_changed(home: Path, request_: Request, monkeypa
     plan = session.plan(request_, tasks)
     with pytest.raises(Interrupted):
         list(session.learn(plan, tasks, Control(stop=lambda: True)))
-    monkeypatch.setattr("micl_cli.session.recording.__version__", "99.0")
+    monkeypatch.setattr("micl_cli.session.recorder.__version__", "99.0")
     (notice,) = [event.as_json() for event in session.learn(plan, tasks, Control()) if event.name == "notice"]
     assert notice["text"].startswith("micl was 0.1.0 when this run began and is 99.0 now")
 

@@ -19,7 +19,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 from micl_tasks.mini.language import FIELDS, draw
 from micl_tasks.mini.scenes import pick
 
-IGNORED = -100
+IGNORE_INDEX = -100
 PROMPT_WEIGHT = 0.05
 STEPS = 2400
 
@@ -87,7 +87,7 @@ class Collator:
     def __call__(self, samples: Sequence[Sample]) -> Texts:
         rows = [self._row(sample) for sample in samples]
         length = max(len(row) for row in rows)
-        blank = (self.pad, IGNORED, 0.0, 0, -1)
+        blank = (self.pad, IGNORE_INDEX, 0.0, 0, -1)
         columns = list(zip(*(zip(*(row + [blank] * (length - len(row))), strict=True) for row in rows), strict=True))
         ids, labels, weights, positions, asks = (torch.tensor(column) for column in columns)
         same = (asks[:, None, :] == 0) | (asks[:, None, :] == asks[:, :, None])
@@ -102,12 +102,12 @@ class Collator:
     def _row(self, sample: Sample) -> list[tuple[int, int, float, int, int]]:
         """(id, label, weight, position, ask) of each token; a label is the token to come."""
         context = self.context(sample)
-        row = [(token, IGNORED, 0.0, place, 0) for place, token in enumerate(context)]
+        row = [(token, IGNORE_INDEX, 0.0, place, 0) for place, token in enumerate(context)]
         for number, ask in enumerate(sample.asks, 1):
             prompt, answer = self.ids(f"{ask.prompt}\n"), [*self.ids(ask.answer), self.end]
             tokens = prompt + answer
             for place, token in enumerate(tokens):
-                label = tokens[place + 1] if place + 1 < len(tokens) else IGNORED
+                label = tokens[place + 1] if place + 1 < len(tokens) else IGNORE_INDEX
                 weight = ask.weight if place + 1 >= len(prompt) else PROMPT_WEIGHT
                 row.append((token, label, weight, len(context) + place, number))
         return row
@@ -155,7 +155,7 @@ def forward(model: LlamaForCausalLM, texts: Texts) -> tuple[Tensor, Tensor, Tens
     mask = torch.zeros(texts.mask.shape).masked_fill(~texts.mask, torch.finfo(torch.float32).min)
     embeds = embed(model, texts.ids, texts.slots)
     out = model.model(inputs_embeds=embeds, attention_mask=mask, position_ids=texts.positions, use_cache=False)
-    wanted = texts.labels != IGNORED
+    wanted = texts.labels != IGNORE_INDEX
     return model.lm_head(out.last_hidden_state[wanted]), texts.labels[wanted], texts.weights[wanted]
 
 

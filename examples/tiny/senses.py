@@ -12,13 +12,13 @@ from numpy.random import Generator, default_rng
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from micl_backbones.encoders import Encoder, build_encoder
+from micl_backbones.composed.encoders.conv import Encoder, build_encoder
 from micl_cli.api import Sound
 from micl_tasks.mini import media, scenes
 from micl_tasks.mini.language import FIELDS, draw
 from micl_tasks.mini.scenes import ImageScene, SoundScene, Thing, VideoScene
 
-IGNORED = -100
+IGNORE_INDEX = -100
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "image": {"family": "conv-image", "size": 48, "grid": 3, "channels": 96, "width": 64},
     "audio": {"family": "conv-sound", "rate": 8000, "seconds": 2.0, "tokens": 10, "channels": 96, "width": 64},
@@ -43,7 +43,7 @@ def _look(thing: Thing | None) -> list[int]:
 def _image(scene: ImageScene, rng: Generator) -> tuple[Any, Labels]:
     """Pixels, and (colour, shape) for each of 3 x 3 tokens: the corners name their quarter's thing."""
     things = {thing.place: thing for thing in scene.things}
-    labels = [[IGNORED, IGNORED] for _ in range(9)]
+    labels = [[IGNORE_INDEX, IGNORE_INDEX] for _ in range(9)]
     for place, token in _CORNERS.items():
         labels[token] = _look(things.get(place))
     return media.render_image(scene, rng), labels
@@ -59,7 +59,7 @@ def _audio(scene: SoundScene, rng: Generator) -> tuple[Any, Labels]:
         best = int(np.argmax(shares))
         tone = scene.tones[best]
         named = [scenes.PITCHES.index(tone.pitch), scenes.TIMBRES.index(tone.timbre)]
-        labels.append(named if shares[best] > 0.5 else [3, 6] if sum(shares) < 0.1 else [IGNORED, IGNORED])
+        labels.append(named if shares[best] > 0.5 else [3, 6] if sum(shares) < 0.1 else [IGNORE_INDEX, IGNORE_INDEX])
     return Sound(media.render_sound(scene, when, seconds, rng), media.RATE), labels
 
 
@@ -118,7 +118,7 @@ def accuracy(namer: Namer, modality: str, x: Tensor, labels: Tensor) -> dict[str
     """The share of named tokens that are right for each attribute, and of media without a mistake ("whole")."""
     outs = zip(*(namer(part) for part in x.split(100)), strict=True)
     guesses = torch.stack([torch.cat(out).argmax(-1) for out in outs], dim=-1)
-    named, right = labels != IGNORED, guesses == labels
+    named, right = labels != IGNORE_INDEX, guesses == labels
     each = {name: right[..., i][named[..., i]].float().mean().item() for i, name in enumerate(ATTRIBUTES[modality])}
     return {**each, "whole": (right | ~named).flatten(1).all(1).float().mean().item()}
 

@@ -31,7 +31,7 @@ from tokenizers import Tokenizer
 from micl_tasks.mini.language import FIELDS
 
 PARTS = ("tokenizer", "language", "image", "audio", "video", "instructions")
-PACKAGE = Path(__file__).parents[2] / "plugins" / "micl_backbones" / "tiny"
+PACKAGE = Path(__file__).parents[2] / "plugins" / "micl_backbones" / "presets" / "tiny"
 
 
 def make_tokenizer(arguments: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from micl_cli.api.backbone import IGNORED as IGNORED
+    from micl_cli.api.backbone import IGNORE_INDEX as IGNORE_INDEX
     from micl_cli.api.backbone import Backbone as Backbone
     from micl_cli.api.backbone import Batch as Batch
     from micl_cli.api.backbone import FeatureCache as FeatureCache
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from micl_cli.errors import PlanError as PlanError
 
 _HOME = {
-    "IGNORED": "backbone",
+    "IGNORE_INDEX": "backbone",
     "Backbone": "backbone",
     "Batch": "backbone",
     "FeatureCache": "backbone",
@@ -75,7 +75,17 @@ _HOME = {
 }
 _ERRORS = ("MediaError", "MiclError", "OptionError", "PlanError")
 
-__all__ = ["ADAPTER", "IGNORED", "Backbone", "Batch", "Event", "Example", "FeatureCache", "MediaError", "MediaReader"]
+__all__ = [
+    "ADAPTER",
+    "IGNORE_INDEX",
+    "Backbone",
+    "Batch",
+    "Event",
+    "Example",
+    "FeatureCache",
+    "MediaError",
+    "MediaReader",
+]
 __all__ += ["Metric", "MiclError", "Modality", "Option", "OptionError", "PlanError", "PresetInfo", "Register", "Route"]
 __all__ += ["Router", "Row", "Score", "Sound", "State", "Strategy", "Task", "TaskSource", "Tell", "answer_loss"]
 __all__ += ["distillation_loss", "hookimpl", "options_of", "parse_options", "weights_folder"]

@@ -20,7 +20,7 @@ from micl_cli.api.task import Example
 from micl_cli.api.weights import PresetInfo, Tell
 from micl_cli.errors import PlanError
 
-IGNORED = -100
+IGNORE_INDEX = -100
 """The label of positions that are not answers: prompts, media and padding."""
 
 
@@ -44,7 +44,7 @@ class FeatureCache(Protocol):
 
 @dataclass
 class Batch:
-    """Examples as tensors. ``labels`` [B, L] holds token ids at answer positions, IGNORED elsewhere.
+    """Examples as tensors. ``labels`` [B, L] holds token ids at answer positions, IGNORE_INDEX elsewhere.
 
     ``inputs`` is the backbone's own affair.
     """
@@ -57,9 +57,9 @@ class Batch:
         return len(self.examples)
 
     @property
-    def rows(self) -> Tensor:
+    def example_index(self) -> Tensor:
         """[N]: the example that each answer position belongs to, in ``answer_logits``' order."""
-        return (self.labels[:, 1:] != IGNORED).nonzero()[:, 0]
+        return (self.labels[:, 1:] != IGNORE_INDEX).nonzero()[:, 0]
 
 
 class Backbone(ABC):
@@ -113,7 +113,7 @@ class Backbone(ABC):
         """Trade time for memory: compute activations again in the backward pass."""
         raise TypeError(f"{type(self).__name__} does not checkpoint gradients")
 
-    def meet(self, examples: Sequence[Example]) -> None:  # noqa: B027 - most have nothing to set
+    def calibrate(self, examples: Sequence[Example]) -> None:  # noqa: B027 - most have nothing to set
         """Look at a task's training examples before it is learnt, and set what is set once by data, if anything."""
 
     # Batches and losses

@@ -37,7 +37,7 @@ class Example:
             return self.answer
         return self.references[0] if self.references else ""
 
-    def taught(self, answer: str) -> Example:
+    def with_answer(self, answer: str) -> Example:
         """The same example, with ``answer`` as the text to be learnt."""
         return replace(self, answer=answer)
 

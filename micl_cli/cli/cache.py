@@ -37,7 +37,7 @@ def list_(as_json: bool) -> None:
     \b
     Example: micl cache ls --json | jq .bytes
     """
-    from micl_cli.flow.features import kept
+    from micl_cli.training.feature_cache import kept
 
     settings = load_settings()
     found = kept(settings.features)
@@ -61,7 +61,7 @@ def rm(keys: tuple[str, ...], every: bool) -> None:
     \b
     Example: micl cache rm image-3f2a
     """
-    from micl_cli.flow.features import forget, kept
+    from micl_cli.training.feature_cache import forget, kept
 
     folder = load_settings().features
     known = {each.key: each for each in kept(folder)}

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from micl_cli.cli.completing import complete_runs, complete_tasks
+from micl_cli.cli.completers import complete_runs, complete_tasks
 from micl_cli.cli.console import echo, echo_json_line, table
-from micl_cli.cli.working import hushed, preparing
+from micl_cli.cli.status import hushed, preparing
 from micl_cli.errors import Interrupted
 
 EPILOG = """\b
@@ -46,10 +46,10 @@ def evaluate(
 ) -> None:
     """Score a run's model, from any stage's checkpoint, on its tasks or others."""
     from micl_cli.api.events import Scored
-    from micl_cli.flow.learn import Control
     from micl_cli.plan import split_tasks
     from micl_cli.session import Session
     from micl_cli.settings import load_settings
+    from micl_cli.training.loop import Control
 
     session = Session(load_settings())
     run_id = session.resolve(run)

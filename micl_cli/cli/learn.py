@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from micl_cli.cli.completing import complete_backbones, complete_runs, complete_strategies, complete_tasks
+from micl_cli.cli.completers import complete_backbones, complete_runs, complete_strategies, complete_tasks
 from micl_cli.cli.console import Progress, echo, echo_json, echo_json_line, note, table
 from micl_cli.cli.recipe import Recipe, read_recipe
-from micl_cli.cli.working import hushed, preparing
+from micl_cli.cli.status import hushed, preparing
 from micl_cli.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ def learn(
     A run is named by its plan: the same command again resumes it or tells its result. Ctrl-C
     keeps what is learnt. Progress goes to stderr.
     """
-    from micl_cli.flow.learn import Control
     from micl_cli.session import Session
     from micl_cli.settings import load_settings
+    from micl_cli.training.loop import Control
 
     settings = load_settings()
     words = _words(flags)
@@ -344,23 +344,23 @@ def stopping() -> Iterator[Callable[[], bool]]:
 
 def _show(session: Session, plan: Plan, tasks: Sequence[Task], device: str, as_json: bool) -> None:
     """The plan, its id and an estimate."""
-    outlook = session.outlook(plan, tasks, device)
+    estimate = session.estimate(plan, tasks, device)
     if as_json:
-        echo_json({"run": plan.id, "plan": plan.as_json(), "estimate": outlook.as_json()})
+        echo_json({"run": plan.id, "plan": plan.as_json(), "estimate": estimate.as_json()})
         return
-    echo(f"run       {plan.id}{' (' + outlook.status + ')' if outlook.status else ''}")
+    echo(f"run       {plan.id}{' (' + estimate.status + ')' if estimate.status else ''}")
     echo(f"strategy  {plan.strategy}  {_pairs(plan.strategy_options)}".rstrip())
     echo(f"backbone  {plan.backbone}  {_pairs(plan.backbone_options)}".rstrip())
     echo(f"training  {_pairs(_as_dict(plan.training))}")
     echo(f"seed      {plan.seed}")
     rows = [
         [s.position, ", ".join(s.tasks), s.examples, s.steps, s.scored, _stage_options(plan, s.position)]
-        for s in outlook.stages
+        for s in estimate.stages
     ]
     echo()
     echo(table(["stage", "tasks", "examples", "steps", "answers", "options"], rows))
     echo()
-    echo(f"{outlook.trainable} trainable parameters, {outlook.steps} steps at most; {outlook.duration}")
+    echo(f"{estimate.trainable} trainable parameters, {estimate.steps} steps at most; {estimate.duration}")
 
 
 def _stage_options(plan: Plan, position: int) -> str:

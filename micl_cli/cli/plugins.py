@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from micl_cli.api.options import Option, options_of
-from micl_cli.cli.completing import complete_kinds, complete_parts
+from micl_cli.cli.completers import complete_kinds, complete_parts
 from micl_cli.cli.console import echo, echo_json, escape, note, table
 from micl_cli.cli.groups import DefaultGroup
 from micl_cli.registry import KINDS, Part, Registry, command_entry_points, kind_name

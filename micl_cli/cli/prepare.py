@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from micl_cli.cli.completing import complete_tasks
+from micl_cli.cli.completers import complete_tasks
 from micl_cli.cli.console import echo, echo_json, table, warn
-from micl_cli.cli.working import preparing
+from micl_cli.cli.status import preparing
 from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from micl_cli.flow.prepare import Prepared
+    from micl_cli.data.preparation import Prepared
 
 EPILOG = """\b
 Examples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from micl_cli.cli.completing import complete_runs
+from micl_cli.cli.completers import complete_runs
 from micl_cli.cli.console import echo
 
 FORMATS = ["text", "md", "csv", "json", "latex"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from micl_cli.cli.completing import complete_runs
+from micl_cli.cli.completers import complete_runs
 from micl_cli.cli.console import echo, echo_json, note, table
 from micl_cli.cli.groups import DefaultGroup
 from micl_cli.errors import UsageError

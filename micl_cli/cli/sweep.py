@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from micl_cli.cli.completing import complete_orders, complete_strategy_list, complete_tasks
+from micl_cli.cli.completers import complete_orders, complete_strategy_list, complete_tasks
 from micl_cli.cli.console import echo, echo_json, table
 from micl_cli.cli.groups import defaults
 from micl_cli.cli.learn import EVALUATION, backbone_options, by_stage, learn
 from micl_cli.cli.recipe import read_recipe, recipe_names
-from micl_cli.cli.working import hushed, preparing
+from micl_cli.cli.status import hushed, preparing
 from micl_cli.errors import UsageError, nearest
 from micl_cli.settings import load_settings
 
 if TYPE_CHECKING:
     from micl_cli.session import Request, Session
-    from micl_cli.session.sweep import Cell
+    from micl_cli.sweep.grid import Cell
 
 _NOT_SHARED = frozenset(
     ("strategy", "tasks", "recipe", "seed", "name", "again", "resume", "after", "dry_run", "as_json")
@@ -95,9 +95,9 @@ def sweep(
 
     Of --threads, each process gets its share.
     """
-    from micl_cli.cli.sweeping import Work
+    from micl_cli.cli.sweep_progress import Work
     from micl_cli.session import Session
-    from micl_cli.session.sweep import grid, parse_seeds, parse_variants
+    from micl_cli.sweep.grid import grid, parse_seeds, parse_variants
 
     session, seeds = Session(load_settings()), parse_seeds(seed)
     variants = parse_variants(strategy or "")
@@ -156,7 +156,7 @@ def _requests(session: Session, variants: Sequence[Any], flags: Mapping[str, Any
     """A label and a request for each variant, still without tasks."""
     from micl_cli.plan import Training
     from micl_cli.session import Request
-    from micl_cli.session.sweep import options_for
+    from micl_cli.sweep.grid import options_for
 
     settings = session.settings
     configured = {**settings.options("learn"), **settings.options("sweep")}
@@ -185,14 +185,14 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _show(session: Session, cells: Sequence[Cell], jobs: int, device: str, as_json: bool) -> None:
     """The cells, how far they are, and an estimate."""
-    from micl_cli.session.sweep import outlooks
+    from micl_cli.sweep.grid import cell_estimates
 
-    found = list(outlooks(session, cells, device))
-    known = [outlook.seconds for outlook in found if outlook.seconds is not None]
+    found = list(cell_estimates(session, cells, device))
+    known = [estimate.seconds for estimate in found if estimate.seconds is not None]
     total = sum(known) / min(jobs, len(found))
     if as_json:
         whole = total if len(known) == len(found) else None
-        echo_json({"cells": [outlook.as_json() for outlook in found], "jobs": jobs, "seconds": whole})
+        echo_json({"cells": [estimate.as_json() for estimate in found], "jobs": jobs, "seconds": whole})
         return
     rows = [
         [o.cell.plan.id, o.cell.strategy, o.cell.order, o.cell.seed, o.state, o.steps, _seconds(o.seconds)]
@@ -200,7 +200,7 @@ def _show(session: Session, cells: Sequence[Cell], jobs: int, device: str, as_js
     ]
     echo(table(["run", "strategy", "order", "seed", "status", "steps", "seconds"], rows))
     echo()
-    left = [outlook for outlook in found if outlook.state != "finished"]
+    left = [estimate for estimate in found if estimate.state != "finished"]
     time = f"about {total:.0f} s of learning with {jobs} at a time"
     if unknown := len(found) - len(known):
         time += f", and {unknown} of them with no earlier run to tell the time from"

@@ -12,18 +12,18 @@ from micl_cli.api.task import Task
 from micl_cli.errors import BusyError, Interrupted, PlanError, StoreError, UsageError
 from micl_cli.plan import Plan, backbone_parts, check_fit
 from micl_cli.report.data import RunData
-from micl_cli.session.claim import claimed, is_busy
-from micl_cli.session.outlook import Outlook, outlook_of, step_seconds
-from micl_cli.session.recording import Recorder, changes, environment_of, new_run, run_data
+from micl_cli.session.estimate import RunEstimate, estimate_run, step_seconds
+from micl_cli.session.lease import is_busy, leased
+from micl_cli.session.recorder import Recorder, changes, environment_of, new_run, run_data
 from micl_cli.session.request import Request, make_plan
 from micl_cli.session.tasks import Tasks, Watch, unwatched
 from micl_cli.store import RunDetails, RunRecord, Store, check, exists
 
 if TYPE_CHECKING:
-    from micl_cli.flow.checkpoint import RunFolder
-    from micl_cli.flow.features import Features
-    from micl_cli.flow.learn import Control
-    from micl_cli.flow.parts import Parts
+    from micl_cli.training.checkpoint import RunFolder
+    from micl_cli.training.components import RunComponents
+    from micl_cli.training.feature_cache import Features
+    from micl_cli.training.loop import Control
 
 _HOOKS = {
     "task_started": "micl_task_started",
@@ -97,16 +97,16 @@ class Session(Tasks):
                 )
         return tasks
 
-    def outlook(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> Outlook:
+    def estimate(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunEstimate:
         """What a plan will take; its parts are loaded to see that they fit, and nothing is written."""
-        from micl_cli.flow.parts import assemble
+        from micl_cli.training.components import assemble
 
-        outlook = outlook_of(assemble(plan, tasks, self.registry, self._features(), device))
+        estimate = estimate_run(assemble(plan, tasks, self.registry, self._features(), device))
         if check(self.settings.store_url).state != "ok":
-            return outlook
+            return estimate
         with self.store() as store:
             own = store.run(plan.id)
-            return replace(outlook, step_seconds=step_seconds(plan, store), status=own.status if own else "")
+            return replace(estimate, step_seconds=step_seconds(plan, store), status=own.status if own else "")
 
     # Runs
 
@@ -125,10 +125,10 @@ class Session(Tasks):
         With ``anywhere`` one that another machine of this store has finished is left as it is.
         Raises BusyError where somebody else works on it, Interrupted with everything kept, and whatever a part raises.
         """
-        from micl_cli.flow.checkpoint import RunFolder
-        from micl_cli.flow.learn import learn
-        from micl_cli.flow.lock import only_one
-        from micl_cli.flow.parts import assemble
+        from micl_cli.io.lock import only_one
+        from micl_cli.training.checkpoint import RunFolder
+        from micl_cli.training.components import assemble
+        from micl_cli.training.loop import learn
 
         folder = RunFolder(self.settings.runs / plan.id)
         with only_one(folder.path), self.store() as store:
@@ -137,7 +137,7 @@ class Session(Tasks):
             if known and known.status == "finished" and folder.has_stages(len(store.details(plan.id).stages)):
                 yield from self._told_again(plan, store, folder)
                 return
-            with claimed(plan.id, store, self.settings) as claim:
+            with leased(plan.id, store, self.settings) as claim:
                 known = store.run(plan.id)  # again: until the claim another machine could learn it
                 if anywhere and known and known.status == "finished" and not folder.begun:
                     return
@@ -171,7 +171,7 @@ class Session(Tasks):
         except BusyError:
             raise  # another machine has the run now, and says how it ends
         except Exception as problem:
-            from micl_cli.flow.memory import explained
+            from micl_cli.training.memory import explained
 
             told = explained(problem)
             self._break_off(recorder, "failed", _first_line(told))
@@ -191,7 +191,7 @@ class Session(Tasks):
             yield Notice(text=warning)
 
     def _told_again(self, plan: Plan, store: Store, folder: RunFolder) -> Iterator[Event]:
-        from micl_cli.flow.learn import replay
+        from micl_cli.training.loop import replay
 
         stages = store.details(plan.id).stages
         names = list(plan.tasks)
@@ -212,7 +212,7 @@ class Session(Tasks):
             torch.set_num_threads(threads)
 
     def _features(self) -> Features:
-        from micl_cli.flow.features import Features
+        from micl_cli.training.feature_cache import Features
 
         return Features(self.settings.features, self.settings.cache_limit)
 
@@ -225,10 +225,10 @@ class Session(Tasks):
         """Remove a run's rows and checkpoints. Raises StoreError, or BusyError where it is running."""
         import shutil
 
-        from micl_cli.flow.lock import only_one
+        from micl_cli.io.lock import only_one
 
         folder = self.settings.runs / run_id
-        with only_one(folder), self.store() as store, claimed(run_id, store, self.settings):
+        with only_one(folder), self.store() as store, leased(run_id, store, self.settings):
             store.delete_run(run_id, force=force)
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -252,9 +252,9 @@ class Session(Tasks):
         Scores are kept in the store, but for those on fewer ``examples`` than the run's own. Raises
         UsageError where the stage is not learnt, PlanError where a task cannot be taken.
         """
-        from micl_cli.flow.checkpoint import RunFolder
-        from micl_cli.flow.evaluate import score
-        from micl_cli.flow.learn import restore_stage
+        from micl_cli.training.checkpoint import RunFolder
+        from micl_cli.training.evaluation import score
+        from micl_cli.training.loop import restore_stage
 
         known, plan = self.record(run_id)
         folder = RunFolder(self.settings.runs / run_id)
@@ -276,9 +276,9 @@ class Session(Tasks):
                 parts.features.flush()
                 yield from events
 
-    def _able(self, plan: Plan, own: Sequence[Task], wanted: Sequence[Task], device: str) -> Parts:
+    def _able(self, plan: Plan, own: Sequence[Task], wanted: Sequence[Task], device: str) -> RunComponents:
         """The parts of a run, fit to answer other tasks than its own too."""
-        from micl_cli.flow.parts import assemble, load_metrics
+        from micl_cli.training.components import assemble, load_metrics
 
         strategy = self.registry.load("strategies", plan.strategy)
         parts = assemble(plan, own, self.registry, self._features(), device)

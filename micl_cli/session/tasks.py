@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from micl_cli.api.task import Task
+from micl_cli.data.preparation import Prepared, is_prepared, open_task, prepare_folder, prepare_source, prepared_tasks
 from micl_cli.errors import PluginError, nearest
-from micl_cli.flow.prepare import Prepared, is_prepared, open_task, prepare_folder, prepare_source, prepared_tasks
 from micl_cli.registry import Registry
-from micl_cli.session.recording import task_record
+from micl_cli.session.recorder import task_record
 from micl_cli.settings import Settings
 from micl_cli.store import Store
 

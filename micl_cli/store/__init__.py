@@ -9,17 +9,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from micl_cli.store.records import NewRun as NewRun
-from micl_cli.store.records import PluginRecord as PluginRecord
-from micl_cli.store.records import PredictionRecord as PredictionRecord
-from micl_cli.store.records import RoutingRecord as RoutingRecord
-from micl_cli.store.records import RunDetails as RunDetails
-from micl_cli.store.records import RunRecord as RunRecord
-from micl_cli.store.records import ScoreRecord as ScoreRecord
-from micl_cli.store.records import StageRecord as StageRecord
-from micl_cli.store.records import StepRecord as StepRecord
-from micl_cli.store.records import StoreCheck as StoreCheck
-from micl_cli.store.records import TaskRecord as TaskRecord
+from micl_cli.records import NewRun as NewRun
+from micl_cli.records import PluginRecord as PluginRecord
+from micl_cli.records import PredictionRecord as PredictionRecord
+from micl_cli.records import RoutingRecord as RoutingRecord
+from micl_cli.records import RunDetails as RunDetails
+from micl_cli.records import RunRecord as RunRecord
+from micl_cli.records import ScoreRecord as ScoreRecord
+from micl_cli.records import StageRecord as StageRecord
+from micl_cli.records import StepRecord as StepRecord
+from micl_cli.records import StoreCheck as StoreCheck
+from micl_cli.records import TaskRecord as TaskRecord
 
 if TYPE_CHECKING:
     from micl_cli.store.maintenance import check as check

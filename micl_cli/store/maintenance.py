@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, inspect, text
 
 from micl_cli.errors import StoreError
+from micl_cli.records import StoreCheck
 from micl_cli.store import schema
 from micl_cli.store.connect import connect, make_folder, parse_url, shown, store_file
 from micl_cli.store.failures import reported
-from micl_cli.store.records import StoreCheck
 
 
 def upgrade(url: str) -> list[str]:

@@ -16,10 +16,7 @@ from sqlalchemy.orm import Session
 
 from micl_cli.api.events import Event
 from micl_cli.errors import BusyError, StoreError, UsageError, nearest
-from micl_cli.store import models, schema
-from micl_cli.store.connect import connect, make_folder, parse_url, shown, use_wal, writing
-from micl_cli.store.failures import reported
-from micl_cli.store.records import (
+from micl_cli.records import (
     NewRun,
     PluginRecord,
     PredictionRecord,
@@ -31,6 +28,9 @@ from micl_cli.store.records import (
     StepRecord,
     TaskRecord,
 )
+from micl_cli.store import models, schema
+from micl_cli.store.connect import connect, make_folder, parse_url, shown, use_wal, writing
+from micl_cli.store.failures import reported
 from micl_cli.store.writing import apply_events, write_predictions
 
 ENDINGS = ("finished", "interrupted", "failed")

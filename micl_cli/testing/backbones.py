@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from micl_cli.api.backbone import IGNORED, Backbone
+from micl_cli.api.backbone import IGNORE_INDEX, Backbone
 from micl_cli.api.task import Example
 from micl_cli.testing.tasks import toy_examples, toy_media
 
@@ -54,10 +54,10 @@ class BackboneContract:
     def test_logits_stand_at_the_answers(self, backbone: Backbone) -> None:
         batch = backbone.batch(self.examples(backbone))
         logits, labels = backbone.answer_logits(batch)
-        wanted = batch.labels[:, 1:] != IGNORED
+        wanted = batch.labels[:, 1:] != IGNORE_INDEX
         assert torch.equal(labels, batch.labels[:, 1:][wanted]), "labels are not those of the batch, row by row"
-        assert logits.shape[0] == len(labels) == len(batch.rows)
-        assert set(batch.rows.tolist()) == set(range(len(batch))), "an example has no answer position"
+        assert logits.shape[0] == len(labels) == len(batch.example_index)
+        assert set(batch.example_index.tolist()) == set(range(len(batch))), "an example has no answer position"
 
     def test_labels_are_the_answer_whatever_the_prompt(self, backbone: Backbone) -> None:
         for example in self.examples(backbone):
@@ -65,21 +65,21 @@ class BackboneContract:
             _, labels = backbone.answer_logits(backbone.batch([example]))
             _, others = backbone.answer_logits(backbone.batch([asked]))
             assert labels.tolist() == others.tolist(), "prompt or medium is among the labels"
-            _, longer = backbone.answer_logits(backbone.batch([example.taught(f"{example.target} and more")]))
+            _, longer = backbone.answer_logits(backbone.batch([example.with_answer(f"{example.target} and more")]))
             assert len(longer) > len(labels)
 
     @torch.no_grad()
     def test_a_logit_knows_only_what_stands_before_it(self, backbone: Backbone) -> None:
         for example in self.examples(backbone):
-            first, labels = backbone.answer_logits(backbone.batch([example.taught("yes")]))
-            second, others = backbone.answer_logits(backbone.batch([example.taught("no")]))
+            first, labels = backbone.answer_logits(backbone.batch([example.with_answer("yes")]))
+            second, others = backbone.answer_logits(backbone.batch([example.with_answer("no")]))
             assert labels[0] != others[0]
             self._close(first[0], second[0], "the first answer position has seen the answer")
 
     @torch.no_grad()
     def test_medium_and_prompt_matter(self, backbone: Backbone) -> None:
         for modality in sorted(backbone.modalities):
-            first, second = [e.taught("red") for e in self.examples(backbone) if e.modality == modality][:2]
+            first, second = [e.with_answer("red") for e in self.examples(backbone) if e.modality == modality][:2]
             swapped = Example(first.id, second.prompt, ("red",), modality, first.media, first.digest)
             logits = [backbone.answer_logits(backbone.batch([e]))[0][0] for e in (first, second, swapped)]
             assert not torch.equal(logits[0], logits[2]), "the prompt changes nothing"
@@ -92,20 +92,20 @@ class BackboneContract:
         together, labels = backbone.answer_logits(batch)
         for row, example in enumerate(examples):
             alone, own = backbone.answer_logits(backbone.batch([example]))
-            here = (batch.rows == row).to(labels.device)
+            here = (batch.example_index == row).to(labels.device)
             assert torch.equal(labels[here], own)
             self._close(together[here], alone, f"the logits of example {row} depend on the others in its batch")
 
     @torch.no_grad()
     def test_other_prompts_on_a_medium_change_nothing(self, backbone: Backbone) -> None:
         examples = [e for e in self.examples(backbone) if e.modality]
-        asked = [replace(e, prompt="what else is there to see or hear?").taught("nothing") for e in examples]
+        asked = [replace(e, prompt="what else is there to see or hear?").with_answer("nothing") for e in examples]
         alike = [*examples, *asked, *examples[:1]]
         batch = backbone.batch(alike)
         together, _ = backbone.answer_logits(batch)
         for row, example in enumerate(alike):
             alone, _ = backbone.answer_logits(backbone.batch([example]))
-            here = (batch.rows == row).to(together.device)
+            here = (batch.example_index == row).to(together.device)
             self._close(together[here], alone, f"the logits of example {row} depend on others with its medium")
 
     @torch.no_grad()
@@ -129,7 +129,7 @@ class BackboneContract:
     def test_text_batch_reads_every_text(self, backbone: Backbone) -> None:
         batch = backbone.text_batch(["one", "one two three"])
         assert torch.isfinite(backbone.loss(batch))
-        short, long = (int((batch.rows == row).sum()) for row in (0, 1))
+        short, long = (int((batch.example_index == row).sum()) for row in (0, 1))
         assert 0 < short < long
 
     # Learning and answers
@@ -201,7 +201,7 @@ class BackboneContract:
         assert not scores.requires_grad
         assert torch.allclose(scores.exp().sum(1), torch.ones(len(examples), device=scores.device), atol=1e-4)
         for row, example in enumerate(examples):
-            totals = torch.stack([_log_likelihood(backbone, example.taught(choice)) for choice in choices])
+            totals = torch.stack([_log_likelihood(backbone, example.with_answer(choice)) for choice in choices])
             self._close(scores[row].cpu(), torch.log_softmax(totals, 0), "choose disagrees with answer_logits")
 
     def test_features_are_frozen_and_tell_media_apart(self, backbone: Backbone) -> None:

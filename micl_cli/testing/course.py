@@ -71,7 +71,7 @@ class Course:
     def begin(self, position: int) -> None:
         """Begin a stage: the strategy's ``begin``, then an optimiser for what moves."""
         self._enter(position)
-        self.strategy.backbone.meet([e for task in self.strategy.stage for e in task.examples("train")])
+        self.strategy.backbone.calibrate([e for task in self.strategy.stage for e in task.examples("train")])
         for task in self.strategy.stage:
             self.strategy.begin(task)
         self._open()

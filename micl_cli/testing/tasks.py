@@ -44,7 +44,7 @@ def toy_task(modality: str, kind: str) -> Task:
 def toy_examples(modalities: Sequence[str]) -> list[Example]:
     """Questions of unlike length: two of each of ``modalities``, and two without a medium."""
     asked = [toy_task(modality, "qa").examples("train") for modality in sorted(modalities)]
-    seen = [example for task in asked for example in (task[0].taught("red"), task[1].taught("a blue box"))]
+    seen = [example for task in asked for example in (task[0].with_answer("red"), task[1].with_answer("a blue box"))]
     prompts = (("say a word", "yes"), ("say more than one word, please", "yes, and then no"))
     return [*seen, *(Example(f"text-{answer}", prompt, (answer,)) for prompt, answer in prompts)]
 

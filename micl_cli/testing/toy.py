@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from micl_cli.api.backbone import IGNORED, Backbone, Batch
+from micl_cli.api.backbone import IGNORE_INDEX, Backbone, Batch
 from micl_cli.api.task import Example
 
 END, PAD = 256, 257  # after the 256 bytes
@@ -72,7 +72,7 @@ class ToyBackbone(Backbone):
         answers = [[*example.target.encode(), END] for example in examples]
         length = max(len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True))
         ids = torch.full((len(examples), length), PAD)
-        labels = torch.full((len(examples), length), IGNORED)
+        labels = torch.full((len(examples), length), IGNORE_INDEX)
         for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
             end = len(prompt) + len(answer)
             ids[row, :end] = torch.tensor(prompt + answer)
@@ -81,7 +81,7 @@ class ToyBackbone(Backbone):
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         hidden = self._read(batch.inputs["ids"], batch.examples)
-        wanted = batch.labels[:, 1:] != IGNORED
+        wanted = batch.labels[:, 1:] != IGNORE_INDEX
         return self._words(hidden[:, :-1][wanted]), batch.labels[:, 1:][wanted]
 
     # The model: padding stands at the right, where no earlier position can attend to it
@@ -177,10 +177,10 @@ class ToyBackbone(Backbone):
 
     def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
         with self._calm():
-            batch = self.batch([example.taught(choice) for example in examples for choice in choices])
+            batch = self.batch([example.with_answer(choice) for example in examples for choice in choices])
             logits, labels = self.answer_logits(batch)
             token = -F.cross_entropy(logits.float(), labels, reduction="none")
-            total = torch.zeros(len(batch), device=token.device).index_add(0, batch.rows, token)
+            total = torch.zeros(len(batch), device=token.device).index_add(0, batch.example_index, token)
             return torch.log_softmax(total.view(len(examples), len(choices)), dim=-1)
 
     def features(self, examples: Sequence[Example]) -> Tensor:

@@ -10,7 +10,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from micl_backbones.quantize import on_gpu
+from micl_backbones.weights.quantize import on_gpu
 
 CPU_ATTENTION = "sdpa_float32"
 """The name of the implementation below."""

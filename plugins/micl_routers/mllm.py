@@ -86,7 +86,7 @@ class MLLMRouter(Router):
     def _lessons(self) -> list[Example]:
         letters = {name: _letter(place) for place, name in enumerate(self._known)}
         posed = self._posed([example for _, example in self._kept])
-        return [example.taught(letters[name]) for example, (name, _) in zip(posed, self._kept, strict=True)]
+        return [example.with_answer(letters[name]) for example, (name, _) in zip(posed, self._kept, strict=True)]
 
     def _batches(self, lessons: Sequence[Example]) -> Iterator[list[Example]]:
         shuffled = self.rng.sample(lessons, len(lessons))

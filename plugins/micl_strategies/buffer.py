@@ -40,7 +40,7 @@ class Buffer:
     def draw(self, count: int, rng: random.Random) -> list[Example]:
         """Up to ``count`` kept examples, each with one of its references as the answer."""
         drawn = rng.sample(self.kept, min(count, len(self.kept)))
-        return [example.taught(_answer(example, rng)) for _, example in drawn]
+        return [example.with_answer(_answer(example, rng)) for _, example in drawn]
 
     def take(self, task: Task, capacity: int, policy: str, most_bytes: int, rng: random.Random) -> None:
         """Take a learnt task in, and keep to ``capacity`` examples and ``most_bytes`` bytes (0: any)."""

@@ -89,7 +89,7 @@ class MoInCL(SingleAdapter):
         prompts = [_posed(e, instruction) for e in inputs]
         with self.backbone.using(TEACHER), self.autocast():
             captions = answers(self.backbone, prompts, self.at_once)
-        return [prompt.taught(caption) for prompt, caption in zip(prompts, captions, strict=True) if caption]
+        return [prompt.with_answer(caption) for prompt, caption in zip(prompts, captions, strict=True) if caption]
 
     def _asked(self, task: Task) -> list[Example]:
         """A question with its answer, written from each ground-truth caption by a language model."""
@@ -158,7 +158,7 @@ class MoInCL(SingleAdapter):
         new = len(batch) - len(added)
         theirs = self._teacher_logits(batch.examples[new:])
         states, labels = self.backbone.answer_states(batch)
-        rows = batch.rows
+        rows = batch.example_index
         own, told = rows < new, (rows >= new) & (rows < new + pseudo)
         ours, split = self.backbone.project(states[~own]), int(told.sum())
         terms = {
@@ -217,7 +217,7 @@ class MoInCL(SingleAdapter):
 
 def _counts(batch: Batch) -> list[int]:
     """How many answer positions each example has."""
-    return batch.rows.bincount(minlength=len(batch)).tolist()
+    return batch.example_index.bincount(minlength=len(batch)).tolist()
 
 
 def _posed(example: Example, prompt: str, answer: str | None = None) -> Example:

@@ -21,7 +21,7 @@ def test_rows_say_whose_each_answer_position_is() -> None:
     labels = torch.tensor([[7, -100, 5, 6, -100], [-100, -100, -100, 8, -100], [-100, 1, 2, 3, 4]])
     batch = Batch([Example(str(i), "") for i in range(3)], labels)
     # The first column has nothing before it that could predict it.
-    assert batch.rows.tolist() == [0, 0, 1, 2, 2, 2, 2]
+    assert batch.example_index.tolist() == [0, 0, 1, 2, 2, 2, 2]
     assert len(batch) == 3
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from micl_cli.api.task import Example
-from micl_cli.flow.features import Features
+from micl_cli.training.feature_cache import Features
 
 
 @pytest.fixture

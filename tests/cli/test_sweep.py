@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from micl_cli.flow.lock import only_one
+from micl_cli.io.lock import only_one
 from micl_cli.store import Store
 
 ONE_ORDER = ("--tasks", "own/img_cap,own/aud_qa")

@@ -12,10 +12,10 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
 from micl_cli.errors import StoreError
+from micl_cli.records import ScoreRecord
 from micl_cli.store import Store, schema, upgrade
 from micl_cli.store.connect import connect, parse_url
 from micl_cli.store.models import Base
-from micl_cli.store.records import ScoreRecord
 
 NEWER = "0999"
 BROKEN = """

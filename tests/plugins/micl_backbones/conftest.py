@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from micl_backbones.encoders import build_encoder
+from micl_backbones.composed.encoders.conv import build_encoder
 
 sys.path.append(str(Path(__file__).parent))
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
+from checkpoints import build
+from languages import write_language
 from transformers import AutoModelForCausalLM
 
 from micl_backbones import quantize
 from micl_backbones.attention import CPU_ATTENTION
-from micl_backbones.hf import HF
-from micl_backbones.quantize import storage
+from micl_backbones.hf.backbone import HF
+from micl_backbones.weights.quantize import storage
 from micl_cli.testing.tasks import toy_examples, toy_media
-
-sys.path.append(str(Path(__file__).parent))
-
-from checkpoints import build
-from languages import write_language
 
 
 def hidden(model: Any, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-from micl_backbones.composed import Tiny
-from micl_backbones.hf import HF
-from micl_backbones.lora import LoraBackbone
-from micl_cli.flow.features import Features
-from micl_cli.testing.tasks import toy_examples, toy_media
-
-sys.path.append(str(Path(__file__).parent))
-
 from checkpoints import build
+
+from micl_backbones.adapters.backbone import LoraBackbone
+from micl_backbones.composed.backbone import Tiny
+from micl_backbones.hf.backbone import HF
+from micl_cli.testing.tasks import toy_examples, toy_media
+from micl_cli.training.feature_cache import Features
 
 HERE = torch.cuda.is_available()
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not HERE, reason="no CUDA device (make test-gpu lets it be seen)")]

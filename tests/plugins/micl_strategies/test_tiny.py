@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from micl_backbones.composed import Tiny
+from micl_backbones.composed.backbone import Tiny
 from micl_cli.api import Backbone
 from micl_cli.testing import StrategyContract, toy_media
 from micl_strategies.moincl import MoInCL

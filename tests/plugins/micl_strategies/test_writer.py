@@ -47,7 +47,7 @@ def test_more_than_fit_at_once_keep_their_order() -> None:
 
 
 def test_another_language_model_may_write_them() -> None:
-    folder = Path(micl_backbones.__file__).parent / "tiny" / "language"
+    folder = Path(micl_backbones.__file__).parent / "presets" / "tiny" / "language"
     pairs = write_questions(ToyBackbone(), ["a red box is left of a ring", "short"], 1, writer=str(folder))
     assert len(pairs) == 2
     assert all(pair is None or pair[0].endswith("?") for pair in pairs)

@@ -1,0 +1,241 @@
+"""Prepared tasks on disk: reading them back, and telling whether their data is still the same.
+
+``HOME/tasks/BENCHMARK/NAME/`` holds a normalised ``manifest.jsonl``, ``task.toml`` and
+``prepared.json``, the record of what was found. Media stand in the same folder where micl wrote
+them, and in the user's own folder (``root``) otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from micl_cli.api.task import Example, Row, Task
+from micl_cli.data.manifest import (
+    DESCRIPTION,
+    MANIFEST,
+    Description,
+    check_name,
+    description_text,
+    read_description,
+    read_manifest,
+    row_text,
+)
+from micl_cli.errors import ManifestError, PlanError
+
+RECORD = "prepared.json"
+_FORMAT = 1
+_NAMED_FILES = 5
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file as it was found: size in bytes, modification time, sha256, and a medium's facts."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def same_stat(self, path: Path) -> bool:
+        """Whether the file looks untouched. Raises OSError where it is gone."""
+        stat = path.stat()
+        return (stat.st_size, stat.st_mtime_ns) == (self.size, self.mtime_ns)
+
+    def same_file(self, path: Path) -> bool:
+        """Whether the file's content is the same; it is read only where its stat differs."""
+        return self.same_stat(path) or (path.stat().st_size == self.size and file_sha256(path) == self.sha256)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An example that was left out: its id, its medium's path, and why."""
+
+    id: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What ``prepared.json`` holds.
+
+    ``root`` is the user's folder, or None where micl wrote the media itself; ``manifest`` and
+    ``described`` (see :func:`described`) are that folder's files as they were.
+    """
+
+    sha256: str
+    counts: Mapping[str, int]
+    answers: tuple[str, ...]
+    media: Mapping[str, FileRecord]
+    refused: tuple[Refused, ...] = ()
+    root: str | None = None
+    manifest: FileRecord | None = None
+    described: str = ""
+
+
+def task_folder(name: str, home: Path) -> Path:
+    """Where the task ``benchmark/name`` is prepared. Raises PlanError where the name is none."""
+    if not check_name(name):
+        hint = "A full name reads benchmark/task, in small letters, digits, _ and -."
+        raise PlanError(f"{name!r} is no task name", hint)
+    return home.absolute() / "tasks" / name
+
+
+def is_prepared(name: str, home: Path) -> bool:
+    """Whether the task is there, without a look at its data."""
+    return (task_folder(name, home) / RECORD).is_file()
+
+
+def prepared_tasks(home: Path) -> list[str]:
+    """The full names of all prepared tasks, sorted."""
+    found = (path.parent.relative_to(home / "tasks").as_posix() for path in (home / "tasks").glob(f"*/*/{RECORD}"))
+    return sorted(name for name in found if check_name(name))
+
+
+def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
+    """A prepared task. With ``verify``, its manifest and media must be what they were.
+
+    Size and modification time are compared, and contents only where these differ, so that an
+    untouched copy passes. Raises PlanError where the task is not prepared, has changed or is gone.
+    """
+    folder = task_folder(name, home)
+    record = read_record(folder)
+    if record is None:
+        hint = f"Prepare it: micl prepare {name}, or micl prepare FOLDER for a task of your own."
+        raise PlanError(f"{name} is not prepared", hint)
+    try:
+        description = read_description(folder / DESCRIPTION)
+        rows = [entry.row for entry in read_manifest(folder / MANIFEST, description.modality)]
+        intact = fingerprint(description, rows, record.media) == record.sha256
+    except (ManifestError, KeyError):
+        intact = False
+    again = f"micl prepare {record.root or name}"
+    if not intact:
+        raise PlanError(f"what was prepared of {name} in {folder} is damaged", f"Prepare it again: {again}")
+    if verify and (changes := list(_changes(folder, record))):
+        hint = f"Put the files back as they were, or prepare the task anew: {again}"
+        raise PlanError(f"{name} has changed since it was prepared: {_few(changes)}", hint)
+    return _task(name, description, record, rows, folder)
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record of a prepared task; None where there is none. Raises PlanError where it makes no sense."""
+    try:
+        data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if data.pop("format") != _FORMAT:
+            raise ValueError("another version of micl wrote it")
+        data["media"] = {path: FileRecord(**file) for path, file in data["media"].items()}
+        data["refused"] = tuple(Refused(**refused) for refused in data["refused"])
+        data["manifest"] = data["manifest"] and FileRecord(**data["manifest"])
+        return Record(**{**data, "answers": tuple(data["answers"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        hint = f"Delete the folder {folder} and prepare the task again."
+        raise PlanError(f"{folder / RECORD} cannot be read: {error}", hint) from error
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write ``prepared.json``."""
+    text = json.dumps({"format": _FORMAT, **asdict(record)}, ensure_ascii=False, indent=1)
+    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def fingerprint(description: Description, rows: Iterable[Row], media: Mapping[str, FileRecord]) -> str:
+    """sha256 over what a task is and its examples with their media's digests, in order.
+
+    It does not depend on where the files are, on their times, nor on the task's name and description.
+    """
+    parts = [description.modality, description.kind, description.metric, description.instruction]
+    digest = hashlib.sha256(json.dumps(parts).encode())
+    for row in rows:
+        digest.update(f"\n{row_text(row, description.modality)}\n{media[row.media].sha256}".encode())
+    return digest.hexdigest()
+
+
+def described(description: Description) -> str:
+    """sha256 of what a ``task.toml`` says, but for its free description."""
+    return hashlib.sha256(description_text(replace(description, description="")).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def record_file(path: Path, facts: Mapping[str, Any] | None = None) -> FileRecord:
+    """The record of a file as it is now. Raises OSError."""
+    stat = path.stat()
+    return FileRecord(stat.st_size, stat.st_mtime_ns, file_sha256(path), dict(facts or {}))
+
+
+def _changes(folder: Path, record: Record) -> Iterator[str]:
+    """What differs from the record, in words."""
+    root = Path(record.root) if record.root else folder
+    files = dict(record.media)
+    if record.manifest:
+        yield from _description_changes(root / DESCRIPTION, record.described)
+        files = {MANIFEST: record.manifest, **files}
+    for name, file in files.items():
+        try:
+            if not file.same_file(root / name):
+                yield f"{name} (changed)"
+        except OSError:
+            yield f"{name} (gone)"
+
+
+def _description_changes(path: Path, was: str) -> Iterator[str]:
+    try:
+        if described(read_description(path)) != was:
+            yield f"{path.name} (changed)"
+    except ManifestError:
+        yield f"{path.name} (gone)" if not path.exists() else f"{path.name} (changed)"
+
+
+def _few(changes: list[str]) -> str:
+    more = len(changes) - _NAMED_FILES
+    return ", ".join(changes[:_NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _task(name: str, description: Description, record: Record, rows: Sequence[Row], folder: Path) -> Task:
+    root = Path(record.root) if record.root else folder
+
+    @cache
+    def load(split: str) -> tuple[Example, ...]:
+        return tuple(_example(row, name, description.modality, root, record) for row in rows if row.split == split)
+
+    return Task(
+        name=name,
+        modality=description.modality,
+        kind=description.kind,
+        metric=description.metric,
+        description=description.description,
+        instruction=description.instruction,
+        sha256=record.sha256,
+        counts=dict(record.counts),
+        answers=record.answers,
+        load=load,
+    )
+
+
+def _example(row: Row, task: str, modality: str, root: Path, record: Record) -> Example:
+    return Example(
+        id=row.id,
+        prompt=row.prompt,
+        references=row.references,
+        modality=modality,
+        media=root / row.media,
+        digest=record.media[row.media].sha256,
+        task=task,
+    )

@@ -1,0 +1,151 @@
+"""Presets: which parts a composed backbone is made of, as data."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from micl_backbones.weights.digest import file_digest, folder_digest
+from micl_backbones.weights.fetch import is_fetched
+from micl_backbones.weights.hub import is_here
+from micl_cli.api import PlanError, PresetInfo, weights_folder
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PRESETS = Path(__file__).parents[1] / "presets"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset file, read: ``folder`` is what its paths are relative to, ``called`` how it was asked for."""
+
+    name: str
+    called: str
+    folder: Path
+    language: Mapping[str, Any]
+    encoders: Mapping[str, Mapping[str, Any]]
+    lora: Mapping[str, Any]
+    connector: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    parts: list[Mapping[str, Any]] = field(default_factory=list)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def checkpoint(self, name: str) -> str:
+        """A folder beside the preset file, or a hub id or path as it stands."""
+        return str(self.folder / name) if (self.folder / name).is_dir() else name
+
+    @property
+    def checkpoints(self) -> list[tuple[str, str]]:
+        """The (id, revision) of each checkpoint of a hub, once."""
+        tables = [self.language, *self.encoders.values()]
+        named = [(table["checkpoint"], table.get("revision", "main")) for table in tables if "checkpoint" in table]
+        return list(dict.fromkeys((name, rev) for name, rev in named if not Path(self.checkpoint(name)).is_dir()))
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that is to be fetched is there."""
+        return is_fetched(self.parts, self.folder) and all(is_here(*found) for found in self.checkpoints)
+
+    @property
+    def command(self) -> str:
+        """What gets all that is to be fetched."""
+        return f"micl backbones fetch {'composed:' if self.called.endswith('.toml') else ''}{self.called}"
+
+
+def known_presets() -> list[str]:
+    """The presets of this package."""
+    return sorted(path.parent.name for path in PRESETS.glob("*/preset.toml"))
+
+
+def find_preset(name: str) -> Path:
+    """The preset file for a name of this package (``tiny``) or a path to a TOML file.
+
+    Raises PlanError where there is neither.
+    """
+    path = Path(name) if name.endswith(".toml") else PRESETS / name / "preset.toml"
+    if not path.is_file():
+        known = ", ".join(known_presets())
+        raise PlanError(
+            f"no preset {name!r} of the composed backbone", f"Use one of: {known}; or a path to a .toml file."
+        )
+    return path
+
+
+def preset_digest(name: str) -> str:
+    """A text that changes when a preset does: what its file says, or the weights in files and folders that it names."""
+    path, preset = find_preset(name), read_preset(name)
+    if preset.parts:  # pinned by the file itself, and perhaps not there yet
+        return sha256(path.read_bytes()).hexdigest()
+    named = [preset.folder / encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]
+    if "path" in preset.language:
+        named += sorted((preset.folder / preset.language["path"]).glob("*.safetensors"))
+    weights = [file_digest(file) for file in named if file.is_file()]
+    tables = [preset.language, *preset.encoders.values()]
+    folders = [Path(preset.checkpoint(table["checkpoint"])) for table in tables if "checkpoint" in table]
+    weights += [folder_digest(folder) for folder in folders if folder.is_dir()]
+    return sha256(path.read_bytes() + repr(weights).encode()).hexdigest()
+
+
+def read_preset(name: str) -> Preset:
+    """Read a preset by name or path. Raises PlanError where it is missing or malformed."""
+    path = find_preset(name)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        parts = data.get("fetch", [])
+        _check_places(path, data["name"], parts)
+        return Preset(
+            name=data["name"],
+            called=name,
+            folder=weights_folder() / data["name"] if parts else path.parent,
+            language=data["language"],
+            encoders=data["encoder"],
+            lora=data["lora"],
+            connector=data.get("connector", {}),
+            training=data.get("training", {}),
+            parts=parts,
+            about={name: value for name, value in data.items() if not isinstance(value, (dict, list))},
+        )
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"{path} is not TOML: {error}", "Correct the preset file.") from error
+    except KeyError as error:
+        hint = "A preset has name, [language], [encoder.MODALITY] and [lora]."
+        raise PlanError(f"{path} lacks {error}", hint) from error
+
+
+def _check_places(path: Path, name: Any, parts: list[Mapping[str, Any]]) -> None:
+    """Refuse a preset that would write outside its folder, or into that of a preset of this package."""
+    if not parts:
+        return
+    if not re.fullmatch(r"[\w-][\w.-]*", str(name)):
+        raise PlanError(f"{path}: {name!r} is no name for a preset", "Use letters, digits, '_', '-' and '.'.")
+    if name in known_presets() and path.parent.parent != PRESETS:
+        raise PlanError(f"{path}: {name} is a preset of this package", "Give yours another name.")
+    for place in (part[key] for part in parts for key in ("to", "package", "version")):
+        if not re.fullmatch(r"[\w-][\w.+-]*", str(place)):
+            raise PlanError(f"{path}: {place!r} in [[fetch]] is no plain name", "Write it without folders.")
+
+
+def preset_info(preset: Preset) -> PresetInfo:
+    """What is told of a preset."""
+    about = preset.about
+    own = sum(path.stat().st_size for path in preset.folder.rglob("*") if path.is_file()) if preset.ready else 0
+    fetched = sum(part["bytes"] for part in preset.parts)
+    return PresetInfo(
+        name=preset.name,
+        summary=about.get("summary", ""),
+        modalities=frozenset(preset.encoders),
+        parameters=about.get("parameters", 0),
+        bytes=about.get("bytes") or fetched or own,
+        licence=about.get("licence", "MIT"),  # what ships with this package is licensed as it is
+        source=about.get("source", "this package"),
+        ready=preset.ready,
+        fetchable=bool(preset.parts or preset.checkpoints),
+    )

@@ -1,0 +1,379 @@
+"""The composed backbone, from small random parts: the contract, and what is its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from languages import write_language
+from torch import Tensor
+from transformers import GenerationConfig, Lfm2Config, LlamaConfig, MistralConfig, PreTrainedConfig
+
+from micl_backbones.composed.backbone import Composed
+from micl_backbones.composed.encoders.conv import ConvImage, ConvSound
+from micl_backbones.instructions import GENERAL
+from micl_cli.api import Backbone, Example, PlanError, options_of
+from micl_cli.testing import BackboneContract, toy_examples, toy_media, toy_task
+
+
+@pytest.fixture
+def backbone(preset: Path) -> Composed:
+    made = Composed(str(preset))
+    made.read = toy_media
+    made.add_adapter("main", seed=1)
+    made.activate("main")
+    return made
+
+
+@pytest.fixture
+def uneven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the small encoders be of those whose channels differ in size."""
+    for family in (ConvImage, ConvSound):
+        monkeypatch.setattr(family, "uneven", True)
+
+
+def change(backbone: Composed, *adapters: str) -> None:
+    """Give adapters weights that say something, each its own."""
+    torch.manual_seed(3)
+    for name in adapters:
+        for weight in backbone.adapter_weights(name).values():
+            weight.data.add_(0.3 * torch.randn_like(weight))
+
+
+def count(backbone: Composed) -> int:
+    return sum(weight.numel() for weight in backbone.module.parameters())
+
+
+class TestComposed(BackboneContract):
+    learning_rate = 2e-2
+
+    @pytest.fixture(autouse=True)
+    def _from(self, preset: Path) -> None:
+        self.preset = preset
+
+    def make(self) -> Backbone:
+        return Composed(str(self.preset))
+
+
+class TestComposedWithDropout(TestComposed):
+    def make(self) -> Backbone:
+        return Composed(str(self.preset), lora_rank=2, lora_dropout=0.1)
+
+
+class TestComposedOfUnevenEncoders(TestComposed):
+    """Encoders whose tokens are standardised before connectors read them."""
+
+    @pytest.fixture(autouse=True)
+    def _uneven(self, uneven: None) -> None:
+        """See there."""
+
+    def make(self) -> Backbone:
+        made = super().make()
+        made.read = toy_media
+        made.calibrate(toy_examples(["image", "audio"]))
+        return made
+
+
+class TestComposedOfWindows(TestComposed):
+    """A language model each of whose layers sees few positions: sequences cannot share a row."""
+
+    language: ClassVar[tuple[type[PreTrainedConfig], dict[str, Any]]] = (MistralConfig, {"sliding_window": 16})
+
+    @pytest.fixture(autouse=True)
+    def _from(self, preset: Path, tmp_path: Path) -> None:
+        self.preset = shutil.copytree(preset.parent, tmp_path / "preset") / preset.name
+        kind, changed = self.language
+        write_language(self.preset.parent / "language", kind, **changed)
+
+
+class TestComposedOfEagerAttention(TestComposedOfWindows):
+    """A language model whose attention adds masks instead of keeping to them."""
+
+    language = (LlamaConfig, {})
+
+    @pytest.fixture(autouse=True)
+    def _eager(self, _from: None) -> None:
+        path = self.preset.parent / "language" / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "attn_implementation": "eager"}))
+
+
+class TestComposedOfStates(TestComposedOfWindows):
+    """A language model with a layer that keeps a running state."""
+
+    language = (Lfm2Config, {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False})
+
+
+# Parts
+
+
+def test_takes_the_modalities_of_its_preset(backbone: Composed) -> None:
+    assert backbone.modalities == {"image", "audio"}
+
+
+def test_options_default_to_the_preset_s(preset: Path) -> None:
+    assert set(options_of(Composed)) == {"lora_rank", "lora_alpha", "lora_dropout", "quantize", "dtype"}
+    assert (Composed(str(preset)).lora_rank, Composed(str(preset), lora_rank=2).lora_rank) == (4, 2)
+
+
+def test_a_teacher_costs_an_adapter_and_no_second_base(backbone: Composed) -> None:
+    adapter = sum(weight.numel() for weight in backbone.adapter_weights("main").values())
+    before = count(backbone)
+    backbone.copy_adapter("main", "teacher")
+    assert count(backbone) == before + adapter
+    backbone.drop_adapter("teacher")
+    assert count(backbone) == before
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "../up", "a b"])
+def test_an_adapter_s_name_must_do_as_a_file_name(backbone: Composed, name: str) -> None:
+    with pytest.raises(ValueError, match="letters, digits"):
+        backbone.add_adapter(name)
+
+
+def test_an_empty_prompt_has_features_too(backbone: Composed) -> None:
+    assert backbone.features([Example("a", "")]).isfinite().all()
+
+
+def test_a_context_read_once_for_many_is_as_good_as_read_for_each(backbone: Composed) -> None:
+    posed = [replace(example, context="A: birds\nB: trains\n") for example in toy_examples(["image"])[:2]]
+    together = backbone.choose(posed, ["A", "B", "a red bird"])
+    mixed = backbone.choose([*posed, replace(posed[0], context="A: cars\n")], ["A", "B", "a red bird"])
+    torch.testing.assert_close(together, mixed[:2], atol=1e-5, rtol=1e-4)
+    plain = backbone.choose([replace(example, context="") for example in posed], ["A", "B", "a red bird"])
+    assert not torch.allclose(together, plain, atol=1e-5), "the context says something"
+
+
+def test_each_is_read_behind_its_own_context(backbone: Composed) -> None:
+    backbone.add_adapter("other", seed=2)
+    change(backbone, "main", "other")
+    seen, said = toy_examples(["image"])[0], Example("text", "", ("yes",))
+    posed = [replace(e, context=text) for e in (seen, said) for text in ("A: birds\n", "B: trains\n", "A: birds\n")]
+    names = ["main", "main", "other"] * 2
+    alone = [backbone.generate([e], adapters=[name], max_new_tokens=8)[0] for e, name in zip(posed, names, strict=True)]
+    assert backbone.generate(posed, adapters=names, max_new_tokens=8) == alone
+    assert len({*alone}) > 3, "contexts and adapters say something"
+    with backbone.using("main"):
+        assert backbone.generate(posed[:2], max_new_tokens=8) == alone[:2]
+        assert backbone.generate(posed[3:5], max_new_tokens=8) == alone[3:5]
+
+
+def test_answers_are_the_model_s_own_whatever_its_generation_config_says(preset: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(preset.parent, tmp_path / "other") / preset.name
+    GenerationConfig(repetition_penalty=5.0).save_pretrained(other.parent / "language")
+    asked = [Example("text", "say a word")]
+    for beams in (1, 2):
+        plain, penal = (Composed(str(path)).generate(asked, num_beams=beams) for path in (preset, other))
+        assert plain == penal
+
+
+def test_training_settings_come_with_the_preset(preset: Path) -> None:
+    assert Composed.defaults(str(preset)) == {"batch_size": 2, "learning_rate": 1e-3}
+    assert "batch_size" in Composed.defaults("")
+
+
+def test_encoders_never_train(backbone: Composed) -> None:
+    backbone.module.train()
+    assert not any(part.training for part in backbone.parts.encoders.modules())
+    assert backbone.parts.language.training
+    assert not any(weight.requires_grad for weight in backbone.parts.encoders.parameters())
+
+
+def test_checkpointed_gradients_are_the_same(backbone: Composed) -> None:
+    batch = backbone.batch(toy_examples(["image", "audio"]))
+    backbone.module.train()
+    gradients = []
+    for again in (False, True):
+        if again:
+            backbone.checkpoint_gradients()
+        backbone.module.zero_grad()
+        backbone.loss(batch).backward()
+        gradients.append([weight.grad.clone() for weight in backbone.trainable({"image", "audio"}).values()])  # type: ignore[union-attr]
+    assert all(torch.allclose(one, two, atol=1e-6) for one, two in zip(*gradients, strict=True))
+
+
+def test_the_base_alone_takes_no_medium(backbone: Composed) -> None:
+    batch = backbone.batch(toy_task("image", "qa").examples("train")[:1])
+    with pytest.raises(ValueError, match="activate an adapter"), backbone.using(None):
+        backbone.answer_logits(batch)
+
+
+def test_any_text_can_be_taught_and_is_spelt_back(backbone: Composed) -> None:
+    text = "Ünïcode 猫 🐈 \t and\nlines"
+    _, labels = backbone.answer_logits(backbone.batch([Example("1", "say", (text,))]))
+    assert backbone.tokenizer.decode(labels[:-1]) == text
+    assert int(labels[-1]) == backbone.tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "part"),
+    [
+        ("channels = 16", "channels = 32", "audio encoder"),
+        ('"audio.safetensors"', '"absent.safetensors"', "audio encoder"),
+        ('path = "language"', 'path = "absent"', "language model"),
+    ],
+)
+def test_parts_that_cannot_be_loaded_are_named(preset: Path, tmp_path: Path, right: str, wrong: str, part: str) -> None:
+    other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
+    other.write_text(other.read_text().replace(right, wrong))
+    with pytest.raises(PlanError, match=f"the preset's {part} cannot be loaded"):
+        Composed(str(other))
+
+
+# Standards: what is set once by the first task's media
+
+
+@torch.no_grad()
+def test_tokens_are_standardised_by_the_media_of_the_first_task(uneven: None, preset: Path) -> None:
+    made = Composed(str(preset))
+    made.read = toy_media
+    made.add_adapter("main")
+    made.activate("main")
+    sounds = toy_task("audio", "qa").examples("train")
+    before = made.answer_logits(made.batch(sounds))[0]
+    made.calibrate(sounds)
+    heard = made.parts.standards["audio"](made.encode("audio", sounds))
+    assert heard.mean((0, 1)).abs().max() < 1e-4
+    assert not torch.equal(made.answer_logits(made.batch(sounds))[0], before)
+    state = made.adapter_state("main")
+    made.calibrate(toy_task("audio", "captioning").examples("train"))
+    assert all(torch.equal(made.adapter_state("main")[key], weight) for key, weight in state.items())
+    assert not made.parts.standards["image"].fitted, "no picture was met yet"
+
+
+@torch.no_grad()
+def test_standards_come_back_with_an_adapter(uneven: None, preset: Path) -> None:
+    made, again = Composed(str(preset)), Composed(str(preset))
+    for backbone in (made, again):
+        backbone.read = toy_media
+        backbone.add_adapter("main")
+        backbone.activate("main")
+    sounds = toy_task("audio", "qa").examples("train")
+    made.calibrate(sounds)
+    again.load_adapter("main", made.adapter_state("main"))
+    assert torch.equal(again.answer_logits(again.batch(sounds))[0], made.answer_logits(made.batch(sounds))[0])
+    met = again.adapter_state("main")
+    again.load_adapter("main", {key: weight + 1 for key, weight in met.items()})
+    kept = {key: w for key, w in again.adapter_state("main").items() if key.startswith("standard.audio")}
+    assert len(kept) == 2
+    assert all(torch.equal(weight, met[key]) for key, weight in kept.items()), "it serves other adapters too"
+
+
+def test_even_encoders_have_none(backbone: Composed) -> None:
+    backbone.calibrate(toy_examples(["image", "audio"]))
+    assert not backbone.parts.standards
+    assert set(backbone.adapter_state("main")) == set(backbone.adapter_weights("main"))
+
+
+# Frozen features
+
+
+class Kept:
+    """A feature cache in memory that tells what was computed."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Tensor] = {}
+        self.computed: list[str] = []
+
+    def __call__(self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
+        for example in examples:
+            if (key, example.digest) not in self.known:
+                self.known[key, example.digest] = compute([example])[0]
+                self.computed.append(example.digest)
+        return torch.stack([self.known[key, example.digest] for example in examples])
+
+
+@torch.no_grad()
+def test_each_medium_is_read_once_and_answers_stay_the_same(backbone: Composed) -> None:
+    examples = toy_task("image", "captioning").examples("train")
+    plain, _ = backbone.answer_logits(backbone.batch(examples))
+    read: list[str] = []
+
+    def reader(example: Example, options: Mapping[str, Any]) -> Any:
+        read.append(example.digest)
+        return toy_media(example, options)
+
+    backbone.read, backbone.cache = reader, Kept()
+    for _ in range(3):
+        kept, _ = backbone.answer_logits(backbone.batch(examples))
+    assert torch.equal(kept, plain)
+    assert sorted(read) == sorted(example.digest for example in examples)
+
+
+def test_nothing_is_kept_of_an_encoder_that_learns(backbone: Composed) -> None:
+    examples = toy_task("image", "captioning").examples("train")
+    backbone.cache = kept = Kept()
+    backbone.parts.encoders["image"].requires_grad_(True)
+    backbone.loss(backbone.batch(examples)).backward()
+    assert not kept.computed
+    assert all(weight.grad is not None for weight in backbone.parts.encoders["image"].parameters())
+    backbone.features(toy_task("audio", "captioning").examples("train"))
+    assert kept.computed, "the other encoder is frozen"
+
+
+def test_features_are_kept_apart_by_modality_weights_and_settings(preset: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
+    other.write_text(other.read_text().replace("seconds = 0.5", "seconds = 0.52"))
+    (one, two), keys = (Composed(str(preset)), Composed(str(other))), []
+    for made in (one, two):
+        made.read, made.cache = toy_media, (kept := Kept())
+        for modality in ("image", "audio"):
+            made.features(toy_task(modality, "qa").examples("train")[:1])
+        keys.append([key for key, _ in kept.known])
+    assert keys[0][0] == keys[1][0], "the image encoder is the same"
+    assert keys[0][1] != keys[1][1], "the sound's transform is another"
+    assert len({*keys[0], *keys[1]}) == 3
+
+
+def test_readers_are_told_what_the_encoder_wants(backbone: Composed) -> None:
+    wanted: list[Mapping[str, Any]] = []
+
+    def reader(example: Example, options: Mapping[str, Any]) -> Any:
+        wanted.append(options)
+        return toy_media(example, options)
+
+    backbone.read = reader
+    backbone.features(toy_task("audio", "qa").examples("train")[:1])
+    assert wanted == [{"rate": 8000, "seconds": 0.5}]
+
+
+# Questions and texts
+
+
+@pytest.mark.parametrize(
+    ("written", "pair"),
+    [
+        ("what is red? the box", ("what is red?", "the box")),
+        ("  what is red?  box \n", ("what is red?", "box")),
+        ("a red box", None),
+        ("what is red?", None),
+        ("what? why? because", None),
+        ("? box", None),
+        ("", None),
+    ],
+)
+def test_what_it_writes_is_a_question_or_nothing(
+    backbone: Composed, monkeypatch: pytest.MonkeyPatch, written: str, pair: tuple[str, str] | None
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def generate(examples: Sequence[Example], **settings: Any) -> list[str]:
+        asked.extend((example.prompt, backbone.active) for example in examples)
+        return [written] * len(examples)
+
+    monkeypatch.setattr(backbone, "generate", generate)
+    assert backbone.ask(["a {red} box", "a ring"]) == [pair, pair]
+    assert asked == [("Ask about: a {red} box", None), ("Ask about: a ring", None)]
+    assert backbone.active == "main"
+
+
+def test_instructions_come_from_the_preset_s_file(backbone: Composed, preset: Path, tmp_path: Path) -> None:
+    assert backbone.instructions() == ("Say yes. yes", "Name a colour. red")
+    other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
+    other.write_text(other.read_text().replace('instructions = "instructions.jsonl"\n', ""))
+    assert Composed(str(other)).instructions() == GENERAL

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from micl_backbones.composed.connector import Standard
+
+
+def drawn() -> torch.Tensor:
+    """Tokens of which one channel is large whatever is heard, and one is always the same."""
+    torch.manual_seed(0)
+    tokens = torch.randn(20, 5, 4)
+    return tokens * torch.tensor([1.0, 0.5, 2.0, 0.0]) + torch.tensor([0.0, 1.0, 300.0, -7.0])
+
+
+def test_what_is_fitted_has_no_large_channel_any_more() -> None:
+    standard, tokens = Standard(4), drawn()
+    assert not standard.fitted
+    assert torch.equal(standard(tokens), tokens), "unfitted it changes nothing"
+    standard.fit(tokens)
+    assert standard.fitted
+    made = standard(tokens)
+    torch.testing.assert_close(made.mean((0, 1)), torch.zeros(4), atol=1e-4, rtol=0)
+    assert made.std((0, 1)).tolist() == pytest.approx([1.0, 0.7, 1.0, 0.0], abs=0.35)
+    assert made.abs().max() < 10
+
+
+def test_a_channel_that_hardly_varies_is_not_blown_up() -> None:
+    standard, tokens = Standard(4), drawn()
+    standard.fit(tokens)
+    tokens[..., 3] += 0.01
+    assert standard(tokens)[..., 3].abs().max() < 0.05
+
+
+def test_it_never_learns() -> None:
+    assert not any(weight.requires_grad for weight in Standard(4).parameters())
