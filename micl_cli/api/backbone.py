@@ -1,57 +1,56 @@
-"""Backbones: one frozen base model, and the named adapters on it.
-
-An adapter is LoRA weights and connector weights under one name. A teacher, an expert and a
-router are adapters too, so there is never a second copy of the base model in memory.
-"""
+"""Backbones: one frozen base model, and the adapters on it."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from micl_cli.api.adapter_kinds import AdapterHost
+from micl_cli.api.adapters import Adapters
 from micl_cli.api.losses import answer_loss
-from micl_cli.api.task import Example
-from micl_cli.api.weights import PresetInfo, Tell
+from micl_cli.api.presets import PresetInfo, Tell
+from micl_cli.api.resources import Resources
+from micl_cli.api.task import Example, Media
 from micl_cli.errors import PlanError
 
 IGNORE_INDEX = -100
 """The label of positions that are not answers: prompts, media and padding."""
 
+Statistic = Literal["inputs", "gradients"]
+
 
 class MediaReader(Protocol):
-    """Reads an example's medium into its canonical form (see Modality)."""
+    """Reads a medium into its canonical form (see Modality)."""
 
-    def __call__(self, example: Example, options: Mapping[str, Any]) -> Any: ...
+    def __call__(self, medium: Media, options: Mapping[str, Any]) -> Any: ...
 
 
 class FeatureCache(Protocol):
     """Keeps what a frozen encoder makes of a medium, so that it is computed once.
 
-    ``key`` names encoder and transform; ``compute`` turns examples into a tensor [n, ...].
-    Returns [len(examples), ...].
+    ``key`` names encoder and transform; ``compute`` turns media into a tensor [n, ...]. Returns [len(media), ...].
     """
 
-    def __call__(
-        self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]
-    ) -> Tensor: ...
+    def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor: ...
 
 
 @dataclass
 class Batch:
     """Examples as tensors. ``labels`` [B, L] holds token ids at answer positions, IGNORE_INDEX elsewhere.
 
-    ``inputs`` is the backbone's own affair.
+    ``groups`` names parts of the batch by the indices of their examples, for a strategy that adds some. ``inputs`` is
+    the backbone's own affair; it holds for the selection of adapters under which the batch was made.
     """
 
     examples: Sequence[Example]
     labels: Tensor
     inputs: dict[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -61,44 +60,47 @@ class Batch:
         """[N]: the example that each answer position belongs to, in ``answer_logits``' order."""
         return (self.labels[:, 1:] != IGNORE_INDEX).nonzero()[:, 0]
 
+    def positions(self, group: str) -> Tensor:
+        """Return [N]: whether each answer position belongs to an example of a group."""
+        members = torch.zeros(len(self), dtype=torch.bool, device=self.labels.device)
+        members[list(self.groups[group])] = True
+        return members[self.example_index]
 
-class Backbone(ABC):
+
+class Backbone(AdapterHost):
     """A multimodal language model whose base stays frozen, with adapters by name.
 
-    The flow hands ``read`` and ``features_cache`` over after construction. ``modalities`` names
-    what it can take; ``provides`` what strategies may ask of it ("adapters", "text",
-    "generate", "choose", "features", "questions", "states"), which one of its models may add to.
+    ``read`` and ``cache`` are handed over after construction. ``modalities`` names what it can take; ``provides``
+    what strategies may ask of it ("adapters", "text", "generate", "choices", "features", "questions", "states",
+    "layer_statistics"), which one of its models may add to. The constructor takes the preset or checkpoint that the
+    user named, and keyword-only options; ``resources`` is one of its arguments.
     """
 
-    provides: frozenset[str] = frozenset({"adapters", "text", "generate", "choose", "features"})
+    provides: frozenset[str] = frozenset({"adapters", "text", "generate", "choices", "features"})
     modalities: frozenset[str] = frozenset()
     read: MediaReader
     cache: FeatureCache | None = None
+    adapters: Adapters
 
     @classmethod
-    def defaults(cls, preset: str) -> Mapping[str, Any]:
-        """Training settings that suit ``preset`` (batch_size, learning_rate, ...)."""
+    def defaults(cls, preset: str, resources: Resources) -> Mapping[str, Any]:
+        """Return training settings that suit ``preset`` (batch_size, learning_rate, ...)."""
         return {}
 
     @classmethod
-    def digest(cls, preset: str) -> str:
-        """A text that changes when the parts named by ``preset`` do: it belongs to a run's fingerprint."""
+    def digest(cls, preset: str, resources: Resources) -> str:
+        """Return a text that changes when the parts named by ``preset`` do: it belongs to a run's fingerprint."""
         return ""
 
     @classmethod
-    def presets(cls) -> Sequence[PresetInfo]:
-        """The models that this backbone knows by name."""
+    def presets(cls, resources: Resources) -> Sequence[PresetInfo]:
+        """Return the models that this backbone knows by name."""
         return ()
 
     @classmethod
-    def fetch(cls, preset: str, tell: Tell) -> None:
+    def fetch(cls, preset: str, tell: Tell, resources: Resources) -> None:
         """Get a preset's weights, so that it works without a network. Raises PlanError."""
         raise PlanError(f"there is nothing to fetch for {preset}", "`micl backbones` lists what can be fetched.")
-
-    @property
-    @abstractmethod
-    def module(self) -> nn.Module:
-        """The torch module that holds every weight."""
 
     @property
     def device(self) -> torch.device:
@@ -109,152 +111,83 @@ class Backbone(ABC):
         """Move every weight to ``device``."""
         self.module.to(device)
 
-    def checkpoint_gradients(self) -> None:
+    def enable_gradient_checkpointing(self) -> None:
         """Trade time for memory: compute activations again in the backward pass."""
         raise TypeError(f"{type(self).__name__} does not checkpoint gradients")
 
-    def calibrate(self, examples: Sequence[Example]) -> None:  # noqa: B027 - most have nothing to set
-        """Look at a task's training examples before it is learnt, and set what is set once by data, if anything."""
+    def check(self, examples: Sequence[Example]) -> None:
+        """Raise PlanError where the model cannot take the content of an example; see ``--dry-run``."""
+
+    def calibrate(self, examples: Sequence[Example]) -> None:
+        """Set what is set once by data, from the training examples of a stage, before it is learnt."""
 
     # Batches and losses
 
     @abstractmethod
-    def batch(self, examples: Sequence[Example]) -> Batch:
-        """Prompts, media and targets as one batch; modalities may be mixed, and may be none."""
+    def batch(self, examples: Sequence[Example], groups: Mapping[str, Sequence[int]] | None = None) -> Batch:
+        """Return content and targets as one batch; modalities may be mixed, and may be none."""
 
     @abstractmethod
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(logits [N, V], labels [N]) at the N answer positions of the batch, row by row.
+        """Return (logits [N, V], labels [N]) at the N answer positions of the batch, example by example.
 
-        Under the active adapter. Only these positions pass the vocabulary projection.
+        By the selection that acts. Only these positions pass the vocabulary projection.
         """
 
     def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(states [N, D], labels [N]): ``answer_logits`` before the vocabulary projection.
+        """Return (states [N, D], labels [N]): ``answer_logits`` before the vocabulary projection.
 
         Where ``provides`` has "states" they are small enough to be kept; elsewhere they are the logits themselves.
         """
         return self.answer_logits(batch)
 
     def project(self, states: Tensor) -> Tensor:
-        """The logits [N, V] of ``answer_states``."""
+        """Return the logits [N, V] of ``answer_states``."""
         return states
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean cross entropy over the answer positions."""
+        """Return the mean cross entropy over the answer tokens."""
         return answer_loss(*self.answer_logits(batch))
 
     def text_batch(self, texts: Sequence[str]) -> Batch:
-        """Texts without media; every token of a text counts as an answer position."""
-        return self.batch([Example(id=f"text-{i}", prompt="", answer=text) for i, text in enumerate(texts)])
+        """Return texts without media as a batch; every token of a text counts as an answer position."""
+        return self.batch([Example(id=f"text-{i}", answer=text) for i, text in enumerate(texts)])
 
     # Answers
 
     @abstractmethod
-    def generate(
-        self,
-        examples: Sequence[Example],
-        *,
-        adapters: Sequence[str] | None = None,
-        max_new_tokens: int = 32,
-        num_beams: int = 1,
-    ) -> list[str]:
-        """One answer an example, greedily or by beam search, in one call.
+    def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 32, num_beams: int = 1) -> list[str]:
+        """Return one answer an example, greedily or by beam search, by the selection that acts."""
 
-        ``adapters`` names the adapter of each example; None answers with the active one.
+    @abstractmethod
+    def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
+        """Return [B, C]: log-probabilities of ``choices`` as whole answers, normalised over an example's choices.
+
+        None: each example's own choices; where it has fewer than another, the rest of its row is -inf.
         """
 
     @abstractmethod
-    def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
-        """[B, C] log-probabilities of ``choices`` as whole answers, normalised over the choices."""
-
-    @abstractmethod
     def features(self, examples: Sequence[Example]) -> Tensor:
-        """[B, D] frozen vectors of medium and prompt, independent of every adapter."""
+        """Return [B, D]: frozen vectors of content, independent of every adapter."""
 
-    def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        """One (question, short answer) written from each caption by the base language model alone.
+    def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
+        """Return one (question, short answer) written from each caption by the base language model alone.
 
         None where what it wrote is not a question and an answer.
         """
         raise TypeError(f"{type(self).__name__} does not write questions")
 
     def instructions(self) -> Sequence[str]:
-        """Texts for instruction-based distillation that come with this backbone; may be empty."""
+        """Return texts for instruction-based distillation that come with this backbone; may be empty."""
         return ()
 
-    # Adapters
+    # Statistics of adapted layers
 
-    @property
-    @abstractmethod
-    def adapters(self) -> Sequence[str]:
-        """The names of all adapters, in the order they were added."""
+    def layer_statistics(self, examples: Sequence[Example], what: Statistic) -> Iterator[tuple[str, Tensor]]:
+        """Yield a matrix for each adaptable layer, by the selection that acts and over all real tokens of ``examples``.
 
-    @property
-    @abstractmethod
-    def active(self) -> str | None:
-        """The adapter in use; None: the base model alone."""
-
-    @abstractmethod
-    def add_adapter(self, name: str, *, seed: int = 0) -> None:
-        """Add a fresh adapter that changes nothing yet. Raises ValueError where the name is taken."""
-
-    @abstractmethod
-    def activate(self, name: str | None) -> None:
-        """Use adapter ``name`` from now on; None uses the base alone. Raises KeyError if unknown."""
-
-    @abstractmethod
-    def drop_adapter(self, name: str) -> None:
-        """Forget an adapter. Raises KeyError if unknown, ValueError if it is active."""
-
-    @abstractmethod
-    def adapter_weights(self, name: str) -> dict[str, nn.Parameter]:
-        """The live parameters of an adapter, by a name that is the same for every adapter."""
-
-    @abstractmethod
-    def part_of(self, weight: str) -> str:
-        """ "lora", or the modality whose connector the weight (a name of adapter_weights) belongs to."""
-
-    def low_rank_pairs(self, adapter: str) -> list[tuple[str, str]]:
-        """The names (in adapter_weights) of each adapted layer's LoRA matrices: A [r, in] and B [out, r]."""
-        names = self.adapter_weights(adapter)
-        return [(name, other) for name in names if (other := name.replace("lora_A", "lora_B")) != name]
-
-    def copy_adapter(self, source: str, target: str) -> None:
-        """Make ``target`` (added if missing) equal to ``source``."""
-        if target not in self.adapters:
-            self.add_adapter(target)
-        self.load_adapter(target, self.adapter_state(source))
-
-    def adapter_state(self, name: str) -> dict[str, Tensor]:
-        """A copy of an adapter's weights, on the CPU."""
-        return {key: weight.detach().cpu().clone() for key, weight in self.adapter_weights(name).items()}
-
-    @torch.no_grad()
-    def load_adapter(self, name: str, state: Mapping[str, Tensor]) -> None:
-        """Write ``state`` into an adapter. Raises KeyError where names differ."""
-        weights = self.adapter_weights(name)
-        if weights.keys() != state.keys():
-            raise KeyError(f"adapter {name!r}: {sorted(weights.keys() ^ state.keys())[:3]} do not match")
-        for key, weight in weights.items():
-            weight.copy_(state[key])
-
-    def trainable(self, modalities: Collection[str]) -> dict[str, nn.Parameter]:
-        """The active adapter's LoRA weights and the connectors of ``modalities``."""
-        if self.active is None:
-            return {}
-        weights = self.adapter_weights(self.active)
-        return {name: weight for name, weight in weights.items() if self.part_of(name) in {"lora", *modalities}}
-
-    @contextmanager
-    def using(self, name: str | None) -> Iterator[None]:
-        """Use another adapter for a while, without gradients and dropout; what was comes back after."""
-        former, training = self.active, self.module.training
-        self.activate(name)
-        self.module.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            self.activate(former)
-            self.module.train(training)
+        "inputs": the second moment [in, in] of the layer's input, the mean of x x^T. "gradients": the gradient
+        [out, in] of the mean cross entropy over answer tokens by the layer's full weight. One matrix is in memory at
+        a time, at the price of a pass over the examples for each layer.
+        """
+        raise TypeError(f"{type(self).__name__} has no layer statistics")

@@ -1,4 +1,4 @@
-"""What happens during a run, as values. The flow yields them; store, screen and plugins listen."""
+"""What happens during a run, as values: ``learn`` yields them; store, screen and listeners consume them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins, or goes on from ``resumed_from`` (position, step)."""
+    """A run begins, or goes on from ``resumed_from`` (position, step). ``plan`` is its plan as JSON-ready data."""
 
     name = "run_started"
     run: str
@@ -28,6 +28,7 @@ class RunStarted(Event):
     backbone: str
     seed: int
     resumed_from: tuple[int, int] | None = None
+    plan: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class TaskStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Event):
-    """One optimiser step. ``parts`` are the loss's terms by name; ``seconds`` is its wall time."""
+    """One optimiser step. ``terms`` are those of the loss by name; ``seconds`` is its wall time."""
 
     name = "step"
     position: int
@@ -53,7 +54,7 @@ class Step(Event):
     loss: float
     lr: float
     seconds: float
-    parts: dict[str, float] = field(default_factory=dict)
+    terms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +70,23 @@ class Validated(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PassProgress(Event):
+    """How far a pass over data "before" or "after" learning is: ``done`` of ``total`` (None where unknown)."""
+
+    name = "pass_progress"
+    position: int
+    when: str
+    done: int
+    total: int | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskLearned(Event):
-    """Stage ``position`` is learnt and ``checkpoint`` (a path below the run's folder) is on disk."""
+    """Stage ``position`` is learnt and ``checkpoint`` (a path below the run's folder) is on disk.
+
+    ``seconds`` is the time of learning, ``before_seconds`` and ``after_seconds`` that of the passes around it.
+    """
 
     name = "task_learned"
     position: int
@@ -83,6 +99,8 @@ class TaskLearned(Event):
     trainable_parameters: int
     stored_bytes: int
     checkpoint: str
+    before_seconds: float = 0.0
+    after_seconds: float = 0.0
     restored: bool = False
 
 
@@ -114,7 +132,7 @@ UNSURE = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Routed(Event):
-    """Where the ``n`` examples of ``task`` were sent by ``router``: ``chosen`` counts them by task.
+    """Where ``router`` sent the ``n`` examples of ``task``: ``chosen`` counts them by the task they were taken for.
 
     ``unsure`` of them had a margin below :data:`UNSURE`; choosing took ``seconds``,
     and ``passes`` of the language model a query.
@@ -154,7 +172,7 @@ class Notice(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished(Event):
-    """The run ended as ``status``: "finished"."""
+    """The run ended as ``status``: "finished", and for listeners also "interrupted" or "failed"."""
 
     name = "run_finished"
     run: str

@@ -1,11 +1,14 @@
-"""The hooks of pluggy project ``micl``. Announcing hooks name parts; lifecycle hooks listen."""
+"""The hooks of pluggy project ``micl``: those that announce parts, and those that listen to runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pluggy
+
+if TYPE_CHECKING:
+    from micl_cli.api.events import Event
 
 PROJECT = "micl"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -46,28 +49,20 @@ class Hooks:
         """Announce metrics (Metric classes)."""
 
     @hookspec
-    def micl_run_started(self, run: str, plan: Mapping[str, Any]) -> None:
-        """A run begins or goes on; ``plan`` is its plan as JSON-ready data."""
+    def micl_register_encoders(self, register: Register) -> None:
+        """Announce encoders of the composed backbone (Encoder classes), by the name that presets use as ``family``."""
 
     @hookspec
-    def micl_task_started(self, run: str, event: Any) -> None:
-        """A task is about to be learnt (TaskStarted)."""
+    def micl_register_adapters(self, register: Register) -> None:
+        """Announce adapter kinds (AdapterKind classes)."""
 
     @hookspec
-    def micl_step(self, run: str, event: Any) -> None:
-        """An optimiser step was made (Step)."""
+    def micl_register_listeners(self, register: Register) -> None:
+        """Announce listeners (Listener classes), which ``--listen NAME`` adds to a run."""
 
     @hookspec
-    def micl_task_learned(self, run: str, event: Any) -> None:
-        """A task is learnt and its checkpoint is on disk (TaskLearned)."""
-
-    @hookspec
-    def micl_scored(self, run: str, event: Any) -> None:
-        """A task was scored after a stage (Scored)."""
-
-    @hookspec
-    def micl_run_finished(self, run: str, status: str) -> None:
-        """A run ended: "finished", "interrupted" or "failed"."""
+    def micl_event(self, run: str, event: Event) -> None:
+        """Take note of an event of a run: every one, from RunStarted to RunFinished. For plugins that always listen."""
 
     @hookspec
     def micl_metrics(self, run: str, matrix: list[list[float | None]], tasks: list[str]) -> Mapping[str, float] | None:

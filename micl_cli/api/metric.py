@@ -22,8 +22,8 @@ class Metric(ABC):
     """Scores a list of answers against their references."""
 
     name: ClassVar[str]
-    kinds: ClassVar[frozenset[str]] = frozenset()
-    """The task kinds for which this metric is also reported when it is not the task's own."""
+    task_types: ClassVar[frozenset[str]] = frozenset()
+    """The task types for which this metric is also reported when it is not the task's own."""
 
     @abstractmethod
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

@@ -1,7 +1,8 @@
 """Options of plugins: keyword-only constructor parameters, read from their annotations.
 
-``lambda_kl: Annotated[float, "weight of the distillation term"] = 0.5`` is an option; a
-parameter without such help (``rng``, say) is not.
+``lambda_kl: Annotated[float, "weight of the distillation term", Range(0)] = 0.5`` is an option; a
+parameter without such help is not. What may stand behind the help: a :class:`Range`,
+:class:`Choices`, or :class:`ExistingFile`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,43 @@ _NOTHING = ("none", "null")
 
 
 @dataclass(frozen=True)
+class Range:
+    """The values that a number may have, ends included where they are not ``open``."""
+
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low is None or value > self.low or (value == self.low and not self.low_open)
+        below = self.high is None or value < self.high or (value == self.high and not self.high_open)
+        return above and below
+
+    def __str__(self) -> str:
+        low = None if self.low is None else f"{'more than' if self.low_open else 'at least'} {self.low:g}"
+        high = None if self.high is None else f"{'less than' if self.high_open else 'at most'} {self.high:g}"
+        return " and ".join(filter(None, (low, high)))
+
+
+class Choices:
+    """The values that an option may have, where they are known only at run time; else use ``Literal``."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values = values
+
+
+class ExistingFile:
+    """Marks an option that names a file which must be there. An empty text names none."""
+
+
+@dataclass(frozen=True)
 class Option:
     """One option of a plugin.
 
     ``type`` is bool, int, float, str or Path; ``optional`` tells that None is a value too.
     ``default`` is JSON-ready, and None where ``required``. ``choices`` is empty where any
-    value of the type will do.
+    value of the type will do. ``range`` limits a number. ``existing_file`` marks the path of a file that must be there.
     """
 
     name: str
@@ -38,6 +70,8 @@ class Option:
     required: bool = False
     choices: tuple[Any, ...] = ()
     optional: bool = False
+    range: Range | None = None
+    existing_file: bool = False
 
     @property
     def type_name(self) -> str:
@@ -49,12 +83,15 @@ class Option:
     def expected(self) -> str:
         """What a value must be, as a message says it."""
         word = "one of " + ", ".join(map(str, self.choices)) if self.choices else _EXPECTED[self.type]
+        word = f"{word}, {self.range}" if self.range else word
+        word = "the path of a file that exists" if self.existing_file else word
         return f"{word}, or none" if self.optional else word
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready fields."""
         known = {"name": self.name, "type": self.type_name, "default": self.default, "help": self.help}
-        return {**known, "required": self.required, "choices": list(self.choices)}
+        known |= {"required": self.required, "choices": list(self.choices)}
+        return {**known, "range": str(self.range) if self.range else None}
 
     def parse(self, raw: Any) -> Any:
         """Turn text, or a value out of TOML or JSON, into the option's type. Raises ValueError."""
@@ -62,7 +99,12 @@ class Option:
             return None
         if self.choices:
             return self._choice(raw)
-        return _CONVERT[self.type](raw)
+        value = _CONVERT[self.type](raw)
+        if self.range and value not in self.range:
+            raise ValueError("out of range")
+        if self.existing_file and str(value) and not Path(value).expanduser().is_file():
+            raise ValueError("no such file")
+        return value
 
     def _choice(self, raw: Any) -> Any:
         for choice in self.choices:
@@ -141,8 +183,17 @@ def _option(cls: type[Any], init: Callable[..., None], parameter: inspect.Parame
     kind, choices, optional = _type(cls, parameter.name, inner)
     required = parameter.default is parameter.empty
     default = None if required else parameter.default
-    shown = str(default) if isinstance(default, Path) else default
-    return Option(parameter.name, kind, shown, words[0], required, choices, optional)
+    return Option(
+        name=parameter.name,
+        type=kind,
+        default=str(default) if isinstance(default, Path) else default,
+        help=words[0],
+        required=required,
+        choices=next((mark.values for mark in extra if isinstance(mark, Choices)), choices),
+        optional=optional,
+        range=next((mark for mark in extra if isinstance(mark, Range)), None),
+        existing_file=ExistingFile in extra or any(isinstance(mark, ExistingFile) for mark in extra),
+    )
 
 
 def _resolve(cls: type[Any], init: Callable[..., None], parameter: inspect.Parameter) -> Any:

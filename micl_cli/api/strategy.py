@@ -6,15 +6,20 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Union
 
 from torch import Tensor, nn
 
 from micl_cli.api.backbone import Backbone, Batch
+from micl_cli.api.resources import PartLoader
+from micl_cli.api.selection import Selection
 from micl_cli.api.task import Example, Task
 
 ADAPTER = "main"
 """The adapter that single-adapter strategies learn."""
+
+Loss = Union[Tensor, Mapping[str, Tensor]]
+"""A scalar, or the terms whose sum it is, by name."""
 
 
 @dataclass
@@ -25,102 +30,145 @@ class State:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+class Progress(NamedTuple):
+    """How far a pass over data is: ``done`` of ``total`` (None where unknown), and what is being done."""
+
+    done: int
+    total: int | None = None
+    label: str = ""
+
+
+class Route(NamedTuple):
+    """Who answers one example: a selection of adapters, the task that it was taken for, and how sure that is.
+
+    ``selection`` is None (the base model), a name, names, or weights by name. ``margin`` is the chance given to the
+    task less the chance given to the next best, from 0 to 1.
+    """
+
+    task: str
+    margin: float = 1.0
+    selection: Selection = None
+
+
 def _no_parts(kind: str, name: str) -> type[Any]:
-    raise LookupError(f"nobody handed parts over: {kind} {name}")
+    raise LookupError(f"no registry was given to load {kind} {name!r} from")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """The learning of one position in the sequence, as a strategy is told of it.
+
+    ``position`` counts from 1. ``tasks`` are learnt in this stage (one, but for joint learning), ``previous_tasks``
+    were learnt before, in order. ``rng`` is the only source of randomness, ``seed`` the run's. ``batch_size`` is how
+    many examples the model reads or answers together outside a step, and ``autocast()`` computes there in a step's
+    number format. ``load_part`` returns the class of a registered part ("routers", "ridge").
+    """
+
+    position: int
+    tasks: Sequence[Task]
+    previous_tasks: Sequence[Task] = ()
+    rng: random.Random = field(default_factory=lambda: random.Random(0))
+    seed: int = 0
+    batch_size: int = 32
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    load_part: PartLoader = _no_parts
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """The modalities of the tasks that are learnt."""
+        return frozenset(modality for task in self.tasks for modality in task.modalities)
 
 
 class Strategy:
     """Learn each task in turn, and do nothing against forgetting.
 
-    Every method is one place where a strategy may depart from that. The flow calls them in
-    the order they stand here. Options are keyword-only constructor parameters annotated with
-    ``Annotated[type, "help"]``, kept as attributes of the same name; the flow may set them
-    anew before a task (``-o 3:lambda_kl 0.5``). ``needs`` names what the backbone must provide.
+    Every method is one place where a strategy may depart from that; they are called in the order in which they stand
+    here. Options are keyword-only constructor parameters annotated with ``Annotated[type, "help"]``, kept as
+    attributes of the same name; they may be set anew for a stage (``-o 3:lambda_kl 0.5``). ``needs`` names what the
+    backbone must provide.
 
-    During a stage, ``position`` is its 1-based place, ``stage`` the tasks learnt in it (one,
-    but for joint learning), ``seen`` the tasks learnt before it, ``rng`` the only source of
-    randomness, and ``seed`` the run's. A strategy may put the terms of its loss into ``parts``, to be shown.
-    ``load_part`` gives the class of a registered part by kind and name ("routers", "ridge");
-    ``at_once`` is how many examples the model reads or answers together outside a step, and
-    ``autocast()`` computes there in a step's number format.
+    ``stage`` is the stage in which the strategy stands. ``modules`` holds trainable modules of its own (gates, keys,
+    scalars): they are moved, saved, restored, counted, and part of the best weights like an adapter's.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"adapters"})
+    stage: Stage
 
-    def __init__(self, backbone: Backbone, *, rng: random.Random | None = None) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
-        self.rng = rng or random.Random(0)
-        self.seed = 0
-        self.at_once = 32
-        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
-        self.position = 0
-        self.stage: Sequence[Task] = ()
-        self.seen: Sequence[Task] = ()
-        self.parts: dict[str, float] = {}
-        self.routes: Sequence[tuple[str, float]] = ()
-        self.routing_passes = 0
-        self.router = ""
-        self.load_part: Callable[[str, str], type[Any]] = _no_parts
+        self.modules = nn.ModuleDict()
 
-    def stages(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
-        """The tasks in the order and the groups in which they are learnt: one at a time."""
+    def stages(self, tasks: Sequence[Task], load_part: PartLoader) -> Sequence[Sequence[Task]]:
+        """Return the tasks in the order and the groups in which they are learnt: one at a time."""
         return [[task] for task in tasks]
 
-    def begin(self, task: Task) -> None:
-        """Before a task: add an adapter, freeze what is old, keep a teacher."""
-        if ADAPTER not in self.backbone.adapters:
-            self.backbone.add_adapter(ADAPTER, seed=self.seed)
-        self.backbone.activate(ADAPTER)
+    def enter(self, stage: Stage, options: Mapping[str, Any]) -> None:
+        """Stand in a stage from now on, with the options that hold in it: also where a run is resumed."""
+        self.stage = stage
+        for name, value in options.items():
+            setattr(self, name, value)
 
-    def examples(self, task: Task) -> Sequence[Example]:
-        """What is learnt from during this task."""
-        return task.examples("train")
+    def begin(self, stage: Stage) -> None:
+        """Begin a stage: add an adapter, freeze what is old, keep a teacher."""
+        if ADAPTER not in self.backbone.adapters.names:
+            self.backbone.adapters.add(ADAPTER, seed=stage.seed)
+        self.backbone.adapters.activate(ADAPTER)
+
+    def before(self, stage: Stage) -> Iterator[Progress]:
+        """Pass over data before learning: statistics, pseudo targets, anchors. Yields its progress.
+
+        Where the process is killed it begins anew; what it finds belongs into ``state`` or an adapter.
+        """
+        yield from ()
+
+    def examples(self, stage: Stage) -> Sequence[Example]:
+        """Return what is learnt from in this stage."""
+        return [example for task in stage.tasks for example in task.examples("train")]
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The weights that move: the active adapter's LoRA and this task's connector."""
-        yield from self.backbone.trainable({task.modality for task in self.stage}).items()
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """The weights that move, without their names."""
-        for _, weight in self.trainable():
-            yield weight
+        """Yield the weights that move: learning adapters, with this stage's connectors only, and ``modules``."""
+        yield from self.backbone.adapters.trainable(self.stage.modalities).items()
+        yield from ((f"modules/{name}", weight) for name, weight in self.modules.named_parameters())
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        """The drawn examples as a batch; what a strategy adds to them joins here."""
+        """Return the drawn examples as a batch; what a strategy adds to them joins here, in groups of its own."""
         return self.backbone.batch(examples)
 
-    def loss(self, batch: Batch) -> Tensor:
-        """What is made small."""
+    def loss(self, batch: Batch) -> Loss:
+        """Return what is minimised: a mean over the answer tokens of the batch, or its terms by name."""
         return self.backbone.loss(batch)
 
     def constrain(self) -> None:
-        """After the gradients are there and before they are used: project or mask them."""
+        """Project or mask the gradients, once they are there and before they are used."""
 
     def step_end(self, step: int) -> None:
-        """After optimiser step ``step`` (1-based) of a task."""
+        """Act after optimiser step ``step`` (from 1) of a stage."""
 
     def epoch_end(self) -> None:
-        """After each pass over the examples, and before validation."""
+        """Act after each pass over the examples, and before validation."""
 
-    def end(self, task: Task) -> None:
-        """After a task, with its best weights in place: remember, measure importance, merge."""
+    def end(self, stage: Stage) -> None:
+        """End learning, with the best weights in place: remember, merge, let a teacher go."""
 
-    def route(self, examples: Sequence[Example]) -> Sequence[str] | None:
-        """Before answering: an adapter for each example; None: the active one. The task is not told.
+    def after(self, stage: Stage) -> Iterator[Progress]:
+        """Pass over data after learning: importance, statistics, a router. Yields its progress.
 
-        Where tasks were told apart, ``routes`` holds the (task, margin) behind each adapter afterwards,
-        ``routing_passes`` how often the language model read each query for that, and ``router`` what chose.
+        What was learnt is on disk then; where the process is killed the pass begins anew.
         """
+        yield from ()
+
+    def route(self, examples: Sequence[Example]) -> Sequence[Route] | None:
+        """Choose who answers each example; None: the selection that acts. The task is not told."""
         return None
 
+    @property
+    def router(self) -> tuple[str, int]:
+        """What chooses in ``route``, and how many times the language model reads each query for that."""
+        return "", 0
+
     def state(self) -> State:
-        """What must be kept to go on, besides the backbone's adapters."""
+        """Return what must be kept to go on, besides adapters and ``modules``."""
         return State()
 
     def restore(self, state: State) -> None:
-        """Take back what ``state`` returned."""
-
-    def configure(self, options: Mapping[str, Any]) -> None:
-        """Set options anew before a task."""
-        for name, value in options.items():
-            setattr(self, name, value)
+        """Take back what ``state`` returned; the strategy stands in the stage already."""

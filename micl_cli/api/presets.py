@@ -1,16 +1,13 @@
-"""Weights that are fetched once: where they lie, and what is told of them."""
+"""Presets: models that a backbone knows by name, and what is told while their weights are fetched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from micl_cli.settings import load_settings
-
 Tell = Callable[[str, int, int], None]
-"""Told of a download: what is fetched, bytes that are there, bytes in all."""
+"""Told of a download: (name, bytes that are there, bytes in all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +31,3 @@ class PresetInfo:
     def as_json(self) -> dict[str, Any]:
         """JSON-ready fields."""
         return {**asdict(self), "modalities": sorted(self.modalities)}
-
-
-def weights_folder() -> Path:
-    """The folder below the home folder that fetched weights are kept in."""
-    return load_settings().home / "weights"

@@ -1,0 +1,328 @@
+"""Adapters: named trainable weights on a frozen base model, of any kind, and which of them act.
+
+An adapter adds something to the output of some linear layers (LoRA, experts), puts embeddings of its own before the
+content (soft prompts), and turns encoder outputs into embeddings (connectors). Its *kind* is a plugin. A teacher, an
+expert and a router are adapters too, so there is never a second copy of the base model in memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from micl_cli.api.adapter_kinds import AdapterHost, AdapterKind, AdapterSpec, LayerAdapter
+from micl_cli.api.adapter_sums import layer_sum, weighted_outputs
+from micl_cli.api.options import parse_options
+from micl_cli.api.resources import PartLoader
+from micl_cli.api.selection import Mixture, Selection, TokenMap, as_mixtures, sizes_of
+
+_NAME = re.compile(r"[\w-]+")
+
+
+class Adapters:
+    """The adapters of one model, by name, and the selection of them that acts.
+
+    ``store`` holds the weights; the host keeps it among its modules.
+    """
+
+    def __init__(self, host: AdapterHost, load_part: PartLoader) -> None:
+        self.host, self.load_part = host, load_part
+        self.store = nn.ModuleDict()
+        self.active: Selection = None
+        self.learning: tuple[str, ...] = ()
+        self._specs: dict[str, AdapterSpec] = {}
+        self._groups: dict[str, str] = {}
+        self._mixtures: tuple[Mixture, ...] = ()
+        self._layers: dict[str, dict[str, LayerAdapter]] = {}
+        self._tokens: TokenMap | None = None
+        self._hooked = False
+
+    # Names and weights
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all adapters, in the order in which they were added."""
+        return tuple(self._specs)
+
+    def spec(self, name: str) -> AdapterSpec:
+        """Return what an adapter is made of. Raises KeyError if unknown."""
+        self._known(name)
+        return self._specs[name]
+
+    def add(self, name: str, spec: AdapterSpec | None = None, *, seed: int = 0) -> None:
+        """Add a fresh adapter that changes nothing yet, with weights drawn by ``seed``.
+
+        Without a ``spec`` it is the host's usual one. Raises ValueError where the name is taken or no name.
+        """
+        if name in self._specs:
+            raise ValueError(f"there is an adapter {name!r} already")
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"adapter name {name!r} is not made of letters, digits, '_' and '-' alone")
+        spec = spec or self.host.default_spec()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = self._build(name, spec)
+            made["connectors"] = nn.ModuleDict(dict(self.host.new_connectors()) if spec.connectors else {})
+        self.store[_key(name)] = made.to(self.host.device)
+        self._specs[name] = spec
+        layers = cast(nn.ModuleDict, made["layers"])
+        self._layers[name] = {_unkey(key): cast(LayerAdapter, layer) for key, layer in layers.items()}
+        self.host.module.train(self.host.module.training)
+        self.activate(self.active, learning=self.learning)
+
+    def _build(self, name: str, spec: AdapterSpec) -> nn.ModuleDict:
+        """Return the weights of a new adapter without its connectors."""
+        kind = self.kind(spec)
+        found = {layer.name: kind.layer(layer) for layer in self.host.adaptable_layers}
+        layers = {_key(layer): adapter for layer, adapter in found.items() if adapter is not None}
+        for each in layers.values():
+            each.adapter = name
+            self._groups |= each.groups
+        made = nn.ModuleDict({"layers": nn.ModuleDict(layers)})
+        if kind.prompt_tokens:
+            made["prompt"] = nn.ParameterList([self._new_prompt(kind.prompt_tokens)])
+        return made
+
+    def kind(self, spec: AdapterSpec) -> AdapterKind:
+        """Return the kind that a spec names, with its options. Raises PluginError or OptionError."""
+        cls = self.load_part("adapters", spec.kind)
+        return cast(AdapterKind, cls(**parse_options(cls, spec.options, owner=f"adapter kind {spec.kind}")))
+
+    def _new_prompt(self, count: int) -> nn.Parameter:
+        """Return ``count`` embeddings, those of words drawn at random (Lester et al., arXiv 2104.08691)."""
+        words = self.host.embeddings
+        return nn.Parameter(words[torch.randint(len(words), (count,)).to(words.device)].detach().clone().float())
+
+    def remove(self, name: str) -> None:
+        """Forget an adapter. Raises KeyError if unknown, ValueError if it acts."""
+        self._known(name)
+        if name in self.acting:
+            raise ValueError(f"adapter {name!r} acts: activate another one first")
+        del self.store[_key(name)], self._specs[name], self._layers[name]
+        self.learning = tuple(other for other in self.learning if other != name)
+
+    def copy(self, source: str, target: str) -> None:
+        """Make ``target`` (added if missing) equal to ``source``."""
+        if target not in self._specs:
+            self.add(target, self.spec(source))
+        self.load(target, self.state(source))
+
+    def parameters(self, name: str) -> dict[str, nn.Parameter]:
+        """Return the live parameters of an adapter, by names that are the same for all adapters of its spec.
+
+        They begin with "layers.LAYER.", are "prompt", or begin with "connector.MODALITY.". Raises KeyError if unknown.
+        """
+        self._known(name)
+        prompt = {"prompt": weight for weight in self._member(name, "prompt").parameters()}
+        connectors = self._member(name, "connectors").named_parameters()
+        return {**self.layer_parameters(name), **prompt, **{f"connector.{key}": w for key, w in connectors}}
+
+    def layer_parameters(self, name: str) -> dict[str, nn.Parameter]:
+        """Return the parameters of an adapter in the layers of the language model."""
+        return {f"layers.{_unkey(key)}": w for key, w in self._member(name, "layers").named_parameters()}
+
+    def group(self, parameter: str) -> str:
+        """Return the group of a parameter (a name of ``parameters``): "lora", "gate", "prompt" or "connector/image"."""
+        words = parameter.rpartition("/")[2].split(".")
+        if words[0] == "connector":
+            return f"connector/{words[1]}"
+        if words[0] == "prompt":
+            return "prompt"
+        return next((self._groups[word] for word in words if word in self._groups), "lora")
+
+    def low_rank(self, name: str) -> dict[str, tuple[Tensor, Tensor, float]]:
+        """Return (A [r, in], B [out, r], scale) of each layer where the adapter adds scale * B A x and no more."""
+        found = {layer: adapter.low_rank() for layer, adapter in self.layer_adapters(name).items()}
+        return {layer: matrices for layer, matrices in found.items() if matrices}
+
+    def layer_adapters(self, name: str) -> dict[str, LayerAdapter]:
+        """Return what an adapter adds to, by the layer's name."""
+        self._known(name)
+        return self._layers[name]
+
+    def state(self, name: str) -> dict[str, Tensor]:
+        """Return a copy of an adapter's weights, on the CPU."""
+        return {key: weight.detach().cpu().clone() for key, weight in self.parameters(name).items()}
+
+    @torch.no_grad()
+    def load(self, name: str, state: Mapping[str, Tensor]) -> None:
+        """Write ``state`` into an adapter. Raises KeyError where names differ."""
+        weights = self.parameters(name)
+        if weights.keys() != state.keys():
+            raise KeyError(f"adapter {name!r}: {sorted(weights.keys() ^ state.keys())[:3]} do not match")
+        for key, weight in weights.items():
+            weight.copy_(state[key])
+
+    def trainable(self, modalities: Collection[str]) -> dict[str, nn.Parameter]:
+        """Return the parameters of the learning adapters, as "adapter/parameter", connectors of ``modalities`` only."""
+        connectors = {f"connector/{modality}" for modality in modalities}
+        return {
+            f"{name}/{key}": weight
+            for name in self.learning
+            for key, weight in self.parameters(name).items()
+            if not (group := self.group(key)).startswith("connector/") or group in connectors
+        }
+
+    # What acts
+
+    @property
+    def acting(self) -> set[str]:
+        """The names of the adapters that act."""
+        return {name for mixture in self._mixtures for name in mixture.names}
+
+    def activate(self, selection: Selection, *, learning: Collection[str] | None = None) -> None:
+        """Let ``selection`` act from now on, and the adapters in ``learning`` learn (None: all that act).
+
+        A sum adds what its adapters add to each layer, and the outputs of their connectors, by their weights. A
+        mixture per example holds for batches of that many examples. Raises KeyError for an unknown name.
+        """
+        mixtures = as_mixtures(selection)
+        for name in (name for mixture in mixtures for name in mixture.names):
+            self._known(name)
+        acting = list(dict.fromkeys(name for mixture in mixtures for name in mixture.names))
+        self.active, self._mixtures, self._tokens = selection, mixtures, None
+        self.learning = tuple(acting if learning is None else learning)
+        self._apply()
+
+    def _apply(self) -> None:
+        """Put the selection into effect."""
+        if self._mixtures and not self._hooked:
+            self._hooked = True
+            for layer in self.host.adaptable_layers:
+                self.host.layer_module(layer.name).register_forward_hook(partial(self._add, layer.name))
+        for name in self._specs:
+            for weight in self.parameters(name).values():
+                weight.requires_grad_(name in self.learning)
+
+    @contextmanager
+    def using(self, selection: Selection) -> Iterator[None]:
+        """Let another selection act for a while, without gradients and dropout; what was comes back afterwards."""
+        former, learning, training = self.active, self.learning, self.host.module.training
+        self.activate(selection)
+        self.host.module.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.activate(former, learning=learning)
+            self.host.module.train(training)
+
+    # Where examples stand: backbones tell before each forward pass
+
+    @property
+    def per_example(self) -> bool:
+        """Whether examples of one batch may be read by different adapters."""
+        return any(mixture.per_example for mixture in self._mixtures)
+
+    @property
+    def needs_positions(self) -> bool:
+        """Whether it must be told which positions belong to which example, see ``locate``."""
+        return self.per_example or self.mixes_tokens
+
+    @property
+    def mixes_tokens(self) -> bool:
+        """Whether a layer adapter that acts looks at other positions of the same example."""
+        return any(layer.mixes_tokens for name in self.acting for layer in self._layers[name].values())
+
+    def layout(self, count: int) -> list[tuple[float, ...]]:
+        """Return what tells examples apart by the adapters that read them: equal for those that are read alike."""
+        for size in sizes_of(self._mixtures):
+            if size != count:
+                raise ValueError(f"the selection that acts is for {size} examples, not for {count}")
+        return [tuple(x for mixture in self._mixtures for x in mixture.key(row)) for row in range(count)]
+
+    def locate(self, examples: Tensor, count: int, prompt: Tensor | None = None) -> None:
+        """Tell which example each position of the next passes belongs to, see :class:`TokenMap`."""
+        gates = {name: gate for mixture in self._mixtures for name, gate in mixture.gates.items()}
+        self._tokens = TokenMap(examples if examples.ndim == 2 else examples[:, None], count, prompt, gates)
+
+    def follow(self, examples: Tensor) -> None:
+        """Tell it of passes that follow those of the prompts, with the examples that are left."""
+        if self._tokens is not None:
+            self._tokens = self._tokens.following(examples)
+
+    @contextmanager
+    def restoring(self, tokens: TokenMap | None) -> Iterator[None]:
+        """Let positions be those of an earlier pass, which is computed again (gradient checkpointing)."""
+        current, self._tokens = self._tokens, tokens
+        try:
+            yield
+        finally:
+            self._tokens = current
+
+    def checkpoint_contexts(self) -> tuple[Any, Any]:
+        """Return the contexts of a checkpointed pass and of its repetition, for ``torch.utils.checkpoint``."""
+        return self.restoring(self._tokens), self.restoring(self._tokens)
+
+    # What they add
+
+    def _add(self, layer: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        """Add what the acting adapters give to a layer's output: a forward hook."""
+        for mixture in self._mixtures:
+            if mixture.acts_in(layer):
+                members = {name: own[layer] for name in mixture.names if layer in (own := self._layers[name])}
+                for added in layer_sum(mixture, members, inputs[0], self._tokens):
+                    output = output + added.to(output.dtype)
+        return output
+
+    def connect(self, modality: str, tokens: Tensor, examples: Sequence[int]) -> Tensor:
+        """Return [n, T, size]: encoder outputs [n, T, width] through the acting adapters' connectors.
+
+        ``examples`` holds the example that each medium belongs to. Raises ValueError where no adapter that acts on an
+        example has a connector of the modality.
+        """
+        terms = []
+        for mixture, column, name in self._on_inputs():
+            connectors = cast(nn.ModuleDict, self._member(name, "connectors"))
+            if modality in connectors:
+                terms.append((connectors[modality], _column(mixture, column, examples)))
+        return weighted_outputs(terms, tokens, modality)
+
+    def prompts(self, count: int) -> list[list[Tensor]]:
+        """Return the soft prompts [n, size] of each of ``count`` examples, in the selection's order."""
+        found: list[list[Tensor]] = [[] for _ in range(count)]
+        for mixture, column, name in self._on_inputs():
+            for prompt in self._member(name, "prompt").parameters():
+                for row, weight in enumerate(_column(mixture, column, range(count))):
+                    if float(weight):
+                        found[row].append(prompt * weight.to(prompt))
+        return found
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether an adapter that acts has soft prompts."""
+        return any("prompt" in cast(nn.ModuleDict, self.store[_key(name)]) for name in self.acting)
+
+    def _on_inputs(self) -> Iterator[tuple[Mixture, int, str]]:
+        for mixture in self._mixtures:
+            if mixture.acts_on_inputs:
+                yield from ((mixture, column, name) for column, name in enumerate(mixture.names))
+
+    def _member(self, name: str, part: str) -> nn.Module:
+        own = cast(nn.ModuleDict, self.store[_key(name)])
+        return own[part] if part in own else nn.Module()
+
+    def _known(self, name: str) -> None:
+        if name not in self._specs:
+            raise KeyError(f"no adapter {name!r}; there are {', '.join(self._specs) or 'none'}")
+
+
+def _column(mixture: Mixture, column: int, examples: Sequence[int]) -> Tensor:
+    """Return [n]: the weight that a mixture gives to one of its adapters for each of ``examples``."""
+    weights = mixture.weights[..., column]
+    return weights[list(examples)] if weights.ndim else weights.expand(len(examples))
+
+
+def _key(name: str) -> str:
+    """Return a name as a key of a ModuleDict, which takes no dots and none of its own attributes' names."""
+    return "@" + name.replace(".", "/")
+
+
+def _unkey(key: str) -> str:
+    return key.removeprefix("@").replace("/", ".")
