@@ -31,6 +31,9 @@ KINDS = {
     "strategies": ("strategy", "micl_cli.api.strategy:Strategy"),
     "routers": ("router", "micl_cli.api.router:Router"),
     "metrics": ("metric", "micl_cli.api.metric:Metric"),
+    "encoders": ("encoder", "micl_cli.api.encoder:Encoder"),
+    "adapters": ("adapter", "micl_cli.api.adapter_kinds:AdapterKind"),
+    "listeners": ("listener", "micl_cli.api.listener:Listener"),
 }
 """Kinds by their plural name: (singular, the class that every part of the kind extends)."""
 
