@@ -57,7 +57,7 @@ def test_an_interrupt_leaves_nothing_half_done(
     for words in (("prepare", "img_qa"), ("learn", "--strategy", "finetune", "--tasks", "img_qa")):
         done = micl(*words)
         assert (done.code, done.out) == (130, "")
-        assert "interrupted; nothing of mini/img_qa was prepared\nhint: Give the same command again.\n" in done.err
+        assert "interrupted; mini/img_qa was not prepared\nhint: Run the same command again.\n" in done.err
     assert not [path for path in isolated.rglob("*") if path.suffix == ".png"]
 
 
