@@ -34,7 +34,7 @@ def test_a_folder_in_the_stores_place(file, url, opening):
 
 def test_a_file_in_the_folders_place(file, url):
     file.parent.write_text("")
-    assert "cannot be made" in refused(Store.open, url)
+    assert "cannot be created" in refused(Store.open, url)
 
 
 def test_a_truncated_store(old, url):
@@ -57,7 +57,7 @@ def test_a_server_that_does_not_answer_and_whose_password_stays_hidden():
 
 def test_a_store_that_may_only_be_read_can_be_read(old, new_run):
     with Store.open(f"sqlite:///file:{old}?mode=ro&uri=true") as store:
-        assert len(store.runs()) == 2
+        assert len(store.runs()) == 3
         with pytest.raises(StoreError, match="cannot be written") as caught:
             store.start_run(new_run())
     assert "writable" in caught.value.hint
@@ -97,7 +97,7 @@ except StoreError as error:
 
 
 def test_a_path_that_is_not_unicode(store):
-    task = TaskRecord(name="a/b", modality="", kind="", metric="", sha256="", counts={}, path="/caf\udce9")
+    task = TaskRecord(name="a/b", modalities=(), type="", metric="", sha256="", counts={}, path="/caf\udce9")
     with pytest.raises(StoreError, match="Unicode"):
         store.record_task(task)
 

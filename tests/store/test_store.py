@@ -8,15 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micl_cli.api.events import Answered, Notice, Scored, Step, TaskLearned, TaskStarted, Validated
+from micl_cli.api.events import (
+    Answered,
+    Notice,
+    PassProgress,
+    Routed,
+    Scored,
+    Step,
+    TaskLearned,
+    TaskStarted,
+    Validated,
+)
 from micl_cli.errors import StoreError, UsageError
-from micl_cli.store import NewRun, PluginRecord, Store, TaskRecord
+from micl_cli.store import NewRun, PluginRecord, RoutingRecord, Store, TaskRecord
 
 RUN = "abc123"
 TASK = TaskRecord(
     name="mini/img_cap",
-    modality="image",
-    kind="captioning",
+    modalities=("image",),
+    type="captioning",
     metric="cider",
     sha256="ab" * 32,
     counts={"train": 640, "val": 64, "test": 128},
@@ -38,6 +48,12 @@ def test_a_prepared_task_comes_back_as_it_was(store):
     store.record_task(TASK)
     assert store.task("mini/img_cap") == TASK
     assert store.task("mini/aud_qa") is None
+
+
+@pytest.mark.parametrize("modalities", [(), ("audio", "image")], ids=["text alone", "two modalities"])
+def test_a_task_may_have_any_number_of_modalities(store, modalities):
+    store.record_task(replace(TASK, modalities=modalities))
+    assert store.task(TASK.name).modalities == modalities
 
 
 def test_preparing_again_replaces_the_task_and_dates_it(store):
@@ -121,13 +137,30 @@ def test_a_stage_is_kept_as_it_was_learnt(store, new_run, stage):
     store.start_run(new_run())
     events = stage()
     store.write(RUN, events[:1])
-    (begun,) = store.details(RUN).stages
-    assert (begun.status, begun.examples, begun.steps, begun.checkpoint) == ("running", 64, 0, "")
+    (started,) = store.details(RUN).stages
+    assert (started.status, started.examples, started.steps, started.checkpoint) == ("running", 64, 0, "")
     store.write(RUN, events)
     (learned,) = store.details(RUN).stages
     assert (learned.status, learned.tasks, learned.data_sha256) == ("learned", ("mini/img_cap",), ("ab" * 32,))
     assert (learned.steps, learned.examples, learned.seconds) == (2, 128, 1.5)
     assert (learned.peak_bytes, learned.stored_bytes, learned.checkpoint) == (3 * 2**32, 4000, "stage-1")
+
+
+def test_the_passes_around_learning_are_timed_apart(store, new_run, stage):
+    store.start_run(new_run())
+    store.write(RUN, [replace(stage()[3], before_seconds=4.5, after_seconds=0.25)])
+    (learned,) = store.details(RUN).stages
+    assert (learned.before_seconds, learned.seconds, learned.after_seconds) == (4.5, 1.5, 0.25)
+
+
+def test_routings_are_kept_with_their_counts(store, new_run):
+    store.start_run(new_run())
+    routed = Routed(after=1, task="a", router="ridge", n=4, chosen={"a": 3, "b": 1}, unsure=1, seconds=0.5, passes=1)
+    store.write(RUN, [routed, replace(routed, seconds=0.25)])
+    (found,) = store.details(RUN).routings
+    assert found == RoutingRecord(
+        after=1, task="a", split="test", router="ridge", n=4, chosen={"a": 3, "b": 1}, unsure=1, seconds=0.25, passes=1
+    )
 
 
 def test_joint_learning_has_one_stage_of_several_tasks(store, new_run):
@@ -162,15 +195,16 @@ def test_a_score_measured_again_takes_the_place_of_the_former(store, new_run):
 def test_a_diverging_run_is_still_recorded(store, new_run, step):
     store.start_run(new_run())
     nan, endless = float("nan"), float("inf")
-    store.write(RUN, [step(1, 1, nan, parts={"answer": endless}), step(1, 2, endless)])
+    store.write(RUN, [step(1, 1, nan, terms={"answer": endless}), step(1, 2, endless)])
     store.write(RUN, [Scored(after=1, task="t", metric="m", value=nan, n=1)])
-    assert [(s.loss, s.parts) for s in store.steps(RUN)] == [(None, {"answer": None}), (None, {})]
+    assert [(s.loss, s.terms) for s in store.steps(RUN)] == [(None, {"answer": None}), (None, {})]
     assert store.details(RUN).scores[0].value is None
 
 
 def test_other_events_leave_no_row(store, new_run):
     store.start_run(new_run())
-    store.write(RUN, [Notice(text="x"), Validated(position=1, step=1, epoch=1, value=1.0, best=True)])
+    validated = Validated(position=1, step=1, epoch=1, value=1.0, best=True)
+    store.write(RUN, [Notice(text="x"), PassProgress(position=1, when="before", done=1), validated])
     store.write(RUN, [])
     details = store.details(RUN)
     assert not details.stages and not details.scores and not store.steps(RUN)
@@ -309,7 +343,7 @@ def test_last_is_the_run_resumed_last(named, new_run):
 
 @pytest.mark.parametrize(("text", "candidates"), [("twin", {"3f9b", "77aa"}), ("77", {"77aa", "first-id"})])
 def test_several_candidates_are_named(named, text, candidates):
-    with pytest.raises(UsageError, match="may mean 2 runs") as caught:
+    with pytest.raises(UsageError, match="matches 2 runs") as caught:
         named.resolve(text)
     assert all(run in caught.value.hint for run in candidates)
 
