@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -50,6 +52,6 @@ def _leases() -> None:
         sa.Column("until", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("run", name=op.f("pk_leases")),
     )
-    claims = sa.select(sa.column("run"), sa.column("holder"), sa.column("until")).select_from(sa.table("claims"))
+    claims: sa.Select[Any] = sa.select(sa.table("claims", *(sa.column(name) for name in ("run", "holder", "until"))))
     op.get_bind().execute(sa.insert(leases).from_select(["run", "holder", "until"], claims))
     op.drop_table("claims")
