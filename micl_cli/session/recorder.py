@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from micl_cli import __version__
 from micl_cli.api.events import Event, PassProgress, RunFinished, RunStarted, Step
 from micl_cli.data.preparation import Prepared
-from micl_cli.plan import Plan, backbone_parts
+from micl_cli.plan import BackboneName, Plan
 from micl_cli.records import NewRun, PluginRecord, RunDetails, TaskRecord
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData, score_matrix
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from micl_cli.training.components import RunComponents
 
 STORE_SECONDS = 1.0
-"""How often steps are written at most, so that a fast loop does not wait for the disk."""
+"""Seconds between writes of steps, so that a fast loop does not wait for the disk."""
 
 
 class Recorder:
@@ -59,7 +59,7 @@ class Recorder:
 
 def new_run(plan: Plan, environment: Mapping[str, Any], registry: Registry) -> NewRun:
     """Return the record with which a run starts or resumes."""
-    named = [("strategies", plan.strategy), ("backbones", backbone_parts(plan.backbone, registry)[0])]
+    named = [("strategies", plan.strategy), ("backbones", BackboneName.parse(plan.backbone, registry).name)]
     parts = [registry.find(kind, name) for kind, name in named]
     plugins = [PluginRecord(kind=p.kind, name=p.name, distribution=p.distribution, version=p.version) for p in parts]
     return NewRun(
@@ -72,11 +72,11 @@ def new_run(plan: Plan, environment: Mapping[str, Any], registry: Registry) -> N
     )
 
 
-def environment_of(parts: RunComponents) -> dict[str, Any]:
+def environment_of(components: RunComponents) -> dict[str, Any]:
     """Return what may explain a difference between two runs of one plan: versions, device, precision, threads."""
     import torch
 
-    device = parts.accelerator.device
+    device = components.accelerator.device
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     libraries = {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")}
     return {
@@ -85,9 +85,9 @@ def environment_of(parts: RunComponents) -> dict[str, Any]:
         **libraries,
         "platform": f"{platform.system()} {platform.machine()}",
         "device": gpu or device.type,
-        "precision": parts.accelerator.mixed_precision,
+        "precision": components.accelerator.mixed_precision,
         "threads": torch.get_num_threads(),
-        "weights_bytes": _weight_bytes(parts.backbone.module),
+        "weights_bytes": _weight_bytes(components.backbone.module),
     }
 
 
