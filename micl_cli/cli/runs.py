@@ -29,9 +29,7 @@ def runs() -> None:
 
 
 @runs.command("ls")
-@click.option(
-    "--status", type=click.Choice(["running", "finished", "interrupted", "failed"]), help="Only runs of this status."
-)
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs of this status.")
 @click.option("--limit", default=50, type=click.IntRange(1), help="Maximum number of runs, the newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_runs(status: str | None, limit: int, as_json: bool) -> None:

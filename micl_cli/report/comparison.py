@@ -151,7 +151,7 @@ def _cost(run: RunData, times: Sequence[str]) -> tuple[str, ...]:
 
 
 def _run_labels(runs: Sequence[RunData]) -> list[str]:
-    """Return each run's strategy and as much of its id as tells the runs apart."""
+    """Return the strategy of each run, with as much of its id as distinguishes the runs."""
     ids = {run.id for run in runs}
     length = next((n for n in range(8, 64) if len({each[:n] for each in ids}) == len(ids)), None)
     return [f"{run.strategy} {run.id[:length]}" for run in runs]

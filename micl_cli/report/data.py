@@ -78,7 +78,7 @@ class RunData:
         return figures(self.r)
 
     @cached_property
-    def forgetting(self) -> list[ForgettingTypes]:
+    def forgetting_types(self) -> list[ForgettingTypes]:
         """Superficial and essential forgetting, where scores by choices were measured."""
         chosen = [replace(score, main=True) for score in self.scores if score.metric == CHOICES]
         rows, _ = score_matrix(self.tasks, self.stages, chosen, self.split)

@@ -78,13 +78,13 @@ def _figures(run: RunData) -> Table:
 
 def _forgetting(run: RunData) -> list[Block]:
     """Return superficial and essential forgetting: a row per task, a pair of numbers per stage."""
-    if not run.forgetting:
+    if not run.forgetting_types:
         return []
     names = dict(zip(run.tasks, labels(run.tasks), strict=True))
-    stages = sorted({entry.after for entry in run.forgetting})
-    cells = {(entry.task, entry.after): entry for entry in run.forgetting}
+    stages = sorted({entry.after for entry in run.forgetting_types})
+    cells = {(entry.task, entry.after): entry for entry in run.forgetting_types}
     rows = []
-    for task in dict.fromkeys(entry.task for entry in run.forgetting):
+    for task in dict.fromkeys(entry.task for entry in run.forgetting_types):
         entries = [cells.get((task, stage)) for stage in stages]
         pairs = [(entry.superficial, entry.essential) if entry else (None, None) for entry in entries]
         rows.append((names[task], *(f"{number(one)} / {number(other)}" for one, other in pairs)))

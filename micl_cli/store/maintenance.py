@@ -53,13 +53,13 @@ def check(url: str) -> StoreCheck:
 
 
 def _checked(connection: Connection) -> StoreCheck:
-    found = schema.revision(connection)
+    current = schema.revision(connection)
     problems = tuple(_problems(connection))
-    state = "damaged" if problems else _state(found, connection)
+    state = "damaged" if problems else _state(current, connection)
     return StoreCheck(
         location=shown(connection.engine.url),
         state=state,
-        revision=found,
+        revision=current,
         expected=schema.HEAD,
         runs=_count(connection, "runs"),
         tasks=_count(connection, "tasks"),
@@ -67,11 +67,11 @@ def _checked(connection: Connection) -> StoreCheck:
     )
 
 
-def _state(found: str | None, connection: Connection) -> str:
-    if found in (None, schema.HEAD):
-        return "ok" if found else "missing"
+def _state(current: str | None, connection: Connection) -> str:
+    if current in (None, schema.HEAD):
+        return "ok" if current else "missing"
     try:
-        schema.missing(found, connection.engine.url)
+        schema.missing(current, connection.engine.url)
     except StoreError:
         return "newer"
     return "outdated"

@@ -37,7 +37,7 @@ class Run(Base):
     __tablename__ = "runs"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # Not a foreign key: after the parent was deleted by force, its id still tells where this run came from.
+    # Not a foreign key: after the parent was deleted by force, its id still names the origin of this run.
     parent: Mapped[str | None] = mapped_column(String(64), index=True)
     name: Mapped[Name] = mapped_column(default="")
     # The whole plan, so that a run can be resumed without the command line that started it.

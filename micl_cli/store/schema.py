@@ -29,13 +29,15 @@ def revision(connection: Connection) -> str | None:
     Raises StoreError where the tables are not those of micl.
     """
     tables = inspect(connection).get_table_names()
-    found = connection.scalar(text("SELECT version_num FROM alembic_version")) if "alembic_version" in tables else None
-    if tables and (found is None or "runs" not in tables):
+    current = (
+        connection.scalar(text("SELECT version_num FROM alembic_version")) if "alembic_version" in tables else None
+    )
+    if tables and (current is None or "runs" not in tables):
         raise StoreError(
             f"the database {shown(connection.engine.url)} belongs to another program",
             "Set MICL_STORE to another database, or MICL_HOME to another folder.",
         )
-    return None if found is None else str(found)
+    return None if current is None else str(current)
 
 
 def ensure(engine: Engine) -> None:
@@ -44,28 +46,28 @@ def ensure(engine: Engine) -> None:
     Raises StoreError where the store is newer than this program, or is an outdated server store.
     """
     with engine.connect() as connection:
-        found = revision(connection)
-    if found == HEAD:
+        current = revision(connection)
+    if current == HEAD:
         return
-    missing(found, engine.url)
+    missing(current, engine.url)
     if engine.dialect.name != "sqlite":
-        state = "has no tables yet" if found is None else f"has the older schema {found} (now {HEAD})"
+        state = "has no tables yet" if current is None else f"has the older schema {current} (now {HEAD})"
         raise StoreError(f"the run store {shown(engine.url)} {state}", "Run `micl store upgrade` once.")
     migrate(engine)
 
 
-def missing(found: str | None, url: URL) -> list[str]:
-    """Return the revisions after ``found`` up to HEAD, oldest first.
+def missing(current: str | None, url: URL) -> list[str]:
+    """Return the revisions after ``current`` up to HEAD, oldest first.
 
-    Raises StoreError where ``found`` is unknown, that is, written by a newer program.
+    Raises StoreError where ``current`` is unknown, that is, written by a newer program.
     """
     known = _history()
-    if found is not None and found not in known:
+    if current is not None and current not in known:
         raise StoreError(
-            f"the run store {shown(url)} was written by a newer micl (schema {found}, this one knows {HEAD})",
+            f"the run store {shown(url)} was written by a newer micl (schema {current}, this one knows {HEAD})",
             "Upgrade micl (pip install --upgrade micl-cli), or set MICL_HOME to another folder.",
         )
-    return known[known.index(found) + 1 :] if found else known
+    return known[known.index(current) + 1 :] if current else known
 
 
 def migrate(engine: Engine) -> list[str]:
@@ -74,14 +76,14 @@ def migrate(engine: Engine) -> list[str]:
     Safe when several processes do so at once: the first one migrates, the others find nothing missing.
     """
     with writing(engine).connect() as connection, _foreign_keys_off(connection), connection.begin():
-        found = revision(connection)
-        pending = missing(found, engine.url)
+        current = revision(connection)
+        pending = missing(current, engine.url)
         if pending:
-            backup = _back_up(engine.url, found)
+            backup = _back_up(engine.url, current)
             _apply(connection)
             _check_references(connection)
             if backup:
-                _log.warning("upgraded the run store from schema %s to %s; backup: %s", found, HEAD, backup)
+                _log.warning("upgraded the run store from schema %s to %s; backup: %s", current, HEAD, backup)
     return pending
 
 
@@ -131,13 +133,13 @@ def _check_references(connection: Connection) -> None:
         )
 
 
-def _back_up(url: URL, found: str | None) -> Path | None:
+def _back_up(url: URL, current: str | None) -> Path | None:
     """Copy an SQLite file beside itself, named by revision and time; None where there is nothing to back up."""
     file = store_file(url)
-    if file is None or found is None:
+    if file is None or current is None:
         return None
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    copy = file.with_name(f"{file.stem}-{found}-{now}{file.suffix}")
+    copy = file.with_name(f"{file.stem}-{current}-{now}{file.suffix}")
     partial = copy.with_name(f"{copy.name}.part")
     try:
         with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(partial)) as target:

@@ -45,5 +45,5 @@ def test_a_run_has_them_from_its_scores() -> None:
         id="r", name="", strategy="s", backbone="b", seed=0, status="finished", tasks=["a", "b"],
         matrix=[[90.0, NONE], [20.0, 80.0]], stages=stages, scores=scores,
     )  # fmt: skip
-    (found,) = run.forgetting
+    (found,) = run.forgetting_types
     assert (found.total, found.essential) == (70.0, pytest.approx(7.0))

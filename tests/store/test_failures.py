@@ -46,7 +46,7 @@ def test_a_truncated_store(old, url):
 @pytest.mark.parametrize(
     "url", ["micl.db", "sqlite", "nosuch:///x", "nosuchdriver+sqlite:///x", "sqlite+nosuch:///x", ""]
 )
-def test_a_url_that_leads_nowhere(url):
+def test_a_url_without_a_database(url):
     refused(Store.open, url)
 
 
@@ -102,7 +102,7 @@ def test_a_path_that_is_not_unicode(store):
         store.record_task(task)
 
 
-def test_errors_of_this_program_are_not_dressed_up(store, new_run):
+def test_errors_of_this_program_stay_as_they_are(store, new_run):
     with pytest.raises(Exception, match="JSON serializable") as caught:
         store.start_run(new_run(environment={"device": object()}))
     assert not isinstance(caught.value, StoreError)

@@ -50,7 +50,7 @@ def test_the_models_and_the_migrations_agree(store):
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_the_head_that_is_written_down_is_the_migrations_head():
+def test_the_constant_head_is_the_head_of_the_migrations():
     folder = str(schema.MIGRATIONS).replace("%", "%%")
     assert ScriptDirectory(folder).get_current_head() == schema.HEAD
 
@@ -69,7 +69,7 @@ def test_a_new_store_is_made_with_its_folder(file, url):
 
 
 @pytest.mark.parametrize("written", ["first", "second", "third", "old"])
-def test_a_store_of_each_schema_opens_with_all_that_is_in_it(request, written, url):
+def test_a_store_of_each_schema_opens_with_all_its_content(request, written, url):
     request.getfixturevalue(written)
     with Store.open(url) as store:
         assert [run.id for run in store.runs()][-2:] == ["77aa01", "3f2a9c0d1b7e"]
@@ -147,7 +147,7 @@ def test_an_older_store_is_copied_and_upgraded_on_opening(later, old, url, caplo
     assert str(copy) in caplog.text
 
 
-def test_upgrade_tells_what_it_applied(later, old, url):
+def test_upgrade_returns_what_it_applied(later, old, url):
     assert upgrade(url) == ["0005"]
     assert upgrade(url) == []
     assert len(list(old.parent.glob("micl-0004-*.db"))) == 1

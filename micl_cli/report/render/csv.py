@@ -77,7 +77,7 @@ def _values(run: RunData) -> Iterator[Value]:
             yield "cost", stage.position, "+".join(stage.tasks), name, getattr(stage, name), "", ""
     if run.stages:
         yield from (("cost", "", "", name, getattr(run.cost, name), "", "") for name in costs)
-    for entry in run.forgetting:
+    for entry in run.forgetting_types:
         for name, value in (("superficial_forgetting", entry.superficial), ("essential_forgetting", entry.essential)):
             yield "forgetting", entry.after, entry.task, name, value, "", run.split
     if routing := run.routing:

@@ -45,7 +45,7 @@ def _run(run: RunData) -> dict[str, Any]:
         "stages": [asdict(stage) for stage in run.stages],
         "scores": [asdict(score) for score in run.scores],
         "extra": dict(run.extra),
-        **({"forgetting_types": [entry.as_json() for entry in run.forgetting]} if run.forgetting else {}),
+        **({"forgetting_types": [entry.as_json() for entry in run.forgetting_types]} if run.forgetting_types else {}),
         **({"routing": run.routing.as_json()} if run.routing else {}),
     }
     return {name: _finite(value) for name, value in fields.items()}
