@@ -164,7 +164,11 @@ def test_source_with_several_modalities(readers: Any, home: Path) -> None:
     task = prepare_source(Pairs(), "toy/pairs", home, readers.__getitem__).task
     example = open_task("toy/pairs", home).examples("val")[0]
     assert [medium.modality for medium in example.media] == ["letter", "rune"]
-    assert (example.choices, example.meta, task.modalities) == (("yes", "no"), {"number": 1}, {"letter", "rune"})
+    assert (example.choices, example.meta, task.modalities) == (
+        ("yes", "no"),
+        {"number": 1},
+        frozenset({"letter", "rune"}),
+    )
 
 
 def test_source_with_an_undeclared_modality(readers: Any, home: Path) -> None:

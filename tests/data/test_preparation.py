@@ -133,7 +133,7 @@ def test_folder_becomes_a_task(folder: Path, home: Path) -> None:
     prepared = prepare_folder(folder, home, letters)
     task = open_task("own/letters", home)
     assert task == prepared.task
-    assert (task.modalities, task.type, task.metric) == ({"letter"}, "captioning", "cider")
+    assert (task.modalities, task.type, task.metric) == (frozenset({"letter"}), "captioning", "cider")
     assert task.counts == {"train": 2, "val": 1, "test": 1}
     assert (prepared.folder, prepared.root, prepared.refused) == (home / "tasks/own/letters", folder, ())
     assert prepared_tasks(home) == ["own/letters"]

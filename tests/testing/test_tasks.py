@@ -11,9 +11,9 @@ from micl_cli.testing import toy_examples, toy_media, toy_task, toy_tasks
 
 def test_tasks_bring_a_new_type_and_then_a_new_modality() -> None:
     assert [(task.short, task.modalities, task.type) for task in toy_tasks()] == [
-        ("img_cap", {"image"}, "captioning"),
-        ("img_qa", {"image"}, "qa"),
-        ("aud_qa", {"audio"}, "qa"),
+        ("img_cap", frozenset({"image"}), "captioning"),
+        ("img_qa", frozenset({"image"}), "qa"),
+        ("aud_qa", frozenset({"audio"}), "qa"),
     ]
 
 

@@ -17,7 +17,7 @@ CLIP = VideoScene(Thing("red", "circle"), "left", "quickly", Thing("blue", "squa
 def asked(field: Field, scene: Scene, type: str) -> set[tuple[str, str]]:
     """Every question of a type that can be asked of the scene."""
     rng = default_rng(0)
-    return {tuple(q) for _ in range(80) if (q := field.questions[type](scene, rng))}
+    return {(q.text, q.answer) for _ in range(80) if (q := field.questions[type](scene, rng))}
 
 
 @pytest.mark.parametrize(
