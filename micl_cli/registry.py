@@ -155,11 +155,10 @@ class Registry:
         try:
             cls = _import(part.target)
         except FAILURES as error:
-            raise _broken_part(part, f"cannot be loaded: {errorerror_line(error)}") from error
+            raise _broken_part(part, f"cannot be loaded: {error_line(error)}") from error
         if not isinstance(cls, type) or not issubclass(cls, _import(base)):
-            raise _broken_part(
-                part, f"is not a valid {singular}: {part.target} does not extend {base.replace(':', '.')}"
-            )
+            why = f"{part.target} does not extend {base.replace(':', '.')}"
+            raise _broken_part(part, f"is not a valid {singular}: {why}")
         return cls
 
     def notify(self, hook: str, **values: Any) -> list[str]:

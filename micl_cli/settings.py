@@ -217,9 +217,10 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return options by name; those in a table ``3``, which hold for the third task, are named ``3:name``."""
     options: dict[str, Any] = {}
     for key, value in table.items():
-        options |= (
-            {f"{key}:{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}
-        )
+        if isinstance(value, dict):
+            options |= {f"{key}:{name}": inner for name, inner in value.items()}
+        else:
+            options[key] = value
     return options
 
 
