@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from micl_cli.api.backbone import Batch as Batch
     from micl_cli.api.backbone import FeatureCache as FeatureCache
     from micl_cli.api.backbone import MediaReader as MediaReader
-    from micl_cli.api.backbone import Statistic as Statistic
     from micl_cli.api.encoder import Encoder as Encoder
     from micl_cli.api.events import Event as Event
     from micl_cli.api.hookspecs import Register as Register
@@ -48,6 +47,8 @@ if TYPE_CHECKING:
     from micl_cli.api.selection import Selection as Selection
     from micl_cli.api.selection import TokenMap as TokenMap
     from micl_cli.api.selection import combine as combine
+    from micl_cli.api.statistics import PlainPass as PlainPass
+    from micl_cli.api.statistics import Statistic as Statistic
     from micl_cli.api.strategy import ADAPTER as ADAPTER
     from micl_cli.api.strategy import Loss as Loss
     from micl_cli.api.strategy import Progress as Progress
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "adapter_kinds": ("AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
     "adapters": ("Adapters",),
-    "backbone": ("IGNORE_INDEX", "Backbone", "Batch", "FeatureCache", "MediaReader", "Statistic"),
+    "backbone": ("IGNORE_INDEX", "Backbone", "Batch", "FeatureCache", "MediaReader"),
     "encoder": ("Encoder",),
     "events": ("Event",),
     "hookspecs": ("Register", "hookimpl"),
@@ -85,6 +86,7 @@ _MODULES = {
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext"),
     "selection": ("Mixture", "Selection", "TokenMap", "combine"),
+    "statistics": ("PlainPass", "Statistic"),
     "strategy": ("ADAPTER", "Loss", "Progress", "Route", "Stage", "State", "Strategy"),
     "task": ("CAPTIONING", "CHOICE", "QA", "Content", "Example", "Media", "Row", "Task", "TaskSource"),
 }

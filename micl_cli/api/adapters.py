@@ -119,9 +119,11 @@ class Adapters:
         They begin with "layers.LAYER.", are "prompt", or begin with "connector.MODALITY.". Raises KeyError if unknown.
         """
         self._known(name)
-        prompt = {"prompt": weight for weight in self._member(name, "prompt").parameters()}
+        found = self.layer_parameters(name)
+        for weight in self._member(name, "prompt").parameters():
+            found["prompt"] = weight
         connectors = self._member(name, "connectors").named_parameters()
-        return {**self.layer_parameters(name), **prompt, **{f"connector.{key}": w for key, w in connectors}}
+        return {**found, **{f"connector.{key}": weight for key, weight in connectors}}
 
     def layer_parameters(self, name: str) -> dict[str, nn.Parameter]:
         """Return the parameters of an adapter in the layers of the language model."""
@@ -232,13 +234,17 @@ class Adapters:
 
     def layout(self, count: int) -> list[tuple[float, ...]]:
         """Return what tells examples apart by the adapters that read them: equal for those that are read alike."""
+        self._check_size(count)
+        return [tuple(x for mixture in self._mixtures for x in mixture.key(row)) for row in range(count)]
+
+    def _check_size(self, count: int) -> None:
         for size in sizes_of(self._mixtures):
             if size != count:
                 raise ValueError(f"the selection that acts is for {size} examples, not for {count}")
-        return [tuple(x for mixture in self._mixtures for x in mixture.key(row)) for row in range(count)]
 
     def locate(self, examples: Tensor, count: int, prompt: Tensor | None = None) -> None:
         """Tell which example each position of the next passes belongs to, see :class:`TokenMap`."""
+        self._check_size(count)
         gates = {name: gate for mixture in self._mixtures for name, gate in mixture.gates.items()}
         self._tokens = TokenMap(examples if examples.ndim == 2 else examples[:, None], count, prompt, gates)
 

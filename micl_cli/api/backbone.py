@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from micl_cli.api.adapter_kinds import AdapterHost
 from micl_cli.api.adapters import Adapters
 from micl_cli.api.losses import answer_loss
 from micl_cli.api.presets import PresetInfo, Tell
 from micl_cli.api.resources import Resources
+from micl_cli.api.statistics import LayerStatistics
 from micl_cli.api.task import Example, Media
 from micl_cli.errors import PlanError
 
 IGNORE_INDEX = -100
 """The label of positions that are not answers: prompts, media and padding."""
-
-Statistic = Literal["inputs", "gradients"]
 
 
 class MediaReader(Protocol):
@@ -67,12 +66,12 @@ class Batch:
         return members[self.example_index]
 
 
-class Backbone(AdapterHost):
+class Backbone(AdapterHost, LayerStatistics):
     """A multimodal language model whose base stays frozen, with adapters by name.
 
     ``read`` and ``cache`` are handed over after construction. ``modalities`` names what it can take; ``provides``
-    what strategies may ask of it ("adapters", "text", "generate", "choices", "features", "questions", "states",
-    "layer_statistics"), which one of its models may add to. The constructor takes the preset or checkpoint that the
+    what strategies may ask of it ("adapters", "text", "generate", "choices", "features", "questions", "states"),
+    which one of its models may add to. The constructor takes the preset or checkpoint that the
     user named, and keyword-only options; ``resources`` is one of its arguments.
     """
 
@@ -183,11 +182,5 @@ class Backbone(AdapterHost):
 
     # Statistics of adapted layers
 
-    def layer_statistics(self, examples: Sequence[Example], what: Statistic) -> Iterator[tuple[str, Tensor]]:
-        """Yield a matrix for each adaptable layer, by the selection that acts and over all real tokens of ``examples``.
-
-        "inputs": the second moment [in, in] of the layer's input, the mean of x x^T. "gradients": the gradient
-        [out, in] of the mean cross entropy over answer tokens by the layer's full weight. One matrix is in memory at
-        a time, at the price of a pass over the examples for each layer.
-        """
-        raise TypeError(f"{type(self).__name__} has no layer statistics")
+    def statistics_layers(self) -> Sequence[tuple[str, nn.Module]]:
+        return [(layer.name, self.layer_module(layer.name)) for layer in self.adaptable_layers]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Union
 
 import torch
 from torch import Tensor
 
-LayerRange = Union[Collection[int], Callable[[str], bool], None]
+LayerRange = Collection[int] | Callable[[str], bool] | None
 """The decoder layers in which a Mixture acts: their indices (from 0), a predicate on layer names, or None for all."""
 
 _INDEX = re.compile(r"\.(\d+)\.")
@@ -74,7 +73,7 @@ class Mixture:
         return tuple(torch.cat([own.detach().flatten(), *(g.detach().flatten() for g in given)]).tolist())
 
 
-Selection = Union[None, str, Sequence[str | Mixture], Mapping[str, float], Mixture]
+Selection = str | Sequence[str | Mixture] | Mapping[str, float] | Mixture | None
 """What acts: nothing (the base model), one adapter, a sum, a weighted sum, or weights per example."""
 
 

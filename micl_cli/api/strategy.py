@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Union
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -18,7 +18,7 @@ from micl_cli.api.task import Example, Task
 ADAPTER = "main"
 """The adapter that single-adapter strategies learn."""
 
-Loss = Union[Tensor, Mapping[str, Tensor]]
+Loss = Tensor | Mapping[str, Tensor]
 """A scalar, or the terms whose sum it is, by name."""
 
 

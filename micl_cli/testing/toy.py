@@ -6,14 +6,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Annotated, cast
+from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from micl_cli.api.adapter_kinds import AdapterSpec, Layer
+from micl_cli.api.adapters import Adapters
 from micl_cli.api.backbone import IGNORE_INDEX, Backbone, Batch
-from micl_cli.api.task import Example
+from micl_cli.api.options import Range
+from micl_cli.api.resources import Resources
+from micl_cli.api.statistics import PlainPass
+from micl_cli.api.task import Example, Media
+from micl_cli.registry import Registry
 
 END, PAD = 256, 257  # after the 256 bytes
 TOKENS, MEDIUM = 2, 8  # a medium is read as so many vectors of so many numbers
@@ -34,98 +41,154 @@ _INSTRUCTIONS = (
 
 
 class ToyBackbone(Backbone):
-    """One causal attention block over bytes, frozen as it was drawn, with low-rank adapters.
+    """One causal attention block over bytes, frozen as it was drawn, with adapters of any kind.
 
-    A medium is its digest: 16 of its bytes are what the frozen encoder gives, so no file is
-    read. Questions are written by a rule. All else is what a large backbone does.
+    A medium is its digest: 16 of its bytes are what the frozen encoder gives, so no file is read. Questions are
+    written by a rule. All else is what a large backbone does.
     """
 
-    provides = frozenset({"adapters", "text", "generate", "choose", "features", "questions"})
+    provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions"})
     modalities = frozenset(_MODALITIES)
 
     def __init__(
         self,
+        preset: str = "",
         *,
-        width: Annotated[int, "numbers a position"] = 32,
-        rank: Annotated[int, "rank of the LoRA matrices"] = 4,
-        dropout: Annotated[float, "dropout before the LoRA matrices"] = 0.0,
+        resources: Resources | None = None,
+        width: Annotated[int, "numbers a position", Range(2)] = 32,
+        rank: Annotated[int, "rank of the LoRA matrices", Range(1)] = 4,
+        dropout: Annotated[float, "dropout before the LoRA matrices", Range(0, 1)] = 0.0,
     ) -> None:
         self.width, self.rank, self.dropout = width, rank, dropout
-        self._shapes = dict.fromkeys(("query", "key", "value", "mix"), (width, width))
-        self._shapes |= {"widen": (4 * width, width), "narrow": (width, 4 * width)}
-        self._active: str | None = None
         drawn = torch.Generator().manual_seed(0)
-        base = {name: _draw(shape, drawn) for name, shape in self._shapes.items()}
-        base["embedding"] = torch.randn(PAD + 1, width, generator=drawn)
-        self._base = nn.ParameterDict(base).requires_grad_(False)
-        self._adapters = nn.ModuleDict()
-        self._module = nn.ModuleDict({"base": self._base, "adapters": self._adapters}).eval()
+        shapes = dict.fromkeys(("query", "key", "value", "mix"), (width, width))
+        shapes |= {"widen": (4 * width, width), "narrow": (width, 4 * width)}
+        self._layers = {f"layers.0.{name}": _linear(shape, drawn) for name, shape in shapes.items()}
+        self._embedding = nn.Parameter(torch.randn(PAD + 1, width, generator=drawn))
+        base = nn.ModuleDict({name.replace(".", "/"): layer for name, layer in self._layers.items()})
+        self._module = nn.ModuleDict({"base": base, "words": nn.ParameterList([self._embedding])})
+        self._module.requires_grad_(False).eval()
+        resources = resources or Resources(Path(), Registry.discover().load)
+        self.adapters = Adapters(self, resources.load_part)
+        self._module["adapters"] = self.adapters.store
+
+    # What adapters need of it
 
     @property
     def module(self) -> nn.Module:
         return self._module
 
+    @property
+    def adaptable_layers(self) -> Sequence[Layer]:
+        return [Layer(name, layer.in_features, layer.out_features) for name, layer in self._layers.items()]
+
+    def layer_module(self, name: str) -> nn.Module:
+        return self._layers[name]
+
+    @property
+    def embeddings(self) -> Tensor:
+        return self._embedding
+
+    def default_spec(self) -> AdapterSpec:
+        return AdapterSpec("lora", {"rank": self.rank, "alpha": LORA_SCALE * self.rank, "dropout": self.dropout})
+
+    def new_connectors(self) -> Mapping[str, nn.Module]:
+        return {modality: nn.Linear(MEDIUM, self.width) for modality in _MODALITIES}
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Do nothing: there is nothing to save."""
+
     # Batches
 
-    def batch(self, examples: Sequence[Example]) -> Batch:
-        prompts = [_prompt(example) for example in examples]
+    def batch(self, examples: Sequence[Example], groups: Mapping[str, Sequence[int]] | None = None) -> Batch:
+        before = self._prompts(examples)
         answers = [[*example.target.encode(), END] for example in examples]
-        length = max(len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True))
+        length = max(len(prompt) + len(answer) for prompt, answer in zip(before, answers, strict=True))
         ids = torch.full((len(examples), length), PAD)
         labels = torch.full((len(examples), length), IGNORE_INDEX)
-        for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        for row, (prompt, answer) in enumerate(zip(before, answers, strict=True)):
             end = len(prompt) + len(answer)
             ids[row, :end] = torch.tensor(prompt + answer)
             labels[row, len(prompt) : end] = torch.tensor(answer)
-        return Batch(examples, labels.to(self.device), {"ids": ids.to(self.device)})
+        return Batch(
+            examples,
+            labels.to(self.device),
+            {"ids": ids.to(self.device), "soft": self.adapters.has_prompts},
+            dict(groups or {}),
+        )
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        hidden = self._read(batch.inputs["ids"], batch.examples)
+        if self.adapters.has_prompts or batch.inputs["soft"]:
+            batch = self.batch(batch.examples, batch.groups)  # how long prompts are depends on who acts
+        rows = list(range(len(batch)))
+        prompt = torch.cumsum(batch.labels != IGNORE_INDEX, 1) == 0
+        hidden = self._read(batch.inputs["ids"], batch.examples, rows, prompt)
         wanted = batch.labels[:, 1:] != IGNORE_INDEX
         return self._words(hidden[:, :-1][wanted]), batch.labels[:, 1:][wanted]
 
+    def plain_passes(self, examples: Sequence[Example]) -> Iterator[PlainPass]:
+        batch = self.batch(examples)
+        pairs = zip(self._prompts(examples), examples, strict=True)
+        lengths = torch.tensor([len(prompt) + len(example.target.encode()) + 1 for prompt, example in pairs])
+
+        def run() -> Tensor:
+            logits, labels = self.answer_logits(batch)
+            return F.cross_entropy(logits.float(), labels, reduction="sum")
+
+        real = torch.arange(batch.labels.shape[1]) < lengths[:, None]
+        yield PlainPass(real, int((batch.labels != IGNORE_INDEX).sum()), run)
+
     # The model: padding stands at the right, where no earlier position can attend to it
 
-    def _read(self, ids: Tensor, examples: Sequence[Example]) -> Tensor:
-        """[B, L] ids -> [B, L, width]: what each position knows of itself and those before it."""
-        x: Tensor = self._base["embedding"][ids]
-        for modality in sorted({example.modality for example in examples if example.modality}):
-            rows = [row for row, example in enumerate(examples) if example.modality == modality]
-            seen = self._seen(modality, [examples[row] for row in rows])
-            x = x.index_put((torch.tensor(rows)[:, None], torch.arange(1, TOKENS + 1)), seen.to(x.dtype))
-        x = x + _positions(ids.shape[1], self.width).to(x)
-        q, k, v = (self._linear(name, _norm(x)) for name in ("query", "key", "value"))
-        x = x + self._linear("mix", F.scaled_dot_product_attention(q, k, v, is_causal=True))
-        told = self._linear("narrow", F.gelu(self._linear("widen", _norm(x))))
-        return x + told
+    def _read(self, ids: Tensor, examples: Sequence[Example], owners: Sequence[int], prompt: Tensor) -> Tensor:
+        """Read [R, L] ids, whose rows belong to the examples ``owners``: [R, L, width]."""
+        count = len(examples)
+        self.adapters.locate(torch.tensor(list(owners)), count, prompt)
+        x: Tensor = self._embedding[ids]
+        soft = self.adapters.prompts(count) if self.adapters.has_prompts else [[] for _ in examples]
+        for row, owner in enumerate(owners):
+            if soft[owner]:
+                x = _placed(x, row, 1, torch.cat(soft[owner]))
+        for modality in sorted({m.modality for owner in owners for m in examples[owner].media}):
+            places = [p for row, owner in enumerate(owners) for p in self._places(row, examples[owner], soft[owner])]
+            own = [(row, start, medium) for row, start, medium in places if medium.modality == modality]
+            media = torch.stack([_encode(medium) for _, _, medium in own]).to(self.device)
+            seen = self.adapters.connect(modality, media, [owners[row] for row, _, _ in own])
+            for (row, start, _), tokens in zip(own, seen, strict=True):
+                x = _placed(x, row, start, tokens)
+        return self._block(x + _positions(ids.shape[1], self.width).to(x))
+
+    def _block(self, x: Tensor) -> Tensor:
+        q, k, v = (self._layers[f"layers.0.{name}"](_norm(x)) for name in ("query", "key", "value"))
+        x = x + self._layers["layers.0.mix"](F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        added: Tensor = self._layers["layers.0.narrow"](F.gelu(self._layers["layers.0.widen"](_norm(x))))
+        return x + added
 
     def _words(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = _norm(hidden) @ self._base["embedding"].T
+        logits: Tensor = _norm(hidden) @ self._embedding.T
         return logits * LOUDNESS / math.sqrt(self.width)
 
-    def _linear(self, name: str, x: Tensor) -> Tensor:
-        y: Tensor = x @ self._base[name].T
-        if self._active is None:
-            return y
-        weights = self._weights(self._active)
-        x = F.dropout(x, self.dropout, self._module.training)
-        added: Tensor = x @ weights[f"lora-{name}-down"].T @ weights[f"lora-{name}-up"].T
-        return y + LORA_SCALE * added
+    def _prompts(self, examples: Sequence[Example]) -> list[list[int]]:
+        """Return each example's ids before the answer: a start, soft prompts, media and texts in their order."""
+        soft = self.adapters.prompts(len(examples)) if self.adapters.has_prompts else [[] for _ in examples]
+        return [
+            [END, *[PAD] * sum(map(len, own)), *_content_ids(example)]
+            for example, own in zip(examples, soft, strict=True)
+        ]
 
-    def _seen(self, modality: str, examples: Sequence[Example]) -> Tensor:
-        """[B, TOKENS, width]: media of one modality through the active adapter's connector."""
-        if self._active is None:
-            raise ValueError("the base model alone has no connectors: activate an adapter")
-        weights = self._weights(self._active)
-        media = torch.stack([_encode(example) for example in examples]).to(self.device)
-        seen: Tensor = media @ weights[f"{modality}-weight"].T + weights[f"{modality}-bias"]
-        return seen
+    def _places(self, row: int, example: Example, soft: Sequence[Tensor]) -> Iterator[tuple[int, int, Media]]:
+        """Yield (row, first position, medium) of each medium of an example."""
+        place = 1 + sum(map(len, soft))
+        for part in example.content:
+            if isinstance(part, Media):
+                yield row, place, part
+            place += TOKENS if isinstance(part, Media) else len(part.encode())
 
     # Answers
 
     @contextmanager
-    def _calm(self) -> Iterator[None]:
-        """Without gradients and dropout."""
+    def _answering(self) -> Iterator[None]:
+        """Compute without gradients and dropout."""
         training = self._module.training
         self._module.eval()
         try:
@@ -134,140 +197,97 @@ class ToyBackbone(Backbone):
         finally:
             self._module.train(training)
 
-    def generate(
-        self,
-        examples: Sequence[Example],
-        *,
-        adapters: Sequence[str] | None = None,
-        max_new_tokens: int = 32,
-        num_beams: int = 1,
-    ) -> list[str]:
-        names = [self._active] * len(examples) if adapters is None else list(adapters)
-        answers = [""] * len(examples)
-        for name in dict.fromkeys(names):
-            rows = [row for row, of in enumerate(names) if of == name]
-            with self._calm(), self.using(name):
-                found = self._search([examples[row] for row in rows], max_new_tokens, num_beams)
-            for row, written in zip(rows, found, strict=True):
-                answers[row] = bytes(written).decode(errors="replace").strip()
-        return answers
+    def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 32, num_beams: int = 1) -> list[str]:
+        with self._answering():
+            found = self._search(examples, max_new_tokens, num_beams)
+        return [bytes(written).decode(errors="replace").strip() for written in found]
 
     def _search(self, examples: Sequence[Example], most: int, width: int) -> list[list[int]]:
-        """Beam search for all examples at once; a beam of one is greedy. Returns bytes."""
+        """Search with beams for all examples at once; a beam of one is greedy. Returns bytes."""
+        prompts = self._prompts(examples) if examples else []
         beams: list[list[_Beam]] = [[(0.0, [])] for _ in examples]
         for _ in range(most):
             going = [(i, beam) for i, kept in enumerate(beams) for beam in kept if END not in beam[1]]
             if not going:
                 break
             grown: list[list[_Beam]] = [[beam for beam in kept if END in beam[1]] for kept in beams]
-            scores, tokens = self._next([(examples[i], written) for i, (_, written) in going]).topk(width, dim=-1)
-            for (i, (total, written)), gains, added in zip(going, scores.tolist(), tokens.tolist(), strict=True):
+            scores = self._next(examples, prompts, [(i, written) for i, (_, written) in going])
+            best, tokens = scores.topk(width, dim=-1)
+            for (i, (total, written)), gains, added in zip(going, best.tolist(), tokens.tolist(), strict=True):
                 grown[i] += [(total + gain, [*written, token]) for gain, token in zip(gains, added, strict=True)]
             beams = [sorted(kept, key=lambda beam: -beam[0])[:width] for kept in grown]
         return [[token for token in kept[0][1] if token < END] for kept in beams]
 
-    def _next(self, written: Sequence[tuple[Example, list[int]]]) -> Tensor:
-        """[B, V] log-probabilities of what follows each prompt and what is written so far."""
-        rows = [_prompt(example) + ids for example, ids in written]
+    def _next(
+        self, examples: Sequence[Example], prompts: Sequence[list[int]], written: Sequence[tuple[int, list[int]]]
+    ) -> Tensor:
+        """Return [R, V]: log-probabilities of what follows the prompt of an example and what is written so far."""
+        rows = [prompts[i] + ids for i, ids in written]
         length = max(map(len, rows))
         ids = torch.tensor([row + [PAD] * (length - len(row)) for row in rows], device=self.device)
-        hidden = self._read(ids, [example for example, _ in written])
+        prompt = torch.arange(length) < torch.tensor([len(prompts[i]) for i, _ in written])[:, None]
+        hidden = self._read(ids, examples, [i for i, _ in written], prompt)
         last = hidden[torch.arange(len(rows)), torch.tensor([len(row) - 1 for row in rows])]
         return torch.log_softmax(self._words(last).float(), dim=-1)
 
-    def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
-        with self._calm():
-            batch = self.batch([example.with_answer(choice) for example in examples for choice in choices])
-            logits, labels = self.answer_logits(batch)
-            token = -F.cross_entropy(logits.float(), labels, reduction="none")
-            total = torch.zeros(len(batch), device=token.device).index_add(0, batch.example_index, token)
-            return torch.log_softmax(total.view(len(examples), len(choices)), dim=-1)
+    def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
+        own = [list(choices) if choices is not None else list(example.choices) for example in examples]
+        scores = torch.full((len(examples), max(map(len, own))), -math.inf)
+        with self._answering():
+            for place in range(scores.shape[1]):
+                rows = [row for row, texts in enumerate(own) if place < len(texts)]
+                texts = [texts[min(place, len(texts) - 1)] for texts in own]
+                batch = self.batch([e.with_answer(text) for e, text in zip(examples, texts, strict=True)])
+                logits, labels = self.answer_logits(batch)
+                token = -F.cross_entropy(logits.float(), labels, reduction="none").cpu()
+                total = torch.zeros(len(batch)).index_add(0, batch.example_index.cpu(), token)
+                scores[rows, place] = total[rows]
+        return torch.log_softmax(scores, dim=-1)
 
     def features(self, examples: Sequence[Example]) -> Tensor:
         media = torch.zeros(len(examples), len(_MODALITIES), TOKENS * MEDIUM)
         for row, example in enumerate(examples):
-            if example.modality:
-                media[row, _MODALITIES.index(example.modality)] = _encode(example).flatten()
-        words = [self._base["embedding"][[END, *example.prompt.encode()]].mean(0) for example in examples]
-        return torch.cat([media.flatten(1).to(self.device), torch.stack(words)], dim=1)
+            for name in example.modalities:
+                own = [_encode(medium).flatten() for medium in example.media if medium.modality == name]
+                media[row, _MODALITIES.index(name)] = torch.stack(own).mean(0)
+        words = [self._embedding[[END, *example.prompt.encode()]].mean(0) for example in examples]
+        return torch.cat([media.flatten(1).to(self.device), torch.stack(words)], dim=1).detach()
 
-    def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
+    def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
         split = [caption.split() for caption in captions]
         return [(f"what follows {words[-2]}?", words[-1].strip(".")) if len(words) > 1 else None for words in split]
 
     def instructions(self) -> Sequence[str]:
         return _INSTRUCTIONS
 
-    # Adapters
 
-    @property
-    def adapters(self) -> Sequence[str]:
-        return tuple(self._adapters)
-
-    @property
-    def active(self) -> str | None:
-        return self._active
-
-    def add_adapter(self, name: str, *, seed: int = 0) -> None:
-        if name in self._adapters:
-            raise ValueError(f"there is an adapter {name!r} already")
-        drawn = torch.Generator().manual_seed(seed)
-        weights: dict[str, Tensor] = {}
-        for layer, (outputs, inputs) in self._shapes.items():
-            weights[f"lora-{layer}-down"] = _draw((self.rank, inputs), drawn)
-            weights[f"lora-{layer}-up"] = torch.zeros(outputs, self.rank)
-        for modality in _MODALITIES:
-            weights[f"{modality}-weight"] = _draw((self.width, MEDIUM), drawn)
-            weights[f"{modality}-bias"] = torch.zeros(self.width)
-        self._adapters[name] = nn.ParameterDict(weights).to(self.device)
-        self._module.train(self._module.training)
-        self.activate(self._active)
-
-    def activate(self, name: str | None) -> None:
-        if name is not None and name not in self._adapters:
-            raise KeyError(f"no adapter {name!r}; there are {', '.join(self.adapters) or 'none'}")
-        self._active = name
-        for adapter, weights in self._adapters.items():
-            weights.requires_grad_(adapter == name)
-
-    def drop_adapter(self, name: str) -> None:
-        if name not in self._adapters:
-            raise KeyError(f"no adapter {name!r}")
-        if name == self._active:
-            raise ValueError(f"adapter {name!r} is active: activate another first")
-        del self._adapters[name]
-
-    def adapter_weights(self, name: str) -> dict[str, nn.Parameter]:
-        if name not in self._adapters:
-            raise KeyError(f"no adapter {name!r}")
-        return dict(self._weights(name).items())
-
-    def _weights(self, name: str) -> Mapping[str, nn.Parameter]:
-        return cast(Mapping[str, nn.Parameter], self._adapters[name])
-
-    def low_rank_pairs(self, adapter: str) -> list[tuple[str, str]]:
-        names = self.adapter_weights(adapter)
-        return [(name, name.replace("-down", "-up")) for name in names if name.startswith("lora-") and "-down" in name]
-
-    def part_of(self, weight: str) -> str:
-        return weight.partition("-")[0]
+def _content_ids(example: Example) -> list[int]:
+    """Return places for the media's tokens and the bytes of the texts, and the line's end behind the last text."""
+    ids: list[int] = []
+    for part in example.content:
+        ids += [PAD] * TOKENS if isinstance(part, Media) else list(part.encode())
+    ends_in_text = bool(example.content) and isinstance(example.content[-1], str)
+    return ids + list(b"\n") if ends_in_text else ids
 
 
-def _prompt(example: Example) -> list[int]:
-    """A start, the places of the medium's tokens, the context, and the prompt with the line's end."""
-    places = [PAD] * TOKENS if example.modality else []
-    return [END, *places, *example.context.encode(), *(f"{example.prompt}\n" if example.prompt else "").encode()]
+def _placed(x: Tensor, row: int, start: int, vectors: Tensor) -> Tensor:
+    """Return x [R, L, width] with ``vectors`` [n, width] at a row's positions from ``start``."""
+    place = torch.arange(start, start + len(vectors), device=x.device)
+    return x.index_put((torch.full_like(place, row), place), vectors.to(x.dtype))
 
 
-def _encode(example: Example) -> Tensor:
-    """[TOKENS, MEDIUM] numbers from -1 to 1: the frozen encoder."""
-    digest = example.digest or sha256(example.id.encode()).hexdigest()
+def _encode(medium: Media) -> Tensor:
+    """Return [TOKENS, MEDIUM] numbers from -1 to 1: the frozen encoder."""
+    digest = medium.digest or sha256(medium.key.encode()).hexdigest()
     numbers = torch.tensor(list(bytes.fromhex(digest[: 2 * TOKENS * MEDIUM])))
     return numbers.view(TOKENS, MEDIUM).float() / 127.5 - 1
 
 
-def _draw(shape: tuple[int, int], drawn: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=drawn) / math.sqrt(shape[1])
+def _linear(shape: tuple[int, int], drawn: torch.Generator) -> nn.Linear:
+    outputs, inputs = shape
+    layer = nn.Linear(inputs, outputs, bias=False)
+    layer.weight = nn.Parameter(torch.randn(shape, generator=drawn) / math.sqrt(inputs))
+    return layer
 
 
 def _norm(x: Tensor) -> Tensor:
@@ -276,6 +296,6 @@ def _norm(x: Tensor) -> Tensor:
 
 
 def _positions(length: int, width: int) -> Tensor:
-    """[length, width] sines and cosines of the place (Vaswani et al. 2017)."""
+    """Return [length, width]: sines and cosines of the place (Vaswani et al. 2017)."""
     angles = torch.arange(length)[:, None] / 10000 ** (torch.arange(0, width, 2) / width)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
