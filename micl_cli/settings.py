@@ -103,6 +103,12 @@ class Settings:
             values[OPTIONS] = (list(self.options(command).items()), values[OPTIONS][1])
         return values
 
+    @property
+    def listener_names(self) -> tuple[str, ...]:
+        """The listeners for which the files have a ``[listen.NAME]`` table."""
+        tables = [file.table[LISTEN] for file in self.files if file.section(LISTEN)]
+        return tuple(dict.fromkeys(name for table in tables for name in table))
+
     def listener_options(self, name: str) -> dict[str, tuple[Any, str]]:
         """Return the options in ``[listen.NAME]`` of the files as (value, file path) by name."""
         return self._values(f"{LISTEN} {name}")
