@@ -9,6 +9,7 @@ import click
 
 from micl_cli.cli.completers import complete_tasks
 from micl_cli.cli.console import echo, echo_json, table, warn
+from micl_cli.cli.context import current_settings
 from micl_cli.cli.status import preparing
 from micl_cli.errors import UsageError
 
@@ -36,13 +37,12 @@ Its media stay where they are."""
 def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool) -> None:
     """Make tasks ready: read every medium once, count, and take the sha256 of all data."""
     from micl_cli.session import Session
-    from micl_cli.settings import load_settings
 
-    session = Session(load_settings())
+    session = Session(current_settings())
     done = []
     for name in [name for word in what for name in _names(word, benchmark)]:
         with preparing(name) as progress:
-            prepared = session.prepare(name, on_error=on_error, progress=progress)
+            prepared = session.tasks.prepare(name, on_error=on_error, progress=progress)
         done.append(prepared)
         if prepared.refused:
             warn(f"{prepared.task.name}: {len(prepared.refused)} examples left out\n" + _reasons(prepared))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from micl_cli import __version__
 from micl_cli.api.events import Event, RunFinished, RunStarted, Step
 from micl_cli.data.preparation import Prepared
-from micl_cli.plan import Plan, backbone_parts
+from micl_cli.plan import BackboneName, Plan
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData, ScoreRow, StageCost, score_matrix
 from micl_cli.report.routing import RoutingRow
@@ -62,7 +62,7 @@ class Recorder:
 
 def new_run(plan: Plan, environment: Mapping[str, Any], registry: Registry) -> NewRun:
     """The row of a run that begins or goes on."""
-    named = [("strategies", plan.strategy), ("backbones", backbone_parts(plan.backbone, registry)[0])]
+    named = [("strategies", plan.strategy), ("backbones", BackboneName.parse(plan.backbone, registry).name)]
     parts = [registry.find(kind, name) for kind, name in named]
     plugins = [PluginRecord(kind=p.kind, name=p.name, distribution=p.distribution, version=p.version) for p in parts]
     return NewRun(
