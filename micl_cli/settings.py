@@ -237,12 +237,12 @@ def _first(key: str, files: Iterable[ConfigFile]) -> tuple[str, str]:
         return value, variable
     setting, source = "", ""
     for file in files:
-        value = file.table.get(key)
-        if value is None or (key == _STORE and isinstance(value, dict)):
+        found = file.table.get(key)
+        if found is None or (key == _STORE and isinstance(found, dict)):
             continue
-        if not isinstance(value, str) or not value:
-            raise UsageError(f"{file.path}: {key} is {value!r}", f"{key} must be a string in quotes.")
-        setting, source = _anchored(key, value, file.path), str(file.path)
+        if not isinstance(found, str) or not found:
+            raise UsageError(f"{file.path}: {key} is {found!r}", f"{key} must be a string in quotes.")
+        setting, source = _anchored(key, found, file.path), str(file.path)
     return setting, source
 
 

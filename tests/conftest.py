@@ -206,7 +206,7 @@ def prepared_home(own_folders: Path, tmp_path_factory: pytest.TempPathFactory) -
     home = tmp_path_factory.mktemp("prepared") / "home"
     session = Session(Settings(home=home, store_url=f"sqlite:///{home / 'micl.db'}"))
     for folder in sorted(own_folders.iterdir()):
-        session.prepare(str(folder))
+        session.tasks.prepare(str(folder))
     return home
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from micl_cli.api.events import Event, Notice
 from micl_cli.api.listener import Listener
@@ -25,7 +25,7 @@ def configured_listeners(names: Sequence[str], settings: Settings, registry: Reg
 
 
 def _configured(name: str, settings: Settings, registry: Registry) -> ListenerFactory:
-    cls = registry.load("listeners", name)
+    cls: type[Any] = registry.load("listeners", name)
     table = settings.listener_options(name)
     for option in options_of(cls).values():
         if option.required and option.name not in table:
@@ -34,7 +34,8 @@ def _configured(name: str, settings: Settings, registry: Registry) -> ListenerFa
                 f"Set it in [{LISTEN}.{name}] of micl.toml: {option.help}",
             )
     raw = {key: value for key, (value, _) in table.items()}
-    return partial(cls, **parse_options(cls, raw, owner=f"listener {name}"))
+    options = parse_options(cls, raw, owner=f"listener {name}")
+    return lambda: cast(Listener, cls(**options))
 
 
 class EventDelivery:
