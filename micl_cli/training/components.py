@@ -18,7 +18,7 @@ from micl_cli.api.options import options_of, parse_options
 from micl_cli.api.strategy import Strategy
 from micl_cli.api.task import Example, Task
 from micl_cli.errors import PlanError
-from micl_cli.plan import Plan, backbone_parts, check_fit
+from micl_cli.plan import BackboneName, Plan, check_fit
 from micl_cli.registry import Registry
 from micl_cli.training.feature_cache import Features
 
@@ -68,7 +68,7 @@ class Unaugmented:
 
 def load_backbone(plan: Plan, registry: Registry, features: Features) -> Backbone:
     """The plan's backbone, with its reader and its feature cache."""
-    name, argument = backbone_parts(plan.backbone, registry)
+    name, argument = BackboneName.parse(plan.backbone, registry)
     cls = registry.load("backbones", name)
     options = parse_options(cls, {**_precise(plan, cls), **plan.backbone_options}, owner=f"backbone {name}")
     backbone: Backbone = cls(argument, **options) if argument else cls(**options)
@@ -132,7 +132,7 @@ def assemble(
     options = strategy_options(plan, strategy_class)
     for position in plan.stage_options:
         strategy_options(plan, strategy_class, int(position))
-    check_fit(plan, tasks, registry.load("backbones", backbone_parts(plan.backbone, registry)[0]), strategy_class)
+    check_fit(plan, tasks, registry.load("backbones", BackboneName.parse(plan.backbone, registry).name), strategy_class)
     metrics = load_metrics(registry, tasks)
     accelerator = make_accelerator(plan, device)
     backbone = load_backbone(plan, registry, features)

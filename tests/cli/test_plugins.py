@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 
 from micl_cli.registry import KINDS
 
@@ -79,6 +78,23 @@ def test_show_as_json_lists_the_options(micl: Any) -> None:
     assert (data["kind"], data["name"]) == ("strategies", "moincl")
     assert options["alpha"]["default"] == 0.5
     assert options["pseudo_when"]["choices"] == ["modality", "type"]
+
+
+def test_show_tells_the_range_of_an_option(micl: Any, install: Any) -> None:
+    plugin = announcing("micl_register_listeners", "register('bell', 'bell_part:Bell', 'rings')")
+    bell = (
+        "from typing import Annotated\nfrom micl_cli.api import Listener, Range\n\n"
+        "class Bell(Listener):\n    def __init__(self, *, volume: Annotated[int, 'how loud', Range(0, 11)] = 5): ...\n"
+    )
+    install("micl-bell", entry_points="[micl]\nbell = bell_plugin\n",
+            files={"bell_plugin.py": plugin, "bell_part.py": bell})  # fmt: skip
+    shown = micl("plugins", "show", "listener", "bell").out
+    assert "Options ([listen.NAME] in micl.toml):\n" in shown
+    assert "volume  int   5        how loud (at least 0 and at most 11)" in shown
+
+
+def announcing(hook: str, line: str) -> str:
+    return f"from micl_cli.api import hookimpl\n\n@hookimpl\ndef {hook}(register):\n    {line}\n"
 
 
 def test_every_installed_part_can_be_shown(micl: Any) -> None:
