@@ -201,6 +201,4 @@ def assemble(
         _enable_gradient_checkpointing(backbone, plan)
     strategy = strategy_class(backbone, **options)
     stages = strategy.stages(tasks, registry.load)
-    return RunComponents(
-        plan, backbone, strategy, tasks, metrics, features, accelerator, registry.load, stages
-    )
+    return RunComponents(plan, backbone, strategy, tasks, metrics, features, accelerator, registry.load, stages)

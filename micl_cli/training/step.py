@@ -68,7 +68,9 @@ def loss_and_terms(loss: Loss) -> tuple[Tensor, Mapping[str, Tensor]]:
     terms = loss if isinstance(loss, Mapping) else {}
     total = torch.stack(list(loss.values())).sum() if isinstance(loss, Mapping) else loss
     if total.ndim:
-        raise MiclError(f"the strategy's loss has shape {tuple(total.shape)}", "A loss, or each term of it, is a scalar.")
+        raise MiclError(
+            f"the strategy's loss has shape {tuple(total.shape)}", "A loss, or each term of it, is a scalar."
+        )
     if not total.requires_grad:
         raise MiclError(
             "the strategy's loss depends on no weight that learns",
