@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from micl_cli.api.events import CHOICES, UNSURE, Answered, Event, Routed, Scored
@@ -151,17 +152,15 @@ def score(
     references = [example.references for example in examples]
     metrics = components.metrics
     others = [name for name, metric in metrics.items() if task.type in metric.task_types and name != task.metric]
-    about = {"after": after, "task": task.name, "split": split}
+    scored = partial(Scored, after=after, task=task.name, split=split, n=len(examples))
     for name in (task.metric, *others):
         value = 100 * metrics[name].score(answers, references).value
-        main = name == task.metric
-        yield Scored(**about, metric=name, value=value, n=len(examples), main=main, seconds=seconds)
+        yield scored(metric=name, value=value, main=name == task.metric, seconds=seconds)
     if components.plan.evaluation.score == CHOICES and task.answers:
         started = time.perf_counter()
         chosen = likeliest(components, examples, task.answers, pause, routing if routing.routes else None)
         value = 100 * metrics[task.metric].score(chosen, references).value
-        seconds = time.perf_counter() - started
-        yield Scored(**about, metric=CHOICES, value=value, n=len(examples), main=False, seconds=seconds)
+        yield scored(metric=CHOICES, value=value, main=False, seconds=time.perf_counter() - started)
     if routing.routes:
         yield _routed(components, after, task, split, routing)
     if keep_answers:

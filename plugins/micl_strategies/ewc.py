@@ -38,7 +38,7 @@ class EWC(SingleAdapter):
             "every task's penalty with its own anchor, or one decaying Fisher information and the latest anchor",
         ] = "sum",
         gamma: Annotated[
-            float, "factor on the older Fisher information with each task, online form", Range(0, 1)
+            float, "factor on the older Fisher information with each task, in the online form", Range(0, 1)
         ] = 0.9,
         normalise: Annotated[
             Literal["group", "none"],

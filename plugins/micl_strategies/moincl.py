@@ -18,6 +18,7 @@ from micl_cli.api import (
     QA,
     Backbone,
     Batch,
+    Content,
     Example,
     ExistingFile,
     Loss,
@@ -147,7 +148,7 @@ class MoInCL(SingleAdapter):
     @staticmethod
     def _pseudo_sample(number: int, source: Example, prompt: str, answer: str) -> Example:
         """Return a question on the media of ``source``, with an id of its own."""
-        content = (*source.media, prompt) if prompt else source.media
+        content: Content = (*source.media, prompt) if prompt else source.media
         return Example(f"pseudo/{number}", content, answer=answer, meta={"source": source.id})
 
     def _cache_teacher_states(self) -> Iterator[Progress]:

@@ -1,4 +1,5 @@
-"""Rehearsal of stored examples (Robins 1995; Chaudhry et al. 2019, "On Tiny Episodic Memories in Continual Learning")."""
+"""Rehearsal of stored examples (Robins 1995; Chaudhry et al., "On Tiny Episodic Memories in Continual
+Learning", 2019)."""
 
 from __future__ import annotations
 
