@@ -44,8 +44,8 @@ class Snapshot:
 def take_snapshot(strategy: Strategy, **data: Any) -> Snapshot:
     """Return copies of all weights and of the strategy's state, with further JSON-ready ``data``."""
     adapters = strategy.backbone.adapters
-    known = [{"name": name, **adapters.spec(name).as_json()} for name in adapters.names]
-    standing = {"adapters": known, "active": selection_as_json(adapters.active), "learning": list(adapters.learning)}
+    standing = {"adapters": adapter_specs(adapters), "active": selection_as_json(adapters.active)}
+    standing |= {"learning": list(adapters.learning)}
     return Snapshot(
         adapter_weights(adapters, adapters.names),
         strategy.state(),
@@ -68,6 +68,11 @@ def restore_snapshot(strategy: Strategy, snapshot: Snapshot) -> None:
 
 
 # Weights by name
+
+
+def adapter_specs(adapters: Adapters) -> list[dict[str, Any]]:
+    """Return the name and the spec of all adapters, in their order, as JSON-ready data."""
+    return [{"name": name, **adapters.spec(name).as_json()} for name in adapters.names]
 
 
 def adapter_weights(adapters: Adapters, names: Iterable[str]) -> dict[str, Tensor]:
