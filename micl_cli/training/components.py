@@ -19,7 +19,7 @@ from micl_cli.api.resources import PartLoader, Resources
 from micl_cli.api.strategy import Stage, Strategy
 from micl_cli.api.task import SPLITS, Example, Media, Task
 from micl_cli.errors import PlanError
-from micl_cli.plan import Plan, backbone_parts, check_fit
+from micl_cli.plan import BackboneName, Plan, check_fit
 from micl_cli.registry import Registry
 from micl_cli.training.feature_cache import Features
 
@@ -103,7 +103,7 @@ class UnaugmentedCache:
 
 def load_backbone(plan: Plan, registry: Registry, features: Features, resources: Resources) -> Backbone:
     """Return the plan's backbone, with its reader and its feature cache."""
-    name, argument = backbone_parts(plan.backbone, registry)
+    name, argument = BackboneName.parse(plan.backbone, registry)
     cls = registry.load("backbones", name)
     options = parse_options(cls, {**_precise(plan, cls), **plan.backbone_options}, owner=f"backbone {name}")
     backbone: Backbone = cls(*([argument] if argument else []), resources=resources, **options)
@@ -190,7 +190,8 @@ def assemble(
     options = strategy_options(plan, strategy_class)
     for position in plan.stage_options:
         strategy_options(plan, strategy_class, int(position))
-    check_fit(plan, tasks, registry.load("backbones", backbone_parts(plan.backbone, registry)[0]), strategy_class)
+    backbone_class = registry.load("backbones", BackboneName.parse(plan.backbone, registry).name)
+    check_fit(plan, tasks, backbone_class, strategy_class)
     metrics = load_metrics(registry, tasks)
     accelerator = make_accelerator(plan, device)
     backbone = load_backbone(plan, registry, features, resources)
