@@ -14,9 +14,9 @@ from micl_cli.plan import Plan, backbone_parts, check_fit
 from micl_cli.report.data import RunData
 from micl_cli.session.estimate import RunEstimate, estimate_run, step_seconds
 from micl_cli.session.lease import is_busy, leased
+from micl_cli.session.library import TaskLibrary, Watch, unwatched
 from micl_cli.session.recorder import Recorder, changes, environment_of, new_run, run_data
 from micl_cli.session.request import Request, make_plan
-from micl_cli.session.tasks import Tasks, Watch, unwatched
 from micl_cli.store import RunDetails, RunRecord, Store, check, exists
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _HOOKS = {
 }
 
 
-class Session(Tasks):
+class Session(TaskLibrary):
     """One user's registry, home folder and store, for the length of a command."""
 
     def resolve(self, text: str) -> str:
