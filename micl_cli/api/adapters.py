@@ -323,7 +323,7 @@ class Adapters:
 
     def _on_inputs(self) -> Iterator[tuple[Mixture, int, str]]:
         for mixture in self._mixtures:
-            if mixture.acts_on_inputs:
+            if mixture.acts_on_inputs(self._layer_names):
                 yield from ((mixture, column, name) for column, name in enumerate(mixture.names))
 
     def _member(self, name: str, part: str) -> nn.Module:
