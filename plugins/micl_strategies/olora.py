@@ -98,7 +98,7 @@ class OLoRA(Strategy):
 
     def _blocks(self) -> Iterator[tuple[str, nn.Parameter, tuple[slice, ...]]]:
         """Yield the name and weights of every A and B, and where this task's ranks are in them."""
-        for name, weight in self.backbone.adapters.layer_parameters(ADAPTER).items():
+        for name, weight in self.backbone.adapters.parameters(ADAPTER).items():
             if name.endswith(".A"):
                 yield name, weight, (self.block,)
             elif name.endswith(".B"):
