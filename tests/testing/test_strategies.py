@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from micl_cli.api import Backbone, Batch, Example, Loss, PartLoader, Progress, Route, Stage, State, Strategy, Task
 from micl_cli.errors import MiclError
