@@ -1,6 +1,6 @@
-"""What the store takes and gives, as plain values.
+"""Plain values that the store takes and returns, and that reports are made from.
 
-Times are UTC in ISO form with seconds ("2026-03-01T12:00:00Z"); an empty text means not yet.
+Times are UTC in ISO form with seconds ("2026-03-01T12:00:00Z"); an empty string means that the moment has not come.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRecord:
-    """A prepared task. ``path`` is its folder, ``counts`` the examples by split, ``prepared`` when.
+    """A prepared task: ``path`` is its folder, ``counts`` its examples by split, ``prepared`` the time of preparation.
 
-    ``sha256`` covers the manifest and all media: a later run compares it to find changed data.
+    ``modalities`` are those of its media, in alphabetical order; empty for text alone. ``sha256`` covers the manifest
+    and all media, so that a later run detects changed data.
     """
 
     name: str
-    modality: str
-    kind: str
+    modalities: tuple[str, ...]
+    type: str
     metric: str
     sha256: str
     counts: Mapping[str, int]
@@ -29,7 +30,7 @@ class TaskRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class PluginRecord:
-    """A part that a run used, and the distribution and version that it came from."""
+    """A plugin that a run used, with the distribution and version that provided it."""
 
     kind: str
     name: str
@@ -39,7 +40,7 @@ class PluginRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
-    """A run that is about to start. ``id`` is its plan's fingerprint, ``parent`` what it goes on from."""
+    """A run about to start. ``id`` is the fingerprint of its plan, ``parent`` the run that it continues."""
 
     id: str
     plan: Mapping[str, Any]
@@ -51,9 +52,9 @@ class NewRun:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A run. ``status`` is "running", "finished", "interrupted" or "failed".
+    """A run. ``status`` is "running", "finished", "interrupted" or "failed"; ``started`` is its latest start.
 
-    A run whose process was killed stays "running". ``started`` is its latest start.
+    A run whose process was killed keeps the status "running".
     """
 
     id: str
@@ -69,30 +70,35 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """One stage of a run: the tasks learnt together, and what it cost.
+    """One stage of a run: the tasks learnt together, and what that cost.
 
-    ``position`` is 1-based; ``status`` is "running", "learned", "interrupted" or "failed";
-    ``checkpoint`` is a path below the run's folder, empty until the stage is learnt.
+    ``position`` counts from 1; ``status`` is "running", "learned", "interrupted" or "failed". ``seconds`` is the time
+    of learning, ``before_seconds`` and ``after_seconds`` that of the passes over data around it. ``peak_bytes`` is the
+    highest memory use, ``stored_bytes`` the size of the checkpoint on disk. ``checkpoint`` is its path below the run's
+    folder, empty until the stage is learnt.
     """
 
     position: int
     tasks: tuple[str, ...]
-    data_sha256: tuple[str, ...]
+    data_sha256: tuple[str, ...] = ()
     status: str
     steps: int
     examples: int
+    before_seconds: float = 0.0
     seconds: float
+    after_seconds: float = 0.0
     peak_bytes: int
     trainable_parameters: int
     stored_bytes: int
-    checkpoint: str
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRecord:
-    """A cell of the R matrix, or another metric beside it (``main`` False).
+    """The score of ``task`` by ``metric`` on ``n`` examples of ``split`` after stage ``after`` (0: before learning).
 
-    ``value`` is x100; None where the metric gave no finite number.
+    ``value`` is x100, None where the metric returned no finite number. ``main`` marks the task's own metric, the one
+    that stands in the R matrix.
     """
 
     after: int
@@ -100,21 +106,21 @@ class ScoreRecord:
     metric: str
     value: float | None
     n: int
-    split: str
-    main: bool
+    split: str = "test"
+    main: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingRecord:
-    """Where the ``n`` examples of ``task`` were sent after a stage: ``chosen`` counts them by task.
+    """How the ``n`` examples of ``task`` were routed after a stage: ``chosen`` counts them by task taken for.
 
-    ``unsure`` of them had a small margin; choosing took ``seconds`` in all, and ``passes`` of the
-    language model a query.
+    ``unsure`` of them had a small margin. Routing took ``seconds`` in all, and ``passes`` of the language model per
+    query.
     """
 
     after: int
     task: str
-    split: str
+    split: str = "test"
     router: str
     n: int
     chosen: Mapping[str, int]
@@ -125,7 +131,7 @@ class RoutingRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """One optimiser step of the series; ``loss`` is None where it was not finite."""
+    """One optimiser step. ``terms`` are those of the loss by name; a number that was not finite is None."""
 
     position: int
     step: int
@@ -133,11 +139,11 @@ class StepRecord:
     loss: float | None
     lr: float
     seconds: float
-    parts: Mapping[str, float | None] = field(default_factory=dict)
+    terms: Mapping[str, float | None] = field(default_factory=dict)
 
 
 class PredictionRecord(NamedTuple):
-    """What was answered to one example, and what could have been: a row of the event Answered."""
+    """The answer to one example, with its references."""
 
     example: str
     answer: str
@@ -146,7 +152,7 @@ class PredictionRecord(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
-    """A run with its parts, its stages by position, its scores and routings by stage and task."""
+    """A run with its plugins, its stages by position, and its scores and routings by stage and task."""
 
     run: RunRecord
     plugins: tuple[PluginRecord, ...]
@@ -159,8 +165,8 @@ class RunDetails:
 class StoreCheck:
     """The state of a store: "ok", "missing", "outdated", "newer" or "damaged".
 
-    ``revision`` is its schema's, ``expected`` this program's; ``problems`` is what the database
-    itself reports as wrong.
+    ``revision`` is the schema of the store, ``expected`` the one of this program; ``problems`` lists what the
+    database reports as inconsistent.
     """
 
     location: str

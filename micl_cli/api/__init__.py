@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from micl_cli.api.adapter_kinds import AdapterHost as AdapterHost
     from micl_cli.api.adapter_kinds import AdapterKind as AdapterKind
     from micl_cli.api.adapter_kinds import AdapterSpec as AdapterSpec
     from micl_cli.api.adapter_kinds import Layer as Layer
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from micl_cli.errors import PlanError as PlanError
 
 _MODULES = {
-    "adapter_kinds": ("AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
+    "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
     "adapters": ("Adapters",),
     "backbone": ("IGNORE_INDEX", "Backbone", "Batch", "FeatureCache", "MediaReader"),
     "encoder": ("Encoder",),

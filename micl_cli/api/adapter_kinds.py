@@ -108,3 +108,11 @@ class AdapterHost(ABC):
     def new_connectors(self) -> Mapping[str, nn.Module]:
         """Return fresh connectors by modality: [n, tokens, width] -> [n, tokens, size]."""
         return {}
+
+    def shared_state(self) -> dict[str, Tensor]:
+        """Return a copy, on the CPU, of what belongs to no adapter and is kept with each: statistics of encoders."""
+        return {}
+
+    def load_shared_state(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Take over what ``shared_state`` gave, where nothing is there yet, and return the rest of ``state``."""
+        return state

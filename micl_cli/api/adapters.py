@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
@@ -39,6 +39,7 @@ class Adapters:
         self._specs: dict[str, AdapterSpec] = {}
         self._groups: dict[str, str] = {}
         self._mixtures: tuple[Mixture, ...] = ()
+        self._summed: tuple[Mixture, ...] = ()  # those that the hooks add
         self._layers: dict[str, dict[str, LayerAdapter]] = {}
         self._tokens: TokenMap | None = None
         self._hooked = False
@@ -78,16 +79,20 @@ class Adapters:
 
     def _build(self, name: str, spec: AdapterSpec) -> nn.ModuleDict:
         """Return the weights of a new adapter without its connectors."""
-        kind = self.kind(spec)
-        found = {layer.name: kind.layer(layer) for layer in self.host.adaptable_layers}
-        layers = {_key(layer): adapter for layer, adapter in found.items() if adapter is not None}
+        layers = self._layers_of(name, spec)
         for each in layers.values():
             each.adapter = name
             self._groups |= each.groups
-        made = nn.ModuleDict({"layers": nn.ModuleDict(layers)})
-        if kind.prompt_tokens:
-            made["prompt"] = nn.ParameterList([self._new_prompt(kind.prompt_tokens)])
+        made = nn.ModuleDict({"layers": nn.ModuleDict({_key(layer): each for layer, each in layers.items()})})
+        if count := self.kind(spec).prompt_tokens:
+            made["prompt"] = nn.ParameterList([self._new_prompt(count)])
         return made
+
+    def _layers_of(self, name: str, spec: AdapterSpec) -> dict[str, LayerAdapter]:
+        """Return what a new adapter adds to, by the layer's name."""
+        kind = self.kind(spec)
+        found = {layer.name: kind.layer(layer) for layer in self.host.adaptable_layers}
+        return {layer: adapter for layer, adapter in found.items() if adapter is not None}
 
     def kind(self, spec: AdapterSpec) -> AdapterKind:
         """Return the kind that a spec names, with its options. Raises PluginError or OptionError."""
@@ -119,24 +124,28 @@ class Adapters:
         They begin with "layers.LAYER.", are "prompt", or begin with "connector.MODALITY.". Raises KeyError if unknown.
         """
         self._known(name)
-        found = self.layer_parameters(name)
+        layers = self._member(name, "layers").named_parameters()
+        found = {f"layers.{_unkey(key)}": weight for key, weight in layers}
         for weight in self._member(name, "prompt").parameters():
             found["prompt"] = weight
         connectors = self._member(name, "connectors").named_parameters()
         return {**found, **{f"connector.{key}": weight for key, weight in connectors}}
 
-    def layer_parameters(self, name: str) -> dict[str, nn.Parameter]:
-        """Return the parameters of an adapter in the layers of the language model."""
-        return {f"layers.{_unkey(key)}": w for key, w in self._member(name, "layers").named_parameters()}
-
     def group(self, parameter: str) -> str:
         """Return the group of a parameter (a name of ``parameters``): "lora", "gate", "prompt" or "connector/image"."""
-        words = parameter.rpartition("/")[2].split(".")
-        if words[0] == "connector":
-            return f"connector/{words[1]}"
-        if words[0] == "prompt":
+        first, _, rest = parameter.rpartition("/")[2].partition(".")
+        if first == "connector":
+            return f"connector/{rest.partition('.')[0]}"
+        if first == "prompt":
             return "prompt"
-        return next((self._groups[word] for word in words if word in self._groups), "lora")
+        layer = rest
+        while layer and layer not in self._layer_names:
+            layer = layer.rpartition(".")[0]
+        return self._groups.get(rest.removeprefix(f"{layer}.").partition(".")[0], "lora")
+
+    @cached_property
+    def _layer_names(self) -> frozenset[str]:
+        return frozenset(layer.name for layer in self.host.adaptable_layers)
 
     def low_rank(self, name: str) -> dict[str, tuple[Tensor, Tensor, float]]:
         """Return (A [r, in], B [out, r], scale) of each layer where the adapter adds scale * B A x and no more."""
@@ -149,13 +158,14 @@ class Adapters:
         return self._layers[name]
 
     def state(self, name: str) -> dict[str, Tensor]:
-        """Return a copy of an adapter's weights, on the CPU."""
-        return {key: weight.detach().cpu().clone() for key, weight in self.parameters(name).items()}
+        """Return a copy of an adapter's weights, and of what its host keeps with each, on the CPU."""
+        own = {key: weight.detach().cpu().clone() for key, weight in self.parameters(name).items()}
+        return {**own, **self.host.shared_state()}
 
     @torch.no_grad()
     def load(self, name: str, state: Mapping[str, Tensor]) -> None:
         """Write ``state`` into an adapter. Raises KeyError where names differ."""
-        weights = self.parameters(name)
+        weights, state = self.parameters(name), self.host.load_shared_state(state)
         if weights.keys() != state.keys():
             raise KeyError(f"adapter {name!r}: {sorted(weights.keys() ^ state.keys())[:3]} do not match")
         for key, weight in weights.items():
@@ -185,16 +195,16 @@ class Adapters:
         mixture per example holds for batches of that many examples. Raises KeyError for an unknown name.
         """
         mixtures = as_mixtures(selection)
-        for name in (name for mixture in mixtures for name in mixture.names):
+        acting = dict.fromkeys(name for mixture in mixtures for name in mixture.names)
+        for name in acting:
             self._known(name)
-        acting = list(dict.fromkeys(name for mixture in mixtures for name in mixture.names))
-        self.active, self._mixtures, self._tokens = selection, mixtures, None
+        self.active, self._mixtures, self._summed, self._tokens = selection, mixtures, mixtures, None
         self.learning = tuple(acting if learning is None else learning)
         self._apply()
 
     def _apply(self) -> None:
         """Put the selection into effect."""
-        if self._mixtures and not self._hooked:
+        if self._summed and not self._hooked:
             self._hooked = True
             for layer in self.host.adaptable_layers:
                 self.host.layer_module(layer.name).register_forward_hook(partial(self._add, layer.name))
@@ -270,7 +280,7 @@ class Adapters:
 
     def _add(self, layer: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
         """Add what the acting adapters give to a layer's output: a forward hook."""
-        for mixture in self._mixtures:
+        for mixture in self._summed:
             if mixture.acts_in(layer):
                 members = {name: own[layer] for name in mixture.names if layer in (own := self._layers[name])}
                 for added in layer_sum(mixture, members, inputs[0], self._tokens):
@@ -300,6 +310,12 @@ class Adapters:
                         found[row].append(prompt * weight.to(prompt))
         return found
 
+    def prompt_lengths(self, count: int) -> list[int]:
+        """Return the number of soft prompt positions of each of ``count`` examples."""
+        if not self.has_prompts:
+            return [0] * count
+        return [sum(map(len, prompts)) for prompts in self.prompts(count)]
+
     @property
     def has_prompts(self) -> bool:
         """Whether an adapter that acts has soft prompts."""
@@ -307,7 +323,7 @@ class Adapters:
 
     def _on_inputs(self) -> Iterator[tuple[Mixture, int, str]]:
         for mixture in self._mixtures:
-            if mixture.acts_on_inputs:
+            if mixture.acts_on_inputs(self._layer_names):
                 yield from ((mixture, column, name) for column, name in enumerate(mixture.names))
 
     def _member(self, name: str, part: str) -> nn.Module:

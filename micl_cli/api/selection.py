@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -49,10 +49,11 @@ class Mixture:
         index = layer_index(layer)
         return index is not None and index in self.layers
 
-    @property
-    def acts_on_inputs(self) -> bool:
-        """Whether it holds for what stands before the first layer: connectors and soft prompts."""
-        return self.layers is None or self.acts_in("layers.0.")
+    def acts_on_inputs(self, layers: Iterable[str]) -> bool:
+        """Whether it holds for connectors and soft prompts; ``layers`` names all adaptable layers."""
+        if callable(self.layers):
+            return any(self.layers(name) for name in layers if layer_index(name) == 0)
+        return self.layers is None or 0 in self.layers
 
     @property
     def per_example(self) -> bool:

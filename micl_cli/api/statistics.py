@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from micl_cli.api.task import Example
 
 Statistic = Literal["inputs", "gradients"]
+"""What is measured of a layer: the second moment of its inputs, or the gradient of its full weight."""
 
 
 class PlainPass(NamedTuple):

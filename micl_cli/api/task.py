@@ -39,6 +39,11 @@ def media_in(content: Iterable[str | Media]) -> tuple[Media, ...]:
     return tuple(part for part in content if isinstance(part, Media))
 
 
+def prompt_of(content: Iterable[str | Media]) -> str:
+    """Return the texts of a content, one a line."""
+    return "\n".join(part for part in content if isinstance(part, str))
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One example to learn from or to answer: content, references, and (multiple choice) its own choices.
@@ -80,7 +85,7 @@ class Example:
     @property
     def prompt(self) -> str:
         """The texts of the content, one a line."""
-        return "\n".join(part for part in self.content if isinstance(part, str))
+        return prompt_of(self.content)
 
     def with_answer(self, answer: str) -> Example:
         """Return the same example with ``answer`` as the text to be learnt."""
@@ -164,6 +169,11 @@ class Row:
     def media(self) -> tuple[Media, ...]:
         """The media of the content, in order."""
         return media_in(self.content)
+
+    @property
+    def prompt(self) -> str:
+        """The texts of the content, one a line."""
+        return prompt_of(self.content)
 
 
 class TaskSource(ABC):

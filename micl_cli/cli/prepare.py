@@ -1,4 +1,4 @@
-"""``micl prepare``: make tasks ready to be learnt."""
+"""``micl prepare``: prepare tasks for learning."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from micl_cli.cli.completers import complete_tasks
-from micl_cli.cli.console import echo, echo_json, table, warn
+from micl_cli.cli.console import echo, echo_json, note, table, warn
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.status import preparing
 from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from micl_cli.api.task import Task
     from micl_cli.data.preparation import Prepared
 
 EPILOG = """\b
@@ -24,8 +25,15 @@ Examples:
 
 \b
 A folder of your own holds task.toml (name, modality, type, metric) and manifest.jsonl, one
-example a line: {"id": "1", "split": "train", "image": "a.png", "prompt": "…", "references": ["…"]}
-Its media stay where they are."""
+example a line. The media stay in the folder. The short form of a line:
+  {"id": "1", "split": "train", "image": "a.png", "prompt": "…", "references": ["…"]}
+The long form holds texts and media in any order and number:
+  {"id": "2", "split": "test", "content": [{"image": "a.png"}, {"image": "b.png"}, "…"],
+   "references": ["A"], "choices": ["A", "B"], "meta": {"source": "…"}}
+
+\b
+For several modalities, task.toml says modalities = ["image", "audio"]; for text alone it says
+nothing. A task of type "choice" needs choices on every line. Other keys are kept as metadata."""
 
 
 @click.command(epilog=EPILOG)
@@ -35,26 +43,28 @@ Its media stay where they are."""
               help="What to do about media that cannot be read: stop, or leave their examples out.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool) -> None:
-    """Make tasks ready: read every medium once, count, and take the sha256 of all data."""
-    from micl_cli.session import Session
+    """Prepare tasks: read every medium once, count examples, and take the sha256 of all data."""
+    from micl_cli.session.library import TaskLibrary
 
-    session = Session(current_settings())
+    library = TaskLibrary(current_settings())
     done = []
     for name in [name for word in what for name in _names(word, benchmark)]:
         with preparing(name) as progress:
-            prepared = session.tasks.prepare(name, on_error=on_error, progress=progress)
+            prepared = library.prepare(name, on_error=on_error, progress=progress)
         done.append(prepared)
+        for text in prepared.notes:
+            note(f"{prepared.task.name}: {text}")
         if prepared.refused:
             warn(f"{prepared.task.name}: {len(prepared.refused)} examples left out\n" + _reasons(prepared))
     if as_json:
         echo_json({"tasks": [_document(prepared) for prepared in done]})
         return
-    rows = [[p.task.name, p.task.modality, p.task.kind, *_counts(p), p.task.sha256[:12], str(p.folder)] for p in done]
-    echo(table(["task", "modality", "type", "train", "val", "test", "left out", "sha256", "folder"], rows))
+    rows = [[*_facts(p.task), *_counts(p), p.task.sha256[:12], str(p.folder)] for p in done]
+    echo(table(["task", "modalities", "type", "train", "val", "test", "left out", "sha256", "folder"], rows))
 
 
 def _names(word: str, benchmark: str) -> list[str]:
-    """Folders as they are; "a,b" as full task names."""
+    """Return a folder as it is, and "a,b" as full task names."""
     from micl_cli.plan import split_tasks
 
     if Path(word).is_dir():
@@ -70,6 +80,10 @@ def _reasons(prepared: Prepared) -> str:
     return "\n".join([*lines, *more])
 
 
+def _facts(task: Task) -> list[str]:
+    return [task.name, "+".join(sorted(task.modalities)) or "text", task.type]
+
+
 def _counts(prepared: Prepared) -> list[int]:
     counts = prepared.task.counts
     return [counts.get("train", 0), counts.get("val", 0), counts.get("test", 0), len(prepared.refused)]
@@ -79,11 +93,12 @@ def _document(prepared: Prepared) -> dict[str, Any]:
     task = prepared.task
     return {
         "name": task.name,
-        "modality": task.modality,
-        "type": task.kind,
+        "modalities": sorted(task.modalities),
+        "type": task.type,
         "metric": task.metric,
         "counts": dict(task.counts),
         "sha256": task.sha256,
         "folder": str(prepared.folder),
         "refused": [{"id": r.id, "path": r.path, "reason": r.reason} for r in prepared.refused],
+        "notes": list(prepared.notes),
     }

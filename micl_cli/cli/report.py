@@ -19,17 +19,17 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_runs)
-@click.option("--format", "style", default="text", type=click.Choice(FORMATS), help="How it is written.")
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--format", "style", default="text", type=click.Choice(FORMATS), help="Format of the report.")
+@click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="Scores on which examples; those that the run itself was scored on where not given.",
+    help="Split of the scores; by default the one that the run was scored on.",
 )
 def report(runs: tuple[str, ...], style: str, as_json: bool, split: str | None) -> None:
-    """Show the R matrix, forgetting with its formulas, and cost; several runs side by side.
+    """Show the R matrix, forgetting with its formulas, and cost; compare several runs.
 
-    RUN is an id, the beginning of one, a name, or @last. Runs of one plan with other seeds are
+    RUN is an id, the beginning of one, a name, or @last. Runs of one plan with different seeds are
     also shown as a group, with means and 95 % intervals; strategies with common orders and seeds
     are compared in pairs.
     """

@@ -13,7 +13,11 @@ from micl_cli.cli.groups import DefaultGroup
 from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from micl_cli.store import RunDetails, RunRecord
+    from collections.abc import Iterable
+
+    from micl_cli.records import RunDetails, RunRecord, StageRecord
+
+STATUSES = ["running", "finished", "interrupted", "failed"]
 
 
 @click.group(cls=DefaultGroup)
@@ -26,28 +30,27 @@ def runs() -> None:
 
 
 @runs.command("ls")
-@click.option("--status", type=click.Choice(["running", "finished", "interrupted", "failed"]), help="Only such runs.")
-@click.option("--limit", default=50, type=click.IntRange(1), help="At most so many, the newest first.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs of this status.")
+@click.option("--limit", default=50, type=click.IntRange(1), help="Maximum number of runs, the newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_runs(status: str | None, limit: int, as_json: bool) -> None:
-    """List runs, the latest first.
+    """List runs, the newest first.
 
     \b
     Example: micl runs ls --json | jq -r .runs[].id
     """
     from micl_cli.session import Session
 
-    known = Session(current_settings()).runs()
-    found = [run for run in known if status in (None, run.status)][:limit]
+    records = [run for run in Session(current_settings()).runs() if status in (None, run.status)][:limit]
     if as_json:
-        echo_json({"runs": [_summary(run) for run in found]})
+        echo_json({"runs": [_summary(run) for run in records]})
         return
-    if not found:
+    if not records:
         note("no runs yet; start one: micl learn --strategy moincl --tasks img_cap,aud_qa")
         return
     rows = [
         [r.id, r.status, r.plan["strategy"], r.plan["backbone"], r.plan["seed"], _short(r), r.started, r.name]
-        for r in found
+        for r in records
     ]
     echo(table(["run", "status", "strategy", "backbone", "seed", "tasks", "started", "name"], rows))
 
@@ -74,10 +77,10 @@ def show_run(run: str, as_json: bool) -> None:
 
 @runs.command("rm")
 @click.argument("names", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_runs)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Also where other runs went on from it.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@click.option("--force", is_flag=True, help="Also remove runs that others continue.")
 def remove_runs(names: tuple[str, ...], yes: bool, force: bool) -> None:
-    """Remove runs: their rows in the store, and their checkpoints.
+    """Remove runs from the store, with their checkpoints.
 
     \b
     Example: micl runs rm 3f2a --yes
@@ -98,14 +101,14 @@ def _short(run: RunRecord) -> str:
 
 
 def _summary(run: RunRecord) -> dict[str, Any]:
-    known = {key: run.plan[key] for key in ("strategy", "backbone", "seed", "tasks")}
+    plan = {key: run.plan[key] for key in ("strategy", "backbone", "seed", "tasks")}
     times = {"started": run.started, "finished": run.finished}
     return {
         "id": run.id,
         "name": run.name,
         "parent": run.parent,
         "status": run.status,
-        **known,
+        **plan,
         **times,
         "error": run.error,
     }
@@ -127,6 +130,8 @@ def _document(details: RunDetails, folder: str) -> dict[str, Any]:
 
 
 def _print(details: RunDetails, folder: str) -> None:
+    from micl_cli.report.data import time_columns
+
     run = details.run
     facts = {
         "run": run.id,
@@ -142,13 +147,19 @@ def _print(details: RunDetails, folder: str) -> None:
     }
     echo(table(["what", "value"], [[key, value] for key, value in facts.items() if value != ""]))
     echo()
+    times = time_columns(details.stages)
     stages = [
-        [s.position, s.status, ", ".join(s.tasks), s.steps, round(s.seconds, 1), s.checkpoint] for s in details.stages
+        [s.position, s.status, ", ".join(s.tasks), s.steps, *_seconds(s, times.values()), s.checkpoint]
+        for s in details.stages
     ]
-    echo(table(["stage", "status", "tasks", "steps", "seconds", "checkpoint"], stages))
+    echo(table(["stage", "status", "tasks", "steps", *times, "checkpoint"], stages))
     echo()
     scores = [[s.after, s.task, s.metric, _score(s.value), s.n, s.split] for s in details.scores if s.main]
     echo(table(["after stage", "task", "metric", "score", "examples", "split"], scores))
+
+
+def _seconds(stage: StageRecord, fields: Iterable[str]) -> list[float]:
+    return [round(getattr(stage, field), 1) for field in fields]
 
 
 def _score(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""``micl store``: where the run store is, whether it is sound, and upgrading it."""
+"""``micl store``: locate, check and upgrade the run store."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from micl_cli.cli.context import current_settings
 from micl_cli.errors import StoreError
 
 if TYPE_CHECKING:
-    from micl_cli.store import StoreCheck
+    from micl_cli.records import StoreCheck
 
-_SOUND = ("ok", "missing")
+_USABLE = ("ok", "missing")
 _ADVICE = {
-    "outdated": "Run `micl store upgrade`; an SQLite store is also upgraded when it is next used.",
+    "outdated": "Run `micl store upgrade`; an SQLite store is also upgraded on its next use.",
     "newer": "Upgrade micl (pip install --upgrade micl-cli), or set MICL_HOME to another folder.",
-    "damaged": "Put a backup in its place (they lie beside it), or set MICL_HOME to another folder.",
+    "damaged": "Put a backup in its place (they are beside it), or set MICL_HOME to another folder.",
 }
 
 
 @click.group()
 def store() -> None:
-    """Look after the run store.
+    """Locate, check and upgrade the run store.
 
     The store is micl.db in MICL_HOME, or the database whose SQLAlchemy URL is in MICL_STORE.
 
@@ -35,9 +35,7 @@ def store() -> None:
 
 @store.command()
 def path() -> None:
-    """Print the store's file, or a server's URL.
-
-    The URL is printed without its password.
+    """Print the file of the store, or the URL of a server store without its password.
 
     \b
     Example: sqlite3 "$(micl store path)" "select task, value from scores"
@@ -49,10 +47,10 @@ def path() -> None:
 
 @store.command()
 def upgrade() -> None:
-    """Bring the store's schema to what this micl needs.
+    """Upgrade the schema of the store to the one of this micl.
 
-    An SQLite store is upgraded by itself when it is used; a server's is only upgraded here. A
-    copy of an older SQLite store is kept beside it.
+    An SQLite store is also upgraded automatically on its next use, a server store only by this
+    command. The SQLite file is first copied beside itself.
 
     \b
     Example: MICL_STORE=postgresql://me@host/micl micl store upgrade
@@ -66,37 +64,37 @@ def upgrade() -> None:
 @store.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(as_json: bool) -> None:
-    """Check integrity and schema; count runs and tasks.
+    """Check integrity and schema, and count runs and tasks, without changing anything.
 
-    Changes nothing. Leaves with code 1 where the store is outdated, newer than this micl, or damaged.
+    Exits with code 1 if the store is outdated, newer than this micl, or damaged.
 
     \b
     Example: micl store check --json
     """
-    from micl_cli.store import check as look
+    from micl_cli.store import check as check_store
 
-    found = look(_url())
+    result = check_store(_url())
     if as_json:
-        echo_json(asdict(found))
+        echo_json(asdict(result))
     else:
-        echo("\n".join(map(escape, _lines(found))))
-    if found.state not in _SOUND:
-        raise StoreError(f"the run store {found.location} is {found.state}", _ADVICE[found.state])
+        echo("\n".join(map(escape, _lines(result))))
+    if result.state not in _USABLE:
+        raise StoreError(f"the run store {result.location} is {result.state}", _ADVICE[result.state])
 
 
 def _url() -> str:
     return current_settings().store_url
 
 
-def _lines(found: StoreCheck) -> list[str]:
-    schema = found.revision or "none"
-    if found.revision != found.expected:
-        schema += f" (this micl: {found.expected})"
+def _lines(result: StoreCheck) -> list[str]:
+    schema = result.revision or "none"
+    if result.revision != result.expected:
+        schema += f" (this micl: {result.expected})"
     lines = [
-        f"store   {found.location}",
-        f"state   {found.state}",
+        f"store   {result.location}",
+        f"state   {result.state}",
         f"schema  {schema}",
-        f"runs    {found.runs}",
-        f"tasks   {found.tasks}",
+        f"runs    {result.runs}",
+        f"tasks   {result.tasks}",
     ]
-    return [*lines, *(f"problem {line}" for line in found.problems)]
+    return [*lines, *(f"problem {line}" for line in result.problems)]

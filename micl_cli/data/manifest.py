@@ -1,65 +1,49 @@
-"""The files that describe a task: ``task.toml``, and ``manifest.jsonl`` with one example a line."""
+"""``manifest.jsonl``: one example a line.
+
+The short form of a line names media by modality, in order, and then a prompt::
+
+    {"id": "1", "split": "train", "image": "a.jpg", "prompt": "What?", "references": ["A bird."]}
+
+The long form holds texts and media in any order and number: ``"content": [{"image": "a.jpg"}, "What?"]`` instead of
+modality and prompt. ``choices`` (a list of answers) and ``meta`` (an object that micl ignores) may follow in both.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from micl_cli.api.task import SPLITS, Row
+from micl_cli.api.task import CHOICE, SPLITS, Content, Media, Row, media_in
+from micl_cli.data.description import DESCRIPTION, LINE_KEYS, MANIFEST, Description, modality_line
 from micl_cli.errors import ManifestError, nearest
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-DESCRIPTION = "task.toml"
-MANIFEST = "manifest.jsonl"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_NAME_HINT = "Use small letters, digits, _ and -, a letter or digit first, at most 64."
-_REQUIRED = ("name", "modality", "type", "metric")
-_OPTIONAL = {"benchmark": "own", "description": "", "instruction": ""}
-
-
-@dataclass(frozen=True)
-class Description:
-    """What ``task.toml`` says. ``kind`` is its "type"; ``instruction`` the prompt shared by all examples, or empty."""
-
-    name: str
-    modality: str
-    kind: str
-    metric: str
-    benchmark: str = "own"
-    description: str = ""
-    instruction: str = ""
-
-    @property
-    def full_name(self) -> str:
-        """benchmark/name."""
-        return f"{self.benchmark}/{self.name}"
+_NEAR_MISS = 0.8
+_SHORTEST_NEAR_MISS = 4  # letters: shorter keys resemble each other by chance
+_LINE = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of a manifest and the number of its line."""
+    """A row of a manifest, the number of its line, and its keys that were kept as metadata."""
 
     line: int
     row: Row
+    further_keys: tuple[str, ...] = ()
 
 
-def check_name(text: str) -> bool:
-    """Whether ``text`` is a full task name, benchmark/task, in letters that are safe in paths."""
-    parts = text.split("/")
-    return len(parts) == 2 and all(_NAME.fullmatch(part) for part in parts)
+def relative_path(medium: Media) -> str:
+    """Return the path of a row's medium below the task's folder, with / between folders."""
+    return medium.path.as_posix() if medium.path else ""
 
 
 def path_fault(text: str) -> str:
-    """What is wrong with a medium's path below its folder, or an empty text. Links are not followed here."""
+    """Return what is wrong with a medium's path below its folder, or an empty text. Links are not followed here."""
     if not text or not text.isprintable():
         return "is empty or holds control characters"
     if "\\" in text:
@@ -68,111 +52,45 @@ def path_fault(text: str) -> str:
         return "is absolute"
     if ".." in PurePosixPath(text).parts:
         return "leads out of its folder by '..'"
-    return ""
+    return "" if PurePosixPath(text).parts else "is empty"
 
 
-# task.toml
+# Reading
 
 
-def read_description(path: Path) -> Description:
-    """Read ``task.toml``. Raises ManifestError where it is missing, no TOML, or says something impossible."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        hint = f"A task's folder holds {DESCRIPTION} (name, modality, type, metric) and {MANIFEST}."
-        raise ManifestError(f"{path} does not exist", hint) from error
-    except OSError as error:
-        raise ManifestError(f"{path}: {error.strerror or error}", "Make the file readable.") from error
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path}: not TOML: {error}", 'Write one key = "value" a line.') from error
-    return _description(path, table)
+def read_manifest(path: Path, description: Description, registered: Collection[str] = ()) -> Iterator[Entry]:
+    """Yield the rows of a manifest; blank lines are skipped.
 
-
-def description_text(description: Description) -> str:
-    """``description`` as the text of a ``task.toml``."""
-    fields = {"benchmark": description.benchmark, "name": description.name, "modality": description.modality}
-    fields |= {"type": description.kind, "metric": description.metric}
-    fields |= {"description": description.description, "instruction": description.instruction}
-    return "".join(f"{key} = {_toml(value)}\n" for key, value in fields.items() if value)
-
-
-def _toml(text: str) -> str:
-    # A JSON string is a TOML string, but for DEL, which TOML wants escaped.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _description(path: Path, table: Mapping[str, Any]) -> Description:
-    _check_keys(str(path), table, _REQUIRED, (*_REQUIRED, *_OPTIONAL))
-    for key, value in table.items():
-        if not isinstance(value, str):
-            raise ManifestError(f"{path}: {key} is not a text", f'Write {key} = "…".')
-        if key not in {"description", "instruction"} and not _NAME.fullmatch(value):
-            raise ManifestError(f"{path}: {key} = {value!r} is no name", _NAME_HINT)
-    told = {**_OPTIONAL, **table}
-    return Description(kind=told.pop("type"), **told)
-
-
-# manifest.jsonl
-
-
-def read_manifest(path: Path, modality: str) -> Iterator[Entry]:
-    """Yield the rows of a manifest whose media are under the key ``modality``; blank lines are passed over.
-
-    Raises ManifestError, naming file and line, at the first line that is malformed or repeats an id.
+    ``registered`` names all modalities that are installed: a key that is one of them, but not declared by the task, is
+    an error. Raises ManifestError, naming file and line, at the first line that is malformed or repeats an id.
     """
     first: dict[str, int] = {}
     for line, text in _lines(path):
-        row = parse_row(text, modality, f"{path}:{line}")
+        row, further = parse_row(text, description, f"{path}:{line}", registered)
         if row.id in first:
             message = f"{path}:{line}: id {row.id!r} is already that of line {first[row.id]}"
             raise ManifestError(message, "Give every line its own id.")
         first[row.id] = line
-        yield Entry(line, row)
+        yield Entry(line, row, further)
 
 
-def parse_row(text: str, modality: str, where: str) -> Row:
-    """Read one line of a manifest. ``where`` names it in errors. Raises ManifestError."""
-    try:
-        line = json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{where}: not JSON: {error}", f"A line reads {_sample(modality)}") from error
-    if not isinstance(line, dict):
-        raise ManifestError(f"{where}: not a JSON object", f"A line reads {_sample(modality)}")
-    _check_media_key(where, line, modality)
-    keys = ("id", "split", modality, "prompt", "references")
-    _check_keys(where, line, keys, keys)
-    _check_texts(where, line, modality)
-    row = Row(line["id"], line["split"], line[modality], line["prompt"], tuple(line["references"]))
-    return check_row(row, where)
+def parse_row(
+    text: str, description: Description, where: str, registered: Collection[str] = ()
+) -> tuple[Row, tuple[str, ...]]:
+    """Return the row of one line, and its keys that were kept as metadata.
 
-
-def check_row(row: Row, where: str) -> Row:
-    """Return ``row`` with its path in plain form. Raises ManifestError where a field is impossible."""
-    if not row.id or not row.id.isprintable():
-        raise ManifestError(f"{where}: id {row.id!r} is empty or holds control characters", "Give it a printable id.")
-    if row.split not in SPLITS:
-        hint = f"It is one of {', '.join(SPLITS)}. {nearest(row.split, SPLITS)}".strip()
-        raise ManifestError(f"{where}: split {row.split!r} is unknown", hint)
-    if fault := path_fault(row.media):
-        hint = "Write the path relative to the task's folder, with the file inside it."
-        raise ManifestError(f"{where}: the path {row.media!r} {fault}", hint)
-    if not row.references or not all(reference.strip() for reference in row.references):
-        raise ManifestError(f"{where}: references are missing or empty", 'Write at least one: "references": ["…"].')
-    if not _encodable(row):
-        raise ManifestError(f"{where}: a text holds half of a surrogate pair", "Write the character itself, as UTF-8.")
-    return Row(row.id, row.split, str(PurePosixPath(row.media)), row.prompt, row.references)
-
-
-def row_text(row: Row, modality: str) -> str:
-    """A row as its one canonical line, without the newline."""
-    fields = {"id": row.id, "split": row.split, modality: row.media, "prompt": row.prompt}
-    return json.dumps({**fields, "references": row.references}, ensure_ascii=False)
-
-
-def write_manifest(path: Path, rows: Iterable[Row], modality: str) -> None:
-    """Write ``rows`` as a manifest."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(row_text(row, modality) + "\n" for row in rows)
+    ``where`` names the line in errors. Raises ManifestError.
+    """
+    line = _load(text, description, where)
+    known = (*LINE_KEYS, *sorted(description.modalities))
+    further = tuple(key for key in line if key not in known)
+    for key in further:
+        _check_further(where, key, line, description, registered)
+    _check_fields(where, line, description)
+    content = _content(where, line, description.modalities)
+    references, choices = tuple(line["references"]), tuple(line.get("choices", ()))
+    row = Row(line["id"], line["split"], content, references, choices, _meta(where, line, further))
+    return check_row(row, description, where), further
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -195,7 +113,17 @@ def _decoded(data: bytes, where: str) -> str:
         raise ManifestError(f"{where}: not UTF-8: {error.reason}", "Save the manifest as UTF-8.") from error
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _load(text: str, description: Description, where: str) -> _LINE:
+    try:
+        line = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{where}: not JSON: {error}", f"A line reads {_sample(description)}") from error
+    if not isinstance(line, dict):
+        raise ManifestError(f"{where}: not a JSON object", f"A line reads {_sample(description)}")
+    return line
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> _LINE:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key in found if sum(key == other for other, _ in pairs) > 1)
@@ -203,38 +131,187 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _sample(modality: str) -> str:
-    return f'{{"id": "…", "split": "train", "{modality}": "media/…", "prompt": "…", "references": ["…"]}}'
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
 
 
-def _check_media_key(where: str, line: Mapping[str, Any], modality: str) -> None:
-    """A medium under another modality's name deserves more than "unknown key"."""
-    others = {"image", "audio", "video"} - {modality}
-    if modality not in line and (wrong := next((key for key in line if key in others), None)):
-        hint = f'Write "{modality}": "{line[wrong]}", or set modality = "{wrong}" in {DESCRIPTION}.'
-        raise ManifestError(f"{where}: the medium is under {wrong!r}, and the task's modality is {modality!r}", hint)
+def _sample(description: Description) -> str:
+    media = "".join(f'"{modality}": "media/…", ' for modality in sorted(description.modalities))
+    return f'{{"id": "…", "split": "train", {media}"prompt": "…", "references": ["…"]}}'
 
 
-def _check_keys(where: str, table: Mapping[str, Any], required: Iterable[str], known: tuple[str, ...]) -> None:
-    if unknown := next((key for key in table if key not in known), None):
-        hint = f"{nearest(unknown, set(known) - set(table))} Known are {', '.join(known)}.".strip()
-        raise ManifestError(f"{where}: unknown key {unknown!r}", hint)
-    if missing := [key for key in required if key not in table]:
-        raise ManifestError(f"{where}: {', '.join(missing)} missing", f"Needed are {', '.join(required)}.")
+def _check_further(where: str, key: str, line: _LINE, description: Description, registered: Collection[str]) -> None:
+    """Raise ManifestError for a key that is a modality of other tasks, or resembles a known one."""
+    if key in registered:
+        raise _undeclared(where, key, line, description)
+    if guess := _near_miss(key, (*LINE_KEYS, *sorted(description.modalities))):
+        hint = f'Did you mean {guess!r}? To keep it as metadata, write it into "meta".'
+        raise ManifestError(f"{where}: unknown key {key!r}", hint)
 
 
-def _check_texts(where: str, line: Mapping[str, Any], modality: str) -> None:
-    for key in ("id", "split", modality, "prompt"):
+def _undeclared(where: str, key: str, line: _LINE, description: Description) -> ManifestError:
+    """Return the error for a medium of a modality that the task does not declare."""
+    declared = sorted(description.modalities)
+    own = " and ".join(map(repr, declared))
+    what = f"the task declares {own}" if len(declared) > 1 else f"the task's modality is {own}"
+    hint = f'Write {modality_line({key, *declared})} in {DESCRIPTION}, or move what is no medium into "meta".'
+    if len(declared) == 1 and declared[0] not in line and isinstance(path := line.get(key), str):
+        hint = f'Write "{declared[0]}": {json.dumps(path)}, or {modality_line({key})} in {DESCRIPTION}.'
+    what = what if declared else "the task declares no modality"
+    return ManifestError(f"{where}: the medium is under {key!r}, and {what}", hint)
+
+
+@lru_cache(maxsize=1024)
+def _near_miss(key: str, known: tuple[str, ...]) -> str:
+    """Return the known key that ``key`` is likely a misspelling of, or an empty text."""
+    if len(key) < _SHORTEST_NEAR_MISS:
+        return ""
+    ratios = {name: SequenceMatcher(None, key, name).ratio() for name in known if len(name) >= _SHORTEST_NEAR_MISS}
+    best = max(ratios, key=lambda name: ratios[name])
+    return best if ratios[best] >= _NEAR_MISS else ""
+
+
+def _check_fields(where: str, line: _LINE, description: Description) -> None:
+    """Raise ManifestError where a key is missing or its value has the wrong type."""
+    media = [modality for modality in line if modality in description.modalities]
+    _check_present(where, line, media, description)
+    for key in ("id", "split", *media, *(["prompt"] if "prompt" in line else [])):
         if not isinstance(line[key], str):
             raise ManifestError(f"{where}: {key} is not a text", f'Write "{key}": "…", in quotes.')
-    references = line["references"]
-    if not isinstance(references, list) or not all(isinstance(reference, str) for reference in references):
-        raise ManifestError(f"{where}: references is not a list of texts", 'Write "references": ["…", "…"].')
+    for key in ("references", "choices"):
+        texts = line.get(key, [])
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ManifestError(f"{where}: {key} is not a list of texts", f'Write "{key}": ["…", "…"].')
 
 
-def _encodable(row: Row) -> bool:
+def _check_present(where: str, line: _LINE, media: list[str], description: Description) -> None:
+    if "content" in line:
+        required = ["id", "split", "content", "references"]
+        if beside := next((key for key in ("prompt", *media) if key in line), None):
+            hint = "Move it into content, as a text or as {modality: path}, or leave content out."
+            raise ManifestError(f"{where}: {beside!r} stands beside content", hint)
+    else:
+        one_of = [" or ".join(sorted(description.modalities))] if description.modalities else []
+        required = ["id", "split", *(media or one_of), "prompt", "references"]
+    if missing := [key for key in required if key not in line]:
+        hint = f"Needed are {', '.join(required)}."
+        if description.modalities and not media and "content" not in line:
+            hint += ' An example of text alone reads "content": ["…"].'
+        raise ManifestError(f"{where}: {', '.join(missing)} missing", hint)
+
+
+def _content(where: str, line: _LINE, modalities: Collection[str]) -> Content:
+    """Return the parts of an example in order; empty texts are left out."""
+    parts = line["content"] if "content" in line else [*({k: line[k]} for k in line if k in modalities), line["prompt"]]
+    if not isinstance(parts, list):
+        raise ManifestError(f"{where}: content is not a list", 'Write "content": [{"image": "a.jpg"}, "…"].')
+    return tuple(_part(where, number, part) for number, part in enumerate(parts, 1) if part != "")
+
+
+def _part(where: str, number: int, part: Any) -> str | Media:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, dict) and len(part) == 1:
+        ((modality, path),) = part.items()
+        if isinstance(path, str):
+            return Media(modality, Path(path))
+    hint = 'A part reads "…" (a text) or {"image": "a.jpg"} (one medium).'
+    raise ManifestError(f"{where}: part {number} of content is neither a text nor a medium", hint)
+
+
+def _meta(where: str, line: _LINE, further: Iterable[str]) -> _LINE:
+    meta = line.get("meta", {})
+    if not isinstance(meta, dict):
+        raise ManifestError(f"{where}: meta is not an object", 'Write "meta": {"source": "…"}.')
+    if (twice := next((key for key in further if key in meta), None)) is not None:
+        raise ManifestError(f"{where}: {twice!r} stands both in the line and in its meta", "Leave one of them out.")
+    return {**meta, **{key: line[key] for key in further}}
+
+
+# Checking
+
+
+def check_row(row: Row, description: Description, where: str) -> Row:
+    """Return ``row`` in plain form. Raises ManifestError where a field is impossible for the task."""
+    if not row.id or not row.id.isprintable():
+        raise ManifestError(f"{where}: id {row.id!r} is empty or holds control characters", "Give it a printable id.")
+    if row.split not in SPLITS:
+        hint = f"It is one of {', '.join(SPLITS)}. {nearest(row.split, SPLITS)}".strip()
+        raise ManifestError(f"{where}: split {row.split!r} is unknown", hint)
+    for medium in row.media:
+        _check_medium(where, medium, description)
+    content = tuple(part if isinstance(part, str) else Media(*part[:2]) for part in row.content if part != "")
+    if not content:
+        raise ManifestError(f"{where}: there is neither a medium nor a text", "Write at least one of them.")
+    if not row.references or not all(reference.strip() for reference in row.references):
+        raise ManifestError(f"{where}: references are missing or empty", 'Write at least one: "references": ["…"].')
+    _check_choices(where, row, description)
+    _check_writable(where, row)
+    return Row(row.id, row.split, content, tuple(row.references), tuple(row.choices), row.meta)
+
+
+def _check_medium(where: str, medium: Media, description: Description) -> None:
+    if fault := path_fault(relative_path(medium)):
+        hint = "Write the path relative to the task's folder, with the file inside it."
+        raise ManifestError(f"{where}: the path {relative_path(medium)!r} {fault}", hint)
+    modality, declared = medium.modality, description.modalities
+    if modality not in declared:
+        change = f"To add it, write {modality_line({modality, *declared})} in {DESCRIPTION}."
+        hint = f"{nearest(modality, declared)} {change}".strip()
+        raise ManifestError(f"{where}: {modality!r} is none of the task's modalities", hint)
+
+
+def _check_choices(where: str, row: Row, description: Description) -> None:
+    choices = row.choices
+    if not all(choice.strip() for choice in choices) or len(set(choices)) < len(choices):
+        raise ManifestError(f"{where}: choices are empty or repeat each other", "Write each choice once.")
+    if description.type != CHOICE:
+        return
+    if len(choices) < 2:
+        hint = f'A task of type "{CHOICE}" needs at least two: "choices": ["…", "…"].'
+        raise ManifestError(f"{where}: choices are missing", hint)
+    if row.references[0] not in choices:
+        hint = f"The first reference is the right choice: one of {', '.join(map(repr, choices))}."
+        raise ManifestError(f"{where}: the reference {row.references[0]!r} is none of the choices", hint)
+
+
+def _check_writable(where: str, row: Row) -> None:
+    """Raise ManifestError where the row cannot be written as a line of JSON in UTF-8."""
     try:
-        "".join((row.id, row.media, row.prompt, *row.references)).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        json.dumps(row.meta, allow_nan=False)
+        row_text(row).encode()
+    except UnicodeEncodeError as error:
+        hint = "Write the character itself, as UTF-8."
+        raise ManifestError(f"{where}: a text holds half of a surrogate pair", hint) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        hint = "Use texts, finite numbers, true, false, null, lists and objects."
+        raise ManifestError(f"{where}: meta cannot be written as JSON: {error}", hint) from error
+
+
+# Writing
+
+
+def row_text(row: Row) -> str:
+    """Return a row as its one canonical line, without the newline."""
+    fields: dict[str, Any] = {"id": row.id, "split": row.split, **_content_fields(row.content)}
+    fields["references"] = row.references
+    if row.choices:
+        fields["choices"] = row.choices
+    if row.meta:
+        fields["meta"] = dict(row.meta)
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _content_fields(content: Content) -> Mapping[str, Any]:
+    """Return the short form for media of different modalities with at most one text behind them, else the long one."""
+    media, texts = media_in(content), [part for part in content if isinstance(part, str)]
+    paths = {medium.modality: relative_path(medium) for medium in media}
+    if media and len(paths) == len(media) and content == (*media, *texts[:1]):
+        return {**paths, "prompt": texts[0] if texts else ""}
+    return {"content": [part if isinstance(part, str) else {part.modality: relative_path(part)} for part in content]}
+
+
+def write_manifest(path: Path, rows: Iterable[Row]) -> None:
+    """Write ``rows`` as a manifest."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(row_text(row) + "\n" for row in rows)

@@ -1,8 +1,8 @@
-"""Prepared tasks on disk: reading them back, and telling whether their data is still the same.
+"""Prepared tasks on disk: opening them, and checking that their data is still the same.
 
-``HOME/tasks/BENCHMARK/NAME/`` holds a normalised ``manifest.jsonl``, ``task.toml`` and
-``prepared.json``, the record of what was found. Media stand in the same folder where micl wrote
-them, and in the user's own folder (``root``) otherwise.
+``HOME/tasks/BENCHMARK/NAME/`` holds a canonical ``manifest.jsonl``, ``task.toml`` and
+``prepared.json``, the record of the files as they were inspected. Media are in the same folder where
+micl wrote them, and in the user's own folder (``root``) otherwise.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from micl_cli.api.task import Example, Row, Task
-from micl_cli.data.manifest import (
+from micl_cli.api.task import Example, Media, Row, Task
+from micl_cli.data.description import (
     DESCRIPTION,
     MANIFEST,
     Description,
     check_name,
     description_text,
     read_description,
-    read_manifest,
-    row_text,
 )
+from micl_cli.data.manifest import read_manifest, relative_path, row_text
 from micl_cli.errors import ManifestError, PlanError
 
 RECORD = "prepared.json"
@@ -36,7 +35,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file as it was found: size in bytes, modification time, sha256, and a medium's facts."""
+    """A file as it was inspected: size in bytes, modification time, sha256, and a medium's facts."""
 
     size: int
     mtime_ns: int
@@ -55,7 +54,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Refused:
-    """An example that was left out: its id, its medium's path, and why."""
+    """An example that was left out: its id, the path of the medium that cannot be read, and why."""
 
     id: str
     path: str
@@ -64,7 +63,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Record:
-    """What ``prepared.json`` holds.
+    """The content of ``prepared.json``.
 
     ``root`` is the user's folder, or None where micl wrote the media itself; ``manifest`` and
     ``described`` (see :func:`described`) are that folder's files as they were.
@@ -81,7 +80,7 @@ class Record:
 
 
 def task_folder(name: str, home: Path) -> Path:
-    """Where the task ``benchmark/name`` is prepared. Raises PlanError where the name is none."""
+    """Return the folder in which the task ``benchmark/name`` is prepared. Raises PlanError for an invalid name."""
     if not check_name(name):
         hint = "A full name reads benchmark/task, in small letters, digits, _ and -."
         raise PlanError(f"{name!r} is no task name", hint)
@@ -89,18 +88,18 @@ def task_folder(name: str, home: Path) -> Path:
 
 
 def is_prepared(name: str, home: Path) -> bool:
-    """Whether the task is there, without a look at its data."""
+    """Whether the task is prepared; its data is not checked."""
     return (task_folder(name, home) / RECORD).is_file()
 
 
 def prepared_tasks(home: Path) -> list[str]:
-    """The full names of all prepared tasks, sorted."""
+    """Return the full names of all prepared tasks, sorted."""
     found = (path.parent.relative_to(home / "tasks").as_posix() for path in (home / "tasks").glob(f"*/*/{RECORD}"))
     return sorted(name for name in found if check_name(name))
 
 
 def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
-    """A prepared task. With ``verify``, its manifest and media must be what they were.
+    """Return a prepared task. With ``verify``, its manifest and media must be what they were.
 
     Size and modification time are compared, and contents only where these differ, so that an
     untouched copy passes. Raises PlanError where the task is not prepared, has changed or is gone.
@@ -112,13 +111,13 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
         raise PlanError(f"{name} is not prepared", hint)
     try:
         description = read_description(folder / DESCRIPTION)
-        rows = [entry.row for entry in read_manifest(folder / MANIFEST, description.modality)]
+        rows = [entry.row for entry in read_manifest(folder / MANIFEST, description)]
         intact = fingerprint(description, rows, record.media) == record.sha256
     except (ManifestError, KeyError):
         intact = False
     again = f"micl prepare {record.root or name}"
     if not intact:
-        raise PlanError(f"what was prepared of {name} in {folder} is damaged", f"Prepare it again: {again}")
+        raise PlanError(f"the prepared task {name} in {folder} is damaged", f"Prepare it again: {again}")
     if verify and (changes := list(_changes(folder, record))):
         hint = f"Put the files back as they were, or prepare the task anew: {again}"
         raise PlanError(f"{name} has changed since it was prepared: {_few(changes)}", hint)
@@ -126,7 +125,7 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record of a prepared task; None where there is none. Raises PlanError where it makes no sense."""
+    """Return the record of a prepared task; None where there is none. Raises PlanError where it cannot be read."""
     try:
         data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if data.pop("format") != _FORMAT:
@@ -149,39 +148,41 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def fingerprint(description: Description, rows: Iterable[Row], media: Mapping[str, FileRecord]) -> str:
-    """sha256 over what a task is and its examples with their media's digests, in order.
+    """Return the sha256 over what a task is and its examples with their media's digests, in order.
 
-    It does not depend on where the files are, on their times, nor on the task's name and description.
+    It depends neither on where the files are nor on their times, nor on the task's name and description.
     """
-    parts = [description.modality, description.kind, description.metric, description.instruction]
-    digest = hashlib.sha256(json.dumps(parts).encode())
+    modalities = ",".join(sorted(description.modalities))
+    head = [modalities, description.type, description.metric, description.instruction]
+    digest = hashlib.sha256(json.dumps(head).encode())
     for row in rows:
-        digest.update(f"\n{row_text(row, description.modality)}\n{media[row.media].sha256}".encode())
+        digests = "\n".join(media[relative_path(medium)].sha256 for medium in row.media)
+        digest.update(f"\n{row_text(row)}\n{digests}".encode())
     return digest.hexdigest()
 
 
 def described(description: Description) -> str:
-    """sha256 of what a ``task.toml`` says, but for its free description."""
+    """Return the sha256 of a ``task.toml`` without its free description."""
     return hashlib.sha256(description_text(replace(description, description="")).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, read in pieces."""
+    """Return the sha256 of a file's bytes, read in chunks."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
 def record_file(path: Path, facts: Mapping[str, Any] | None = None) -> FileRecord:
-    """The record of a file as it is now. Raises OSError."""
+    """Return the record of a file as it is now. Raises OSError."""
     stat = path.stat()
     return FileRecord(stat.st_size, stat.st_mtime_ns, file_sha256(path), dict(facts or {}))
 
 
 def _changes(folder: Path, record: Record) -> Iterator[str]:
-    """What differs from the record, in words."""
+    """Yield the files that differ from the record, and how."""
     root = Path(record.root) if record.root else folder
     files = dict(record.media)
     if record.manifest:
@@ -213,12 +214,12 @@ def _task(name: str, description: Description, record: Record, rows: Sequence[Ro
 
     @cache
     def load(split: str) -> tuple[Example, ...]:
-        return tuple(_example(row, name, description.modality, root, record) for row in rows if row.split == split)
+        return tuple(_example(row, name, root, record) for row in rows if row.split == split)
 
     return Task(
         name=name,
-        modality=description.modality,
-        kind=description.kind,
+        modalities=description.modalities,
+        type=description.type,
         metric=description.metric,
         description=description.description,
         instruction=description.instruction,
@@ -229,13 +230,10 @@ def _task(name: str, description: Description, record: Record, rows: Sequence[Ro
     )
 
 
-def _example(row: Row, task: str, modality: str, root: Path, record: Record) -> Example:
-    return Example(
-        id=row.id,
-        prompt=row.prompt,
-        references=row.references,
-        modality=modality,
-        media=root / row.media,
-        digest=record.media[row.media].sha256,
-        task=task,
-    )
+def _example(row: Row, task: str, root: Path, record: Record) -> Example:
+    def absolute(medium: Media) -> Media:
+        path = relative_path(medium)
+        return Media(medium.modality, root / path, record.media[path].sha256)
+
+    content = tuple(part if isinstance(part, str) else absolute(part) for part in row.content)
+    return Example(row.id, content, row.references, row.choices, task=task, meta=row.meta)

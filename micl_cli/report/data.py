@@ -1,73 +1,48 @@
-"""What a report tells of a run, as plain values that know no database."""
+"""The data of a run that a report shows, independent of any database."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from micl_cli.api.events import CHOICES
-from micl_cli.report.kinds import Kinds, forgetting_kinds
+from micl_cli.records import RoutingRecord, ScoreRecord, StageRecord
+from micl_cli.report.forgetting import ForgettingTypes, forgetting_types
 from micl_cli.report.matrix import Row, Rows, ScoreMatrix, figures
-from micl_cli.report.routing import Routing, RoutingRow, routing_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageCost:
-    """One stage: the tasks learnt together, and what that took.
-
-    ``position`` is 1-based; ``peak_bytes`` is the memory at its highest, ``stored_bytes`` what
-    the checkpoint takes on disk.
-    """
-
-    position: int
-    tasks: Sequence[str]
-    status: str
-    steps: int
-    examples: int
-    seconds: float
-    peak_bytes: int
-    trainable_parameters: int
-    stored_bytes: int
+from micl_cli.report.routing import Routing, routing_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """A run's totals: seconds summed, the highest peak and number of weights, the last checkpoint."""
+    """Totals of a run: sums of seconds, the highest peak and number of weights, the size of the last checkpoint."""
 
+    before_seconds: float = 0.0
     seconds: float
+    after_seconds: float = 0.0
     peak_bytes: int
     trainable_parameters: int
     stored_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoreRow:
-    """``task`` scored by ``metric`` on ``n`` examples of ``split`` after stage ``after`` (0: zero-shot).
-
-    ``value`` is x100, None where there was no finite number; ``main`` marks the task's own metric.
-    """
-
-    after: int
-    task: str
-    metric: str
-    value: float | None
-    n: int
-    split: str = "test"
-    main: bool = True
+def time_columns(costs: Iterable[StageRecord | Cost]) -> dict[str, str]:
+    """Return the fields of seconds by column title; those of the passes only where one of them took time."""
+    known = list(costs)
+    titles = {"before": "before_seconds", "seconds": "seconds", "after": "after_seconds"}
+    measured = {field for field in titles.values() if any(getattr(cost, field) for cost in known)}
+    return {title: field for title, field in titles.items() if field == "seconds" or field in measured}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
     """A run. ``tasks`` are full names in the order of learning, ``extra`` further figures by name.
 
-    ``matrix`` has one row a task learnt and one score (x100) a task, None where not measured;
-    ``zero_shot`` the scores before any learning, both measured on ``split``.
-    :func:`score_matrix` makes both from scores. ``settings`` are the plan's by dotted name, without
-    tasks, seed, attempt and names, and ``data`` its tasks' sha256: runs of one strategy with the same
-    of both and the same order differ in seed or attempt alone. ``weights_bytes`` is what the frozen
-    weights take in memory, 0 where that is not known.
+    ``matrix`` has one row per learnt task and one score (x100) per task, None where not measured; ``zero_shot`` holds
+    the scores before any learning. Both are of ``split`` and made by :func:`score_matrix`. ``settings`` are those of
+    the plan by dotted name, without tasks, seed, attempt and names; ``data`` is the sha256 by task. Runs of one
+    strategy that share settings, data and order differ in seed or attempt only. ``weights_bytes`` is the memory of
+    the frozen weights, 0 where unknown.
     """
 
     id: str
@@ -79,9 +54,9 @@ class RunData:
     tasks: Sequence[str]
     matrix: Rows
     zero_shot: Row | None = None
-    stages: Sequence[StageCost] = ()
-    scores: Sequence[ScoreRow] = ()
-    routings: Sequence[RoutingRow] = ()
+    stages: Sequence[StageRecord] = ()
+    scores: Sequence[ScoreRecord] = ()
+    routings: Sequence[RoutingRecord] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
@@ -90,11 +65,11 @@ class RunData:
 
     @cached_property
     def r(self) -> ScoreMatrix:
-        """The scores as the formulas take them."""
+        """The scores, indexed as in the formulas."""
         return ScoreMatrix(self.matrix, self.zero_shot, len(self.tasks))
 
-    def in_matrix(self, score: ScoreRow) -> bool:
-        """Whether ``score`` stands in R: the task's own metric on the run's split."""
+    def in_matrix(self, score: ScoreRecord) -> bool:
+        """Return whether ``score`` stands in R: the task's own metric on the run's split."""
         return score.main and score.split == self.split
 
     @cached_property
@@ -103,25 +78,27 @@ class RunData:
         return figures(self.r)
 
     @cached_property
-    def kinds(self) -> list[Kinds]:
-        """What was forgotten, format apart from knowledge, where scores by choices were taken."""
+    def forgetting_types(self) -> list[ForgettingTypes]:
+        """Superficial and essential forgetting, where scores by choices were measured."""
         chosen = [replace(score, main=True) for score in self.scores if score.metric == CHOICES]
         rows, _ = score_matrix(self.tasks, self.stages, chosen, self.split)
-        return forgetting_kinds(self.tasks, self.r, ScoreMatrix(rows, None, len(self.tasks)))
+        return forgetting_types(self.tasks, self.r, ScoreMatrix(rows, None, len(self.tasks)))
 
     @cached_property
     def routing(self) -> Routing | None:
-        """How examples were routed after the last stage; None where nothing was."""
+        """How examples were routed after the last stage; None without routing."""
         own = [row for row in self.routings if row.split == self.split]
         last = max((row.after for row in own), default=0)
         return routing_of([row for row in own if row.after == last], self.tasks)
 
     @property
     def cost(self) -> Cost:
-        """The totals over all stages; zeros before the first."""
+        """The totals over all stages; zeros without any."""
         stored = [stage.stored_bytes for stage in self.stages if stage.stored_bytes]
         return Cost(
+            before_seconds=math.fsum(stage.before_seconds for stage in self.stages),
             seconds=math.fsum(stage.seconds for stage in self.stages),
+            after_seconds=math.fsum(stage.after_seconds for stage in self.stages),
             peak_bytes=max((stage.peak_bytes for stage in self.stages), default=0),
             trainable_parameters=max((stage.trainable_parameters for stage in self.stages), default=0),
             stored_bytes=stored[-1] if stored else 0,
@@ -129,7 +106,10 @@ class RunData:
 
 
 def gap_to_oracle(run: RunData, runs: Sequence[RunData]) -> float | None:
-    """How far ``run``'s MFN is below that of the oracle's run among ``runs``: the same tasks, seed and split."""
+    """Return by how much the MFN of ``run`` is below that of the oracle router among ``runs``.
+
+    The oracle's run has the same tasks, seed, backbone and split; None where there is none.
+    """
     for other in runs:
         oracle = other.routing and other.routing.router == "oracle"
         same = (other.tasks, other.seed, other.backbone, other.split) == (run.tasks, run.seed, run.backbone, run.split)
@@ -140,12 +120,12 @@ def gap_to_oracle(run: RunData, runs: Sequence[RunData]) -> float | None:
 
 
 def score_matrix(
-    tasks: Sequence[str], stages: Sequence[StageCost], scores: Sequence[ScoreRow], split: str = "test"
+    tasks: Sequence[str], stages: Sequence[StageRecord], scores: Sequence[ScoreRecord], split: str = "test"
 ) -> tuple[list[list[float | None]], list[float | None] | None]:
     """Return R [T][T] and the zero-shot row (None where not measured) from the main scores of ``split``.
 
-    The scores after a stage stand in the row of its last task, so that joint learning, one stage
-    with all tasks, fills the last row alone.
+    The scores after a stage stand in the row of its last task, so that joint learning (one stage with all tasks)
+    fills the last row only.
     """
     rows: list[list[float | None]] = [[None] * len(tasks) for _ in range(len(tasks) + 1)]
     row_after = {0: 0}

@@ -1,4 +1,4 @@
-"""Several runs together: means over seeds with their confidence, and strategies compared pair by pair."""
+"""Statistics over runs: means over seeds with confidence intervals, and paired comparisons of strategies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from micl_cli.report.matrix import FIGURES
 
 CONFIDENCE = 0.95
 PAIRED = ("mfn", "bwt")
-"""The figures in which strategies are compared pair by pair."""
+"""The figures that paired comparisons show."""
 
 LONGEST_LABEL = 48
 LONGEST_VALUE = 20
@@ -33,7 +33,7 @@ class Mean:
     high: float | None
 
     def as_json(self) -> dict[str, float | None]:
-        """JSON-ready fields."""
+        """Return JSON-ready fields."""
         return asdict(self)
 
 
@@ -47,11 +47,11 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Runs of one plan with other seeds; ``order`` is None where all orders stand together.
+    """Runs of one plan with different seeds; ``order`` is None for all orders together.
 
-    ``label`` tells the strategy from others of its name. ``n`` counts pairs of order and seed:
-    several attempts at one count once, with their mean, because they are no independent sample.
-    ``means`` has the figures that were measured in every run.
+    ``label`` distinguishes the strategy from others of the same name. ``n`` counts pairs of order and seed: several
+    attempts at one pair count once, with their mean, because they are not independent samples. ``means`` holds the
+    figures that were measured in every run.
     """
 
     strategy: str
@@ -67,7 +67,7 @@ class Group:
         return list(dict.fromkeys(run.seed for run in self.runs))
 
     def as_json(self) -> dict[str, object]:
-        """JSON-ready fields; ``runs`` are ids."""
+        """Return JSON-ready fields; ``runs`` are ids."""
         return {
             "strategy": self.strategy,
             "label": self.label,
@@ -83,7 +83,7 @@ class Group:
 class Paired:
     """Strategy ``first`` minus strategy ``second``, both by label, over the ``n`` orders and seeds that both have.
 
-    ``means`` has the figures of PAIRED that were measured in every such run.
+    ``means`` holds the figures of PAIRED that were measured in every such run.
     """
 
     first: str
@@ -92,15 +92,15 @@ class Paired:
     means: Mapping[str, Mean]
 
     def as_json(self) -> dict[str, object]:
-        """JSON-ready fields."""
+        """Return JSON-ready fields."""
         means = {name: mean.as_json() for name, mean in self.means.items()}
         return {"first": self.first, "second": self.second, "n": self.n, **means}
 
 
 def groups_of(runs: Runs) -> list[Group]:
-    """Return a group an order of each strategy, and where a strategy has several orders of the same tasks, one of all.
+    """Return a group per strategy and order, and one of all orders where a strategy has several of the same tasks.
 
-    Strategies, and within them orders, stand in order of appearance, all orders after the single ones.
+    Strategies and their orders stand in order of appearance; the group of all orders comes last.
     """
     names = strategy_labels(runs)
     return [
@@ -116,41 +116,41 @@ def paired_of(runs: Runs) -> list[Paired]:
     names = strategy_labels(runs)
     scored = [run for run in runs if run.metrics["mfn"] is not None]
     cells = {method: _split(alike, _cell) for method, alike in _split(scored, method_of).items()}
-    found = []
+    pairs = []
     for first, second in combinations(cells, 2):
         common = [(cells[first][cell], cells[second][cell]) for cell in cells[first] if cell in cells[second]]
         if len(common) > 1:
             values = {
                 name: [_minus(_value(left, name), _value(right, name)) for left, right in common] for name in PAIRED
             }
-            found.append(Paired(first=names[first], second=names[second], n=len(common), means=_means(values)))
-    return found
+            pairs.append(Paired(first=names[first], second=names[second], n=len(common), means=_means(values)))
+    return pairs
 
 
 def strategy_labels(runs: Runs) -> dict[Hashable, str]:
-    """Return a label for each strategy: its name, or where several share that, also the settings that tell them apart.
+    """Return a label for each strategy: its name, and where several share it, the settings in which they differ.
 
-    Numbers stand where those would take too many words. Keys are :func:`method_of` of a run.
+    Labels that would be too long are numbered instead. Keys are :func:`method_of` of a run.
     """
-    found: dict[Hashable, str] = {}
+    labels: dict[Hashable, str] = {}
     for name, alike in _split(runs, lambda run: run.strategy).items():
         methods = [members[0] for members in _split(alike, method_of).values()]
-        found.update(zip(map(method_of, methods), _labels(name, methods), strict=True))
-    return found
+        labels.update(zip(map(method_of, methods), _labels(name, methods), strict=True))
+    return labels
 
 
 def method_of(run: RunData) -> Hashable:
-    """Return what two runs share where only seed, attempt, name, tasks or their order differ."""
+    """Return what is equal for runs that differ only in seed, attempt, name, tasks or their order."""
     return run.strategy, run.backbone, tuple(sorted(run.settings.items()))
 
 
 def orders_of(runs: Runs) -> list[Order]:
-    """Return the different orders of tasks in order of appearance; the same tasks with other data count again."""
+    """Return the different orders of tasks in order of appearance; the same tasks with different data count again."""
     return list(_split(runs, _order))
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """Return the mean of one or more values and its interval, from their sample standard deviation."""
+    """Return the mean of one or more values, with the interval from their sample standard deviation."""
     centre = fmean(values)
     if len(values) == 1:
         return Mean(centre, None, None)
@@ -200,12 +200,12 @@ def _group(label: str, order: Order | None, runs: Runs) -> Group:
 
 def _means(values: Mapping[str, Sequence[float | None]]) -> dict[str, Mean]:
     """Return the means of the figures that are complete."""
-    known = {name: [value for value in found if value is not None] for name, found in values.items()}
-    return {name: mean_of(found) for name, found in known.items() if found and len(found) == len(values[name])}
+    known = {name: [value for value in measured if value is not None] for name, measured in values.items()}
+    return {name: mean_of(each) for name, each in known.items() if each and len(each) == len(values[name])}
 
 
 def _value(runs: Runs, name: str) -> float | None:
-    """Return the mean of a figure over attempts; None where one lacks it."""
+    """Return the mean of a figure over attempts; None where any lacks it."""
     values = [value for run in runs if (value := run.metrics[name]) is not None]
     return fmean(values) if len(values) == len(runs) else None
 
@@ -215,14 +215,14 @@ def _minus(left: float | None, right: float | None) -> float | None:
 
 
 def _labels(name: str, methods: Runs) -> list[str]:
-    """Return a label for each run's strategy, all of which are called ``name``."""
+    """Return a label for the strategy of each run; all have the same ``name``."""
     if len(methods) == 1:
         return [name]
     settings = [{"backbone": run.backbone, **run.settings} for run in methods]
     keys = [key for key in dict.fromkeys(key for each in settings for key in each) if _differs(key, settings)]
-    found = [f"{name} ({', '.join(f'{key}={_short(each.get(key))}' for key in keys)})" for each in settings]
-    clear = len(set(found)) == len(found) and max(map(len, found)) <= LONGEST_LABEL
-    return found if clear else [f"{name} ({at})" for at in range(1, len(methods) + 1)]
+    labels = [f"{name} ({', '.join(f'{key}={_short(each.get(key))}' for key in keys)})" for each in settings]
+    distinct = len(set(labels)) == len(labels) and max(map(len, labels)) <= LONGEST_LABEL
+    return labels if distinct else [f"{name} ({at})" for at in range(1, len(methods) + 1)]
 
 
 def _differs(key: str, settings: Sequence[Mapping[str, str]]) -> bool:
@@ -230,16 +230,16 @@ def _differs(key: str, settings: Sequence[Mapping[str, str]]) -> bool:
 
 
 def _short(value: str | None) -> str:
-    """Return a value for a label; of a digest or another long one, its start."""
+    """Return a value for a label; a digest or another long value is cut."""
     return "none" if value is None else value if len(value) <= LONGEST_VALUE else value[:8]
 
 
 def _split(runs: Runs, key: Callable[[RunData], _Key]) -> dict[_Key, list[RunData]]:
-    """Sort runs into lists by key, in order of appearance."""
-    found: dict[_Key, list[RunData]] = {}
+    """Group runs by key, in order of appearance."""
+    members: dict[_Key, list[RunData]] = {}
     for run in runs:
-        found.setdefault(key(run), []).append(run)
-    return found
+        members.setdefault(key(run), []).append(run)
+    return members
 
 
 def _task_set(run: RunData) -> Hashable:

@@ -1,9 +1,8 @@
-"""Every continual-learning figure, from the matrix R of scores.
+"""Continual-learning figures, computed from the matrix R of scores.
 
-R[t][i] is the score on task i after learning task t; both count from 1 to T. R[0] holds the
-scores before any learning (zero-shot). Libraries of this field disagree on these figures, so
-each carries its formula. A figure is None where it is not defined (backward transfer of one
-task) or where a score that it needs was not measured.
+R[t][i] is the score on task i after learning task t; both count from 1 to T. R[0] holds the scores before any learning
+(zero-shot). Libraries disagree on the definitions, so each figure states its formula. A figure is None where it is
+undefined (backward transfer of one task) or where a score that it needs was not measured.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ Rows = Sequence[Row]
 
 
 class ScoreMatrix:
-    """The scores R as the formulas write them: ``r[t, i]``, from 1; ``r[0, i]`` is zero-shot.
+    """The scores R, indexed as in the formulas: ``r[t, i]``, from 1; ``r[0, i]`` is zero-shot.
 
-    ``rows`` holds one row a task learnt, None (or nothing) where not measured; numbers that are
-    not finite count as not measured. ``size`` is T: ``tasks``, or else what the rows span.
+    ``rows`` holds one row per learnt task, with None (or nothing) where not measured; numbers that are not finite
+    count as not measured. ``size`` is T: ``tasks``, or what the rows span where that is None.
     """
 
     def __init__(self, rows: Rows, zero_shot: Row | None = None, tasks: int | None = None) -> None:
@@ -34,22 +33,22 @@ class ScoreMatrix:
         return value if value is not None and math.isfinite(value) else None
 
     def rows(self) -> list[list[float | None]]:
-        """T rows of T scores, None where not measured."""
+        """Return T rows of T scores, None where not measured."""
         return [[self[t, i] for i in self.tasks] for t in self.tasks]
 
     @property
     def tasks(self) -> range:
-        """1 to T."""
+        """The task numbers, 1 to T."""
         return range(1, self.size + 1)
 
 
 def mft(r: ScoreMatrix) -> float | None:
-    """Mean fine-tune score: each task right after it was learnt (MLLM-CL, Zhao et al., arXiv 2506.05453)."""
+    """Mean fine-tune score: of each task right after it was learnt (MLLM-CL, Zhao et al., arXiv 2506.05453)."""
     return _mean(r[i, i] for i in r.tasks)
 
 
 def mfn(r: ScoreMatrix) -> float | None:
-    """Mean final score: every task after the last was learnt (arXiv 2506.05453)."""
+    """Mean final score: of every task after the last was learnt (arXiv 2506.05453)."""
     return _mean(r[r.size, i] for i in r.tasks)
 
 
@@ -59,7 +58,7 @@ def maa(r: ScoreMatrix) -> float | None:
 
 
 def bwt(r: ScoreMatrix) -> float | None:
-    """Backward transfer (Lopez-Paz and Ranzato 2017): what old tasks gained; negative where they were forgotten."""
+    """Backward transfer (Lopez-Paz and Ranzato 2017): what earlier tasks gained; negative with forgetting."""
     return _mean(_minus(r[r.size, i], r[i, i]) for i in r.tasks[:-1])
 
 
@@ -69,23 +68,23 @@ def forgetting(r: ScoreMatrix) -> float | None:
 
 
 def peak_forgetting(r: ScoreMatrix) -> float | None:
-    """Forgetting from each old task's best score (Chaudhry et al. 2018); never below ``forgetting``.
+    """Forgetting from the best score of each earlier task (Chaudhry et al. 2018); never below ``forgetting``.
 
-    Scores of a task before it was learnt count where they were measured; later ones must be there.
+    Scores of a task before it was learnt count where measured; later ones must all be measured.
     """
     return _mean(_minus(_peak(r, i), r[r.size, i]) for i in r.tasks[:-1])
 
 
 def fwt(r: ScoreMatrix) -> float | None:
-    """Forward transfer (Lopez-Paz and Ranzato 2017): what earlier tasks gave to one not yet learnt."""
+    """Forward transfer (Lopez-Paz and Ranzato 2017): what earlier tasks contribute to one not learnt yet."""
     return _mean(_minus(r[i - 1, i], r[0, i]) for i in r.tasks[1:])
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
     """Return the mean; None where a value is missing, or there is none."""
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(found) else None
+    scores = list(values)
+    known = [value for value in scores if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(scores) else None
 
 
 def _minus(left: float | None, right: float | None) -> float | None:
@@ -123,7 +122,7 @@ _FIGURES = (
     Figure("fwt", "forward transfer (FWT)", "mean over i > 1 of (R[i-1][i] - R[0][i])", fwt),
 )
 FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _FIGURES}
-"""Every figure by name, in the order of a report."""
+"""Every figure by name, in the order of reports."""
 
 
 def figures(r: ScoreMatrix) -> dict[str, float | None]:

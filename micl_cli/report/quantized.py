@@ -1,4 +1,4 @@
-"""Quantised runs beside their twins in full precision: what few bits save, and what they cost."""
+"""Quantised runs beside the same plans in full precision: memory saved, score lost."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _BITS = ("backbone.quantize", "backbone.dtype")
 
 @dataclass(frozen=True, kw_only=True)
 class Quantized:
-    """Run ``run`` in ``bits`` beside run ``reference``, of the same plan without.
+    """Run ``run``, quantised to ``bits``, beside run ``reference`` of the same plan in full precision.
 
-    ``weights`` and ``peak`` are shares of the reference's bytes, ``gap`` its MFN minus the run's; None
+    ``weights`` and ``peak`` are fractions of the reference's bytes, ``gap`` its MFN minus that of the run; None
     where one was not measured.
     """
 
@@ -28,24 +28,24 @@ class Quantized:
     gap: float | None
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready fields."""
+        """Return JSON-ready fields."""
         return asdict(self)
 
 
 def bits_of(run: RunData) -> str:
-    """In what the frozen weights were kept: "none" is full precision."""
+    """Return the quantisation of the frozen weights; "none" is full precision."""
     return run.settings.get("backbone.quantize", NONE)
 
 
 def quantized_of(runs: Sequence[RunData]) -> list[Quantized]:
-    """Every quantised run that has its twin among ``runs``."""
-    whole = [run for run in runs if bits_of(run) == NONE]
-    pairs = [(run, _twin(run, whole)) for run in runs if bits_of(run) != NONE]
-    return [_compared(run, twin) for run, twin in pairs if twin]
+    """Return each quantised run with its reference, where that is among ``runs``."""
+    full = [run for run in runs if bits_of(run) == NONE]
+    pairs = [(run, _reference(run, full)) for run in runs if bits_of(run) != NONE]
+    return [_compared(run, reference) for run, reference in pairs if reference]
 
 
-def _twin(run: RunData, whole: Sequence[RunData]) -> RunData | None:
-    return next((other for other in whole if _same(other) == _same(run)), None)
+def _reference(run: RunData, full: Sequence[RunData]) -> RunData | None:
+    return next((other for other in full if _same(other) == _same(run)), None)
 
 
 def _same(run: RunData) -> tuple[Any, ...]:
@@ -53,17 +53,17 @@ def _same(run: RunData) -> tuple[Any, ...]:
     return run.strategy, run.backbone, run.seed, tuple(run.tasks), run.split, rest, dict(run.data)
 
 
-def _compared(run: RunData, twin: RunData) -> Quantized:
-    best, own = twin.metrics["mfn"], run.metrics["mfn"]
+def _compared(run: RunData, reference: RunData) -> Quantized:
+    best, own = reference.metrics["mfn"], run.metrics["mfn"]
     return Quantized(
         run=run.id,
         bits=bits_of(run),
-        reference=twin.id,
-        weights=_share(run.weights_bytes, twin.weights_bytes),
-        peak=_share(run.cost.peak_bytes, twin.cost.peak_bytes),
+        reference=reference.id,
+        weights=_fraction(run.weights_bytes, reference.weights_bytes),
+        peak=_fraction(run.cost.peak_bytes, reference.cost.peak_bytes),
         gap=None if best is None or own is None else best - own,
     )
 
 
-def _share(part: int, whole: int) -> float | None:
+def _fraction(part: int, whole: int) -> float | None:
     return part / whole if part and whole else None

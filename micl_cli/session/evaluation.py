@@ -11,8 +11,8 @@ from micl_cli.api.task import Task
 from micl_cli.errors import UsageError
 from micl_cli.plan import Plan, check_fit
 from micl_cli.session.learning import use_threads
+from micl_cli.session.library import Watch, unwatched
 from micl_cli.session.session import Session
-from micl_cli.session.tasks import Watch, unwatched
 
 if TYPE_CHECKING:
     from micl_cli.training.checkpoint import RunFolder

@@ -16,9 +16,9 @@ from micl_cli.registry import Registry
 from micl_cli.report.data import RunData
 from micl_cli.session.estimate import RunEstimate, estimate_run, step_seconds
 from micl_cli.session.lease import is_busy, leased
+from micl_cli.session.library import TaskLibrary, Watch, unwatched
 from micl_cli.session.recorder import run_data
 from micl_cli.session.request import Request, make_plan
-from micl_cli.session.tasks import Tasks, Watch, unwatched
 from micl_cli.settings import Settings
 from micl_cli.store import RunDetails, RunRecord, Store, check, exists
 
@@ -37,7 +37,7 @@ class Session:
         self.settings = settings
         self.registry = registry or Registry.discover()
         self.resources = Resources(settings.home, self.registry.load)
-        self.tasks = Tasks(settings, self.registry)
+        self.tasks = TaskLibrary(settings, self.registry)
 
     def store(self) -> Store:
         """Open the run store, which closes with the block that it is opened for. Raises StoreError."""

@@ -1,7 +1,7 @@
-"""The run store: what was learnt, from which data, with which parts, how well and at what cost.
+"""The run store: what was learnt, from which data, with which plugins, how well and at what cost.
 
-``Store`` and its functions are resolved on first use (PEP 562): SQLAlchemy takes longer to
-import than most commands run. The records are plain and import nothing.
+``Store`` and its functions are resolved on first use (PEP 562), because SQLAlchemy takes longer to
+import than most commands run. The records import nothing.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from micl_cli.records import StoreCheck as StoreCheck
 from micl_cli.records import TaskRecord as TaskRecord
 
 if TYPE_CHECKING:
+    from micl_cli.store.leases import LEASE_SECONDS as LEASE_SECONDS
     from micl_cli.store.maintenance import check as check
     from micl_cli.store.maintenance import exists as exists
     from micl_cli.store.maintenance import locate as locate
     from micl_cli.store.maintenance import upgrade as upgrade
-    from micl_cli.store.store import LEASE as LEASE
     from micl_cli.store.store import Store as Store
 
-_HOME = {"LEASE": "store", "Store": "store", **dict.fromkeys(("check", "exists", "locate", "upgrade"), "maintenance")}
+_HOME = {"LEASE_SECONDS": "leases", "Store": "store"}
+_HOME |= dict.fromkeys(("check", "exists", "locate", "upgrade"), "maintenance")
 
 __all__ = [
-    "LEASE",
+    "LEASE_SECONDS",
     "NewRun",
     "PluginRecord",
     "PredictionRecord",

@@ -1,4 +1,4 @@
-"""Engines: how a store is reached, and how several processes share one SQLite file."""
+"""SQLAlchemy engines for stores, and the settings with which processes share one SQLite file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from micl_cli.errors import StoreError
 
 PATIENCE = 30.0
-"""Seconds to wait while another process writes; a transaction of ours takes milliseconds."""
+"""Seconds to wait while another process writes; a transaction takes milliseconds."""
 
 
 def parse_url(text: str) -> URL:
-    """Read a SQLAlchemy URL. Raises StoreError where it is none."""
+    """Parse a SQLAlchemy URL. Raises StoreError where it is invalid."""
     try:
         return make_url(text)
     except ArgumentError as error:
@@ -25,7 +25,7 @@ def parse_url(text: str) -> URL:
 
 
 def store_file(url: URL) -> Path | None:
-    """The file of an SQLite store; None in memory and on servers."""
+    """Return the file of an SQLite store; None for one in memory or on a server."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
     name = str(url.database).removeprefix("file:")
@@ -33,16 +33,16 @@ def store_file(url: URL) -> Path | None:
 
 
 def shown(url: URL) -> str:
-    """The store's name in messages: its file, or its URL without the password."""
+    """Return the store's name for messages: its file, or its URL without the password."""
     file = store_file(url)
     return str(file) if file else url.render_as_string(hide_password=True)
 
 
 def connect(url: URL) -> Engine:
-    """An engine for ``url``; nothing is opened yet. Raises StoreError where its driver is missing."""
+    """Return an engine for ``url`` without connecting. Raises StoreError where the driver is missing."""
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_pre_ping=True)  # a server may hang up during a long run
+            return create_engine(url, pool_pre_ping=True)  # a server may close the connection during a long run
         engine = create_engine(url, connect_args={"timeout": PATIENCE})
     except (ImportError, NoSuchModuleError) as error:
         hint = "Install the driver that the URL names, or name another: https://docs.sqlalchemy.org/dialects"
@@ -53,39 +53,39 @@ def connect(url: URL) -> Engine:
 
 
 def make_folder(url: URL) -> None:
-    """Create the folder of an SQLite store. Raises StoreError where that cannot be."""
+    """Create the folder of an SQLite store. Raises StoreError where that fails."""
     if file := store_file(url):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             hint = "Make its parent writable, or set MICL_HOME to another folder."
-            raise StoreError(f"the folder {file.parent} cannot be made: {error.strerror}", hint) from error
+            raise StoreError(f"the folder {file.parent} cannot be created: {error.strerror}", hint) from error
 
 
 def _set_up(connection: Any, record: object) -> None:
-    # The driver begins no transaction before DDL, so that a failed migration would stay half done;
-    # with its own switched off there are only ours (see _begin).
+    # The driver begins no transaction before DDL, so that a failed migration would stay half done.
+    # With its own transactions switched off, there are only those of _begin.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once when another process wrote in
-    # between; one that says so at its beginning waits.
+    # A transaction that reads first and writes later fails at once if another process wrote in
+    # between; one that begins as a writer waits.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def writing(engine: Engine) -> Engine:
-    """The same engine for transactions that write."""
+    """Return the same engine for transactions that write."""
     return engine.execution_options(writes=True)
 
 
 def use_wal(engine: Engine) -> None:
-    """Let readers read while one process writes; SQLite remembers it in the file.
+    """Switch an SQLite file to write-ahead logging, so that readers and one writer do not block each other.
 
-    Where a neighbour is just using the file the switch is refused; the next opening makes it,
-    and until then processes wait a little longer for each other.
+    The mode is stored in the file. SQLite refuses the switch while another process uses the file; then the next
+    opening makes it.
     """
     connection = engine.raw_connection()
     try:

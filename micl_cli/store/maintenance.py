@@ -1,4 +1,4 @@
-"""Looking after a store: where it is, whether it is sound, and bringing it to this program's schema."""
+"""Locate, check and upgrade a store."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from micl_cli.store.failures import reported
 
 
 def upgrade(url: str) -> list[str]:
-    """Bring a store to this program's schema and return the revisions applied, oldest first.
+    """Upgrade a store to this program's schema and return the applied revisions, oldest first.
 
-    An older SQLite store is copied beside itself first. Raises StoreError where it cannot be done.
+    An older SQLite store is first copied beside itself. Raises StoreError where the upgrade fails.
     """
     parsed = parse_url(url)
     make_folder(parsed)
@@ -29,18 +29,18 @@ def upgrade(url: str) -> list[str]:
 
 
 def locate(url: str) -> str:
-    """Where a store is: the file of an SQLite one, else the URL without its password."""
+    """Return the file of an SQLite store, or the URL of another one without its password."""
     return shown(parse_url(url))
 
 
 def exists(url: str) -> bool:
-    """Whether there is a store to open; a server's always counts as one."""
+    """Return whether there is a store to open; on a server always."""
     file = store_file(parse_url(url))
     return file is None or file.exists()
 
 
 def check(url: str) -> StoreCheck:
-    """Look a store over and change nothing. Raises StoreError where it cannot be read as one."""
+    """Check a store without changing it. Raises StoreError where it cannot be read as one."""
     parsed = parse_url(url)
     if not exists(url):
         return StoreCheck(location=shown(parsed), state="missing", revision=None, expected=schema.HEAD)
@@ -53,13 +53,13 @@ def check(url: str) -> StoreCheck:
 
 
 def _checked(connection: Connection) -> StoreCheck:
-    found = schema.revision(connection)
+    current = schema.revision(connection)
     problems = tuple(_problems(connection))
-    state = "damaged" if problems else _state(found, connection)
+    state = "damaged" if problems else _state(current, connection)
     return StoreCheck(
         location=shown(connection.engine.url),
         state=state,
-        revision=found,
+        revision=current,
         expected=schema.HEAD,
         runs=_count(connection, "runs"),
         tasks=_count(connection, "tasks"),
@@ -67,22 +67,22 @@ def _checked(connection: Connection) -> StoreCheck:
     )
 
 
-def _state(found: str | None, connection: Connection) -> str:
-    if found in (None, schema.HEAD):
-        return "ok" if found else "missing"
+def _state(current: str | None, connection: Connection) -> str:
+    if current in (None, schema.HEAD):
+        return "ok" if current else "missing"
     try:
-        schema.missing(found, connection.engine.url)
+        schema.missing(current, connection.engine.url)
     except StoreError:
         return "newer"
     return "outdated"
 
 
 def _problems(connection: Connection) -> Iterator[str]:
-    """What SQLite itself finds wrong; servers look after themselves."""
+    """Yield the inconsistencies that SQLite reports; servers check themselves."""
     if connection.dialect.name == "sqlite":
         yield from (line for (line,) in connection.exec_driver_sql("PRAGMA integrity_check") if line != "ok")
         for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            yield f"{table} row {row} refers to a row of {parent} that is not there"
+            yield f"{table} row {row} refers to a row of {parent} that does not exist"
 
 
 def _count(connection: Connection, table: str) -> int:

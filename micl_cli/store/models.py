@@ -1,10 +1,10 @@
-"""The tables. Each key is what makes a row the same row, so that writing an event again updates it."""
+"""SQLAlchemy models of the tables. Primary keys identify events, so that writing an event again updates its row."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, MetaData, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Key = Annotated[str, mapped_column(String(255), primary_key=True)]
@@ -17,7 +17,7 @@ Owner = Annotated[str, mapped_column(String(64), ForeignKey("runs.id", ondelete=
 
 
 class Base(DeclarativeBase):
-    """Every table. Constraints have names because SQLite can only alter those that have."""
+    """Base class of all tables. Constraints have names because SQLite can only alter named ones."""
 
     metadata = MetaData(
         naming_convention={
@@ -37,35 +37,35 @@ class Run(Base):
     __tablename__ = "runs"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # Not a foreign key: where the parent was deleted by force, its id still says where this run came from.
+    # Not a foreign key: after the parent was deleted by force, its id still names the origin of this run.
     parent: Mapped[str | None] = mapped_column(String(64), index=True)
     name: Mapped[Name] = mapped_column(default="")
     # The whole plan, so that a run can be resumed without the command line that started it.
     plan: Mapped[dict[str, Any]]
-    # Device, versions and paths: not part of the fingerprint, but a resume warns where they changed.
+    # Device and versions: not part of the fingerprint, but resuming warns where they changed.
     environment: Mapped[dict[str, Any]]
     status: Mapped[Word]
     started: Mapped[Time]
     finished: Mapped[Time] = mapped_column(default="")
     error: Mapped[Long] = mapped_column(default="")
-    # Counts the starts: two runs may start within the same second, and @last must know which came later.
+    # Counts starts: two runs may start within the same second, and @last must know the later one.
     turn: Mapped[int] = mapped_column(index=True)
 
 
-class Claim(Base):
-    """Who works on a run. A lock file tells that on one machine only, and a store may serve several."""
+class Lease(Base):
+    """The right to work on a run, for a limited time: lock files do not reach other machines that share the store."""
 
-    __tablename__ = "claims"
+    __tablename__ = "leases"
 
-    # Not a foreign key: a run is claimed before it has a row, so that only one machine starts it.
+    # Not a foreign key: the lease comes before the row of the run, so that only one machine starts it.
     run: Mapped[str] = mapped_column(String(64), primary_key=True)
     holder: Mapped[Long]
-    # Seconds since the epoch; whoever works says so again before, and a killed machine does not.
+    # Seconds since the epoch; the holder extends it while it works, and a killed machine does not.
     until: Mapped[float]
 
 
 class RunPlugin(Base):
-    """Which code gave the figures: the same name may come from another distribution tomorrow."""
+    """A plugin that a run used; the same name may come from another distribution later."""
 
     __tablename__ = "run_plugins"
 
@@ -80,10 +80,11 @@ class Task(Base):
     __tablename__ = "tasks"
 
     name: Mapped[Key]
-    modality: Mapped[Word]
-    kind: Mapped[Word]
+    # In alphabetical order; empty for text alone.
+    modalities: Mapped[list[str]]
+    type: Mapped[Word]
     metric: Mapped[Word]
-    # Of manifest and media at preparation; data that differs now stops a run.
+    # Of the manifest and all media at preparation; a run stops where the data has changed.
     sha256: Mapped[Word]
     counts: Mapped[dict[str, Any]]
     path: Mapped[Long]
@@ -95,29 +96,32 @@ class Stage(Base):
 
     run: Mapped[Owner]
     position: Mapped[int] = mapped_column(primary_key=True)
-    # A list, because joint learning has all its tasks in one stage.
+    # A list: joint learning has all tasks in one stage.
     tasks: Mapped[list[str]]
-    # Of the data that was really learnt from; tasks.sha256 follows the latest preparation.
+    # Of the data that was learnt from; tasks.sha256 is that of the latest preparation.
     data_sha256: Mapped[list[str]]
     status: Mapped[Word]
     steps: Mapped[int]
     examples: Mapped[int]
+    # Of learning; the passes over data before and after it are counted apart.
     seconds: Mapped[float]
+    before_seconds: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
+    after_seconds: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
     peak_bytes: Mapped[Count]
     trainable_parameters: Mapped[Count]
-    # What must be kept to go on: the price of strategies that keep experts, teachers or examples.
+    # What must be stored to continue: the cost of strategies that keep experts, teachers or examples.
     stored_bytes: Mapped[Count]
-    # Below the run's folder, so that the whole home can be moved.
+    # Relative to the run's folder, so that the home folder can be moved.
     checkpoint: Mapped[Long]
 
 
 class Score(Base):
-    """The R matrix: row ``after``, column ``task``, in the rows where ``main`` is true."""
+    """A score. Those with ``main`` true form the R matrix: row ``after``, column ``task``."""
 
     __tablename__ = "scores"
 
     run: Mapped[Owner]
-    # 0 is before any learning; what forward transfer is measured against.
+    # 0 is before any learning, which forward transfer is measured against.
     after: Mapped[int] = mapped_column(primary_key=True)
     task: Mapped[Key]
     metric: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -125,12 +129,12 @@ class Score(Base):
     # Null where it was not finite: SQLite has no NaN.
     value: Mapped[float | None]
     n: Mapped[int]
-    # Which of a task's metrics stands in the matrix, as it was when the run was scored.
+    # Whether this was the task's own metric when the run was scored.
     main: Mapped[bool]
 
 
 class Routing(Base):
-    """Where a strategy with several experts sent a task's examples."""
+    """How a strategy with several experts routed the examples of a task."""
 
     __tablename__ = "routings"
 
@@ -140,11 +144,11 @@ class Routing(Base):
     split: Mapped[str] = mapped_column(String(64), primary_key=True)
     router: Mapped[Name]
     n: Mapped[int]
-    # How many of the n went to each task's expert: one row of the confusion matrix.
+    # Counts of the n by the task taken for: one row of the confusion matrix.
     chosen: Mapped[dict[str, Any]]
     unsure: Mapped[int]
     seconds: Mapped[float]
-    # Of the language model, to route one query: the price beside answering it.
+    # Of the language model to route one query, besides those to answer it.
     passes: Mapped[int]
 
 
@@ -155,16 +159,16 @@ class Step(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
     epoch: Mapped[int]
-    # Null where it was not finite: a run that diverges must still be recorded.
+    # Null where it was not finite: a diverging run must still be recorded.
     loss: Mapped[float | None]
     lr: Mapped[float]
     seconds: Mapped[float]
-    # The loss's terms by name, each strategy having its own.
-    parts: Mapped[dict[str, Any]]
+    # Terms of the loss by name; each strategy has its own.
+    terms: Mapped[dict[str, Any]]
 
 
 class Prediction(Base):
-    """Kept only on request: with them a run can be scored again by another metric."""
+    """An answer, stored on request only; with them a run can be scored by another metric."""
 
     __tablename__ = "predictions"
 
@@ -172,7 +176,7 @@ class Prediction(Base):
     after: Mapped[int] = mapped_column(primary_key=True)
     task: Mapped[Key]
     split: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # The place in the manifest, whose order the example ids need not follow.
+    # The position in the manifest, whose order the example ids need not follow.
     number: Mapped[int] = mapped_column(primary_key=True)
     example: Mapped[Name]
     answer: Mapped[Long]

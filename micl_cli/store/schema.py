@@ -1,4 +1,4 @@
-"""The schema's revision: what a store has, what this program needs, and the way from one to the other."""
+"""Schema revisions: detect the one of a store, and migrate it to the one that this program needs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 from micl_cli.errors import StoreError
 from micl_cli.store.connect import shown, store_file, writing
 
-HEAD = "0003"
-"""The revision that the models describe. It stands here because importing Alembic takes longer than reading it."""
+HEAD = "0004"
+"""The revision that the models describe. A constant, because importing Alembic takes long."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -24,64 +24,66 @@ _log = logging.getLogger(__name__)
 
 
 def revision(connection: Connection) -> str | None:
-    """The store's revision; None where the database is empty.
+    """Return the store's revision; None where the database is empty.
 
-    Raises StoreError where the tables are not micl's.
+    Raises StoreError where the tables are not those of micl.
     """
     tables = inspect(connection).get_table_names()
-    found = connection.scalar(text("SELECT version_num FROM alembic_version")) if "alembic_version" in tables else None
-    if tables and (found is None or "runs" not in tables):
+    current = (
+        connection.scalar(text("SELECT version_num FROM alembic_version")) if "alembic_version" in tables else None
+    )
+    if tables and (current is None or "runs" not in tables):
         raise StoreError(
             f"the database {shown(connection.engine.url)} belongs to another program",
             "Set MICL_STORE to another database, or MICL_HOME to another folder.",
         )
-    return None if found is None else str(found)
+    return None if current is None else str(current)
 
 
 def ensure(engine: Engine) -> None:
-    """Bring an SQLite store to HEAD; require it of a server's, which several programs may share.
+    """Migrate an SQLite store to HEAD; require it of a server store, which several programs may share.
 
-    Raises StoreError where the store is newer, or is a server's and is not there yet.
+    Raises StoreError where the store is newer than this program, or is an outdated server store.
     """
     with engine.connect() as connection:
-        found = revision(connection)
-    if found == HEAD:
+        current = revision(connection)
+    if current == HEAD:
         return
-    missing(found, engine.url)
+    missing(current, engine.url)
     if engine.dialect.name != "sqlite":
-        state = "has no tables yet" if found is None else f"has the older schema {found} (now {HEAD})"
+        state = "has no tables yet" if current is None else f"has the older schema {current} (now {HEAD})"
         raise StoreError(f"the run store {shown(engine.url)} {state}", "Run `micl store upgrade` once.")
     migrate(engine)
 
 
-def missing(found: str | None, url: URL) -> list[str]:
-    """The revisions that lie between ``found`` and HEAD, oldest first.
+def missing(current: str | None, url: URL) -> list[str]:
+    """Return the revisions after ``current`` up to HEAD, oldest first.
 
-    Raises StoreError where ``found`` is unknown, that is, from a newer program.
+    Raises StoreError where ``current`` is unknown, that is, written by a newer program.
     """
     known = _history()
-    if found is not None and found not in known:
+    if current is not None and current not in known:
         raise StoreError(
-            f"the run store {shown(url)} was written by a newer micl (schema {found}, this one knows {HEAD})",
+            f"the run store {shown(url)} was written by a newer micl (schema {current}, this one knows {HEAD})",
             "Upgrade micl (pip install --upgrade micl-cli), or set MICL_HOME to another folder.",
         )
-    return known[known.index(found) + 1 :] if found else known
+    return known[known.index(current) + 1 :] if current else known
 
 
 def migrate(engine: Engine) -> list[str]:
-    """Apply what is missing, in one transaction, and return it; an older SQLite store is copied first.
+    """Apply and return the missing revisions, in one transaction; an older SQLite store is backed up first.
 
-    Safe when several processes do it at once: the first one works, the others find it done.
+    Safe when several processes do so at once: the first one migrates, the others find nothing missing.
     """
     with writing(engine).connect() as connection, _foreign_keys_off(connection), connection.begin():
-        found = revision(connection)
-        pending = missing(found, engine.url)
+        current = revision(connection)
+        pending = missing(current, engine.url)
         if pending:
-            kept = _back_up(engine.url, found)
+            backup = _back_up(engine.url, current)
             _apply(connection)
             _check_references(connection)
-            if kept:
-                _log.warning("The run store was upgraded from schema %s to %s; the old one is %s", found, HEAD, kept)
+            if backup:
+                _log.warning("upgraded the run store from schema %s to %s; backup: %s", current, HEAD, backup)
     return pending
 
 
@@ -110,8 +112,8 @@ def _history() -> list[str]:
 
 @contextmanager
 def _foreign_keys_off(connection: Connection) -> Iterator[None]:
-    # SQLite alters a table by building a new one and dropping the old, which would delete every
-    # row that refers to it. The switch has no effect inside a transaction.
+    # Alembic alters an SQLite table by building a new one and dropping the old, which would delete
+    # every row that refers to it. The pragma has no effect within a transaction.
     if connection.dialect.name != "sqlite":
         yield
         return
@@ -126,18 +128,18 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
 def _check_references(connection: Connection) -> None:
     if connection.dialect.name == "sqlite" and (lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
         raise StoreError(
-            f"the run store {shown(connection.engine.url)} was not upgraded: {len(lost)} rows refer to nothing",
-            "It stays as it was. `micl store check` lists them.",
+            f"the run store {shown(connection.engine.url)} was not upgraded: {len(lost)} rows refer to missing rows",
+            "Nothing was changed. `micl store check` lists them.",
         )
 
 
-def _back_up(url: URL, found: str | None) -> Path | None:
-    """Copy an SQLite file beside itself, named by revision and time. None where there is nothing to keep."""
+def _back_up(url: URL, current: str | None) -> Path | None:
+    """Copy an SQLite file beside itself, named by revision and time; None where there is nothing to back up."""
     file = store_file(url)
-    if file is None or found is None:
+    if file is None or current is None:
         return None
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    copy = file.with_name(f"{file.stem}-{found}-{now}{file.suffix}")
+    copy = file.with_name(f"{file.stem}-{current}-{now}{file.suffix}")
     partial = copy.with_name(f"{copy.name}.part")
     try:
         with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(partial)) as target:

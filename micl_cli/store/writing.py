@@ -1,4 +1,4 @@
-"""Events as rows. Writing an event again changes its row and adds none."""
+"""Write events as rows. Writing an event again updates its row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from sqlalchemy.orm import Session
 from micl_cli.api.events import Answered, Event, Routed, Scored, Step, TaskLearned, TaskStarted
 from micl_cli.store import models
 
-_ROUTED = ("after", "task", "split", "router", "n", "unsure", "seconds", "passes")
 _UNLEARNT: Mapping[str, Any] = {"data_sha256": [], "steps": 0, "seconds": 0.0, "peak_bytes": 0, "stored_bytes": 0}
 
 
 def apply_events(session: Session, run: str, events: Sequence[Event]) -> None:
-    """Write what the store keeps of ``events``; it keeps nothing of those it does not know."""
+    """Write ``events`` of a run; types of events that have no table are ignored."""
     _write_steps(session, run, [event for event in events if isinstance(event, Step)])
     for event in events:
         _apply(event, session, run)
@@ -26,62 +25,32 @@ def apply_events(session: Session, run: str, events: Sequence[Event]) -> None:
 
 @singledispatch
 def _apply(event: Event, session: Session, run: str) -> None:
-    """Write one event of run ``run``; others than those below leave no row here."""
+    """Write one event of a run; types without an implementation below have no row."""
 
 
 @_apply.register
 def _(event: TaskStarted, session: Session, run: str) -> None:
-    counts = {"examples": event.examples, "trainable_parameters": event.trainable_parameters}
     stage = session.get(models.Stage, (run, event.position))
     if stage is None:
-        session.add(_stage(run, event, status="running", checkpoint="", **_UNLEARNT, **counts))
+        columns = _columns(models.Stage, run, event, status="running", checkpoint="", **_UNLEARNT)
+        session.add(models.Stage(**columns))
     else:
         stage.status, stage.tasks = "running", event.tasks
 
 
 @_apply.register
 def _(event: TaskLearned, session: Session, run: str) -> None:
-    session.merge(
-        _stage(
-            run,
-            event,
-            status="learned",
-            data_sha256=event.data_sha256,
-            steps=event.steps,
-            examples=event.examples,
-            seconds=event.seconds,
-            peak_bytes=event.peak_bytes,
-            trainable_parameters=event.trainable_parameters,
-            stored_bytes=event.stored_bytes,
-            checkpoint=event.checkpoint,
-        )
-    )
-
-
-def _stage(run: str, event: TaskStarted | TaskLearned, **columns: Any) -> models.Stage:
-    return models.Stage(run=run, position=event.position, tasks=event.tasks, **columns)
+    session.merge(models.Stage(**_columns(models.Stage, run, event, status="learned")))
 
 
 @_apply.register
 def _(event: Scored, session: Session, run: str) -> None:
-    session.merge(
-        models.Score(
-            run=run,
-            after=event.after,
-            task=event.task,
-            metric=event.metric,
-            split=event.split,
-            value=_finite(event.value),
-            n=event.n,
-            main=event.main,
-        )
-    )
+    session.merge(models.Score(**_columns(models.Score, run, event, value=_finite(event.value))))
 
 
 @_apply.register
 def _(event: Routed, session: Session, run: str) -> None:
-    known = {name: getattr(event, name) for name in _ROUTED}
-    session.merge(models.Routing(run=run, chosen=dict(event.chosen), **known))
+    session.merge(models.Routing(**_columns(models.Routing, run, event)))
 
 
 @_apply.register
@@ -92,7 +61,7 @@ def _(event: Answered, session: Session, run: str) -> None:
 def write_predictions(
     session: Session, run: str, after: int, task: str, split: str, rows: Sequence[tuple[str, str, Sequence[str]]]
 ) -> None:
-    """Keep ``rows`` of (example, answer, references) in the place of former ones."""
+    """Write ``rows`` of (example, answer, references) in place of earlier ones."""
     where = {"run": run, "after": after, "task": task, "split": split}
     session.execute(delete(models.Prediction).filter_by(**where))
     session.add_all(
@@ -102,7 +71,7 @@ def write_predictions(
 
 
 def _write_steps(session: Session, run: str, steps: Sequence[Step]) -> None:
-    # At once instead of one by one: there are thousands, and they share the processor with learning.
+    # In bulk instead of one by one: there are thousands, and writing them slows learning.
     rows = {(event.position, event.step): _step(run, event) for event in steps}
     if rows:
         table = models.Step
@@ -113,16 +82,15 @@ def _write_steps(session: Session, run: str, steps: Sequence[Step]) -> None:
 
 
 def _step(run: str, event: Step) -> dict[str, Any]:
-    return {
-        "run": run,
-        "position": event.position,
-        "step": event.step,
-        "epoch": event.epoch,
-        "loss": _finite(event.loss),
-        "lr": event.lr,
-        "seconds": event.seconds,
-        "parts": {name: _finite(value) for name, value in event.parts.items()},
-    }
+    terms = {name: _finite(value) for name, value in event.terms.items()}
+    return _columns(models.Step, run, event, loss=_finite(event.loss), terms=terms)
+
+
+def _columns(table: type[models.Base], run: str, event: Event, **more: Any) -> dict[str, Any]:
+    """Return the columns of a row: the fields of ``event`` that ``table`` has by the same name, and ``more``."""
+    names = [column.name for column in table.__table__.columns]
+    known = {name: getattr(event, name) for name in names if hasattr(event, name)}
+    return {"run": run, **known, **more}
 
 
 def _finite(value: float) -> float | None:

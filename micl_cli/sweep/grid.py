@@ -17,8 +17,8 @@ from micl_cli.session.request import Request
 
 if TYPE_CHECKING:
     from micl_cli.session.estimate import RunEstimate
+    from micl_cli.session.library import Watch
     from micl_cli.session.session import Session
-    from micl_cli.session.tasks import Watch
     from micl_cli.settings import Settings
     from micl_cli.store import Store
 

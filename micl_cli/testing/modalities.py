@@ -1,4 +1,4 @@
-"""What every modality keeps: one canonical form, and a clear word about files that are none."""
+"""The contract of modalities: one canonical form, and a clear error for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from micl_cli.errors import MediaError
 
 
 class ModalityContract:
-    """Subclass it, name the modality, write some media in ``write``; pytest runs these tests on it."""
+    """Subclass it, set ``modality``, and write some media in ``write``; pytest runs these tests on it."""
 
     modality: ClassVar[type[Modality]]
     options: ClassVar[Mapping[str, Any]] = {}
 
     def write(self, folder: Path) -> Sequence[Path]:
-        """Write one or more good media files below ``folder`` and return their paths."""
+        """Write one or more valid media files below ``folder`` and return their paths."""
         raise NotImplementedError("write media files and return their paths")
 
     def make(self) -> Modality:
-        """The modality under test."""
+        """Return the modality under test."""
         return self.modality(**self.options)
 
     def test_reads_the_canonical_form(self, tmp_path: Path) -> None:
         for path in self.write(tmp_path):
             medium = self.make().read(path)
-            if self.modality.name in _FORMS:
-                _FORMS[self.modality.name](medium)
+            if self.modality.name in _FORM_CHECKS:
+                _FORM_CHECKS[self.modality.name](medium)
 
     def test_reading_twice_gives_the_same(self, tmp_path: Path) -> None:
         for path in self.write(tmp_path):
@@ -47,7 +47,7 @@ class ModalityContract:
             json.dumps(dict(facts), allow_nan=False)
 
     @pytest.mark.parametrize("content", [b"", b"this is text\n" * 40], ids=["empty", "text"])
-    def test_what_is_no_medium_is_named(self, tmp_path: Path, content: bytes) -> None:
+    def test_files_that_are_no_media_are_named(self, tmp_path: Path, content: bytes) -> None:
         path = self.write(tmp_path)[0]
         path.write_bytes(content)
         self._refused(path)
@@ -91,4 +91,4 @@ def _audio(medium: Any) -> None:
     assert medium.rate > 0
 
 
-_FORMS = {"image": _image, "video": _video, "audio": _audio}
+_FORM_CHECKS = {"image": _image, "video": _video, "audio": _audio}

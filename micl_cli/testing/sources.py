@@ -1,60 +1,80 @@
-"""What every task source keeps: rows that a task can be prepared from, the same each time."""
+"""The contract of task sources: rows that a task can be prepared from, the same each time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
-from micl_cli.api.task import SPLITS, Row, TaskSource
+from micl_cli.api.task import CHOICE, SPLITS, Row, TaskSource
 
 
 class TaskSourceContract:
-    """Subclass it, name the source, and pytest runs these tests on it."""
+    """Subclass it and set ``source``; pytest runs these tests on it."""
 
     source: ClassVar[type[TaskSource]]
     options: ClassVar[Mapping[str, Any]] = {}
 
     def rows(self, folder: Path) -> list[Row]:
-        """All rows of a fresh source that writes below ``folder``."""
+        """Return all rows of a fresh source that writes below ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         return list(self.source(**self.options).rows(folder))
 
     def test_says_what_it_is(self) -> None:
-        for fact in ("benchmark", "name", "modality", "kind", "metric"):
+        for fact in ("benchmark", "name", "type", "metric"):
             assert getattr(self.source, fact), f"{fact} is not given"
         assert "/" not in self.source.benchmark + self.source.name
+        assert isinstance(self.source.modalities, frozenset), "modalities is not a frozenset"
 
-    def test_rows_are_whole(self, tmp_path: Path) -> None:
+    def test_rows_are_complete(self, tmp_path: Path) -> None:
         rows = self.rows(tmp_path)
-        assert len({row.id for row in rows}) == len(rows), "an id stands twice"
+        assert len({row.id for row in rows}) == len(rows), "two rows have the same id"
         assert {row.split for row in rows} <= set(SPLITS)
         assert {"train", "test"} <= {row.split for row in rows}
         for row in rows:
-            assert row.prompt.strip(), f"row {row.id} has no prompt"
+            assert row.content, f"row {row.id} has no content"
+            assert all(part.strip() for part in row.content if isinstance(part, str)), f"row {row.id} has an empty text"
             assert row.references, f"row {row.id} has no reference"
             assert all(text.strip() for text in row.references)
 
+    def test_media_are_of_the_declared_modalities(self, tmp_path: Path) -> None:
+        modalities = {medium.modality for row in self.rows(tmp_path) for medium in row.media}
+        assert modalities == self.source.modalities
+
+    def test_choices_hold_the_answer(self, tmp_path: Path) -> None:
+        for row in self.rows(tmp_path):
+            assert len(set(row.choices)) == len(row.choices), f"row {row.id} has a choice twice"
+            if self.source.type == CHOICE:
+                assert len(row.choices) > 1, f"row {row.id} has no choices"
+                assert row.references[0] in row.choices, f"the answer of row {row.id} is none of its choices"
+
     def test_media_are_files_below_the_folder(self, tmp_path: Path) -> None:
         folder = tmp_path.resolve()
-        for row in self.rows(folder):
-            path = (folder / row.media).resolve()
-            assert path.is_relative_to(folder), f"{row.media} leaves the folder"
-            assert path.is_file(), f"{row.media} was not written"
+        for path in _paths(self.rows(folder), folder):
+            assert path.resolve().is_relative_to(folder), f"{path} is outside the folder"
+            assert path.is_file(), f"{path} was not written"
 
     def test_no_train_medium_is_tested(self, tmp_path: Path) -> None:
         digests: dict[str, set[str]] = {split: set() for split in SPLITS}
         for row in self.rows(tmp_path):
-            digests[row.split].add(_digest(tmp_path / row.media))
-        assert not digests["train"] & digests["test"], "media of the train split stand in the test split"
+            digests[row.split].update(_digest(path) for path in _paths([row], tmp_path))
+        assert not digests["train"] & digests["test"], "media of the train split are in the test split"
 
     def test_the_same_each_time(self, tmp_path: Path) -> None:
         one, two = tmp_path / "one", tmp_path / "two"
         first, second = self.rows(one), self.rows(two)
         assert first == second
-        differing = [row.media for row in first if _digest(one / row.media) != _digest(two / row.media)]
+        pairs = zip(_paths(first, one), _paths(second, two), strict=True)
+        differing = [a.name for a, b in pairs if _digest(a) != _digest(b)]
         assert not differing, f"written differently the second time: {differing[:3]}"
+
+
+def _paths(rows: list[Row], folder: Path) -> Iterator[Path]:
+    for row in rows:
+        for medium in row.media:
+            assert medium.path, f"a medium of row {row.id} has no path"
+            yield folder / medium.path
 
 
 def _digest(path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -285,7 +285,8 @@ def _encode(medium: Media) -> Tensor:
 
 def _linear(shape: tuple[int, int], drawn: torch.Generator) -> nn.Linear:
     outputs, inputs = shape
-    layer = nn.Linear(inputs, outputs, bias=False)
+    made: Any = nn.utils.skip_init  # draws nothing
+    layer: nn.Linear = made(nn.Linear, inputs, outputs, bias=False)
     layer.weight = nn.Parameter(torch.randn(shape, generator=drawn) / math.sqrt(inputs))
     return layer
 

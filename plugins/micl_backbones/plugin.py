@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from micl_cli.api import Register, hookimpl
 
+BACKBONES = {
+    "composed": (
+        "micl_backbones.composed.backbone:Composed",
+        "a language model, one frozen encoder a modality, connectors",
+    ),
+    "tiny": ("micl_backbones.composed.named:Tiny", "composed from the small weights in this package; no download"),
+    "smol": ("micl_backbones.composed.named:Smol", "composed from real parts of laptop size; fetched once"),
+    "hf": ("micl_backbones.hf.backbone:HF", "any multimodal checkpoint of transformers: hf:ID or hf:FOLDER"),
+}
 ADAPTERS = {
     "lora": ("micl_backbones.adapters.lora:Lora", "low-rank matrices, with a trainable matrix between them if wanted"),
     "experts": ("micl_backbones.adapters.experts:Experts", "several LoRA experts in each layer, and a gate"),
@@ -23,10 +32,15 @@ ENCODERS = {
 
 @hookimpl
 def micl_register_backbones(register: Register) -> None:
-    module = "micl_backbones.composed.backbone"
-    register("composed", f"{module}:Composed", "a language model, one frozen encoder a modality, connectors")
-    register("tiny", f"{module}:Tiny", "composed from the small weights in this package; no download")
-    register("smol", f"{module}:Smol", "composed from real parts of laptop size; fetched once")
+    register(
+        "composed",
+        "micl_backbones.composed.backbone:Composed",
+        "a language model, one frozen encoder a modality, connectors",
+    )
+    register(
+        "tiny", "micl_backbones.composed.named:Tiny", "composed from the small weights in this package; no download"
+    )
+    register("smol", "micl_backbones.composed.named:Smol", "composed from real parts of laptop size; fetched once")
     register("hf", "micl_backbones.hf.backbone:HF", "any multimodal checkpoint of transformers: hf:ID or hf:FOLDER")
 
 

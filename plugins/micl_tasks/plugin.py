@@ -1,4 +1,4 @@
-"""Announces the benchmarks' tasks."""
+"""Registers the tasks of the in-tree benchmarks."""
 
 from micl_cli.api import Register, hookimpl
 
@@ -7,7 +7,7 @@ _TASKS = "micl_tasks.mini.tasks"
 
 @hookimpl
 def micl_register_tasks(register: Register) -> None:
-    """Announce the six tasks of the embedded benchmark ``mini``."""
+    """Register the six tasks of the embedded benchmark ``mini``."""
     register("mini/img_cap", f"{_TASKS}:ImageCaptioning", "caption small pictures of coloured shapes")
     register("mini/img_qa", f"{_TASKS}:ImageQA", "answer questions about small pictures of coloured shapes")
     register("mini/aud_cap", f"{_TASKS}:AudioCaptioning", "caption short sequences of sounds")

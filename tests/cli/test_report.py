@@ -8,6 +8,12 @@ from typing import Any
 
 import pytest
 
+from micl_cli.api.events import Event, RunFinished, Scored, TaskLearned
+from micl_cli.plan import Plan
+from micl_cli.records import NewRun, TaskRecord
+from micl_cli.session.recorder import Recorder
+from micl_cli.store import Store
+
 
 def test_json_is_as_documented(finished: str, micl: Any) -> None:
     code, out, err = micl("report", "@last", "--json")
@@ -27,15 +33,17 @@ def test_json_is_as_documented(finished: str, micl: Any) -> None:
     assert metrics["bwt"] == pytest.approx(last - first)
     assert metrics["forgetting"] == metrics["peak_forgetting"] == pytest.approx(first - last)
     assert metrics["fwt"] is None
-    assert set(run["cost"]) == {"seconds", "peak_bytes", "trainable_parameters", "stored_bytes"}
-    assert all(value > 0 for value in run["cost"].values())
+    cost = run["cost"]
+    assert all(cost.pop(name) >= 0 for name in ("before_seconds", "after_seconds"))
+    assert set(cost) == {"seconds", "peak_bytes", "trainable_parameters", "stored_bytes"}
+    assert all(value > 0 for value in cost.values())
     assert micl("report", finished, "--format", "json").out == out
 
 
 @pytest.mark.parametrize(
     ("style", "sign"), [("text", "backward transfer (BWT)"), ("md", "| "), ("csv", ","), ("latex", "\\begin{tabular}")]
 )
-def test_every_format_tells_the_matrix(finished: str, micl: Any, style: str, sign: str) -> None:
+def test_every_format_shows_the_matrix(finished: str, micl: Any, style: str, sign: str) -> None:
     code, out, err = micl("report", finished, "--format", style)
     assert (code, err) == (0, "")
     assert sign in out
@@ -54,8 +62,8 @@ def test_several_runs_stand_side_by_side_each_once(finished: str, micl: Any, toy
 
 def test_a_run_that_is_not_finished_has_a_partial_matrix(learn: Any, micl: Any, listener: Any) -> None:
     listener(
-        "@hookimpl\ndef micl_step(run, event):\n"
-        "    if event.position == 2:\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "@hookimpl\ndef micl_event(run, event):\n"
+        "    if event.name == 'step' and event.position == 2:\n        os.kill(os.getpid(), signal.SIGINT)\n"
     )
     assert learn().code == 130
     (run,) = json.loads(micl("report", "@last", "--json").out)["runs"]
@@ -74,3 +82,48 @@ def test_validation_scores_are_another_report(finished: str, micl: Any) -> None:
     (run,) = json.loads(micl("report", finished, "--json", "--split", "val").out)["runs"]
     assert run["matrix"][0] == [None, None]
     assert None not in run["matrix"][1]
+
+
+@pytest.fixture
+def stored(isolated: Path) -> str:
+    """A finished run on text alone, then on images with sound, with a pass over data before each."""
+    modalities: dict[str, tuple[str, ...]] = {"own/news": (), "own/talks": ("audio", "image")}
+    plan = Plan(strategy="ewc", backbone="toy", tasks=tuple(modalities), data=dict.fromkeys(modalities, "1"))
+    events: list[Event] = []
+    for position, name in enumerate(modalities, 1):
+        learned = TaskLearned(
+            position=position, tasks=[name], data_sha256=["1"], steps=4, examples=16, before_seconds=2.5, seconds=1.0,
+            peak_bytes=1000, trainable_parameters=3, stored_bytes=700, checkpoint=f"stages/0{position}",
+        )  # fmt: skip
+        scores = [Scored(after=position, task=task, metric="accuracy", value=50.0, n=3) for task in plan.tasks]
+        events += [learned, *scores[:position]]
+    with Store.open(f"sqlite:///{isolated}/micl.db") as store:
+        for name, own in modalities.items():
+            store.record_task(
+                TaskRecord(name=name, modalities=own, type="qa", metric="accuracy", sha256="1", counts={}, path="")
+            )
+        store.start_run(NewRun(id=plan.id, plan=plan.as_json()))
+        recorder = Recorder(store, plan.id)
+        for event in (*events, RunFinished(run=plan.id, status="finished", seconds=7.0)):
+            recorder.take(event)
+    return plan.id
+
+
+@pytest.mark.parametrize("style", ["text", "md", "csv", "json", "latex"])
+def test_tasks_of_text_alone_and_of_several_modalities_are_reported(stored: str, micl: Any, style: str) -> None:
+    code, out, err = micl("report", stored, "--format", style)
+    assert (code, err) == (0, "")
+    assert "own/news" in out.replace("\\", "") and "own/talks" in out.replace("\\", "")
+
+
+def test_passes_stand_beside_the_seconds_of_learning(stored: str, micl: Any) -> None:
+    (run,) = json.loads(micl("report", stored, "--json").out)["runs"]
+    assert [(stage["before_seconds"], stage["seconds"], stage["after_seconds"]) for stage in run["stages"]] == [
+        (2.5, 1.0, 0.0)
+    ] * 2
+    assert (run["cost"]["before_seconds"], run["cost"]["seconds"], run["cost"]["after_seconds"]) == (5.0, 2.0, 0.0)
+    shown = micl("runs", "show", stored)
+    assert shown.code == 0
+    assert ["stage", "status", "tasks", "steps", "before", "seconds", "checkpoint"] in map(
+        str.split, shown.out.splitlines()
+    )

@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from micl_cli.report.data import RunData, ScoreRow, StageCost
+from micl_cli.records import ScoreRecord, StageRecord
+from micl_cli.report.data import RunData
 
 TASKS = ("mini/img_cap", "mini/aud_qa")
 
 
 @pytest.fixture
 def learnt() -> RunData:
-    """A finished run with every kind of figure."""
-    stage = StageCost(
+    """A finished run with every figure."""
+    stage = StageRecord(
         position=1,
         tasks=TASKS[:1],
         status="learned",
@@ -26,8 +27,8 @@ def learnt() -> RunData:
         stored_bytes=402_000,
     )
     second = replace(stage, position=2, tasks=TASKS[1:], seconds=15.5, peak_bytes=1_240_000_000, stored_bytes=803_000)
-    caption = ScoreRow(after=1, task=TASKS[0], metric="cider", value=512.5, n=64)
-    answer = ScoreRow(after=2, task=TASKS[1], metric="accuracy", value=88.25, n=60)
+    caption = ScoreRecord(after=1, task=TASKS[0], metric="cider", value=512.5, n=64)
+    answer = ScoreRecord(after=2, task=TASKS[1], metric="accuracy", value=88.25, n=60)
     return RunData(
         id="3f2a91c04d1e",
         name="demo",
@@ -69,7 +70,7 @@ def plain() -> RunData:
 
 @pytest.fixture
 def nasty(plain: RunData) -> RunData:
-    """A run whose name tries to act in every format."""
+    """A run whose name contains markup of every format."""
     return replace(
         plain, name="a|b <b>x</b> \\textbf{y} [z](u) *_$&%#~^\x1b[31m\u202e", strategy="=cmd()", backbone="[1]"
     )

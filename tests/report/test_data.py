@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from micl_cli.report.data import Cost, RunData, ScoreRow, StageCost, score_matrix
+from micl_cli.records import ScoreRecord, StageRecord
+from micl_cli.report.data import Cost, RunData, score_matrix, time_columns
 
-TASKS = ["mini/img_cap", "mini/aud_qa"]
-FIRST = StageCost(
+TASKS = ("mini/img_cap", "mini/aud_qa")
+FIRST = StageRecord(
     position=1,
     tasks=TASKS[:1],
     status="learned",
@@ -21,7 +22,7 @@ FIRST = StageCost(
 SECOND = replace(FIRST, position=2, tasks=TASKS[1:], seconds=2.0, peak_bytes=800, trainable_parameters=60)
 
 
-def run(*stages: StageCost) -> RunData:
+def run(*stages: StageRecord) -> RunData:
     return RunData(
         id="1",
         name="",
@@ -35,8 +36,8 @@ def run(*stages: StageCost) -> RunData:
     )
 
 
-def score(after: int, task: str, value: float | None, **changes: object) -> ScoreRow:
-    return replace(ScoreRow(after=after, task=task, metric="accuracy", value=value, n=5), **changes)  # type: ignore[arg-type]
+def score(after: int, task: str, value: float | None, **changes: object) -> ScoreRecord:
+    return replace(ScoreRecord(after=after, task=task, metric="accuracy", value=value, n=5), **changes)  # type: ignore[arg-type]
 
 
 def test_totals_sum_time_and_keep_the_peaks() -> None:
@@ -51,6 +52,17 @@ def test_the_last_checkpoint_on_disk_is_the_one_stored() -> None:
 
 def test_a_run_without_stages_cost_nothing() -> None:
     assert run().cost == Cost(seconds=0.0, peak_bytes=0, trainable_parameters=0, stored_bytes=0)
+
+
+def test_the_passes_around_learning_are_summed_apart() -> None:
+    total = run(replace(FIRST, before_seconds=4.0, after_seconds=0.5), replace(SECOND, before_seconds=1.0)).cost
+    assert (total.before_seconds, total.seconds, total.after_seconds) == (5.0, 3.5, 0.5)
+
+
+def test_only_passes_that_took_time_have_a_column() -> None:
+    assert list(time_columns([FIRST, SECOND])) == ["seconds"]
+    assert list(time_columns([FIRST, replace(SECOND, before_seconds=1.0)])) == ["before", "seconds"]
+    assert list(time_columns([replace(FIRST, after_seconds=1.0)])) == ["seconds", "after"]
 
 
 def test_figures_come_with_the_run() -> None:
@@ -84,5 +96,5 @@ class TestScoreMatrix:
         assert score_matrix(TASKS, [FIRST], scores, split="val")[0][0] == [2.0, None]
 
     def test_a_stage_of_other_tasks_has_no_row(self) -> None:
-        other = replace(FIRST, tasks=["mini/vid_qa"])
+        other = replace(FIRST, tasks=("mini/vid_qa",))
         assert score_matrix(TASKS, [other], [score(1, TASKS[0], 80.0)]) == ([[None, None], [None, None]], None)

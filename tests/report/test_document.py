@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
+from micl_cli.report.blocks import Block, Code, Heading, Paragraph, Table
 from micl_cli.report.data import RunData
-from micl_cli.report.document import Block, Code, Heading, Paragraph, Table, document, labels, number, size
+from micl_cli.report.document import document
 from micl_cli.report.matrix import FIGURES
 
 
@@ -17,34 +16,6 @@ def tables(blocks: list[Block]) -> list[Table]:
 
 def words(blocks: list[Block]) -> str:
     return "\n".join(block.text for block in blocks if isinstance(block, Heading | Paragraph))
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(None, "-"), (float("nan"), "-"), (-0.001, "0.00"), (0.0, "0.00"), (-14.975, "-14.97"), (1, "1.00")],
-)
-def test_numbers(value: float | None, shown: str) -> None:
-    assert number(value) == shown
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (999_999, "1.0 MB"),
-        (612_000_000, "612.0 MB"),
-        (3 * 10**12, "3000.0 GB"),
-    ],
-)
-def test_sizes(count: int, shown: str) -> None:
-    assert size(count) == shown
-
-
-def test_task_names_are_short_where_that_is_clear() -> None:
-    assert labels(["mini/img_cap", "mini/aud_qa"]) == ["img_cap", "aud_qa"]
-    assert labels(["mini/img_cap", "micl/img_cap"]) == ["mini/img_cap", "micl/img_cap"]
 
 
 def test_every_figure_stands_with_its_formula(learnt: RunData) -> None:
@@ -68,7 +39,7 @@ def test_mini_is_said_to_be_mini(learnt: RunData, plain: RunData) -> None:
 
 
 def test_joint_learning_has_one_row(plain: RunData, learnt: RunData) -> None:
-    joint = replace(learnt.stages[0], tasks=learnt.tasks)
+    joint = replace(learnt.stages[0], tasks=tuple(learnt.tasks))
     run = replace(plain, matrix=[[None, None], [480.0, 88.25]], stages=[joint])
     scores, *_, costs = tables(document([run]))
     assert scores.rows == [("after 2 tasks together", "480.00", "88.25")]
@@ -103,25 +74,9 @@ def test_no_runs() -> None:
     assert document([]) == [Paragraph("No runs to report.")]
 
 
-class TestComparison:
-    def test_strategies_are_rows(self, learnt: RunData, plain: RunData) -> None:
-        finals, means = tables(document([learnt, plain]))[-2:]
-        assert finals.columns == ("", "seed", "img_cap", "aud_qa", "MFN")
-        assert finals.rows == [
-            ("moincl 3f2a91c0", "0", "480.00", "88.25", "284.12"),
-            ("finetune 77ab91c0", "1", "120.00", "90.00", "105.00"),
-        ]
-        assert means.columns[:5] == ("", "MFT", "MFN", "MAA", "BWT")
-        assert means.rows[1][4] == "-380.00"
-
-    def test_other_tasks_or_orders_are_warned_of(self, learnt: RunData, plain: RunData) -> None:
-        assert "differ in their tasks" not in words(document([learnt, plain]))
-        other = replace(plain, tasks=("mini/img_cap", "mini/vid_qa"))
-        blocks = document([learnt, other])
-        assert "differ in their tasks" in words(blocks)
-        assert tables(blocks)[-2].rows[0][2:5] == ("480.00", "88.25", "-")
-
-    def test_runs_alike_are_told_apart_by_more_of_the_id(self, plain: RunData) -> None:
-        again = replace(plain, id="77ab91c04d1f")
-        rows = tables(document([plain, again]))[-1].rows
-        assert [row[0] for row in rows] == ["finetune 77ab91c04d1e", "finetune 77ab91c04d1f"]
+def test_passes_that_took_time_have_columns_beside_the_seconds_of_learning(learnt: RunData) -> None:
+    stages = [learnt.stages[0], replace(learnt.stages[1], before_seconds=4.5, after_seconds=0.75)]
+    costs = tables(document([replace(learnt, stages=stages)]))[-2]
+    assert costs.title.endswith("; before and after: seconds of the passes over data around learning")
+    assert costs.columns[3:7] == ("examples", "before", "seconds", "after")
+    assert [row[4:7] for row in costs.rows] == [("0.0", "12.2", "0.0"), ("4.5", "15.5", "0.8"), ("4.5", "27.8", "0.8")]

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from micl_cli.report.data import RunData, StageCost
+from micl_cli.records import StageRecord
+from micl_cli.report.data import RunData
 from micl_cli.report.quantized import quantized_of
 
 
 def run(id: str, *, score: float = 50.0, weights: int = 1000, peak: int = 4000, **settings: Any) -> RunData:
-    stage = StageCost(position=1, tasks=["a/b"], status="learned", steps=1, examples=1, seconds=1.0,
+    stage = StageRecord(position=1, tasks=("a/b",), status="learned", steps=1, examples=1, seconds=1.0,
                       peak_bytes=peak, trainable_parameters=1, stored_bytes=1)  # fmt: skip
     told = {f"backbone.{name}": value for name, value in settings.items()}
     rest = {"settings": {"training": "x", **told}, "stages": [stage], "weights_bytes": weights}
@@ -18,7 +19,7 @@ def run(id: str, *, score: float = 50.0, weights: int = 1000, peak: int = 4000, 
                    matrix=[[score]], **rest)  # fmt: skip
 
 
-def test_a_quantised_run_is_set_beside_its_twin() -> None:
+def test_a_quantised_run_is_compared_with_its_reference() -> None:
     whole = run("1", score=60.0)
     few = run("2", score=57.5, weights=300, peak=1000, quantize="nf4", dtype="bf16")
     (found,) = quantized_of([few, whole])
@@ -36,7 +37,7 @@ def test_a_quantised_run_is_set_beside_its_twin() -> None:
         replace(run("1"), data={"a/b": "f00"}),
     ],
 )
-def test_what_differs_in_more_is_no_twin(other: RunData) -> None:
+def test_a_run_that_differs_otherwise_is_no_reference(other: RunData) -> None:
     assert quantized_of([run("2", quantize="nf4"), other]) == []
 
 

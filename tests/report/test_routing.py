@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from micl_cli.records import RoutingRecord
 from micl_cli.report.data import RunData, gap_to_oracle
-from micl_cli.report.routing import RoutingRow, routing_of
+from micl_cli.report.routing import routing_of
 
 
-def row(task: str, chosen: dict[str, int], **more: object) -> RoutingRow:
+def row(task: str, chosen: dict[str, int], **more: object) -> RoutingRecord:
     values = {"after": 2, "router": "ridge", "n": sum(chosen.values()), "unsure": 1, "seconds": 0.5, **more}
-    return RoutingRow(task=task, chosen=chosen, **values)  # type: ignore[arg-type]
+    return RoutingRecord(task=task, chosen=chosen, **values)  # type: ignore[arg-type]
 
 
 def test_routing_counts_every_example_of_every_task() -> None:

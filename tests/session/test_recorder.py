@@ -1,13 +1,20 @@
-"""What a report is told of a run's plan."""
+"""Recording a run in the store, and reading it for a report."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from micl_cli.api import Task
+from micl_cli.api.events import Event, PassProgress, Routed, RunFinished, RunStarted, Scored, Step, TaskLearned
+from micl_cli.data.preparation import Prepared
 from micl_cli.plan import Plan, Training
-from micl_cli.session.recorder import settings_of
+from micl_cli.session import recorder
+from micl_cli.session.recorder import Recorder, run_data, settings_of, task_record
+from micl_cli.store import NewRun, Store
 
 PLAN = Plan(
     strategy="router",
@@ -50,3 +57,69 @@ def test_other_seeds_attempts_names_and_orders_have_the_same_settings() -> None:
 )
 def test_other_ways_of_learning_have_other_settings(other: Plan) -> None:
     assert settings_of(other) != settings_of(PLAN)
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with Store.open("sqlite://") as opened:  # in memory
+        opened.start_run(NewRun(id=PLAN.id, plan=PLAN.as_json(), environment={"weights_bytes": 500}))
+        yield opened
+
+
+def step(number: int) -> Step:
+    return Step(position=1, step=number, epoch=1, loss=0.5, lr=1e-3, seconds=0.01)
+
+
+def learned(position: int) -> TaskLearned:
+    return TaskLearned(
+        position=position, tasks=[PLAN.tasks[position - 1]], data_sha256=["1"], steps=2, examples=8, before_seconds=4.0,
+        seconds=1.5, after_seconds=0.5, peak_bytes=10, trainable_parameters=3, stored_bytes=7, checkpoint="stages/01",
+    )  # fmt: skip
+
+
+def test_steps_and_progress_wait_for_the_next_event(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "STORE_SECONDS", 60.0)
+    recording = Recorder(store, PLAN.id)
+    for event in (PassProgress(position=1, when="before", done=1), step(1), step(2)):
+        recording.take(event)
+    assert store.steps(PLAN.id) == ()
+    recording.take(learned(1))
+    assert [each.step for each in store.steps(PLAN.id)] == [1, 2]
+
+
+def test_a_resumed_run_repeats_the_steps_after_its_checkpoint(store: Store) -> None:
+    store.write(PLAN.id, [step(1), step(2), step(3)])
+    started = RunStarted(run=PLAN.id, tasks=[], strategy="router", backbone="tiny", seed=0, resumed_from=(1, 2))
+    Recorder(store, PLAN.id).take(started)
+    assert [each.step for each in store.steps(PLAN.id)] == [1, 2]
+
+
+def test_the_end_of_a_run_is_recorded(store: Store) -> None:
+    recording = Recorder(store, PLAN.id)
+    recording.take(step(1))
+    recording.take(RunFinished(run=PLAN.id, status="finished", seconds=1.0))
+    run = store.run(PLAN.id)
+    assert (recording.ended, run and run.status, len(store.steps(PLAN.id))) == (True, "finished", 1)
+
+
+def test_a_report_has_the_records_of_the_store(store: Store) -> None:
+    first, second = PLAN.tasks
+    scores = [(1, first, 90.0), (2, first, 70.0), (2, second, 80.0)]
+    events: list[Event] = [learned(1), learned(2)]
+    events += [Scored(after=after, task=task, metric="accuracy", value=value, n=5) for after, task, value in scores]
+    events += [Routed(after=2, task=first, router="ridge", n=5, chosen={first: 5}, unsure=0, seconds=0.1)]
+    store.write(PLAN.id, events)
+    details = store.details(PLAN.id)
+    data = run_data(details)
+    assert (data.stages, data.scores, data.routings) == (details.stages, details.scores, details.routings)
+    assert (data.matrix, data.zero_shot) == ([[90.0, None], [70.0, 80.0]], None)
+    assert (data.cost.before_seconds, data.cost.seconds, data.cost.after_seconds) == (8.0, 3.0, 1.0)
+    assert (data.strategy, data.split, data.weights_bytes) == ("router", "test", 500)
+    assert run_data(details, "val").matrix == [[None, None], [None, None]]
+
+
+@pytest.mark.parametrize("modalities", [set(), {"image"}, {"image", "audio"}])
+def test_a_prepared_task_is_recorded_with_its_modalities_in_order(modalities: set[str], tmp_path: Path) -> None:
+    task = Task(name="own/news", modalities=frozenset(modalities), type="qa", metric="accuracy", sha256="1")
+    record = task_record(Prepared(task, tmp_path, tmp_path))
+    assert (record.name, record.modalities, record.type) == ("own/news", tuple(sorted(modalities)), "qa")

@@ -16,8 +16,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade():
@@ -38,7 +38,7 @@ def url(file: Path) -> str:
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store, made once: making one takes longer than most tests."""
+    """A new store, created once: that takes longer than most tests."""
     made = tmp_path_factory.mktemp("fresh") / "micl.db"
     Store.open(f"sqlite:///{made}").close()
     return made
@@ -54,15 +54,15 @@ def store(fresh: Path, file: Path, url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def old(file: Path) -> Path:
-    """A store that this schema's program wrote."""
+    """A store of the current schema."""
     file.parent.mkdir(parents=True)
-    shutil.copy(ASSETS / "schema-0003.sqlite", file)
+    shutil.copy(ASSETS / "schema-0004.sqlite", file)
     return file
 
 
 @pytest.fixture
 def first(file: Path) -> Path:
-    """A store that the first schema's program wrote."""
+    """A store written by the program of schema 0001."""
     file.parent.mkdir(parents=True)
     shutil.copy(ASSETS / "schema-0001.sqlite", file)
     return file
@@ -70,20 +70,28 @@ def first(file: Path) -> Path:
 
 @pytest.fixture
 def second(file: Path) -> Path:
-    """A store that the second schema's program wrote."""
+    """A store written by the program of schema 0002."""
     file.parent.mkdir(parents=True)
     shutil.copy(ASSETS / "schema-0002.sqlite", file)
     return file
 
 
 @pytest.fixture
+def third(file: Path) -> Path:
+    """A store written by the program of schema 0003."""
+    file.parent.mkdir(parents=True)
+    shutil.copy(ASSETS / "schema-0003.sqlite", file)
+    return file
+
+
+@pytest.fixture
 def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This program one revision later; returns the folder of its migrations."""
+    """Replace the program by one of the next revision; return the folder of its migrations."""
     migrations = tmp_path / "mig%rations"
     shutil.copytree(schema.MIGRATIONS, migrations, ignore=shutil.ignore_patterns("__pycache__"))
-    (migrations / "versions" / "schema_0004.py").write_text(NEXT)
+    (migrations / "versions" / "schema_0005.py").write_text(NEXT)
     monkeypatch.setattr(schema, "MIGRATIONS", migrations)
-    monkeypatch.setattr(schema, "HEAD", "0004")
+    monkeypatch.setattr(schema, "HEAD", "0005")
     return migrations
 
 
@@ -105,7 +113,7 @@ def step() -> Callable[..., Step]:
 
 @pytest.fixture
 def stage(step: Callable[..., Step]) -> Callable[..., list[Event]]:
-    """What a run yields while it learns one task in two steps and is scored on it."""
+    """The events of learning one task in two steps and scoring it."""
 
     def make(position: int = 1, task: str = "mini/img_cap") -> list[Event]:
         learned = TaskLearned(

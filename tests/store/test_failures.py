@@ -34,7 +34,7 @@ def test_a_folder_in_the_stores_place(file, url, opening):
 
 def test_a_file_in_the_folders_place(file, url):
     file.parent.write_text("")
-    assert "cannot be made" in refused(Store.open, url)
+    assert "cannot be created" in refused(Store.open, url)
 
 
 def test_a_truncated_store(old, url):
@@ -46,7 +46,7 @@ def test_a_truncated_store(old, url):
 @pytest.mark.parametrize(
     "url", ["micl.db", "sqlite", "nosuch:///x", "nosuchdriver+sqlite:///x", "sqlite+nosuch:///x", ""]
 )
-def test_a_url_that_leads_nowhere(url):
+def test_a_url_without_a_database(url):
     refused(Store.open, url)
 
 
@@ -57,7 +57,7 @@ def test_a_server_that_does_not_answer_and_whose_password_stays_hidden():
 
 def test_a_store_that_may_only_be_read_can_be_read(old, new_run):
     with Store.open(f"sqlite:///file:{old}?mode=ro&uri=true") as store:
-        assert len(store.runs()) == 2
+        assert len(store.runs()) == 3
         with pytest.raises(StoreError, match="cannot be written") as caught:
             store.start_run(new_run())
     assert "writable" in caught.value.hint
@@ -97,12 +97,12 @@ except StoreError as error:
 
 
 def test_a_path_that_is_not_unicode(store):
-    task = TaskRecord(name="a/b", modality="", kind="", metric="", sha256="", counts={}, path="/caf\udce9")
+    task = TaskRecord(name="a/b", modalities=(), type="", metric="", sha256="", counts={}, path="/caf\udce9")
     with pytest.raises(StoreError, match="Unicode"):
         store.record_task(task)
 
 
-def test_errors_of_this_program_are_not_dressed_up(store, new_run):
+def test_errors_of_this_program_stay_as_they_are(store, new_run):
     with pytest.raises(Exception, match="JSON serializable") as caught:
         store.start_run(new_run(environment={"device": object()}))
     assert not isinstance(caught.value, StoreError)

@@ -15,25 +15,25 @@ def change(file, *statements):
 
 def test_a_sound_store(old, url):
     found = check(url)
-    assert (found.state, found.revision, found.expected) == ("ok", "0003", "0003")
-    assert (found.runs, found.tasks, found.problems) == (2, 2, ())
+    assert (found.state, found.revision, found.expected) == ("ok", "0004", "0004")
+    assert (found.runs, found.tasks, found.problems) == (3, 4, ())
 
 
-def test_looking_creates_nothing(file, url):
+def test_checking_creates_nothing(file, url):
     assert check(url).state == "missing"
     assert not file.parent.exists()
 
 
-def test_an_older_store_is_not_upgraded_by_looking(later, old, url):
+def test_an_older_store_is_not_upgraded_by_checking(later, old, url):
     found = check(url)
-    assert (found.state, found.revision, found.expected, found.runs) == ("outdated", "0003", "0004", 2)
-    assert check(url).revision == "0003"
+    assert (found.state, found.revision, found.expected, found.runs) == ("outdated", "0004", "0005", 3)
+    assert check(url).revision == "0004"
 
 
-def test_a_newer_store_is_told_from_an_older_one(old, url):
+def test_a_newer_store_is_distinguished_from_an_older_one(old, url):
     change(old, "UPDATE alembic_version SET version_num = '0999'", "DROP TABLE tasks")
     found = check(url)
-    assert (found.state, found.revision, found.runs, found.tasks) == ("newer", "0999", 2, 0)
+    assert (found.state, found.revision, found.runs, found.tasks) == ("newer", "0999", 3, 0)
 
 
 def test_rows_that_refer_to_nothing_are_named(old, url):
@@ -43,6 +43,6 @@ def test_rows_that_refer_to_nothing_are_named(old, url):
     assert any("scores" in problem and "runs" in problem for problem in found.problems)
 
 
-def test_where_a_store_is():
+def test_a_store_is_located_without_its_password():
     assert locate("sqlite:////home/ada/micl.db") == "/home/ada/micl.db"
     assert locate("postgresql://ada:secret@host/micl") == "postgresql://ada:***@host/micl"

@@ -14,7 +14,7 @@ from micl_cli.api.events import Scored
 from micl_cli.errors import StoreError
 from micl_cli.store import Store, connect, schema
 
-# Every process waits at a gate, so that they really come at once.
+# Every process waits at a gate, so that they start at the same moment.
 GATE = """
 import sys, time
 from pathlib import Path
@@ -47,7 +47,7 @@ with Store.open(url) as store:
     with Session(writing(store.engine)) as session, session.begin():
         apply_events(session, me, [score(2)])
         session.flush()
-        print("amid", flush=True)
+        print("writing", flush=True)
         time.sleep(60)
 """
 
@@ -90,8 +90,8 @@ def test_processes_that_all_create_the_store(crowd, url, file):
 def test_processes_that_all_upgrade_the_store(later, old, crowd, url):
     crowd.run(OPEN, 3)
     with Store.open(url) as store:
-        assert len(store.runs()) == 2
-    assert len(list(old.parent.glob("micl-0003-*.db"))) == 1
+        assert len(store.runs()) == 3
+    assert len(list(old.parent.glob("micl-0004-*.db"))) == 1
 
 
 def test_processes_that_all_create_and_write(crowd, url):
@@ -101,10 +101,10 @@ def test_processes_that_all_create_and_write(crowd, url):
         assert [len(store.steps(f"p{n}")) for n in range(3)] == [20] * 3
 
 
-def test_a_process_killed_amid_writing_loses_that_alone(crowd, url):
+def test_a_process_killed_while_writing_loses_that_write_alone(crowd, url):
     process = crowd.start(DIE, "p0")
     crowd.open_gate()
-    assert process.stdout is not None and process.stdout.readline() == "amid\n"
+    assert process.stdout is not None and process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
     with Store.open(url) as store:
@@ -113,14 +113,14 @@ def test_a_process_killed_amid_writing_loses_that_alone(crowd, url):
         assert len(store.details("p0").scores) == 2
 
 
-def test_reading_goes_on_while_another_writes_and_writing_gives_up_politely(file, url, new_run, monkeypatch):
+def test_reading_goes_on_while_another_writes_and_writing_fails_with_a_hint(file, url, new_run, monkeypatch):
     monkeypatch.setattr(connect, "PATIENCE", 0.05)
     with Store.open(url) as store:
         store.start_run(new_run())
         other = sqlite3.connect(file, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         assert len(store.runs()) == 1
-        with pytest.raises(StoreError, match="held by another process"):
+        with pytest.raises(StoreError, match="locked by another process"):
             store.end_run("abc123", "finished")
         other.close()
         store.end_run("abc123", "finished")

@@ -21,8 +21,8 @@ NEWER = "0999"
 BROKEN = """
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade():
@@ -50,7 +50,7 @@ def test_the_models_and_the_migrations_agree(store):
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_the_head_that_is_written_down_is_the_migrations_head():
+def test_the_constant_head_is_the_head_of_the_migrations():
     folder = str(schema.MIGRATIONS).replace("%", "%%")
     assert ScriptDirectory(folder).get_current_head() == schema.HEAD
 
@@ -68,11 +68,11 @@ def test_a_new_store_is_made_with_its_folder(file, url):
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
-@pytest.mark.parametrize("written", ["first", "second", "old"])
-def test_a_store_of_each_schema_opens_with_all_that_is_in_it(request, written, url):
+@pytest.mark.parametrize("written", ["first", "second", "third", "old"])
+def test_a_store_of_each_schema_opens_with_all_its_content(request, written, url):
     request.getfixturevalue(written)
     with Store.open(url) as store:
-        assert [run.id for run in store.runs()] == ["77aa01", "3f2a9c0d1b7e"]
+        assert [run.id for run in store.runs()][-2:] == ["77aa01", "3f2a9c0d1b7e"]
         assert store.run("77aa01").error == "the disk is full"
         details = store.details(store.resolve("first light"))
         assert [plugin.name for plugin in details.plugins] == ["composed", "moincl"]
@@ -85,7 +85,30 @@ def test_a_store_of_each_schema_opens_with_all_that_is_in_it(request, written, u
         )
         assert [step.loss for step in store.steps(details.run.id)] == [2.5, None, 2.5, None]
         assert [row.example for row in store.predictions(details.run.id, 2, "mini/aud_qa", "test")] == ["a2", "a1"]
-        assert [task.name for task in store.tasks()] == ["mini/aud_qa", "mini/img_cap"]
+        assert [step.terms for step in store.steps(details.run.id)] == [{"answer": 2.0, "distillation": 0.5}, {}] * 2
+        known = {task.name: (task.modalities, task.type, task.counts["train"]) for task in store.tasks()}
+        assert known["mini/aud_qa"] == (("audio",), "qa", 640)
+        assert known["mini/img_cap"] == (("image",), "captioning", 640)
+
+
+def test_a_run_of_an_upgraded_store_is_deleted_with_its_rows(third, url):
+    with Store.open(url) as store:
+        store.delete_run("3f2a9c0d1b7e", force=True)
+    for table in ("run_plugins", "stages", "scores", "steps", "predictions", "routings"):
+        assert rows(third, table) == []
+
+
+def test_passes_and_tasks_without_and_with_several_modalities_are_kept(old, url):
+    with Store.open(url) as store:
+        (stage,) = store.details("5e0d").stages
+        assert (stage.before_seconds, stage.seconds, stage.after_seconds) == (2.5, 12.5, 0.75)
+        assert (store.task("own/news").modalities, store.task("own/talks").modalities) == ((), ("audio", "image"))
+
+
+def test_stages_of_an_older_store_had_no_passes(third, url):
+    with Store.open(url) as store:
+        stages = store.details("3f2a9c0d1b7e").stages
+    assert [(stage.before_seconds, stage.after_seconds) for stage in stages] == [(0.0, 0.0)] * 2
 
 
 def test_routings_are_kept_with_their_counts(old, url):
@@ -94,10 +117,12 @@ def test_routings_are_kept_with_their_counts(old, url):
     assert (routing.router, routing.n, routing.chosen) == ("ridge", 128, {"mini/img_cap": 126, "mini/aud_qa": 2})
 
 
-def test_claims_are_kept_with_their_time(old, url):
+@pytest.mark.parametrize("written", ["third", "old"])
+def test_leases_are_kept_with_their_time(request, written, url):
+    request.getfixturevalue(written)
     with Store.open(url) as store:
-        assert store.holder("77aa01", now=0.0) == "node-1:/home/ada/.micl"
-        assert store.holder("77aa01") is None
+        assert store.lease_holder("77aa01", now=0.0) == "node-1:/home/ada/.micl"
+        assert store.lease_holder("77aa01") is None
 
 
 def test_opening_a_store_that_is_up_to_date_changes_nothing(old, url):
@@ -112,34 +137,34 @@ def test_opening_a_store_that_is_up_to_date_changes_nothing(old, url):
 def test_an_older_store_is_copied_and_upgraded_on_opening(later, old, url, caplog):
     kept_scores, kept_plugins = rows(old, "scores"), rows(old, "run_plugins")
     with caplog.at_level(logging.WARNING), Store.open(url) as store:
-        assert len(store.runs()) == 2
-    assert [row[-1] for row in rows(old, "runs")] == ["none", "none"]
+        assert len(store.runs()) == 3
+    assert [row[-1] for row in rows(old, "runs")] == ["none"] * 3
     # The table that others refer to was built anew, and their rows are still there.
     assert (rows(old, "scores"), rows(old, "run_plugins")) == (kept_scores, kept_plugins)
-    (copy,) = old.parent.glob("micl-0003-*.db")
-    assert rows(copy, "alembic_version") == [("0003",)]
+    (copy,) = old.parent.glob("micl-0004-*.db")
+    assert rows(copy, "alembic_version") == [("0004",)]
     assert rows(copy, "scores") == kept_scores
     assert str(copy) in caplog.text
 
 
-def test_upgrade_tells_what_it_applied(later, old, url):
-    assert upgrade(url) == ["0004"]
+def test_upgrade_returns_what_it_applied(later, old, url):
+    assert upgrade(url) == ["0005"]
     assert upgrade(url) == []
-    assert len(list(old.parent.glob("micl-0003-*.db"))) == 1
+    assert len(list(old.parent.glob("micl-0004-*.db"))) == 1
 
 
 def test_upgrade_makes_a_store_where_there_is_none(file, url):
-    assert upgrade(url) == ["0001", "0002", "0003"]
+    assert upgrade(url) == ["0001", "0002", "0003", "0004"]
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
 def test_a_failed_upgrade_leaves_the_store_as_it_was(later, old, url):
-    (later / "versions" / "schema_0004.py").write_text(BROKEN)
+    (later / "versions" / "schema_0005.py").write_text(BROKEN)
     before = rows(old, "scores")
     with pytest.raises(StoreError, match="nonsense"):
         Store.open(url)
     assert rows(old, "scores") == before
-    assert rows(old, "alembic_version") == [("0003",)]
+    assert rows(old, "alembic_version") == [("0004",)]
     with pytest.raises(sqlite3.OperationalError):
         rows(old, "half")
 
@@ -151,7 +176,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(later, old, url, monkeypa
     monkeypatch.setattr(schema, "_back_up", full)
     with pytest.raises(StoreError, match="the disk is full"):
         Store.open(url)
-    assert rows(old, "alembic_version") == [("0003",)]
+    assert rows(old, "alembic_version") == [("0004",)]
 
 
 # Refusing
@@ -184,7 +209,7 @@ def test_another_programs_database_is_refused_untouched(file, url, opening):
     assert everything(file.parent) == before
 
 
-@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0003")])
+@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0004")])
 def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeypatch, prepared, state):
     if prepared:
         request.getfixturevalue("old")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from micl_cli.api import Example, MediaError, Metric, Modality, Router, Row, Score, State, Task, TaskSource
+from micl_cli.api import Example, Media, MediaError, Metric, Modality, Router, Row, Score, State, Task, TaskSource
 from micl_cli.api.router import Route
 from micl_cli.testing import MetricContract, ModalityContract, RouterContract, TaskSourceContract
 
@@ -139,12 +139,12 @@ def test_the_contract_finds_a_modality_of_another_form(tmp_path: Path) -> None:
 
 
 class Numbers(TaskSource):
-    benchmark, name, modality, kind, metric = "toys", "numbers", "image", "qa", "accuracy"
+    benchmark, name, modalities, type, metric = "toys", "numbers", frozenset({"image"}), "qa", "accuracy"
 
     def rows(self, folder: Path) -> Iterable[Row]:
         for number, split in enumerate(["train", "train", "val", "test"]):
             (folder / f"{number}.txt").write_text(self.content(number))
-            yield Row(str(number), split, f"{number}.txt", "which number?", (str(number),))
+            yield Row(str(number), split, (Media("image", Path(f"{number}.txt")), "which number?"), (str(number),))
 
     def content(self, number: int) -> str:
         return f"number {number}"
@@ -167,7 +167,15 @@ class Unsteady(Numbers):
 class Escaping(Numbers):
     def rows(self, folder: Path) -> Iterable[Row]:
         (folder.parent / "outside.txt").write_text("outside")
-        yield Row("1", "train", "../outside.txt", "which?", ("1",))
+        yield Row("1", "train", (Media("image", Path("../outside.txt")), "which?"), ("1",))
+
+
+class Undeclared(Numbers):
+    modalities = frozenset({"image", "audio"})
+
+
+class Undecided(Numbers):
+    type = "choice"
 
 
 class Twice(Numbers):
@@ -181,7 +189,9 @@ class Twice(Numbers):
         (Leaking, "test_no_train_medium_is_tested"),
         (Unsteady, "test_the_same_each_time"),
         (Escaping, "test_media_are_files_below_the_folder"),
-        (Twice, "test_rows_are_whole"),
+        (Twice, "test_rows_are_complete"),
+        (Undeclared, "test_media_are_of_the_declared_modalities"),
+        (Undecided, "test_choices_hold_the_answer"),
     ],
 )
 def test_the_contract_finds_sources(faulty: type[TaskSource], test: str, tmp_path: Path) -> None:

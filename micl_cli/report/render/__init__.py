@@ -1,4 +1,4 @@
-"""Runs written down for people (text, Markdown, LaTeX) and for programs (JSON, CSV)."""
+"""Formats of reports: text, Markdown and LaTeX for people, JSON and CSV for programs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ FORMATS = ("text", "md", "csv", "json", "latex")
 
 
 def render(runs: Sequence[RunData], format: str, *, width: int = 80, colour: bool = False) -> str:
-    """Return ``runs`` in one of FORMATS, everything shown escaped for it, without a final newline.
+    """Return ``runs`` in one of FORMATS, with all names escaped for it, without a final newline.
 
-    ``width`` (columns) and ``colour`` (bold and dim by ANSI escapes) only concern "text".
+    ``width`` (in columns) and ``colour`` (bold and dim by ANSI escapes) apply to "text" only.
     Raises UsageError for another format.
     """
     if format == "text":

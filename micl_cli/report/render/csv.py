@@ -1,4 +1,4 @@
-"""Reports as tidy CSV: one row a value."""
+"""Reports as tidy CSV: one row per value."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
-from micl_cli.report.data import RunData
+from micl_cli.report.data import RunData, time_columns
 from micl_cli.report.groups import Group, Paired, groups_of, paired_of
 from micl_cli.report.render.visible import visible
 
@@ -23,11 +22,11 @@ Value = tuple[Cell, Cell, str, str, float | None, Cell, str]
 def write(runs: Sequence[RunData]) -> str:
     """Return a header and one row for each finite value.
 
-    ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics
-    and splits), "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra". Below several
-    runs stand "mean" (over seeds; ``run`` is the strategy, ``task`` the order, empty for all orders,
-    ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a
-    spreadsheet would take for a formula is prefixed with an apostrophe.
+    ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits),
+    "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra". For several runs, rows of
+    "mean" (over seeds; ``run`` is the strategy, ``task`` the order, empty for all orders, ``n`` the number of values)
+    and "paired" (``run`` is one strategy minus another) follow. Text that a spreadsheet would evaluate as a formula
+    is prefixed with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -52,10 +51,10 @@ def _together(runs: Sequence[RunData]) -> Iterator[tuple[Facts, Value]]:
         yield from ((facts, value) for value in _means("paired", "", pair, split))
 
 
-def _means(group: str, order: str, found: Group | Paired, split: str) -> Iterator[Value]:
-    for name, mean in found.means.items():
-        for part, value in mean.as_json().items():
-            yield group, "", order, f"{name}_{part}", value, found.n, split
+def _means(group: str, order: str, source: Group | Paired, split: str) -> Iterator[Value]:
+    for name, mean in source.means.items():
+        for bound, value in mean.as_json().items():
+            yield group, "", order, f"{name}_{bound}", value, source.n, split
 
 
 def _safe(cell: Cell | None) -> Cell | None:
@@ -70,21 +69,20 @@ def _known(value: float | None) -> bool:
 
 
 def _values(run: RunData) -> Iterator[Value]:
+    costs = (*time_columns(run.stages).values(), "peak_bytes", "trainable_parameters", "stored_bytes")
     yield from _scores(run)
     yield from (("figure", "", "", name, value, "", "") for name, value in run.metrics.items())
     for stage in run.stages:
-        cost = asdict(stage)
-        tasks = "+".join(stage.tasks)
-        for name in ("steps", "examples", "seconds", "peak_bytes", "trainable_parameters", "stored_bytes"):
-            yield "cost", stage.position, tasks, name, cost[name], "", ""
+        for name in ("steps", "examples", *costs):
+            yield "cost", stage.position, "+".join(stage.tasks), name, getattr(stage, name), "", ""
     if run.stages:
-        yield from (("cost", "", "", name, value, "", "") for name, value in asdict(run.cost).items())
-    for kind in run.kinds:
-        for name, value in (("superficial_forgetting", kind.superficial), ("essential_forgetting", kind.essential)):
-            yield "forgetting", kind.after, kind.task, name, value, "", run.split
-    if found := run.routing:
+        yield from (("cost", "", "", name, getattr(run.cost, name), "", "") for name in costs)
+    for entry in run.forgetting_types:
+        for name, value in (("superficial_forgetting", entry.superficial), ("essential_forgetting", entry.essential)):
+            yield "forgetting", entry.after, entry.task, name, value, "", run.split
+    if routing := run.routing:
         for name in ("accuracy", "unsure", "seconds_per_query", "passes"):
-            yield "routing", len(run.tasks), "", name, getattr(found, name), "", run.split
+            yield "routing", len(run.tasks), "", name, getattr(routing, name), "", run.split
     yield from (("extra", "", "", name, value, "", "") for name, value in run.extra.items())
 
 

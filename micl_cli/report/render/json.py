@@ -1,4 +1,4 @@
-"""Reports as one JSON document. Its fields are only ever added to."""
+"""Reports as one JSON document. Fields are added, never removed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from micl_cli.report.quantized import quantized_of
 def write(runs: Sequence[RunData]) -> str:
     """Return {"runs": [...]}, ASCII only; numbers that are not finite are null.
 
-    Several runs come with "groups" (means over seeds), "quantized" (beside full precision) and
-    "paired" (one strategy minus another).
+    Several runs add "groups" (means over seeds), "quantized" (relative to full precision) and "paired" (one strategy
+    minus another).
     """
-    found: dict[str, Any] = {"runs": [_run(run) for run in runs]}
+    document: dict[str, Any] = {"runs": [_run(run) for run in runs]}
     if len(runs) > 1:
-        found["groups"] = [_finite(group.as_json()) for group in groups_of(runs)]
-        found["quantized"] = [_finite(each.as_json()) for each in quantized_of(runs)]
-        found["paired"] = [_finite(pair.as_json()) for pair in paired_of(runs)]
-    return json.dumps(found, indent=2, allow_nan=False)
+        document["groups"] = [_finite(group.as_json()) for group in groups_of(runs)]
+        document["quantized"] = [_finite(each.as_json()) for each in quantized_of(runs)]
+        document["paired"] = [_finite(pair.as_json()) for pair in paired_of(runs)]
+    return json.dumps(document, indent=2, allow_nan=False)
 
 
 def _run(run: RunData) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _run(run: RunData) -> dict[str, Any]:
         "stages": [asdict(stage) for stage in run.stages],
         "scores": [asdict(score) for score in run.scores],
         "extra": dict(run.extra),
-        **({"forgetting_kinds": [kind.as_json() for kind in run.kinds]} if run.kinds else {}),
+        **({"forgetting_types": [entry.as_json() for entry in run.forgetting_types]} if run.forgetting_types else {}),
         **({"routing": run.routing.as_json()} if run.routing else {}),
     }
     return {name: _finite(value) for name, value in fields.items()}

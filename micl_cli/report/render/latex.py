@@ -1,11 +1,11 @@
-"""Reports as LaTeX that needs no package."""
+"""Reports as LaTeX, without any package."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
-from micl_cli.report.document import Block, Code, Heading, Paragraph, Table
+from micl_cli.report.blocks import Block, Code, Heading, Paragraph, Table
 from micl_cli.report.render.visible import visible
 
 _SPECIAL = {
@@ -23,15 +23,15 @@ _NUMBERS = re.compile(rf"{_NUMBER}( \[{_NUMBER}, {_NUMBER}\])?")
 
 
 def write(blocks: Sequence[Block]) -> str:
-    """Return the blocks as a fragment of a document; no name in it can become a command."""
+    """Return the blocks as a fragment of a document, with all names escaped."""
     return "\n\n".join("\n".join(_block(block)) for block in blocks)
 
 
 def escaped(text: str) -> str:
-    """Return ``text`` so that LaTeX sets it as it is; formulas in typewriter letters."""
-    # Two hyphens in a row would be set as a dash.
+    """Return ``text`` escaped for LaTeX; formulas in a monospaced font."""
+    # LaTeX would set two hyphens in a row as a dash.
     plain = re.sub("-(?=-)", "-{}", "".join(_SPECIAL.get(c, c) for c in visible(text)))
-    # At the start of a table's row, a bracket or a star would be taken for an argument of the row before.
+    # At the start of a table row, a bracket or a star would be read as an argument of the row before.
     return rf"\texttt{{{plain}}}" if isinstance(text, Code) else re.sub(r"^\s*([\[*])", r"{\1}", plain)
 
 
@@ -59,7 +59,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cell(cell: str) -> str:
-    """A cell; a hyphen before a number is a minus only where LaTeX sets mathematics."""
+    """Return a cell; negative numbers are in mathematics mode, where a hyphen is set as a minus sign."""
     if not _NUMBERS.fullmatch(cell):
         return escaped(cell)
     return re.sub(r"-[\d.]+", r"$\g<0>$", cell)

@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from micl_cli.report.document import Block, Code, Heading, Paragraph, Table
+from micl_cli.report.blocks import Block, Code, Heading, Paragraph, Table
 from micl_cli.report.render.visible import visible
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-# An underscore inside a word ("img_cap") marks nothing.
+# An underscore within a word ("img_cap") is not markup.
 _SPECIAL = re.compile(r"[&<>]|[\\`*\[\]|~#$!]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def write(blocks: Sequence[Block]) -> str:
-    """Return the blocks as Markdown; no name in it can become markup or HTML."""
+    """Return the blocks as Markdown, with all names escaped."""
     return "\n\n".join("\n".join(_block(block)) for block in blocks)
 
 
 def escaped(text: str) -> str:
-    """Return ``text`` so that Markdown shows it as it is; formulas become code."""
+    """Return ``text`` escaped for Markdown; formulas become code."""
     if isinstance(text, Code) and not set(text) & set("`|"):
         return f"`{text}`"
-    return _SPECIAL.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), visible(text))
+    return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), visible(text))
 
 
 def _block(block: Block) -> Iterator[str]:

@@ -6,12 +6,12 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
-from micl_cli.report.document import Block, Heading, Paragraph, Table
+from micl_cli.report.blocks import Block, Heading, Paragraph, Table
 from micl_cli.report.render.visible import visible
 
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 GAP = "  "
-NARROWEST = 24
+MIN_WIDTH = 24
 
 Lines = Sequence[Sequence[str]]
 
@@ -19,9 +19,9 @@ Lines = Sequence[Sequence[str]]
 def write(blocks: Sequence[Block], *, width: int = 80, colour: bool = False) -> str:
     """Return the blocks as plain text of at most ``width`` columns where words and cells allow.
 
-    A table that is too wide is cut into several, each with the first column.
+    A table that is too wide is split into several, each with the first column.
     """
-    return "\n\n".join("\n".join(_block(block, max(width, NARROWEST), colour)) for block in blocks)
+    return "\n\n".join("\n".join(_block(block, max(width, MIN_WIDTH), colour)) for block in blocks)
 
 
 def _block(block: Block, width: int, colour: bool) -> Iterator[str]:
@@ -49,25 +49,25 @@ def _table(table: Table, width: int, colour: bool) -> Iterator[str]:
     if table.prose:
         lines = _with_wrapped_last(lines, width)
     left = {0, len(table.columns) - 1} if table.prose else {0}
-    for at, chosen in enumerate(_parts(lines, width)):
+    for at, chosen in enumerate(_split(lines, width)):
         if at:
             yield ""
         yield from _aligned([[row[column] for column in chosen] for row in lines], [c in left for c in chosen], colour)
 
 
 def _with_wrapped_last(lines: Lines, width: int) -> list[list[str]]:
-    """Break the cells of the last column over several lines, so that the table fits."""
+    """Wrap the cells of the last column, so that the table fits."""
     others = sum(widths := _widths(lines)[:-1]) + len(GAP) * len(widths)
     broken: list[list[str]] = []
     for row in lines:
-        first, *rest = _wrapped(row[-1], max(width - others, NARROWEST))
+        first, *rest = _wrapped(row[-1], max(width - others, MIN_WIDTH))
         broken.append([*row[:-1], first])
         broken += [[""] * len(widths) + [more] for more in rest]
     return broken
 
 
-def _parts(lines: Lines, width: int) -> Iterator[list[int]]:
-    """Choose columns for tables that fit into ``width``; each begins with the first column."""
+def _split(lines: Lines, width: int) -> Iterator[list[int]]:
+    """Yield the columns of tables that fit into ``width``; each begins with the first column."""
     widths = _widths(lines)
     chosen, used = [0], widths[0]
     for column in range(1, len(widths)):

@@ -1,4 +1,4 @@
-"""Characters that would act on a terminal or mislead a reader, made visible."""
+"""Escape characters that would control a terminal or mislead a reader."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How a store's schema came to be, one file a revision under ``versions``.
+"""Alembic migrations of the store, one file per revision under ``versions``.
 
-A revision, once released, never changes. A new one comes with ``schema.HEAD``, the models, and a
-store of the former revision among the tests' assets.
+A released revision never changes. A new one comes with ``schema.HEAD``, the models, and a store of its schema among
+the assets of the tests.
 """

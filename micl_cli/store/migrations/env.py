@@ -1,4 +1,4 @@
-"""Runs migrations on the connection, and in the transaction, that ``schema.migrate`` hands over."""
+"""Run migrations on the connection, and within the transaction, that ``schema.migrate`` passes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""."""
+"""Adapter kinds, and adapters on models of transformers."""

@@ -1,4 +1,4 @@
-"""Connectors: what turns an encoder's tokens into words that the language model can read."""
+"""Connectors: networks that turn encoder outputs into input embeddings of the language model."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FITTED_TO = 64
-"""Media whose tokens Standard is fitted to: some 1,600 vectors."""
+FIT_MEDIA = 64
+"""The number of media that a Standardizer is fitted to: some 1,600 vectors."""
 
 
-class Standard(nn.Module):
-    """Each channel of an encoder's tokens around zero and of spread one, by the media it was fitted to.
+class Standardizer(nn.Module):
+    """Standardise each channel of an encoder's outputs to mean 0 and deviation 1, by the media it was fitted to.
 
-    In a pretrained encoder a few channels are large whatever it sees or hears, and LayerNorm then leaves little of the
-    rest: in Whisper's tokens a tenth of the variance is between sounds. Linear probes standardise features for the
-    same reason (He et al., arXiv 2111.06377, appendix A.1). Until it is fitted it changes nothing; it never learns.
+    In a pretrained encoder a few channels are large for any input, and a LayerNorm then leaves little of the
+    rest: of the variance of Whisper's outputs only a tenth is between sounds. Linear probes standardise features for
+    the same reason (He et al., arXiv 2111.06377, appendix A.1). Until it is fitted it changes nothing; it never learns.
     """
 
     def __init__(self, width: int) -> None:
@@ -28,12 +28,12 @@ class Standard(nn.Module):
 
     @property
     def fitted(self) -> bool:
-        """Whether ``fit`` was called, here or where the weights come from."""
+        """Whether it was fitted, here or where its weights come from."""
         return bool(self.mean.any())
 
     @torch.no_grad()
     def fit(self, tokens: Tensor) -> None:
-        """Take over the statistics of tokens [n, T, width]; channels that hardly vary are not blown up."""
+        """Take over the statistics of encoder outputs [n, T, width]; channels that hardly vary are not amplified."""
         spread = tokens.float().std((0, 1))
         self.mean.copy_(tokens.float().mean((0, 1)))
         self.spread.copy_(spread.clamp_min(spread.median()).clamp_min(1e-6))
@@ -43,24 +43,24 @@ class Standard(nn.Module):
         return standard
 
 
-class Standards(nn.ModuleDict):
-    """A Standard for each modality whose encoder is uneven. They serve all adapters, and are kept with each."""
+class Standardizers(nn.ModuleDict):
+    """A Standardizer for each modality whose encoder asks for one. They serve all adapters, and are saved with each."""
 
-    def even(self, modality: str, tokens: Tensor) -> Tensor:
-        """The tokens as connectors read them."""
+    def standardized(self, modality: str, tokens: Tensor) -> Tensor:
+        """Return encoder outputs [n, T, width] as connectors read them."""
         return cast(Tensor, self[modality](tokens)) if modality in self else tokens
 
-    def unfitted(self) -> list[tuple[str, Standard]]:
-        """Those that no media were met for."""
-        return [(name, each) for name, each in self.items() if isinstance(each, Standard) and not each.fitted]
+    def unfitted(self) -> list[tuple[str, Standardizer]]:
+        """Return those that were not fitted to any media yet."""
+        return [(name, each) for name, each in self.items() if isinstance(each, Standardizer) and not each.fitted]
 
-    def kept(self) -> dict[str, Tensor]:
-        """A copy on the CPU, by names to be kept in."""
+    def state(self) -> dict[str, Tensor]:
+        """Return a copy on the CPU, by names that begin with "standard."."""
         return {f"standard.{name}": weight.detach().cpu().clone() for name, weight in self.named_parameters()}
 
     @torch.no_grad()
-    def take(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Take over what ``kept`` gave and no fitted one has yet. Returns the rest of ``state``."""
+    def load_unfitted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Load those that are not fitted yet from what ``state`` gave, and return the rest of it."""
         for modality, standard in self.unfitted():
             for name, weight in standard.named_parameters():
                 weight.copy_(state.get(f"standard.{modality}.{name}", weight))

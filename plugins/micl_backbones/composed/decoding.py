@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from micl_backbones.composed.packing import Packing, plan_branches
+from micl_backbones.composed.packing import Branches, Packing, plan_branches
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,16 @@ class Prompts:
     """B prompts for a language model that attends plainly: ``embeds`` [B, L, size], padded at the right.
 
     ``lengths`` [B] are without padding; ``packing`` tells how they are read, None: as they stand. The tokens
-    ``context`` stand before each. ``computing`` is told before each pass which prompt each row [rows], or each
-    position [rows, width], of it belongs to.
+    ``context`` stand before each. ``locate`` is called before they are read, ``follow`` before each later pass with
+    the prompt that each of its rows continues.
     """
 
     embeds: Tensor
     lengths: Tensor
     packing: Packing | None
     context: Sequence[int] = ()
-    computing: Callable[[Tensor], None] = lambda owner: None
+    locate: Callable[[], None] = lambda: None
+    follow: Callable[[Tensor], None] = lambda prompts: None
 
 
 def attends_plainly(config: Any) -> bool:
@@ -56,7 +57,7 @@ def greedy(language: Any, prompts: Prompts, *, end: int, limit: int) -> list[lis
         if not len(going) or step + 1 == limit:
             break
         seen = nn.functional.pad(seen, (0, 1), value=True)
-        prompts.computing(going)
+        prompts.follow(going)
         states = language.model(
             input_ids=tokens[:, None],
             position_ids=(lengths[going] + step)[:, None],
@@ -67,32 +68,51 @@ def greedy(language: Any, prompts: Prompts, *, end: int, limit: int) -> list[lis
     return answers
 
 
-def likelihoods(language: Any, prompts: Prompts, ends: Sequence[Sequence[int]]) -> Tensor:
-    """[B, C]: the log-likelihoods of C continuations, of at least one token each, behind each prompt.
+def likelihoods(language: Any, prompts: Prompts, ends: Sequence[Sequence[Sequence[int]]]) -> Tensor:
+    """Return [B, C]: the log-likelihoods of each prompt's continuations ``ends``, of at least one token each.
 
-    A prompt is read once, and all its continuations in one further pass.
+    A prompt is read once, and all its continuations in one further pass. Where a prompt has fewer than C
+    continuations, the rest of its row has no meaning.
     """
     cache, states, lengths = _read(language, prompts)
     device, rows = states.device, len(lengths)
-    branches = plan_branches([len(end) for end in ends]).to(device)
+    branches = [plan_branches([len(end) for end in own]).to(device) for own in ends]
+    width = max(len(each.place) for each in branches)
     states = states[:, None]
-    if len(branches.place):
-        read = torch.tensor([token for end in ends for token in end[:-1]], device=device)
-        behind = _filled(cache, lengths)[:, None].expand(-1, len(read), -1)
-        mask = torch.cat([behind, branches.mask.expand(rows, -1, -1)], dim=2)
-        prompts.computing(torch.arange(rows, device=device))
+    if width:
+        read = _padded([[token for end in own for token in end[:-1]] for own in ends], width, device)
+        place = _padded([each.place.tolist() for each in branches], width, device)
+        own = torch.zeros(rows, width, width, dtype=torch.bool, device=device)
+        for row, each in enumerate(branches):
+            own[row, : len(each.mask), : len(each.mask)] = each.mask
+        behind = _filled(cache, lengths)[:, None].expand(-1, width, -1)
+        prompts.follow(torch.arange(rows, device=device))
         followed = language.model(
-            input_ids=read.expand(rows, -1),
-            position_ids=lengths[:, None] + branches.place,
-            attention_mask=mask[:, None],
+            input_ids=read,
+            position_ids=lengths[:, None] + place,
+            attention_mask=torch.cat([behind, own], dim=2)[:, None],
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state
         states = torch.cat([states, followed], dim=1)
-    told = torch.log_softmax(language.lm_head(states).float(), -1)
-    tokens = torch.tensor([token for end in ends for token in end], device=device)
-    owner = torch.tensor([k for k, end in enumerate(ends) for _ in end], device=device)
-    return told.new_zeros(rows, len(ends)).index_add(1, owner, told[:, branches.before, tokens])
+    logits = torch.log_softmax(language.lm_head(states).float(), -1)
+    return _summed(logits, branches, ends)
+
+
+def _summed(logits: Tensor, branches: Sequence[Branches], ends: Sequence[Sequence[Sequence[int]]]) -> Tensor:
+    """Return [B, C]: the log-probabilities [B, 1 + M, V] of the continuations' tokens, summed by continuation."""
+    length = max(len(each.before) for each in branches)
+    tokens = _padded([[token for end in own for token in end] for own in ends], length, logits.device)
+    before = _padded([each.before.tolist() for each in branches], length, logits.device)
+    owner = [[k for k, end in enumerate(own) for _ in end] for own in ends]
+    chosen = logits[torch.arange(len(ends), device=logits.device)[:, None], before, tokens]
+    real = torch.arange(length, device=logits.device) < torch.tensor([[len(o)] for o in owner], device=logits.device)
+    empty = logits.new_zeros(len(ends), max(map(len, ends)))
+    return empty.scatter_add(1, _padded(owner, length, logits.device), chosen * real)
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, device: torch.device) -> Tensor:
+    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long, device=device)
 
 
 def _filled(cache: DynamicCache, lengths: Tensor) -> Tensor:
@@ -105,12 +125,11 @@ def _read(language: Any, prompts: Prompts) -> tuple[DynamicCache, Tensor, Tensor
     embeds, lengths, packing, before = prompts.embeds, prompts.lengths, prompts.packing, len(prompts.context)
     each = torch.arange(len(lengths), device=embeds.device)
     cache = _context(language, prompts, rows=len(lengths) if packing is None else packing.rows)
+    prompts.locate()
     if packing is None:
-        prompts.computing(each)
         hidden = language.model(inputs_embeds=embeds, past_key_values=cache, use_cache=True).last_hidden_state
         return cache, hidden[each, lengths - 1], lengths + before
     packed, position, mask = packing.pack(embeds)
-    prompts.computing(packing.owner().clamp_min(0))
     hidden = language.model(
         inputs_embeds=packed,
         position_ids=position + before,

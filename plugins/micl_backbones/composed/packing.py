@@ -56,8 +56,15 @@ class Packing:
         causal = torch.ones(self.width, self.width, dtype=torch.bool, device=row.device).tril()
         return packed, position, (self._seen(self.owner(), position) & causal)[:, None]
 
+    def pack_marks(self, marks: Tensor) -> Tensor:
+        """Return marks [B, L] of positions as [rows, width]; False where no sequence stands."""
+        own, row, column = self.places(marks.shape[1])
+        packed = marks.new_zeros(self.rows, self.width)
+        packed[row, column] = marks[own]
+        return packed
+
     def owner(self) -> Tensor:
-        """[rows, width]: the sequence that has its own position there; -1 for none."""
+        """Return [rows, width]: the sequence that has its own position there; -1 for none."""
         own, row, column = self.places(int(self.lengths.max()))
         owner = self.lengths.new_full((self.rows, self.width), -1)
         owner[row, column] = own.nonzero()[:, 0]
@@ -127,8 +134,8 @@ class Branches:
     """Several continuations behind one prompt, in one row, none of which sees another.
 
     A continuation's last token is scored and never read. ``place`` [M] counts, for each of the M tokens that are
-    read, from the prompt's end; ``mask`` [M, M] tells who sees whom. ``before`` [N] tells, for each of the N
-    continuation tokens, behind which it stands: 0 the prompt's last, 1 to M those read.
+    read, from the prompt's end; ``mask`` [M, M] tells which sees which. ``before`` [N] gives, for each of the N
+    continuation tokens, the one that it stands behind: 0 is the prompt's last, 1 to M are those read.
     """
 
     place: Tensor

@@ -13,7 +13,7 @@ from typing import Any
 from micl_backbones.weights.digest import file_digest, folder_digest
 from micl_backbones.weights.fetch import is_fetched
 from micl_backbones.weights.hub import is_here
-from micl_cli.api import PlanError, PresetInfo, weights_folder
+from micl_cli.api import PlanError, PresetInfo, Resources
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -79,9 +79,9 @@ def find_preset(name: str) -> Path:
     return path
 
 
-def preset_digest(name: str) -> str:
+def preset_digest(name: str, resources: Resources) -> str:
     """A text that changes when a preset does: what its file says, or the weights in files and folders that it names."""
-    path, preset = find_preset(name), read_preset(name)
+    path, preset = find_preset(name), read_preset(name, resources)
     if preset.parts:  # pinned by the file itself, and perhaps not there yet
         return sha256(path.read_bytes()).hexdigest()
     named = [preset.folder / encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]
@@ -94,7 +94,7 @@ def preset_digest(name: str) -> str:
     return sha256(path.read_bytes() + repr(weights).encode()).hexdigest()
 
 
-def read_preset(name: str) -> Preset:
+def read_preset(name: str, resources: Resources) -> Preset:
     """Read a preset by name or path. Raises PlanError where it is missing or malformed."""
     path = find_preset(name)
     try:
@@ -104,7 +104,7 @@ def read_preset(name: str) -> Preset:
         return Preset(
             name=data["name"],
             called=name,
-            folder=weights_folder() / data["name"] if parts else path.parent,
+            folder=resources.weights / data["name"] if parts else path.parent,
             language=data["language"],
             encoders=data["encoder"],
             lora=data["lora"],

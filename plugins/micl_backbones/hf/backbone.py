@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import torch
-from peft import LoraConfig
 from torch import Tensor, nn
 
-from micl_backbones.adapters.backbone import LoraBackbone, learns, numerics, uncast
 from micl_backbones.hf.chat import Chat
+from micl_backbones.hf.check import check_content
 from micl_backbones.hf.encoder_outputs import Encoders
 from micl_backbones.hf.load import (
     checkpoint_digest,
@@ -24,10 +23,32 @@ from micl_backbones.hf.load import (
     load_checkpoint,
     named_checkpoint,
 )
+from micl_backbones.hf.passes import Reached, before_answers, mean_vectors, projecting, watching
+from micl_backbones.hf.soft_prompts import SoftPlaces, make_places
 from micl_backbones.instructions import GENERAL
+from micl_backbones.language import (
+    LanguageBackbone,
+    choices_of,
+    has_trainable,
+    matching_layers,
+    normalised,
+    numerics,
+    uncast,
+)
 from micl_backbones.weights.hub import fetch_checkpoint
 from micl_backbones.weights.quantize import DType, Quantize
-from micl_cli.api import IGNORE_INDEX, Batch, Example, PlanError, PresetInfo, Tell
+from micl_cli.api import (
+    IGNORE_INDEX,
+    AdapterSpec,
+    Batch,
+    Example,
+    Media,
+    PlainPass,
+    PresetInfo,
+    Range,
+    Resources,
+    Tell,
+)
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TRAINING = {"learning_rate": 2e-4, "batch_size": 4, "accumulation": 4, "epochs": 3, "warmup": 0.03, "weight_decay": 0.0}
@@ -36,70 +57,84 @@ ASK = (
     "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
     "Caption: a black dog jumps over a log in the woods\nWhat does the dog jump over? log\nCaption: {caption}"
 )
+FEATURES, SOFT = "features", "soft"
+"""Keys of a batch's inputs that the model is not given as arguments: encoder outputs, places of soft prompts."""
+ADAPTERS = "micl_adapters"
+"""The name under which the model holds the adapters' weights."""
 
 
-SEEN = "seen"
+class HF(LanguageBackbone):
+    """A pretrained multimodal model; adapters are on the linear layers of its language model."""
 
-
-class _Reached(Exception):
-    """Ends a forward pass where what was looked for is there."""
-
-
-class HF(LoraBackbone):
-    """A pretrained multimodal model; LoRA adapts the linear layers of its language model."""
-
-    provides = frozenset({"adapters", "text", "generate", "choose", "features", "questions"})
+    provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions"})
 
     def __init__(
         self,
         checkpoint: str = "",
         *,
-        lora_rank: Annotated[int, "rank of the LoRA matrices"] = 8,
-        lora_alpha: Annotated[float, "LoRA's scale: alpha / rank multiplies what it adds"] = 16.0,
-        lora_dropout: Annotated[float, "dropout before the LoRA matrices"] = 0.0,
-        lora_targets: Annotated[str, "the ends of the names of the language model's layers that LoRA adapts"] = (
+        resources: Resources,
+        lora_rank: Annotated[int, "rank of the LoRA matrices", Range(1)] = 8,
+        lora_alpha: Annotated[float, "LoRA's scale: alpha / rank multiplies what it adds", Range(0)] = 16.0,
+        lora_dropout: Annotated[float, "dropout before the LoRA matrices", Range(0, 1, high_open=True)] = 0.0,
+        lora_targets: Annotated[str, "last words of the names of the language model's layers that LoRA adapts"] = (
             ",".join(TARGETS)
         ),
-        quantize: Annotated[Quantize, "keep the language model's frozen weights in 4 or 8 bits"] = "none",
-        dtype: Annotated[DType, "of frozen weights and the computing; auto: bf16 where it is native"] = "auto",
-        frames: Annotated[int, "frames of a clip"] = 4,
+        quantize: Annotated[Quantize, "store the language model's frozen weights in 4 or 8 bits"] = "none",
+        dtype: Annotated[DType, "of frozen weights and computation; auto: bf16 where it is native"] = "auto",
+        frames: Annotated[int, "frames of a clip", Range(1)] = 4,
         trust_remote_code: Annotated[bool, "let the checkpoint bring code of its own, and run it"] = False,
     ) -> None:
-        super().__init__()
         self.rank, self.alpha, self.dropout = lora_rank, lora_alpha, lora_dropout
+        self._targets = [name.strip() for name in lora_targets.split(",")]
         loaded = load_checkpoint(checkpoint, quantize, dtype, trust=trust_remote_code)
         self.model: Any = loaded.model
         self.chat = Chat(loaded.processor, loaded.ends, frames=frames)
         self.modalities = self.chat.modalities
         self._decoder = decoder_name(self.model)
-        self.layers = _adapted(self.model, lora_targets)
         self.encoders = Encoders(self.model, self.modalities)
         commit = getattr(self.model.config, "_commit_hash", None)
         known = f"{checkpoint_digest(checkpoint)} {commit} {self.chat.settings}"
         self._known_as = sha256(known.encode()).hexdigest()[:16]
+        super().__init__(resources)
+        _ = self.adaptable_layers  # that there are none is told at once
+        self.model.add_module(ADAPTERS, self.adapters.store)
 
     @classmethod
-    def defaults(cls, preset: str) -> Mapping[str, Any]:
+    def defaults(cls, preset: str, resources: Resources) -> Mapping[str, Any]:
         return TRAINING
 
     @classmethod
-    def digest(cls, preset: str) -> str:
+    def digest(cls, preset: str, resources: Resources) -> str:
         return checkpoint_digest(preset)
 
     @classmethod
-    def presets(cls) -> Sequence[PresetInfo]:
+    def presets(cls, resources: Resources) -> Sequence[PresetInfo]:
         return known_checkpoints()
 
     @classmethod
-    def fetch(cls, preset: str, tell: Tell) -> None:
+    def fetch(cls, preset: str, tell: Tell, resources: Resources) -> None:
         name, revision = named_checkpoint(preset)
         if Path(name).is_dir():
-            super().fetch(name, tell)
+            super().fetch(name, tell, resources)
         fetch_checkpoint(name, revision, tell)
+
+    # The model
 
     @property
     def module(self) -> nn.Module:
         return cast(nn.Module, self.model)
+
+    @property
+    def language(self) -> Any:
+        return self.model
+
+    def adaptable_names(self) -> Sequence[str]:
+        within = f"{self._decoder}."
+        named = [(name, layer) for name, layer in self.model.named_modules() if name.startswith(within)]
+        return matching_layers(named, self._targets, nn.Linear)
+
+    def default_spec(self) -> AdapterSpec:
+        return AdapterSpec("lora", {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout})
 
     def place(self, device: torch.device) -> None:
         if self.device.type != device.type:  # 8-bit weights stay where they were loaded: on the GPU where there is one
@@ -117,99 +152,129 @@ class HF(LoraBackbone):
             states.append(hidden * 1000)
             return states[-1]
 
-        with self._projecting(enlarged):
+        with projecting(self.model, enlarged):
             logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
         return torch.equal(logits.float(), self._head(states[0]).float())
 
-    @property
-    def language(self) -> Any:
-        return self.model
-
-    def lora_config(self) -> LoraConfig:
-        return LoraConfig(
-            r=self.rank,
-            lora_alpha=self.alpha,
-            lora_dropout=self.dropout,
-            target_modules=self.layers,
-            task_type="CAUSAL_LM",
-        )
-
-    def checkpoint_gradients(self) -> None:
-        self.model.gradient_checkpointing_enable({"use_reentrant": False})
+    def check(self, examples: Sequence[Example]) -> None:
+        check_content(self.chat, examples, self._read_media)
 
     # Batches
 
-    def batch(self, examples: Sequence[Example]) -> Batch:
-        """Rows without a medium, which are short, are read apart from those with one, and padded for themselves."""
-        seen = [i for i, e in enumerate(examples) if e.modality]
-        plain = [i for i, e in enumerate(examples) if not e.modality]
-        parts = [(rows, *self._taught([examples[i] for i in rows])) for rows in (seen, plain) if rows]
+    def batch(self, examples: Sequence[Example], groups: Mapping[str, Sequence[int]] | None = None) -> Batch:
+        """Return a batch whose rows without a medium, which are short, are read apart from those with one."""
+        with_media = [i for i, e in enumerate(examples) if e.media]
+        without = [i for i, e in enumerate(examples) if not e.media]
+        soft = self.adapters.prompt_lengths(len(examples))
+        parts = [(rows, *self._with_answers(examples, rows, soft)) for rows in (with_media, without) if rows]
         width = max(labels.shape[1] for _, _, labels in parts)
         whole = parts[0][2].new_full((len(examples), width), IGNORE_INDEX)
         for rows, _, labels in parts:
             whole[rows, width - labels.shape[1] :] = labels
-        return Batch(examples, whole, {"parts": parts})
+        return Batch(examples, whole, {"parts": parts, SOFT: soft}, dict(groups or {}))
 
-    def _taught(self, examples: Sequence[Example]) -> tuple[dict[str, Any], Tensor]:
-        """``_inputs`` of prompts with their answers, and the labels [B, L]."""
-        chat = self.chat
-        prompts, answers = chat.prompts(examples), [chat.answer(e.target) for e in examples]
+    def _with_answers(
+        self, examples: Sequence[Example], rows: Sequence[int], soft: Sequence[int]
+    ) -> tuple[dict[str, Any], Tensor]:
+        """Return ``_inputs`` of the prompts of some examples with their answers, and the labels [B, L]."""
+        chat, own = self.chat, [examples[row] for row in rows]
+        prompts, answers = chat.prompts(own), [chat.answer(e.target) for e in own]
         texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-        inputs = self._inputs(examples, texts)
-        # The medium's places are spread only later, so that the difference is the answer's length alone.
-        taught = [len(chat.encode(text)) - len(chat.encode(p)) for text, p in zip(texts, prompts, strict=True)]
+        inputs = self._inputs(own, texts, soft=[soft[row] for row in rows])
+        # Places of media are widened only later, so that the difference is the answer's length alone.
+        counts = [len(chat.encode(text)) - len(chat.encode(p)) for text, p in zip(texts, prompts, strict=True)]
         labels = torch.full_like(inputs["input_ids"], IGNORE_INDEX)
-        for row, count in enumerate(taught):
+        for row, count in enumerate(counts):
             labels[row, -count:] = inputs["input_ids"][row, -count:]
         return inputs, labels
 
-    def _inputs(self, examples: Sequence[Example], texts: Sequence[str], *, keep: bool = True) -> dict[str, Any]:
-        """The processor's tensors, and as ``SEEN`` what the encoders make of the media, where that can be kept."""
-        kept = keep and all(self.encoders.keeps(e.modality) for e in examples if e.modality)
-        kept = kept and not learns(self.model, besides=self._decoder)
-        media = [self._medium(example) for example in examples]  # once: an augmented one is another each time
-        pairs = zip(examples, media, strict=True)
-        seen = [(e.modality, self._encoded(e, medium)) for e, medium in pairs if e.modality] if kept else []
-        return {**self._tensors(examples, texts, media), SEEN: seen}
+    def _inputs(
+        self, examples: Sequence[Example], texts: Sequence[str], *, soft: Sequence[int] = (), cache: bool = True
+    ) -> dict[str, Any]:
+        """Return the processor's tensors, encoder outputs where these can be cached, and places of soft prompts."""
+        cached = cache and all(self.encoders.keeps(m.modality) for e in examples for m in e.media)
+        cached = cached and not has_trainable(self.model, (self._decoder, ADAPTERS))
+        media = [self._read_media(example) for example in examples]  # once: an augmented one is another each time
+        pairs = [
+            (m, read) for e, own in zip(examples, media, strict=True) for m, (_, read) in zip(e.media, own, strict=True)
+        ]
+        outputs = [(medium.modality, self._encoded(medium, read)) for medium, read in pairs] if cached else []
+        tensors, places = self._tensors(texts, media), None
+        if any(soft):
+            tokenizer = self.chat.tokenizer
+            filler = self.chat.encode("a")[0]
+            pad, begin = tokenizer.pad_token_id, tokenizer.bos_token_id
+            tensors, places = make_places(tensors, soft, pad=pad, filler=filler, begin=begin)
+        return {**tensors, FEATURES: outputs, SOFT: places}
 
-    def _medium(self, example: Example) -> Any:
-        if not example.modality:
-            return None
-        return self.chat.medium(example.modality, self.read(example, self.chat.options[example.modality]))
+    def _read_media(self, example: Example) -> list[tuple[str, Any]]:
+        """Return (modality, medium as the processor takes it) of each medium."""
+        options = self.chat.options
+        return [(m.modality, self.chat.medium(m.modality, self.read(m, options[m.modality]))) for m in example.media]
 
-    def _encoded(self, example: Example, medium: Any) -> Tensor:
-        """[1 + K, T, D] of one medium, see Encoders."""
-        compute = partial(self._encode, medium=medium)
+    def _encoded(self, medium: Media, read: Any) -> Tensor:
+        """Return [1 + K, T, D] of one medium, see Encoders."""
+        compute = partial(self._encode, read=read)
         if self.cache is None:
-            return compute([example])[0]
-        key = f"{example.modality}-{self._known_as}{numerics(self.device, self.model.dtype)}"
-        return self.cache(key, [example], compute)[0].to(self.device)
+            return compute([medium])[0]
+        key = f"{medium.modality}-{self._known_as}{numerics(self.device, self.model.dtype)}"
+        return self.cache(key, [medium], compute)[0].to(self.device)
 
-    def _encode(self, examples: Sequence[Example], *, medium: Any) -> Tensor:
-        # One medium at a time: in company the last bits differ.
-        tensors = self._tensors(examples, self.chat.prompts(examples), [medium])
-        with self.answering(), uncast(self.device), self.encoders.recording() as found, self._watching(stop=True):
+    def _encode(self, media: Sequence[Media], *, read: Any) -> Tensor:
+        # One at a time: in a batch the last bits differ.
+        (medium,) = media
+        tensors = self._tensors(self.chat.prompts([Example("", (medium, "a"))]), [[(medium.modality, read)]])
+        with self.answering(), uncast(self.device), self.encoders.recording() as found, watching(self.model, stop=True):
             self.model(**tensors, use_cache=False)
         return torch.stack(found)
 
-    def _run(self, call: Callable[..., Any], inputs: Mapping[str, Any], **more: Any) -> Any:
-        """Call the model with ``_inputs``."""
-        tensors = {name: value for name, value in inputs.items() if name != SEEN}
-        with self.encoders.giving(inputs[SEEN]):
-            return call(**tensors, **more)
-
-    def _tensors(self, examples: Sequence[Example], texts: Sequence[str], media: Sequence[Any]) -> dict[str, Tensor]:
-        made = self.chat.encoded(examples, texts, media)
+    def _tensors(self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Tensor]:
+        made = self.chat.encoded(texts, media)
         return {name: self._placed(value) for name, value in made.items()}
 
     def _placed(self, value: Tensor) -> Tensor:
         return value.to(self.device, self.model.dtype if value.is_floating_point() else None)
 
+    # Passes
+
+    def _run(
+        self, call: Callable[..., Any], inputs: Mapping[str, Any], rows: Sequence[int], count: int, **more: Any
+    ) -> Any:
+        """Call the model with ``_inputs`` of the examples ``rows`` of a batch of ``count``."""
+        tensors = {name: value for name, value in inputs.items() if name not in (FEATURES, SOFT)}
+        places: SoftPlaces | None = inputs[SOFT]
+        with ExitStack() as stack:
+            stack.enter_context(self.encoders.giving(inputs[FEATURES]))
+            if places is not None:
+                prompts = self.adapters.prompts(count)
+                vectors = torch.cat([vector for row in rows for vector in prompts[row]])
+                stack.enter_context(places.filled(self.model.get_input_embeddings(), vectors))
+            return call(**tensors, **more)
+
+    def _locate(self, inputs: Mapping[str, Any], rows: Sequence[int], count: int, labels: Tensor | None = None) -> None:
+        """Tell the adapters which example each row belongs to, and which positions are prompts."""
+        if self.adapters.needs_positions:
+            prompt = inputs["attention_mask"].bool()
+            if labels is not None:
+                prompt = prompt & ((labels != IGNORE_INDEX).cumsum(1) == 0)
+            self.adapters.locate(torch.tensor(list(rows), device=self.device), count, prompt)
+
+    def _passes(self, batch: Batch) -> Iterator[tuple[Tensor, Callable[[], Any]]]:
+        """Yield for each part of a batch where its answers stand [B, L - 1], and a function that runs the model."""
+        if self.adapters.prompt_lengths(len(batch)) != batch.inputs[SOFT]:
+            batch = self.batch(batch.examples, batch.groups)  # how long rows are depends on the selection that acts
+        for rows, inputs, labels in batch.inputs["parts"]:
+            self._locate(inputs, rows, len(batch), labels)
+            yield (
+                labels[:, 1:] != IGNORE_INDEX,
+                partial(self._run, self.model, inputs, rows, len(batch), use_cache=False),
+            )
+
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         found = []
-        for _, inputs, labels in batch.inputs["parts"]:
-            with self._projecting(partial(_before, labels[:, 1:] != IGNORE_INDEX)):
-                found.append(self._run(self.model, inputs, use_cache=False).logits)
+        for wanted, run in self._passes(batch):
+            with projecting(self.model, partial(before_answers, wanted)):
+                found.append(run().logits)
         return self._in_order(batch, found)
 
     def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -217,13 +282,13 @@ class HF(LoraBackbone):
             return super().answer_states(batch)
         found: list[Tensor] = []
 
-        def taken(wanted: Tensor, hidden: Tensor) -> Tensor:
-            found.append(_before(wanted, hidden))
-            raise _Reached
+        def take(wanted: Tensor, hidden: Tensor) -> Tensor:
+            found.append(before_answers(wanted, hidden))
+            raise Reached
 
-        for _, inputs, labels in batch.inputs["parts"]:
-            with suppress(_Reached), self._projecting(partial(taken, labels[:, 1:] != IGNORE_INDEX)):
-                self._run(self.model, inputs, use_cache=False)
+        for wanted, run in self._passes(batch):
+            with suppress(Reached), projecting(self.model, partial(take, wanted)):
+                run()
         return self._in_order(batch, found)
 
     def project(self, states: Tensor) -> Tensor:
@@ -233,57 +298,69 @@ class HF(LoraBackbone):
         return cast(Tensor, self.model.get_output_embeddings()(states))
 
     def _in_order(self, batch: Batch, found: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """What was made at the answer positions of the batch's parts as one tensor, row by row; and the labels."""
+        """Return what was computed at the answer positions of a batch's parts as one tensor, row by row; and labels."""
         wanted = [(rows, labels[:, 1:] != IGNORE_INDEX) for rows, _, labels in batch.inputs["parts"]]
         owners = [torch.tensor(rows, device=where.device)[where.nonzero()[:, 0]] for rows, where in wanted]
         order = torch.cat(owners).argsort(stable=True)
         return torch.cat(list(found))[order], batch.labels[:, 1:][batch.labels[:, 1:] != IGNORE_INDEX]
 
-    @contextmanager
-    def _projecting(self, chosen: Callable[[Tensor], Tensor]) -> Iterator[None]:
-        """Let only ``chosen`` of the last states [B, L, size] pass the vocabulary projection."""
-        head = self.model.get_output_embeddings()
-        hook = head.register_forward_pre_hook(lambda module, given: (chosen(given[0]).contiguous(),))
-        try:
-            yield
-        finally:
-            hook.remove()
+    def plain_passes(self, examples: Sequence[Example]) -> Iterator[PlainPass]:
+        batch = self.batch(examples)
+        for (_, inputs, labels), (wanted, run) in zip(batch.inputs["parts"], self._passes(batch), strict=True):
+            targets = labels[:, 1:][wanted]
+            yield PlainPass(
+                inputs["attention_mask"].bool(), len(targets), partial(self._loss_sum, wanted, run, targets)
+            )
+
+    def _loss_sum(self, wanted: Tensor, run: Callable[[], Any], targets: Tensor) -> Tensor:
+        with projecting(self.model, partial(before_answers, wanted)):
+            return nn.functional.cross_entropy(run().logits.float(), targets, reduction="sum")
 
     # Answers
 
     def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
-        # A search with beams repeats its inputs, which features put in their place would not follow.
-        inputs = self._inputs(examples, self._asked(examples), keep=search.get("num_beams", 1) == 1)
+        rows = range(len(examples))
+        # A search with beams repeats its inputs, which cached encoder outputs would not follow.
+        soft, greedy = self.adapters.prompt_lengths(len(examples)), search.get("num_beams", 1) == 1
+        inputs = self._inputs(examples, self._asked(examples), soft=soft, cache=greedy)
         ends, pad = list(self.chat.ends), self.chat.tokenizer.pad_token_id
-        ids: Tensor = self._run(self.model.generate, inputs, **search, eos_token_id=ends, pad_token_id=pad)
-        told = ids[:, inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in self.chat.tokenizer.batch_decode(told, skip_special_tokens=True)]
+        self._locate(inputs, rows, len(examples))
+        run = partial(self._run, self.model.generate, inputs, rows, len(examples))
+        ids: Tensor = run(**search, eos_token_id=ends, pad_token_id=pad)
+        answers = ids[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in self.chat.tokenizer.batch_decode(answers, skip_special_tokens=True)]
 
     def _asked(self, examples: Sequence[Example]) -> list[str]:
         return [prompt + self.chat.turn.lead.rstrip(" ") for prompt in self.chat.prompts(examples)]
 
-    def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
-        """As Backbone says. Each prompt is read once, and its keys and values serve all choices."""
-        prompts = self.chat.prompts(examples)
+    def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
+        """See Backbone. Each prompt is read once, and its keys and values serve all choices."""
+        own, prompts = choices_of(examples, choices), self.chat.prompts(examples)
         read = len(self.chat.encode(prompts[0]))
-        ends = [self.chat.encode(prompts[0] + self.chat.answer(choice))[read:] for choice in choices]
+        known = dict.fromkeys(text for texts in own for text in texts)
+        ids = {text: self.chat.encode(prompts[0] + self.chat.answer(text))[read:] for text in known}
         with self.answering():
-            inputs = self._inputs(examples, prompts)
-            with self._watching() as given, self._projecting(lambda hidden: hidden[:, -1:]):
-                output = self._run(self.model, inputs, use_cache=True)
+            inputs = self._inputs(examples, prompts, soft=self.adapters.prompt_lengths(len(examples)))
+            self._locate(inputs, range(len(examples)), len(examples))
+            with watching(self.model) as given, projecting(self.model, lambda hidden: hidden[:, -1:]):
+                output = self._run(self.model, inputs, range(len(examples)), len(examples), use_cache=True)
             first = torch.log_softmax(output.logits[:, -1].float(), -1)
-            position = given[0].get("position_ids")
-            cache = output.past_key_values
-            totals = [self._follow(inputs["attention_mask"], position, cache, first, ids) for ids in ends]
-        return torch.log_softmax(torch.stack(totals, dim=1), dim=-1)
+            position, cache = given[0].get("position_ids"), output.past_key_values
+            self.adapters.follow(torch.arange(len(examples), device=first.device))
+            columns = [[ids[texts[min(k, len(texts) - 1)]] for texts in own] for k in range(max(map(len, own)))]
+            totals = [self._follow(inputs["attention_mask"], position, cache, first, column) for column in columns]
+        return normalised(torch.stack(totals, dim=1), list(map(len, own)))
 
-    def _follow(self, mask: Tensor, position: Tensor | None, cache: Any, first: Tensor, ids: Sequence[int]) -> Tensor:
-        """[B]: the log-likelihood of the tokens ``ids`` behind prompts that were read into ``cache``."""
-        total = first[:, ids[0]]
-        if len(ids) == 1:
+    def _follow(
+        self, mask: Tensor, position: Tensor | None, cache: Any, first: Tensor, answers: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Return [B]: the log-likelihood of each row's answer behind prompts that were read into ``cache``."""
+        width = max(map(len, answers))
+        tokens = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in answers], device=first.device)
+        total = first.gather(1, tokens[:, :1])[:, 0]
+        if width == 1:
             return total
-        tokens = torch.tensor(ids, device=first.device).expand(len(first), -1)
-        steps = torch.arange(1, len(ids), device=first.device)
+        steps = torch.arange(1, width, device=first.device)
         output = self.model(
             input_ids=tokens[:, :-1],
             attention_mask=torch.cat([mask, torch.ones_like(tokens[:, :-1])], dim=1),
@@ -292,66 +369,26 @@ class HF(LoraBackbone):
             use_cache=True,
         )
         each = torch.log_softmax(output.logits.float(), -1).gather(2, tokens[:, 1:, None])[..., 0]
-        return total + each.sum(1)
-
-    @contextmanager
-    def _watching(self, *, stop: bool = False) -> Iterator[list[dict[str, Any]]]:
-        """What the language model is given while the block runs; ``stop`` ends the pass there."""
-        found: list[dict[str, Any]] = []
-
-        def note(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-            found.append(named)
-            if stop:
-                raise _Reached
-
-        hook = self.model.get_decoder().register_forward_pre_hook(note, with_kwargs=True)
-        try:
-            yield found
-        except _Reached:
-            pass
-        finally:
-            hook.remove()
+        real = steps < torch.tensor([[len(ids)] for ids in answers], device=first.device)
+        return total + (each * real).sum(1)
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:
-        """The medium's mean token as the language model gets it, whether there is one of each kind, the mean word."""
-        with self.using(None) if self.active else self.answering():
+        """Return the media's mean token as the language model gets it, which modalities there are, the mean word."""
+        with self.adapters.using(None) if self.adapters.active is not None else self.answering():
             inputs = self._inputs(examples, self.chat.prompts(examples))
-            with self._watching(stop=True) as given:
-                self._run(self.model, inputs, use_cache=False)
+            with watching(self.model, stop=True) as given:
+                self._run(self.model, inputs, range(len(examples)), len(examples), use_cache=False)
         embeds = given[0]["inputs_embeds"].float()
         words = self.model.get_input_embeddings()(inputs["input_ids"]).float()
         there = inputs["attention_mask"].bool()
         media = (embeds != words).any(-1) & there
-        kinds = sorted(self.modalities)
-        present = torch.tensor([[float(e.modality == kind) for kind in kinds] for e in examples], device=embeds.device)
-        return torch.cat([_mean(embeds, media), present, _mean(words, there & ~media)], dim=1)
+        rows = [[float(name in example.modalities) for name in sorted(self.modalities)] for example in examples]
+        present = torch.tensor(rows, device=embeds.device)
+        return torch.cat([mean_vectors(embeds, media), present, mean_vectors(words, there & ~media)], dim=1)
 
-    def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        return self.asked(ASK, captions)
+    def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
+        return self.questions(ASK, captions)
 
     def instructions(self) -> Sequence[str]:
         return GENERAL
-
-
-def _adapted(model: Any, targets: str) -> list[str]:
-    """The names of the language model's linear layers that end in one of ``targets``. Raises PlanError for none."""
-    ends = {name.strip() for name in targets.split(",")}
-    within = f"{decoder_name(model)}."
-    named = [(name, layer) for name, layer in model.named_modules() if name.startswith(within)]
-    linear = [name for name, layer in named if isinstance(layer, nn.Linear)]
-    if found := [name for name in linear if name.rpartition(".")[2] in ends]:
-        return found
-    known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
-    raise PlanError(f"no layer of the language model is called {targets}", f"-b lora_targets takes some of: {known}.")
-
-
-def _before(wanted: Tensor, hidden: Tensor) -> Tensor:
-    """[N, size]: of the states [B, L, size] those before the ``wanted`` tokens [B, L - 1]."""
-    return hidden[:, :-1][wanted]
-
-
-def _mean(vectors: Tensor, where: Tensor) -> Tensor:
-    """[B, D]: the mean of each row's vectors [B, L, D] ``where`` [B, L]; zero where there is none."""
-    weight = where[..., None].to(vectors.dtype)
-    return (vectors * weight).sum(1) / weight.sum(1).clamp_min(1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from micl_cli.api import Example, PlanError, Sound
+from micl_cli.api import Example, Media, PlanError, Sound
 
 PLACED = "{{ messages[0]['rendered'] }}"
 """A chat template for what the checkpoint's own has rendered already: media are still taken from the messages."""
@@ -99,15 +99,17 @@ class Chat:
         return f"{self.turn.lead}{self.plain(text)}{self.turn.end}"
 
     def _content(self, example: Example) -> list[dict[str, Any]]:
-        """What the user says, with a mark where the medium stands."""
-        content: list[dict[str, Any]] = []
-        if example.context:
-            content.append({"type": "text", "text": self.plain(example.context)})
-        if example.modality:
-            content.append({"type": example.modality})
-        if example.prompt or not content:
-            content.append({"type": "text", "text": self.plain(example.prompt)})
-        return content
+        """Return what the user says, with a mark where each medium stands."""
+        content = [
+            {"type": part.modality} if isinstance(part, Media) else {"type": "text", "text": self.plain(part)}
+            for part in example.content
+        ]
+        return content or [{"type": "text", "text": ""}]
+
+    def places(self, text: str, modality: str) -> int | None:
+        """Return how many media of a modality a rendered prompt has places for; None where that cannot be told."""
+        mark = getattr(self.processor, f"{modality}_token", None)
+        return text.count(mark) if isinstance(mark, str) and mark else None
 
     # Media
 
@@ -120,11 +122,14 @@ class Chat:
         frames: NDArray[np.uint8] = canonical
         return frames
 
-    def encoded(self, examples: Sequence[Example], texts: Sequence[str], media: Sequence[Any]) -> dict[str, Tensor]:
-        """The processor's tensors for ``texts``, which are rendered prompts with or without answers, padded left."""
+    def encoded(self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Tensor]:
+        """Return the processor's tensors for rendered prompts, with or without answers, padded left.
+
+        ``media`` holds the (modality, medium as the processor takes it) of each, in order.
+        """
         talks = [
-            [{**_user([{"type": e.modality, e.modality: medium}] if e.modality else []), "rendered": text}]
-            for e, medium, text in zip(examples, media, texts, strict=True)
+            [{**_user([{"type": modality, modality: medium} for modality, medium in own]), "rendered": text}]
+            for text, own in zip(texts, media, strict=True)
         ]
         made = self.processor.apply_chat_template(
             talks,
@@ -132,7 +137,7 @@ class Chat:
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            processor_kwargs=self._settings({e.modality for e in examples}),
+            processor_kwargs=self._settings({modality for own in media for modality, _ in own}),
         )
         return dict(made)
 
@@ -142,7 +147,7 @@ class Chat:
         parts = [getattr(self.processor, part) for kind, part in _KINDS.items() if kind in self.modalities]
         return json.dumps([self.options, *(part.to_dict() for part in parts)], sort_keys=True, default=str)
 
-    def _settings(self, modalities: set[str | None]) -> dict[str, Any]:
+    def _settings(self, modalities: set[str]) -> dict[str, Any]:
         settings: dict[str, Any] = {"padding": True}
         if "video" in modalities:
             # Frames are chosen before; some processors forget their own size where none is passed.

@@ -1,1 +1,1 @@
-"""."""
+"""Presets of the composed backbone, and well-known checkpoints: data."""

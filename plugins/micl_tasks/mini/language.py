@@ -41,18 +41,21 @@ Asker = Callable[[Scene, Generator], "Question | None"]
 
 
 class Field(NamedTuple):
-    """One modality of mini: how its scenes are drawn, told and asked about."""
+    """One modality of mini: how its scenes are drawn, captioned and asked about.
+
+    ``questions`` holds the types of questions by name, ``answers`` the closed set of their answers.
+    """
 
     modality: str
     instruction: str
     draw: Callable[[Generator], Scene]
-    tell: Callable[[Scene], tuple[str, ...]]
-    kinds: Mapping[str, Asker]
+    captions: Callable[[Scene], tuple[str, ...]]
+    questions: Mapping[str, Asker]
     answers: tuple[str, ...]
 
 
 def _join(parts: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Return "a", "a and b", or "a, b and c"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
@@ -61,7 +64,7 @@ def _a(thing: Thing) -> str:
 
 
 def image_captions(scene: Scene) -> tuple[str, ...]:
-    """Five captions of a picture; each names every shape, its colour and its place."""
+    """Return five captions of a picture; each names every shape, its colour and its place."""
     assert isinstance(scene, ImageScene)
     things = scene.things
     at = [f"{_a(t)} at the {t.place}" for t in things]
@@ -75,7 +78,7 @@ def image_captions(scene: Scene) -> tuple[str, ...]:
 
 
 def sound_captions(scene: Scene) -> tuple[str, ...]:
-    """Five captions of a sound; each names every event and its pitch, in order."""
+    """Return five captions of a sound; each names every event and its pitch, in order."""
     assert isinstance(scene, SoundScene)
     events = [f"a {t.pitch} {t.timbre}" for t in scene.tones]
     return (
@@ -88,7 +91,7 @@ def sound_captions(scene: Scene) -> tuple[str, ...]:
 
 
 def video_captions(scene: Scene) -> tuple[str, ...]:
-    """Five captions of a clip; each names what moves, where to and how fast, and what does not."""
+    """Return five captions of a clip; each names what moves, where to and how fast, and what stays."""
     assert isinstance(scene, VideoScene)
     mover, way, speed = _a(scene.mover), scene.direction, scene.speed
     still = _a(scene.still) if scene.still else ""
@@ -102,7 +105,7 @@ def video_captions(scene: Scene) -> tuple[str, ...]:
 
 
 def _only(values: Sequence[str], rng: Generator) -> int | None:
-    """The index of a value that occurs once, or None."""
+    """Return the index of a value that occurs once, or None."""
     once = tuple(i for i, v in enumerate(values) if values.count(v) == 1)
     return pick(rng, once) if once else None
 
@@ -155,7 +158,7 @@ _OPPOSITE = {"left of": "right of", "above": "below"}
 
 
 def _relation(scene: ImageScene, rng: Generator) -> Question | None:
-    """Ask which shape is beside another one, of those whose name and side leave one answer."""
+    """Ask which shape is beside another one, where exactly one shape is the answer."""
     at = {PLACES.index(t.place): t for t in scene.things}
     pairs = [(word, at[a], at[b]) for word, a, b in _RELATIONS if a in at and b in at]
     pairs += [(_OPPOSITE[word], second, first) for word, first, second in pairs]
@@ -299,30 +302,30 @@ FIELDS = {field.modality: field for field in (IMAGE, AUDIO, VIDEO)}
 
 
 def draw(field: Field, split: str, rng: Generator) -> Scene:
-    """A scene of ``split``."""
+    """Draw a scene of ``split``."""
     while (scene := field.draw(rng)).split != split:
         pass
     return scene
 
 
 def draw_question(field: Field, split: str, rng: Generator) -> tuple[Scene, Question]:
-    """A scene of ``split`` with a question about it: each kind of question is as likely as the others."""
-    ask = pick(rng, tuple(field.kinds.values()))
+    """Draw a scene of ``split`` with a question about it, of each type equally often."""
+    ask = pick(rng, tuple(field.questions.values()))
     while (question := ask(scene := draw(field, split, rng), rng)) is None:
         pass
     return scene, question
 
 
 def further_question(field: Field, scene: Scene, asked: Sequence[Question], rng: Generator) -> Question:
-    """One more question about a scene, in other words than those ``asked``."""
+    """Draw one more question about a scene, different from those in ``asked``."""
     known = {question.text for question in asked}
     while True:
-        question = pick(rng, tuple(field.kinds.values()))(scene, rng)
+        question = pick(rng, tuple(field.questions.values()))(scene, rng)
         if question is not None and question.text not in known:
             return question
 
 
 def references(field: Field, scene: Scene, rng: Generator) -> tuple[str, ...]:
-    """REFERENCES captions of the scene, in random order."""
-    captions = field.tell(scene)
+    """Return REFERENCES captions of the scene, in random order."""
+    captions = field.captions(scene)
     return tuple(captions[i] for i in rng.permutation(len(captions))[:REFERENCES])

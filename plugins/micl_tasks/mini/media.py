@@ -49,7 +49,7 @@ class Interval(NamedTuple):
 
 
 def _corners(shape: str) -> Floats:
-    """A shape's corners [n, 2] around the origin, within a circle of radius 1.2."""
+    """Return a shape's corners [n, 2] around the origin, within a circle of radius 1.2."""
     if shape == "cross":
         a, b = 0.36, 1.08
         return np.array(
@@ -64,7 +64,7 @@ def _corners(shape: str) -> Floats:
 
 @cache
 def _outline(shape: str) -> Floats:
-    """The shape's radius for each of 361 angles: all shapes can be seen whole from their centre."""
+    """Return the shape's radius for each of 361 angles: all shapes are star-shaped around their centre."""
     angles = np.linspace(0, 2 * pi, 361)
     if shape in ("circle", "ring"):
         return np.ones_like(angles)
@@ -81,7 +81,7 @@ def _outline(shape: str) -> Floats:
 
 
 def _mask(shape: str, x: Floats, y: Floats, radius: float, turn: float) -> Floats:
-    """How much the shape covers of the pixels ``x`` [frames, W] and ``y`` [frames, H] away from its centre."""
+    """Return how much the shape covers of the pixels ``x`` [frames, W] and ``y`` [frames, H] away from its centre."""
     dx, dy = x[:, None, :], y[:, :, None]
     distance = np.hypot(dx, dy)
     edge = radius * np.interp((np.arctan2(dy, dx) - turn) % (2 * pi), np.linspace(0, 2 * pi, 361), _outline(shape))
@@ -90,7 +90,7 @@ def _mask(shape: str, x: Floats, y: Floats, radius: float, turn: float) -> Float
 
 
 def _paint(canvas: Floats, thing: Thing, centres: Floats, rng: Generator) -> None:
-    """Put the thing on ``canvas`` [frames, SIZE, SIZE, 3], one centre a frame."""
+    """Paint the thing on ``canvas`` [frames, SIZE, SIZE, 3] at one centre per frame."""
     radius, turn = rng.uniform(7.0, 9.5), rng.uniform(-0.25, 0.25)
     colour = np.array(_RGB[thing.colour]) * rng.uniform(0.85, 1.1) + rng.normal(0, 8, 3)
     reach = radius * _outline(thing.shape).max()
@@ -102,7 +102,7 @@ def _paint(canvas: Floats, thing: Thing, centres: Floats, rng: Generator) -> Non
 
 
 def _canvas(frames: int, rng: Generator) -> Floats:
-    """A dark background with a slope of brightness, [frames, SIZE, SIZE, 3]."""
+    """Return a dark background with a gradient of brightness, [frames, SIZE, SIZE, 3]."""
     x, y = np.meshgrid(np.linspace(-1, 1, SIZE), np.linspace(-1, 1, SIZE))
     slope = rng.uniform(-12, 12) * x + rng.uniform(-12, 12) * y
     ground = rng.uniform(15, 60, 3) + slope[..., None]
@@ -114,7 +114,7 @@ def _finish(canvas: Floats, noise: float, rng: Generator) -> Bytes:
 
 
 def render_image(scene: ImageScene, rng: Generator) -> Bytes:
-    """The scene as RGB pixels, uint8 [SIZE, SIZE, 3]."""
+    """Render the scene as RGB pixels, uint8 [SIZE, SIZE, 3]."""
     canvas = _canvas(1, rng)
     for thing in scene.things:
         _paint(canvas, thing, np.array([_CENTRES[thing.place]]) + rng.uniform(-3, 3, (1, 2)), rng)
@@ -123,7 +123,7 @@ def render_image(scene: ImageScene, rng: Generator) -> Bytes:
 
 
 def _path(scene: VideoScene, rng: Generator) -> tuple[Floats, Floats]:
-    """Centres of the mover and of the still thing, each [FRAMES, 2]: they keep to different halves."""
+    """Return the centres of the mover and of the still thing, each [FRAMES, 2], in different halves of the frame."""
     step = np.array(_STEPS[scene.direction])
     lane = abs(step[::-1])
     side = rng.choice((-1.0, 1.0)) if scene.still else 0.0
@@ -136,7 +136,7 @@ def _path(scene: VideoScene, rng: Generator) -> tuple[Floats, Floats]:
 
 
 def render_video(scene: VideoScene, rng: Generator) -> Bytes:
-    """The scene as RGB frames, uint8 [FRAMES, SIZE, SIZE, 3]."""
+    """Render the scene as RGB frames, uint8 [FRAMES, SIZE, SIZE, 3]."""
     canvas = _canvas(FRAMES, rng)
     moving, resting = _path(scene, rng)
     if scene.still:
@@ -146,7 +146,7 @@ def render_video(scene: VideoScene, rng: Generator) -> Bytes:
 
 
 def timing(scene: SoundScene, rng: Generator) -> tuple[tuple[Interval, ...], float]:
-    """When each event sounds, and the clip's length in seconds (1 to SECONDS)."""
+    """Draw when each event sounds, and the clip's length in seconds (1 to SECONDS)."""
     lengths = rng.uniform(0.3, 0.42, len(scene.tones))
     gaps = rng.uniform(0.06, 0.16, len(scene.tones))
     needed = float(lengths.sum() + gaps.sum())
@@ -157,7 +157,7 @@ def timing(scene: SoundScene, rng: Generator) -> tuple[tuple[Interval, ...], flo
 
 
 def _hiss(n: int, hertz: float, rng: Generator) -> Floats:
-    """Noise in the band from 0.7 to 1.5 of ``hertz``."""
+    """Return noise in the band from 0.7 to 1.5 times ``hertz``."""
     spectrum = np.fft.rfft(rng.normal(0, 1, n))
     frequencies = np.fft.rfftfreq(n, 1 / RATE)
     spectrum[(frequencies < 0.7 * hertz) | (frequencies > 1.5 * hertz)] = 0
@@ -167,14 +167,14 @@ def _hiss(n: int, hertz: float, rng: Generator) -> Floats:
 
 
 def _partials(hertz: float, ratios: Sequence[float], t: Floats) -> Floats:
-    """Sines at ``ratios`` of ``hertz``, each the weaker the higher, up to half the sample rate."""
+    """Return a sum of sines at ``ratios`` of ``hertz`` with amplitude 1 / ratio, up to half the sample rate."""
     heard = np.array([r for r in ratios if r * hertz < RATE / 2])
     waves: Floats = (np.sin(2 * pi * hertz * heard[:, None] * t) / heard[:, None]).sum(0)
     return waves
 
 
 def _wave(timbre: str, n: int, hertz: float, rng: Generator) -> Floats:
-    """``n`` samples of the timbre, within about [-1, 1]."""
+    """Return ``n`` samples of the timbre, within about [-1, 1]."""
     t: Floats = np.arange(n) / RATE
     wave: Floats = np.sin(2 * pi * hertz * t)
     if timbre == "hiss":
@@ -198,7 +198,7 @@ def _event(tone: Tone, seconds: float, rng: Generator) -> Floats:
 
 
 def render_sound(scene: SoundScene, when: Sequence[Interval], seconds: float, rng: Generator) -> NDArray[np.float32]:
-    """The scene as mono samples at RATE, float32 in [-1, 1], with events where ``when`` puts them."""
+    """Render the scene as mono samples at RATE, float32 in [-1, 1], with events where ``when`` puts them."""
     samples = rng.normal(0, rng.uniform(0.004, 0.02), round(seconds * RATE))
     for tone, (start, length) in zip(scene.tones, when, strict=True):
         event = _event(tone, length, rng)

@@ -1,7 +1,7 @@
-"""Scenes: what there is to see or hear, as values, before any pixel, sample or sentence.
+"""Scenes: the content of media as values, from which pixels, samples and sentences are made.
 
-A scene is compositional and its form in words (``words``) is its identity: the words alone
-decide the split it belongs to, so that no scene is ever in two splits, whichever task or
+A scene is compositional and identified by its form in words (``words``): the words alone
+decide the split that it belongs to, so that no scene is ever in two splits, whichever task or
 seed draws it.
 """
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def split_of(words: str) -> str:
-    """The split that the scene with these words belongs to."""
+    """Return the split that the scene with these words belongs to."""
     bucket = int.from_bytes(sha256(words.encode()).digest()[:4], "big") % 10
     return "val" if bucket == 0 else "test" if bucket <= 2 else "train"
 
@@ -50,7 +50,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Scene:
-    """Something to see or hear. ``phrases`` are its parts in words, in their natural order."""
+    """The content of a medium. ``phrases`` are its parts in words, in their natural order."""
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class VideoScene(Scene):
 
 
 def pick(rng: Generator, choices: tuple[T, ...]) -> T:
-    """One of ``choices``, each as likely as the others."""
+    """Draw one of ``choices`` uniformly."""
     return choices[int(rng.integers(len(choices)))]
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from numpy.random import Generator, default_rng
 
-from micl_cli.api import Row, TaskSource
+from micl_cli.api import CAPTIONING, QA, Media, Row, TaskSource
 from micl_tasks.mini import language, media
 from micl_tasks.mini.language import Field
 from micl_tasks.mini.scenes import Scene
@@ -20,12 +20,12 @@ COUNTS = {"train": 800, "val": 100, "test": 200}
 """Media in each split."""
 QUESTIONS = {"train": 2, "val": 1, "test": 1}
 """Questions about each medium of a question answering task."""
-Ask = tuple[str, tuple[str, ...]]
+Query = tuple[str, tuple[str, ...]]
 """A prompt and its references."""
 
 
 class MiniTask(TaskSource):
-    """A task of mini. A seed and the task's name decide every file and line of it."""
+    """A task of mini: every file and row follows from a seed and the task's name."""
 
     benchmark = "mini"
     embedded = True
@@ -33,8 +33,8 @@ class MiniTask(TaskSource):
     suffix: ClassVar[str]
 
     @abstractmethod
-    def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Ask]]:
-        """A scene of ``split``, with what is asked of it."""
+    def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Query]]:
+        """Return a scene of ``split`` with one or more queries about it."""
 
     @staticmethod
     @abstractmethod
@@ -47,31 +47,32 @@ class MiniTask(TaskSource):
         rng = default_rng([SEED, int.from_bytes(sha256(self.name.encode()).digest()[:4], "big")])
         for split, count in COUNTS.items():
             for number in range(count):
-                scene, asked = self.draw(split, rng)
+                scene, queries = self.draw(split, rng)
                 file = f"media/{split}-{number:04d}{self.suffix}"
                 self.write(folder / file, scene, rng)
-                for letter, (prompt, references) in zip("abc", asked, strict=False):
-                    yield Row(f"{split}-{number:04d}{letter}", split, file, prompt, references)
+                medium = Media(self.field.modality, Path(file))
+                for letter, (prompt, references) in zip("abc", queries, strict=False):
+                    yield Row(f"{split}-{number:04d}{letter}", split, (medium, prompt), references)
 
 
 class Captioning(MiniTask):
-    """Describe what is there; scored by CIDEr-D against several references."""
+    """Describe the medium; scored by CIDEr-D against several references."""
 
-    kind = "captioning"
+    type = CAPTIONING
     metric = "cider"
 
-    def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Ask]]:
+    def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Query]]:
         scene = language.draw(self.field, split, rng)
         return scene, [(self.instruction, language.references(self.field, scene, rng))]
 
 
-class QA(MiniTask):
+class QuestionAnswering(MiniTask):
     """Answer a question in a word or two, from a closed set; scored by exact match."""
 
-    kind = "qa"
+    type = QA
     metric = "accuracy"
 
-    def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Ask]]:
+    def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Query]]:
         scene, first = language.draw_question(self.field, split, rng)
         questions = [first]
         while len(questions) < QUESTIONS[split]:
@@ -80,21 +81,21 @@ class QA(MiniTask):
 
 
 class _Image(MiniTask):
-    modality = "image"
+    modalities = frozenset({"image"})
     field = language.IMAGE
     suffix = ".png"
     write = staticmethod(media.write_image)
 
 
 class _Audio(MiniTask):
-    modality = "audio"
+    modalities = frozenset({"audio"})
     field = language.AUDIO
     suffix = ".wav"
     write = staticmethod(media.write_sound)
 
 
 class _Video(MiniTask):
-    modality = "video"
+    modalities = frozenset({"video"})
     field = language.VIDEO
     suffix = ".mp4"
     write = staticmethod(media.write_video)
@@ -108,7 +109,7 @@ class ImageCaptioning(Captioning, _Image):
     instruction = language.IMAGE.instruction
 
 
-class ImageQA(QA, _Image):
+class ImageQA(QuestionAnswering, _Image):
     """Questions about colour, shape, place, number and relation in 48x48 pictures."""
 
     name = "img_qa"
@@ -123,7 +124,7 @@ class AudioCaptioning(Captioning, _Audio):
     instruction = language.AUDIO.instruction
 
 
-class AudioQA(QA, _Audio):
+class AudioQA(QuestionAnswering, _Audio):
     """Questions about order, number and pitch of one to three sounds."""
 
     name = "aud_qa"
@@ -138,7 +139,7 @@ class VideoCaptioning(Captioning, _Video):
     instruction = language.VIDEO.instruction
 
 
-class VideoQA(QA, _Video):
+class VideoQA(QuestionAnswering, _Video):
     """Questions about what moves, where to, how fast, and what does not, in one-second clips."""
 
     name = "vid_qa"

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from micl_backbones.composed.encoders.conv import build_encoder
-
 sys.path.append(str(Path(__file__).parent))
 
+from checkpoints import build
+from helpers import encoder
 from languages import write_language
 
 ENCODERS = {
@@ -21,7 +23,7 @@ ENCODERS = {
 
 
 def write_preset(folder: Path) -> Path:
-    """A preset of random parts with two modalities. Returns its TOML file."""
+    """Write a preset of random parts with two modalities, and return its TOML file."""
     write_language(folder / "language")
     lines = ['name = "small"', "[language]", 'path = "language"', 'question_prompt = "Ask about: {caption}"']
     lines.append('instructions = "instructions.jsonl"')
@@ -30,7 +32,7 @@ def write_preset(folder: Path) -> Path:
     for modality, (family, config) in ENCODERS.items():
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            save_file(build_encoder(family, **config).state_dict(), folder / f"{modality}.safetensors")
+            save_file(encoder(family, **config).state_dict(), folder / f"{modality}.safetensors")
         lines += [f"[encoder.{modality}]", f'family = "{family}"', f'weights = "{modality}.safetensors"']
         lines += [f"{key} = {value}" for key, value in config.items()]
     lines += ["[lora]", "r = 4", "alpha = 8", 'targets = ["q_proj", "v_proj", "down_proj"]']
@@ -44,3 +46,9 @@ def write_preset(folder: Path) -> Path:
 def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preset of small random parts; not to be changed."""
     return write_preset(tmp_path_factory.mktemp("preset"))
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny checkpoint by name, built once; not to be changed."""
+    return cache(lambda name: build(name, tmp_path_factory.mktemp(name) / name))

@@ -9,14 +9,15 @@ import pytest
 import torch
 from accelerate import Accelerator
 from checkpoints import build
+from helpers import ready, resources
 from languages import write_language
 from transformers import AutoModelForCausalLM
 
-from micl_backbones import quantize
 from micl_backbones.attention import CPU_ATTENTION
 from micl_backbones.hf.backbone import HF
+from micl_backbones.weights import quantize
 from micl_backbones.weights.quantize import storage
-from micl_cli.testing.tasks import toy_examples, toy_media
+from micl_cli.testing import toy_examples
 
 
 def hidden(model: Any, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,10 +67,7 @@ def test_a_gpu_that_is_not_used_does_not_count(monkeypatch: pytest.MonkeyPatch) 
 def test_only_what_attends_by_torchs_kernel_attends_in_float32(name: str, others: set[str], tmp_path: Path) -> None:
     """Gemma's sound encoder, which allows no other, keeps its own."""
     for dtype, kernel in (("bf16", CPU_ATTENTION), ("fp32", "sdpa")):
-        made = HF(str(build(name, tmp_path / name)), dtype=dtype)
+        made = ready(HF(str(build(name, tmp_path / name)), resources=resources(), dtype=dtype))
         configs = [module.config for module in made.model.modules() if hasattr(module, "config")]
         assert {config._attn_implementation for config in configs} == {kernel, *others}
-        made.read = toy_media
-        made.add_adapter("main")
-        made.activate("main")
         assert torch.isfinite(made.loss(made.batch(toy_examples(sorted(made.modalities)))))

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 from checkpoints import build
+from helpers import ready, resources
 
-from micl_backbones.adapters.backbone import LoraBackbone
-from micl_backbones.composed.backbone import Tiny
+from micl_backbones.composed.named import Tiny
 from micl_backbones.hf.backbone import HF
-from micl_cli.testing.tasks import toy_examples, toy_media
+from micl_backbones.language import LanguageBackbone
+from micl_cli.testing import toy_examples
 from micl_cli.training.feature_cache import Features
 
 HERE = torch.cuda.is_available()
@@ -69,25 +70,21 @@ def test_device_and_precision_are_chosen(micl: Any, little_mini: Any) -> None:
     run = micl(*words, "--quiet").out.strip()
     environment = json.loads(micl("runs", "show", run, "--json").out)["environment"]
     assert environment["device"] == torch.cuda.get_device_name()
-    made = Tiny()
+    made = Tiny(resources=resources())
     native = torch.cuda.is_bf16_supported(including_emulation=False)
     assert made.language.dtype == (torch.bfloat16 if native else torch.float32)
 
 
-def made(kind: str, folder: Path, **options: Any) -> LoraBackbone:
-    backbone = HF(str(folder), **options) if kind == "hf" else Tiny(**options)
-    backbone.read = toy_media
-    backbone.add_adapter("main", seed=1)
-    drawn = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for weight in backbone.adapter_weights("main").values():
-            weight.add_((0.05 * torch.randn(weight.shape, generator=drawn)).to(weight))
-    backbone.activate("main")
+def made(kind: str, folder: Path, **options: Any) -> LanguageBackbone:
+    backbone = (
+        HF(str(folder), resources=resources(), **options) if kind == "hf" else Tiny(resources=resources(), **options)
+    )
+    ready(backbone, scale=0.05)
     backbone.place(torch.device("cuda"))
     return backbone
 
 
-def gradients(backbone: LoraBackbone) -> torch.Tensor:
+def gradients(backbone: LanguageBackbone) -> torch.Tensor:
     """LoRA's gradients, in a line, of a step that comes after an evaluation."""
     examples = toy_examples(sorted(backbone.modalities))
     with torch.autocast("cuda", torch.bfloat16):
@@ -95,7 +92,7 @@ def gradients(backbone: LoraBackbone) -> torch.Tensor:
         backbone.module.train()
         loss = backbone.loss(backbone.batch(examples))
     torch.autograd.backward(loss)
-    lora = [w for n, w in backbone.adapter_weights("main").items() if backbone.part_of(n) == "lora"]
+    lora = [w for n, w in backbone.adapters.parameters("main").items() if backbone.adapters.group(n) == "lora"]
     return torch.cat([weight.grad.float().flatten() for weight in lora if weight.grad is not None])
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from micl_cli.report.data import RunData, StageCost
+from micl_cli.records import StageRecord
+from micl_cli.report.data import RunData
 from micl_cli.report.render import render
 
 ONE = r"""
@@ -64,7 +65,7 @@ def test_several_runs_stand_below_each_other(learnt: RunData, plain: RunData) ->
 
 
 def test_joint_learning_has_its_scores_once(plain: RunData, learnt: RunData) -> None:
-    stage: StageCost = replace(learnt.stages[0], tasks=plain.tasks)
+    stage: StageRecord = replace(learnt.stages[0], tasks=tuple(plain.tasks))
     scores = [replace(score, after=1) for score in (learnt.scores[1], learnt.scores[5])]
     run = replace(plain, matrix=[[], [512.5, 88.25]], stages=[stage], scores=scores)
     assert [
@@ -93,3 +94,16 @@ def test_numbers_that_are_not_finite_are_left_out(plain: RunData) -> None:
 def test_the_split_of_the_matrix_is_named(plain: RunData) -> None:
     found = rows(replace(plain, split="val"))
     assert {row["split"] for row in found if row["group"] == "matrix"} == {"val"}
+
+
+def test_the_seconds_of_passes_stand_where_they_were_measured(learnt: RunData) -> None:
+    stages = [replace(learnt.stages[0], before_seconds=4.5), learnt.stages[1]]
+    costs = [row for row in rows(replace(learnt, stages=stages)) if row["quantity"].endswith("seconds")]
+    assert [(row["stage"], row["quantity"], row["value"]) for row in costs] == [
+        ("1", "before_seconds", "4.5"),
+        ("1", "seconds", "12.25"),
+        ("2", "before_seconds", "0.0"),
+        ("2", "seconds", "15.5"),
+        ("", "before_seconds", "4.5"),
+        ("", "seconds", "27.75"),
+    ]

@@ -30,7 +30,9 @@ def test_the_agreed_fields(learnt: RunData) -> None:
             "fwt": None,
         },
         "cost": {
+            "before_seconds": 0.0,
             "seconds": 27.75,
+            "after_seconds": 0.0,
             "peak_bytes": 1_240_000_000,
             "trainable_parameters": 41_472,
             "stored_bytes": 803_000,
@@ -45,6 +47,7 @@ def test_added_fields(learnt: RunData) -> None:
     assert run["zero_shot"] == [2.5, None]
     assert run["stages"][1]["tasks"] == ["mini/aud_qa"]
     assert run["stages"][1]["peak_bytes"] == 1_240_000_000
+    assert (run["stages"][1]["before_seconds"], run["stages"][1]["after_seconds"]) == (0.0, 0.0)
     assert [score["metric"] for score in run["scores"] if not score["main"]] == ["bleu4", "bleu4"]
     assert run["extra"] == {"routing accuracy": 99.5}
 

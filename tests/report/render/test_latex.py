@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from micl_cli.report.blocks import Table
 from micl_cli.report.data import RunData
-from micl_cli.report.document import Table
 from micl_cli.report.render import render
 from micl_cli.report.render.latex import escaped, write
 

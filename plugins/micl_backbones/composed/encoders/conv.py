@@ -6,44 +6,15 @@ resized, sounds are resampled, cropped or padded.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from micl_cli.api import PlanError, Sound
-
-
-class Encoder(nn.Module, ABC):
-    """Turns media of one modality into ``tokens`` vectors of ``width`` numbers.
-
-    ``options`` are the reading options that it wants of its modality. ``version`` counts up where the same weights
-    make other tokens than before, so that kept ones are not taken for them. Where ``uneven``, its channels differ
-    so much in size that connectors standardise them first.
-    """
-
-    version: ClassVar[int] = 1
-    uneven: ClassVar[bool] = False
-
-    def __init__(self, tokens: int, width: int, options: Mapping[str, object]) -> None:
-        super().__init__()
-        self.tokens = tokens
-        self.width = width
-        self.options = options
-
-    @abstractmethod
-    def prepare(self, medium: Any) -> Tensor:
-        """One medium in its canonical form (see Modality) as an input tensor of fixed shape."""
-
-    @abstractmethod
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, ...] prepared media -> [B, tokens, width]."""
+from micl_backbones.composed.encoders.sound import resampled
+from micl_cli.api import Encoder
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -97,15 +68,6 @@ class ConvImage(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         mixed: Tensor = self.mixer(self.patch(self.stem(x)).flatten(2).transpose(1, 2))
         return mixed
-
-
-def resampled(sound: Sound, rate: int) -> NDArray[np.float32]:
-    """A sound's samples at another rate, by linear interpolation where it was not read at that."""
-    samples: NDArray[np.float32] = sound.samples
-    if sound.rate == rate or not len(samples):
-        return samples
-    times = np.arange(round(len(samples) * rate / sound.rate)) * (sound.rate / rate)
-    return np.asarray(np.interp(times, np.arange(len(samples)), samples), dtype=np.float32)
 
 
 class ConvSound(Encoder):
@@ -196,36 +158,3 @@ class ConvVideo(Encoder):
         tokens = self.patch(moved).flatten(2).transpose(1, 2).reshape(batch, self.tokens, -1)
         mixed: Tensor = self.mixer(tokens)
         return mixed
-
-
-FAMILIES: Mapping[str, Callable[..., Encoder]] = {
-    "conv-image": ConvImage,
-    "conv-sound": ConvSound,
-    "conv-video": ConvVideo,
-}
-PRETRAINED = {
-    "efficientnet-lite": "EfficientNetLite",
-    "whisper": "Whisper",
-    "hf-vision": "HFVision",
-    "hf-audio": "HFAudio",
-}
-"""Families by the class of micl_backbones.composed.encoders.pretrained, which takes longer to import."""
-
-
-def build_encoder(family: str, **config: Any) -> Encoder:
-    """A fresh encoder of ``family``. Raises PlanError where there is no such family or setting."""
-    try:
-        return _class(family)(**config)
-    except TypeError as error:
-        raise PlanError(f"encoder family {family!r}: {error}", "Correct the preset's [encoder] table.") from error
-
-
-def _class(family: str) -> Callable[..., Encoder]:
-    if family in PRETRAINED:
-        found: Callable[..., Encoder] = getattr(
-            import_module("micl_backbones.composed.encoders.pretrained"), PRETRAINED[family]
-        )
-        return found
-    if family not in FAMILIES:
-        raise PlanError(f"no encoder family {family!r}", f"Use one of: {', '.join(sorted({*FAMILIES, *PRETRAINED}))}.")
-    return FAMILIES[family]

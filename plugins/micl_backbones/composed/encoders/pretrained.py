@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from micl_backbones.composed.encoders.conv import Encoder, resampled
-from micl_cli.api import PlanError
+from micl_backbones.composed.encoders.sound import resampled
+from micl_cli.api import Encoder, PlanError
 
 _STAGES = (
     (1, 3, 1, 1, 16),
@@ -99,7 +99,7 @@ class Whisper(Encoder):
     Its ``layers`` lowest layers tell sounds apart best; the highest prepare words.
     """
 
-    uneven = True
+    standardize = True
 
     def __init__(
         self, *, seconds: float = 5.0, tokens: int = 25, layers: int = 3, width: int = 384, heads: int = 6
@@ -132,7 +132,7 @@ class Whisper(Encoder):
 class HFVision(Encoder):
     """A picture encoder of transformers (CLIP, SigLIP, DINOv2, ViT, …) by hub id or folder, pooled to a grid."""
 
-    uneven = True
+    standardize = True
 
     def __init__(self, *, checkpoint: str, grid: int = 4, frames: int = 0, revision: str = "main") -> None:
         model, self.processor = _loaded(checkpoint, AutoImageProcessor, revision, "vision_model", backend="pil")
@@ -159,7 +159,7 @@ class HFAudio(Encoder):
     """A sound encoder of transformers (AST, CLAP, Whisper, …) by hub id or folder, pooled to ``tokens`` in time."""
 
     version = 2
-    uneven = True
+    standardize = True
 
     def __init__(self, *, checkpoint: str, tokens: int = 16, seconds: float = 10.0, revision: str = "main") -> None:
         model, processor = _loaded(checkpoint, AutoFeatureExtractor, revision, "audio_model")

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from helpers import disturb, ready, resources
 from languages import write_language
 from torch import Tensor
 from transformers import GenerationConfig, Lfm2Config, LlamaConfig, MistralConfig, PreTrainedConfig
@@ -18,32 +19,25 @@ from transformers import GenerationConfig, Lfm2Config, LlamaConfig, MistralConfi
 from micl_backbones.composed.backbone import Composed
 from micl_backbones.composed.encoders.conv import ConvImage, ConvSound
 from micl_backbones.instructions import GENERAL
-from micl_cli.api import Backbone, Example, PlanError, options_of
+from micl_cli.api import Backbone, Example, Media, PlanError, combine, options_of
 from micl_cli.testing import BackboneContract, toy_examples, toy_media, toy_task
 
 
 @pytest.fixture
 def backbone(preset: Path) -> Composed:
-    made = Composed(str(preset))
-    made.read = toy_media
-    made.add_adapter("main", seed=1)
-    made.activate("main")
-    return made
+    return ready(Composed(str(preset), resources=resources()), scale=0.0)
 
 
 @pytest.fixture
-def uneven(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the small encoders be of those whose channels differ in size."""
+def standardised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the small encoders ask for standardisation."""
     for family in (ConvImage, ConvSound):
-        monkeypatch.setattr(family, "uneven", True)
+        monkeypatch.setattr(family, "standardize", True)
 
 
-def change(backbone: Composed, *adapters: str) -> None:
-    """Give adapters weights that say something, each its own."""
-    torch.manual_seed(3)
-    for name in adapters:
-        for weight in backbone.adapter_weights(name).values():
-            weight.data.add_(0.3 * torch.randn_like(weight))
+def behind(text: str, example: Example) -> Example:
+    """Return the example with a text before its content."""
+    return replace(example, content=(text, *example.content))
 
 
 def count(backbone: Composed) -> int:
@@ -58,19 +52,19 @@ class TestComposed(BackboneContract):
         self.preset = preset
 
     def make(self) -> Backbone:
-        return Composed(str(self.preset))
+        return Composed(str(self.preset), resources=resources())
 
 
 class TestComposedWithDropout(TestComposed):
     def make(self) -> Backbone:
-        return Composed(str(self.preset), lora_rank=2, lora_dropout=0.1)
+        return Composed(str(self.preset), resources=resources(), lora_rank=2, lora_dropout=0.1)
 
 
-class TestComposedOfUnevenEncoders(TestComposed):
+class TestComposedOfStandardisedEncoders(TestComposed):
     """Encoders whose tokens are standardised before connectors read them."""
 
     @pytest.fixture(autouse=True)
-    def _uneven(self, uneven: None) -> None:
+    def _standardised(self, standardised: None) -> None:
         """See there."""
 
     def make(self) -> Backbone:
@@ -118,47 +112,55 @@ def test_takes_the_modalities_of_its_preset(backbone: Composed) -> None:
 
 def test_options_default_to_the_preset_s(preset: Path) -> None:
     assert set(options_of(Composed)) == {"lora_rank", "lora_alpha", "lora_dropout", "quantize", "dtype"}
-    assert (Composed(str(preset)).lora_rank, Composed(str(preset), lora_rank=2).lora_rank) == (4, 2)
+    assert (
+        Composed(str(preset), resources=resources()).lora_rank,
+        Composed(str(preset), resources=resources(), lora_rank=2).lora_rank,
+    ) == (4, 2)
 
 
 def test_a_teacher_costs_an_adapter_and_no_second_base(backbone: Composed) -> None:
-    adapter = sum(weight.numel() for weight in backbone.adapter_weights("main").values())
+    adapter = sum(weight.numel() for weight in backbone.adapters.parameters("main").values())
     before = count(backbone)
-    backbone.copy_adapter("main", "teacher")
+    backbone.adapters.copy("main", "teacher")
     assert count(backbone) == before + adapter
-    backbone.drop_adapter("teacher")
+    backbone.adapters.remove("teacher")
     assert count(backbone) == before
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "../up", "a b"])
 def test_an_adapter_s_name_must_do_as_a_file_name(backbone: Composed, name: str) -> None:
     with pytest.raises(ValueError, match="letters, digits"):
-        backbone.add_adapter(name)
+        backbone.adapters.add(name)
 
 
 def test_an_empty_prompt_has_features_too(backbone: Composed) -> None:
-    assert backbone.features([Example("a", "")]).isfinite().all()
+    assert backbone.features([Example("a")]).isfinite().all()
 
 
 def test_a_context_read_once_for_many_is_as_good_as_read_for_each(backbone: Composed) -> None:
-    posed = [replace(example, context="A: birds\nB: trains\n") for example in toy_examples(["image"])[:2]]
-    together = backbone.choose(posed, ["A", "B", "a red bird"])
-    mixed = backbone.choose([*posed, replace(posed[0], context="A: cars\n")], ["A", "B", "a red bird"])
+    seen, choices = toy_examples(["image"])[:2], ["A", "B", "a red bird"]
+    posed = [behind("A: birds\nB: trains\n", example) for example in seen]
+    together = backbone.score_choices(posed, choices)
+    mixed = backbone.score_choices([*posed, behind("A: cars\n", seen[0])], choices)
     torch.testing.assert_close(together, mixed[:2], atol=1e-5, rtol=1e-4)
-    plain = backbone.choose([replace(example, context="") for example in posed], ["A", "B", "a red bird"])
+    plain = backbone.score_choices(seen, choices)
     assert not torch.allclose(together, plain, atol=1e-5), "the context says something"
 
 
 def test_each_is_read_behind_its_own_context(backbone: Composed) -> None:
-    backbone.add_adapter("other", seed=2)
-    change(backbone, "main", "other")
-    seen, said = toy_examples(["image"])[0], Example("text", "", ("yes",))
-    posed = [replace(e, context=text) for e in (seen, said) for text in ("A: birds\n", "B: trains\n", "A: birds\n")]
-    names = ["main", "main", "other"] * 2
-    alone = [backbone.generate([e], adapters=[name], max_new_tokens=8)[0] for e, name in zip(posed, names, strict=True)]
-    assert backbone.generate(posed, adapters=names, max_new_tokens=8) == alone
-    assert len({*alone}) > 3, "contexts and adapters say something"
-    with backbone.using("main"):
+    backbone.adapters.add("other", seed=2)
+    for seed, name in enumerate(("main", "other")):
+        disturb(backbone, name, seed=seed, scale=0.3)
+    seen, said = toy_examples(["image"])[0], Example("text", ("say it",), ("yes",))
+    posed = [behind(text, e) for e in (seen, said) for text in ("A: birds\n", "B: trains\n", "A: birds\n")]
+    names, alone = ["main", "main", "other"] * 2, []
+    for name, example in zip(names, posed, strict=True):
+        with backbone.adapters.using(name):
+            alone += backbone.generate([example], max_new_tokens=8)
+    with backbone.adapters.using(combine(names)):
+        assert backbone.generate(posed, max_new_tokens=8) == alone
+    assert len({*alone}) > 3, "contexts and adapters matter"
+    with backbone.adapters.using("main"):
         assert backbone.generate(posed[:2], max_new_tokens=8) == alone[:2]
         assert backbone.generate(posed[3:5], max_new_tokens=8) == alone[3:5]
 
@@ -166,22 +168,24 @@ def test_each_is_read_behind_its_own_context(backbone: Composed) -> None:
 def test_answers_are_the_model_s_own_whatever_its_generation_config_says(preset: Path, tmp_path: Path) -> None:
     other = shutil.copytree(preset.parent, tmp_path / "other") / preset.name
     GenerationConfig(repetition_penalty=5.0).save_pretrained(other.parent / "language")
-    asked = [Example("text", "say a word")]
+    asked = [Example("text", ("say a word",))]
     for beams in (1, 2):
-        plain, penal = (Composed(str(path)).generate(asked, num_beams=beams) for path in (preset, other))
+        plain, penal = (
+            Composed(str(path), resources=resources()).generate(asked, num_beams=beams) for path in (preset, other)
+        )
         assert plain == penal
 
 
 def test_training_settings_come_with_the_preset(preset: Path) -> None:
-    assert Composed.defaults(str(preset)) == {"batch_size": 2, "learning_rate": 1e-3}
-    assert "batch_size" in Composed.defaults("")
+    assert Composed.defaults(str(preset), resources()) == {"batch_size": 2, "learning_rate": 1e-3}
+    assert "batch_size" in Composed.defaults("", resources())
 
 
 def test_encoders_never_train(backbone: Composed) -> None:
     backbone.module.train()
-    assert not any(part.training for part in backbone.parts.encoders.modules())
-    assert backbone.parts.language.training
-    assert not any(weight.requires_grad for weight in backbone.parts.encoders.parameters())
+    assert not any(part.training for part in backbone.modules.encoders.modules())
+    assert backbone.modules.language.training
+    assert not any(weight.requires_grad for weight in backbone.modules.encoders.parameters())
 
 
 def test_checkpointed_gradients_are_the_same(backbone: Composed) -> None:
@@ -190,22 +194,22 @@ def test_checkpointed_gradients_are_the_same(backbone: Composed) -> None:
     gradients = []
     for again in (False, True):
         if again:
-            backbone.checkpoint_gradients()
+            backbone.enable_gradient_checkpointing()
         backbone.module.zero_grad()
         backbone.loss(batch).backward()
-        gradients.append([weight.grad.clone() for weight in backbone.trainable({"image", "audio"}).values()])  # type: ignore[union-attr]
+        gradients.append([weight.grad.clone() for weight in backbone.adapters.trainable({"image", "audio"}).values()])  # type: ignore[union-attr]
     assert all(torch.allclose(one, two, atol=1e-6) for one, two in zip(*gradients, strict=True))
 
 
 def test_the_base_alone_takes_no_medium(backbone: Composed) -> None:
     batch = backbone.batch(toy_task("image", "qa").examples("train")[:1])
-    with pytest.raises(ValueError, match="activate an adapter"), backbone.using(None):
+    with pytest.raises(ValueError, match="has a connector for image"), backbone.adapters.using(None):
         backbone.answer_logits(batch)
 
 
 def test_any_text_can_be_taught_and_is_spelt_back(backbone: Composed) -> None:
     text = "Ünïcode 猫 🐈 \t and\nlines"
-    _, labels = backbone.answer_logits(backbone.batch([Example("1", "say", (text,))]))
+    _, labels = backbone.answer_logits(backbone.batch([Example("1", ("say",), (text,))]))
     assert backbone.tokenizer.decode(labels[:-1]) == text
     assert int(labels[-1]) == backbone.tokenizer.eos_token_id
 
@@ -222,70 +226,64 @@ def test_parts_that_cannot_be_loaded_are_named(preset: Path, tmp_path: Path, rig
     other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
     other.write_text(other.read_text().replace(right, wrong))
     with pytest.raises(PlanError, match=f"the preset's {part} cannot be loaded"):
-        Composed(str(other))
+        Composed(str(other), resources=resources())
 
 
-# Standards: what is set once by the first task's media
+# Standardisation by the media of the first task
 
 
 @torch.no_grad()
-def test_tokens_are_standardised_by_the_media_of_the_first_task(uneven: None, preset: Path) -> None:
-    made = Composed(str(preset))
-    made.read = toy_media
-    made.add_adapter("main")
-    made.activate("main")
+def test_tokens_are_standardised_by_the_media_of_the_first_task(standardised: None, preset: Path) -> None:
+    made = ready(Composed(str(preset), resources=resources()))
     sounds = toy_task("audio", "qa").examples("train")
     before = made.answer_logits(made.batch(sounds))[0]
     made.calibrate(sounds)
-    heard = made.parts.standards["audio"](made.encode("audio", sounds))
+    media = [medium for example in sounds for medium in example.media]
+    heard = made.modules.standardizers.standardized("audio", made.encode("audio", media))
     assert heard.mean((0, 1)).abs().max() < 1e-4
     assert not torch.equal(made.answer_logits(made.batch(sounds))[0], before)
-    state = made.adapter_state("main")
+    state = made.adapters.state("main")
     made.calibrate(toy_task("audio", "captioning").examples("train"))
-    assert all(torch.equal(made.adapter_state("main")[key], weight) for key, weight in state.items())
-    assert not made.parts.standards["image"].fitted, "no picture was met yet"
+    assert all(torch.equal(made.adapters.state("main")[key], weight) for key, weight in state.items())
+    assert [name for name, _ in made.modules.standardizers.unfitted()] == ["image"], "there was no picture yet"
 
 
 @torch.no_grad()
-def test_standards_come_back_with_an_adapter(uneven: None, preset: Path) -> None:
-    made, again = Composed(str(preset)), Composed(str(preset))
-    for backbone in (made, again):
-        backbone.read = toy_media
-        backbone.add_adapter("main")
-        backbone.activate("main")
+def test_standardisation_comes_back_with_an_adapter(standardised: None, preset: Path) -> None:
+    made, again = (ready(Composed(str(preset), resources=resources())) for _ in range(2))
     sounds = toy_task("audio", "qa").examples("train")
     made.calibrate(sounds)
-    again.load_adapter("main", made.adapter_state("main"))
+    again.adapters.load("main", made.adapters.state("main"))
     assert torch.equal(again.answer_logits(again.batch(sounds))[0], made.answer_logits(made.batch(sounds))[0])
-    met = again.adapter_state("main")
-    again.load_adapter("main", {key: weight + 1 for key, weight in met.items()})
-    kept = {key: w for key, w in again.adapter_state("main").items() if key.startswith("standard.audio")}
+    met = again.adapters.state("main")
+    again.adapters.load("main", {key: weight + 1 for key, weight in met.items()})
+    kept = {key: w for key, w in again.adapters.state("main").items() if key.startswith("standard.audio")}
     assert len(kept) == 2
     assert all(torch.equal(weight, met[key]) for key, weight in kept.items()), "it serves other adapters too"
 
 
-def test_even_encoders_have_none(backbone: Composed) -> None:
+def test_other_encoders_are_not_standardised(backbone: Composed) -> None:
     backbone.calibrate(toy_examples(["image", "audio"]))
-    assert not backbone.parts.standards
-    assert set(backbone.adapter_state("main")) == set(backbone.adapter_weights("main"))
+    assert not len(backbone.modules.standardizers)
+    assert set(backbone.adapters.state("main")) == set(backbone.adapters.parameters("main"))
 
 
 # Frozen features
 
 
-class Kept:
-    """A feature cache in memory that tells what was computed."""
+class Cache:
+    """A feature cache in memory that records what was computed."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Tensor] = {}
         self.computed: list[str] = []
 
-    def __call__(self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
-        for example in examples:
-            if (key, example.digest) not in self.known:
-                self.known[key, example.digest] = compute([example])[0]
-                self.computed.append(example.digest)
-        return torch.stack([self.known[key, example.digest] for example in examples])
+    def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
+        for medium in media:
+            if (key, medium.digest) not in self.known:
+                self.known[key, medium.digest] = compute([medium])[0]
+                self.computed.append(medium.digest)
+        return torch.stack([self.known[key, medium.digest] for medium in media])
 
 
 @torch.no_grad()
@@ -294,24 +292,24 @@ def test_each_medium_is_read_once_and_answers_stay_the_same(backbone: Composed) 
     plain, _ = backbone.answer_logits(backbone.batch(examples))
     read: list[str] = []
 
-    def reader(example: Example, options: Mapping[str, Any]) -> Any:
-        read.append(example.digest)
-        return toy_media(example, options)
+    def reader(medium: Media, options: Mapping[str, Any]) -> Any:
+        read.append(medium.digest)
+        return toy_media(medium, options)
 
-    backbone.read, backbone.cache = reader, Kept()
+    backbone.read, backbone.cache = reader, Cache()
     for _ in range(3):
         kept, _ = backbone.answer_logits(backbone.batch(examples))
     assert torch.equal(kept, plain)
-    assert sorted(read) == sorted(example.digest for example in examples)
+    assert sorted(read) == sorted(medium.digest for example in examples for medium in example.media)
 
 
 def test_nothing_is_kept_of_an_encoder_that_learns(backbone: Composed) -> None:
     examples = toy_task("image", "captioning").examples("train")
-    backbone.cache = kept = Kept()
-    backbone.parts.encoders["image"].requires_grad_(True)
+    backbone.cache = kept = Cache()
+    backbone.modules.encoders["image"].requires_grad_(True)
     backbone.loss(backbone.batch(examples)).backward()
     assert not kept.computed
-    assert all(weight.grad is not None for weight in backbone.parts.encoders["image"].parameters())
+    assert all(weight.grad is not None for weight in backbone.modules.encoders["image"].parameters())
     backbone.features(toy_task("audio", "captioning").examples("train"))
     assert kept.computed, "the other encoder is frozen"
 
@@ -319,9 +317,9 @@ def test_nothing_is_kept_of_an_encoder_that_learns(backbone: Composed) -> None:
 def test_features_are_kept_apart_by_modality_weights_and_settings(preset: Path, tmp_path: Path) -> None:
     other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
     other.write_text(other.read_text().replace("seconds = 0.5", "seconds = 0.52"))
-    (one, two), keys = (Composed(str(preset)), Composed(str(other))), []
+    (one, two), keys = (Composed(str(path), resources=resources()) for path in (preset, other)), []
     for made in (one, two):
-        made.read, made.cache = toy_media, (kept := Kept())
+        made.read, made.cache = toy_media, (kept := Cache())
         for modality in ("image", "audio"):
             made.features(toy_task(modality, "qa").examples("train")[:1])
         keys.append([key for key, _ in kept.known])
@@ -333,9 +331,9 @@ def test_features_are_kept_apart_by_modality_weights_and_settings(preset: Path, 
 def test_readers_are_told_what_the_encoder_wants(backbone: Composed) -> None:
     wanted: list[Mapping[str, Any]] = []
 
-    def reader(example: Example, options: Mapping[str, Any]) -> Any:
+    def reader(medium: Media, options: Mapping[str, Any]) -> Any:
         wanted.append(options)
-        return toy_media(example, options)
+        return toy_media(medium, options)
 
     backbone.read = reader
     backbone.features(toy_task("audio", "qa").examples("train")[:1])
@@ -360,20 +358,20 @@ def test_readers_are_told_what_the_encoder_wants(backbone: Composed) -> None:
 def test_what_it_writes_is_a_question_or_nothing(
     backbone: Composed, monkeypatch: pytest.MonkeyPatch, written: str, pair: tuple[str, str] | None
 ) -> None:
-    asked: list[tuple[str, str | None]] = []
+    asked: list[tuple[str, Any]] = []
 
     def generate(examples: Sequence[Example], **settings: Any) -> list[str]:
-        asked.extend((example.prompt, backbone.active) for example in examples)
+        asked.extend((example.prompt, backbone.adapters.active) for example in examples)
         return [written] * len(examples)
 
     monkeypatch.setattr(backbone, "generate", generate)
-    assert backbone.ask(["a {red} box", "a ring"]) == [pair, pair]
+    assert backbone.write_questions(["a {red} box", "a ring"]) == [pair, pair]
     assert asked == [("Ask about: a {red} box", None), ("Ask about: a ring", None)]
-    assert backbone.active == "main"
+    assert backbone.adapters.active == "main"
 
 
 def test_instructions_come_from_the_preset_s_file(backbone: Composed, preset: Path, tmp_path: Path) -> None:
     assert backbone.instructions() == ("Say yes. yes", "Name a colour. red")
     other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
     other.write_text(other.read_text().replace('instructions = "instructions.jsonl"\n', ""))
-    assert Composed(str(other)).instructions() == GENERAL
+    assert Composed(str(other), resources=resources()).instructions() == GENERAL

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from micl_backbones.composed.connector import Standard
+from micl_backbones.composed.connector import Standardizer
 
 
 def drawn() -> torch.Tensor:
@@ -14,7 +14,7 @@ def drawn() -> torch.Tensor:
 
 
 def test_what_is_fitted_has_no_large_channel_any_more() -> None:
-    standard, tokens = Standard(4), drawn()
+    standard, tokens = Standardizer(4), drawn()
     assert not standard.fitted
     assert torch.equal(standard(tokens), tokens), "unfitted it changes nothing"
     standard.fit(tokens)
@@ -26,11 +26,11 @@ def test_what_is_fitted_has_no_large_channel_any_more() -> None:
 
 
 def test_a_channel_that_hardly_varies_is_not_blown_up() -> None:
-    standard, tokens = Standard(4), drawn()
+    standard, tokens = Standardizer(4), drawn()
     standard.fit(tokens)
     tokens[..., 3] += 0.01
     assert standard(tokens)[..., 3].abs().max() < 0.05
 
 
 def test_it_never_learns() -> None:
-    assert not any(weight.requires_grad for weight in Standard(4).parameters())
+    assert not any(weight.requires_grad for weight in Standardizer(4).parameters())

@@ -78,11 +78,12 @@ def test_no_more_tokens_than_are_wanted(model: Any, embeds: Tensor) -> None:
 
 
 @torch.no_grad()
-def test_who_has_answered_is_computed_no_more(model: Any, embeds: Tensor) -> None:
-    told: list[Tensor] = []
-    prompts = Prompts(embeds, torch.tensor(LENGTHS), plan_packing(LENGTHS, SHARED), computing=told.append)
+def test_finished_answers_leave_the_batch(model: Any, embeds: Tensor) -> None:
+    steps: list[Tensor] = []
+    prompts = Prompts(embeds, torch.tensor(LENGTHS), plan_packing(LENGTHS, SHARED), follow=steps.append)
     answers = greedy(model, prompts, end=END, limit=12)
-    for step, rows in enumerate(told[1:], 1):
+    assert len(steps) == min(max(map(len, answers)), 11)
+    for step, rows in enumerate(steps, 1):
         assert rows.tolist() == [i for i, answer in enumerate(answers) if len(answer) >= step]
 
 
@@ -93,15 +94,27 @@ def test_who_has_answered_is_computed_no_more(model: Any, embeds: Tensor) -> Non
 def test_likelihoods_are_those_of_each_continuation_alone(
     model: Any, embeds: Tensor, packed: bool, context: tuple[int, ...], ends: list[list[int]]
 ) -> None:
-    found = likelihoods(model, made(embeds, packed=packed, context=context), ends)
+    found = likelihoods(model, made(embeds, packed=packed, context=context), [ends] * len(LENGTHS))
     wanted = torch.zeros(len(LENGTHS), len(ends))
     for i, prompt in enumerate(alone(model, embeds, context)):
         for k, end in enumerate(ends):
             ids = torch.tensor([end])
             whole = torch.cat([prompt, model.get_input_embeddings()(ids)], dim=1)
-            told = torch.log_softmax(model(inputs_embeds=whole).logits, -1)[0, prompt.shape[1] - 1 : -1]
-            wanted[i, k] = told.gather(1, ids.T).sum()
+            each = torch.log_softmax(model(inputs_embeds=whole).logits, -1)[0, prompt.shape[1] - 1 : -1]
+            wanted[i, k] = each.gather(1, ids.T).sum()
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+def test_each_prompt_has_continuations_of_its_own(model: Any, embeds: Tensor, packed: bool) -> None:
+    own = [[[4, 2]], [[5, 2], [6, 7, 8, 2]], [[2], [3, 2], [4, 5, 2]], [[9, 2]], [[2], [3, 3, 2]], [[7, 2], [8, 2]]]
+    together = likelihoods(model, made(embeds, packed=packed), own)
+    for i, ends in enumerate(own):
+        alone = likelihoods(
+            model, Prompts(embeds[i : i + 1, : LENGTHS[i]], torch.tensor(LENGTHS[i : i + 1]), None), [ends]
+        )
+        torch.testing.assert_close(together[i, : len(ends)], alone[0], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers import resources
 
 from micl_backbones.composed.preset import preset_digest, preset_info, read_preset
 from micl_backbones.hf.load import known_checkpoints
@@ -31,7 +32,7 @@ def write(folder: Path, text: str) -> str:
 
 
 def test_the_embedded_preset_names_files_that_are_there() -> None:
-    preset = read_preset("tiny")
+    preset = read_preset("tiny", resources())
     assert set(preset.encoders) == {"image", "audio", "video"}
     names = [
         preset.language["path"],
@@ -43,41 +44,41 @@ def test_the_embedded_preset_names_files_that_are_there() -> None:
 
 
 def test_a_path_to_a_file_is_a_preset(tmp_path: Path) -> None:
-    preset = read_preset(write(tmp_path, WHOLE))
+    preset = read_preset(write(tmp_path, WHOLE), resources())
     assert (preset.name, preset.folder, preset.lora["r"]) == ("mine", tmp_path, 4)
     assert preset.training == preset.connector == {}
 
 
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(PlanError, match="no preset 'huge'") as refused:
-        read_preset("huge")
+        read_preset("huge", resources())
     assert "tiny" in refused.value.hint
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"absent\.toml"):
-        read_preset(str(tmp_path / "absent.toml"))
+        read_preset(str(tmp_path / "absent.toml"), resources())
 
 
 def test_what_is_not_toml_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"mine\.toml is not TOML"):
-        read_preset(write(tmp_path, "name = "))
+        read_preset(write(tmp_path, "name = "), resources())
 
 
 @pytest.mark.parametrize("table", ["name", "language", "encoder", "lora"])
 def test_what_a_preset_lacks_is_named(tmp_path: Path, table: str) -> None:
     with pytest.raises(PlanError, match=rf"mine\.toml lacks '{table}'"):
-        read_preset(write(tmp_path, WHOLE.replace(table, f"{table}s")))
+        read_preset(write(tmp_path, WHOLE.replace(table, f"{table}s")), resources())
 
 
 def test_a_changed_preset_has_another_digest(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     text = '[language]\npath = "language"\n[encoder]\n[lora]\nr = 4\n'
     path.write_text('name = "own"\n' + text)
-    before = preset_digest(str(path))
-    assert preset_digest(str(path)) == before
+    before = preset_digest(str(path), resources())
+    assert preset_digest(str(path), resources()) == before
     path.write_text('name = "own"\n' + text.replace("4", "8"))
-    assert preset_digest(str(path)) != before
+    assert preset_digest(str(path), resources()) != before
 
 
 def test_other_weights_of_the_same_size_are_another_preset(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_other_weights_of_the_same_size_are_another_preset(tmp_path: Path) -> No
     digests = set()
     for content in (b"\0", b"\1"):
         weights.write_bytes(content * 5_000_000)
-        digests.add(preset_digest(str(path)))
+        digests.add(preset_digest(str(path), resources()))
     assert len(digests) == 2
 
 
@@ -121,12 +122,12 @@ def test_a_preset_writes_in_a_folder_of_its_own_only(
     name: str, package: str, to: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(PlanError, match=message):
-        read_preset(write(tmp_path, FETCHED.format(name=name, package=package, to=to)))
-    read_preset(write(tmp_path, FETCHED.format(name="mine", package="words-1.0", to="image.safetensors")))
+        read_preset(write(tmp_path, FETCHED.format(name=name, package=package, to=to)), resources())
+    read_preset(write(tmp_path, FETCHED.format(name="mine", package="words-1.0", to="image.safetensors")), resources())
 
 
 def test_a_hubs_checkpoints_are_named_once_and_pinned() -> None:
-    preset = read_preset("micl")
+    preset = read_preset("micl", resources())
     names = [name for name, _ in preset.checkpoints]
     assert names == [
         "meta-llama/Llama-3.2-1B-Instruct",
@@ -141,7 +142,7 @@ def test_a_hubs_checkpoints_are_named_once_and_pinned() -> None:
 
 def test_a_folder_beside_the_file_comes_from_no_hub(tmp_path: Path) -> None:
     text = WHOLE.replace('path = "language"', 'checkpoint = "words"')
-    preset = read_preset(write(tmp_path, text))
+    preset = read_preset(write(tmp_path, text), resources())
     assert preset.checkpoints == [("words", "main")]
     assert preset.command == f"micl backbones fetch composed:{tmp_path / 'mine.toml'}"
     (tmp_path / "words").mkdir()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from helpers import resources
 
-from micl_backbones.composed.backbone import Tiny
+from micl_backbones.composed.named import Tiny
 from micl_cli.api import Backbone
 from micl_cli.testing import BackboneContract
 
@@ -12,4 +13,4 @@ from micl_cli.testing import BackboneContract
 @pytest.mark.slow
 class TestTiny(BackboneContract):
     def make(self) -> Backbone:
-        return Tiny()
+        return Tiny(resources=resources())

@@ -14,7 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from micl_backbones import convert, fetch
+from micl_backbones.weights import convert, fetch
 from micl_backbones.weights.fetch import download, fetch_parts, is_fetched
 from micl_cli.api import PlanError
 

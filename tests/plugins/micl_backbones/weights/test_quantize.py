@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 from checkpoints import build
+from helpers import ready, resources
 
-from micl_backbones.adapters.backbone import LoraBackbone
-from micl_backbones.composed.backbone import Tiny
+from micl_backbones.composed.named import Tiny
 from micl_backbones.hf.backbone import HF
+from micl_backbones.language import LanguageBackbone
 from micl_backbones.weights.quantize import storage
 from micl_cli.api import PlanError
-from micl_cli.testing.tasks import toy_examples, toy_media
+from micl_cli.testing import toy_examples
 
 
 @pytest.fixture(scope="module")
@@ -22,20 +23,15 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("llava", tmp_path_factory.mktemp("llava") / "llava")
 
 
-def made(kind: str, folder: Path, **options: Any) -> LoraBackbone:
-    backbone = HF(str(folder), **options) if kind == "hf" else Tiny(**options)
-    backbone.read = toy_media
-    backbone.add_adapter("main", seed=1)
-    drawn = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for weight in backbone.adapter_weights("main").values():
-            weight.add_(0.05 * torch.randn(weight.shape, generator=drawn))
-    backbone.activate("main")
-    return backbone
+def made(kind: str, folder: Path, **options: Any) -> LanguageBackbone:
+    backbone = (
+        HF(str(folder), resources=resources(), **options) if kind == "hf" else Tiny(resources=resources(), **options)
+    )
+    return ready(backbone, scale=0.05)
 
 
 @torch.no_grad()
-def dequantise(reference: LoraBackbone, quantised: LoraBackbone) -> None:
+def dequantise(reference: LanguageBackbone, quantised: LanguageBackbone) -> None:
     """Give ``reference``, in full precision, the weights that ``quantised`` really computes with."""
     from bitsandbytes.functional import dequantize_4bit
 
@@ -52,13 +48,13 @@ def weight_bytes(model: torch.nn.Module) -> int:
     return sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
-def gradients(backbone: LoraBackbone) -> torch.Tensor:
+def gradients(backbone: LanguageBackbone) -> torch.Tensor:
     """All gradients of LoRA, in a line, of a step that comes after an evaluation."""
     examples = toy_examples(sorted(backbone.modalities))
     backbone.generate(examples, max_new_tokens=2)
     backbone.module.train()
     torch.autograd.backward(backbone.loss(backbone.batch(examples)))
-    lora = [w for n, w in backbone.adapter_weights("main").items() if backbone.part_of(n) == "lora"]
+    lora = [w for n, w in backbone.adapters.parameters("main").items() if backbone.adapters.group(n) == "lora"]
     return torch.cat([weight.grad.flatten() for weight in lora if weight.grad is not None])
 
 
@@ -79,7 +75,11 @@ def test_the_language_model_alone_is_quantised(kind: str, quantize: str, llava: 
     small = {n for n, layer in few.module.named_modules() if type(layer).__name__ in ("Linear4bit", "Linear8bitLt")}
     assert small
     before, after = (sum(weight_bytes(b.module.get_submodule(n)) for n in small) for b in (plain, few))
-    lora = sum(w.numel() * w.element_size() for n, w in few.adapter_weights("main").items() if "lora" in n)
+    lora = sum(
+        w.numel() * w.element_size()
+        for n, w in few.adapters.parameters("main").items()
+        if few.adapters.group(n) == "lora"
+    )
     assert after - lora < 0.3 * (before - lora)
     assert not [n for n in small if "vision" in n or "projector" in n or "encoders" in n or n.endswith("lm_head")]
 
@@ -87,7 +87,7 @@ def test_the_language_model_alone_is_quantised(kind: str, quantize: str, llava: 
 @pytest.mark.parametrize("quantize", ["nf4", "int8"])
 def test_gradient_checkpointing_changes_no_gradient(quantize: str, llava: Path) -> None:
     plain, checkpointed = (made("hf", llava, quantize=quantize, lora_dropout=0.0) for _ in range(2))
-    checkpointed.checkpoint_gradients()
+    checkpointed.enable_gradient_checkpointing()
     ours, theirs = gradients(checkpointed), gradients(plain)
     assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.999
 
@@ -96,8 +96,8 @@ def test_adapters_are_never_merged_into_few_bits(llava: Path) -> None:
     backbone = made("hf", llava, quantize="nf4")
     before = {n: w.clone() for n, w in backbone.module.named_parameters() if w.dtype == torch.uint8}
     backbone.generate(toy_examples(["image"]), max_new_tokens=2)
-    backbone.copy_adapter("main", "teacher")
-    backbone.activate("teacher")
+    backbone.adapters.copy("main", "teacher")
+    backbone.adapters.activate("teacher")
     assert before
     assert all(torch.equal(w, before[n]) for n, w in backbone.module.named_parameters() if n in before)
 
@@ -116,6 +116,6 @@ def test_the_vocabulary_projection_reads_whole_states(kind: str, llava: Path) ->
     head.register_forward_pre_hook(lambda module, given: whole.append(given[0].is_contiguous()))
     examples = toy_examples(sorted(backbone.modalities))
     backbone.generate(examples, max_new_tokens=2)
-    backbone.choose(examples, ["red", "blue sky"])
+    backbone.score_choices(examples, ["red", "blue sky"])
     backbone.loss(backbone.batch(examples))
     assert len(whole) > 3 and all(whole)

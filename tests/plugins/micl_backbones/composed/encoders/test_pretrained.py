@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import encoder, resources
 from languages import write_encoders, write_language, write_sound_models
 from safetensors.torch import load_file
 from transformers import AutoModel
 
 from micl_backbones.composed.backbone import Composed
-from micl_backbones.composed.encoders.conv import build_encoder
 from micl_backbones.composed.encoders.pretrained import EfficientNetLite, Whisper
 from micl_backbones.weights.convert import efficientnet_lite, whisper_encoder
 from micl_cli.api import PlanError, Sound
-from micl_cli.testing.tasks import toy_examples, toy_media
+from micl_cli.testing import toy_examples, toy_media
 
 
 def picture(*shape: int) -> Any:
@@ -39,13 +39,13 @@ def seen(encoder: Any, *media: Any) -> torch.Tensor:
 
 
 def test_pictures_and_clips_of_any_size() -> None:
-    assert seen(build_encoder("efficientnet-lite", grid=4), picture(50, 300), picture(1, 1)).shape[1] == 16
-    assert seen(build_encoder("efficientnet-lite", grid=2, frames=3), picture(3, 64, 48)).shape[1] == 12
+    assert seen(encoder("efficientnet-lite", grid=4), picture(50, 300), picture(1, 1)).shape[1] == 16
+    assert seen(encoder("efficientnet-lite", grid=2, frames=3), picture(3, 64, 48)).shape[1] == 12
 
 
 def test_a_clip_is_its_frames() -> None:
     torch.manual_seed(0)
-    clip, still = build_encoder("efficientnet-lite", grid=2, frames=2), build_encoder("efficientnet-lite", grid=2)
+    clip, still = encoder("efficientnet-lite", grid=2, frames=2), encoder("efficientnet-lite", grid=2)
     still.load_state_dict(clip.state_dict())
     frames = picture(2, 64, 48)
     both = torch.cat([seen(still, frames[0]), seen(still, frames[1])], dim=1)
@@ -53,8 +53,8 @@ def test_a_clip_is_its_frames() -> None:
 
 
 def test_sounds_of_any_length_and_rate() -> None:
-    encoder = build_encoder("whisper", width=64, heads=2, layers=1, tokens=5, seconds=1.0)
-    seen(encoder, sound(0.0), sound(0.3), sound(4.0), sound(1.0, rate=8000))
+    made = encoder("whisper", width=64, heads=2, layers=1, tokens=5, seconds=1.0)
+    seen(made, sound(0.0), sound(0.3), sound(4.0), sound(1.0, rate=8000))
 
 
 def test_a_lite_checkpoint_is_renamed_whole(tmp_path: Path) -> None:
@@ -112,18 +112,18 @@ def test_a_preset_of_ones_own_takes_any_language_model_and_encoders(tmp_path: Pa
     write_language(tmp_path / "words")
     write_encoders(tmp_path)
     (tmp_path / "mine.toml").write_text(MINE)
-    made = Composed(str(tmp_path / "mine.toml"))
+    made = Composed(str(tmp_path / "mine.toml"), resources=resources())
     made.read = toy_media
-    made.add_adapter("main")
-    made.activate("main")
+    made.adapters.add("main")
+    made.adapters.activate("main")
     assert made.modalities == {"image", "audio"}
     examples = toy_examples(["audio", "image"])
     made.calibrate(examples)
-    assert all(standard.fitted for standard in made.parts.standards.values()) and len(made.parts.standards) == 2
+    assert len(made.modules.standardizers) == 2 and not made.modules.standardizers.unfitted()
     assert torch.isfinite(made.loss(made.batch(examples)))
     assert len(made.generate(examples, max_new_tokens=2)) == len(examples)
     assert len(made.instructions()) >= 100
-    made.ask(["a red box"])
+    made.write_questions(["a red box"])
 
 
 MINE = """
@@ -148,32 +148,32 @@ targets = ["q_proj", "v_proj"]
 
 def test_encoders_of_transformers(tmp_path: Path) -> None:
     write_encoders(tmp_path)
-    seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2), picture(30, 50), picture(90, 20))
-    seen(build_encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2, frames=2), picture(2, 30, 50))
-    seen(build_encoder("hf-audio", checkpoint=str(tmp_path / "ast"), tokens=4, seconds=0.5), sound(0.2), sound(2.0))
+    seen(encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2), picture(30, 50), picture(90, 20))
+    seen(encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2, frames=2), picture(2, 30, 50))
+    seen(encoder("hf-audio", checkpoint=str(tmp_path / "ast"), tokens=4, seconds=0.5), sound(0.2), sound(2.0))
 
 
 @pytest.mark.parametrize("name", ["clap", "clap-fused", "whisper"])
 def test_the_sound_encoder_of_a_model_that_does_more(name: str, tmp_path: Path) -> None:
     write_sound_models(tmp_path)
-    encoder = build_encoder("hf-audio", checkpoint=str(tmp_path / name), tokens=5, seconds=10.0).eval()
-    seen(encoder, sound(0.2), sound(2.0), sound(12.0, rate=8000))
+    made = encoder("hf-audio", checkpoint=str(tmp_path / name), tokens=5, seconds=10.0).eval()
+    seen(made, sound(0.2), sound(2.0), sound(12.0, rate=8000))
 
 
 def test_silence_that_only_fills_up_is_not_heard(tmp_path: Path) -> None:
     """Whisper takes thirty seconds: what stands behind a sound's own seconds is not among its tokens."""
     write_sound_models(tmp_path)
     folder = str(tmp_path / "whisper")
-    whole, part = (build_encoder("hf-audio", checkpoint=folder, tokens=30 // n, seconds=30 / n).eval() for n in (1, 3))
+    whole, part = (encoder("hf-audio", checkpoint=folder, tokens=30 // n, seconds=30 / n).eval() for n in (1, 3))
     medium = sound(9.0)
-    heard = [encoder(encoder.prepare(medium)[None]) for encoder in (whole, part)]
+    heard = [made(made.prepare(medium)[None]) for made in (whole, part)]
     torch.testing.assert_close(heard[0][:, :10], heard[1], atol=1e-5, rtol=1e-5)
 
 
 def test_of_a_long_sound_clap_hears_the_beginning(tmp_path: Path) -> None:
     write_sound_models(tmp_path)
-    encoder = build_encoder("hf-audio", checkpoint=str(tmp_path / "clap"), tokens=5, seconds=15.0).eval()
-    first, second = (encoder.prepare(sound(15.0)) for _ in range(2))
+    made = encoder("hf-audio", checkpoint=str(tmp_path / "clap"), tokens=5, seconds=15.0).eval()
+    first, second = (made.prepare(sound(15.0)) for _ in range(2))
     assert torch.equal(first, second)
 
 
@@ -182,12 +182,12 @@ def test_encoders_compute_in_float32_whatever_is_stored(kind: str, tmp_path: Pat
     write_encoders(tmp_path)
     name = {"hf-vision": "clip", "hf-audio": "ast"}[kind]
     AutoModel.from_pretrained(tmp_path / name).half().save_pretrained(tmp_path / name)
-    encoder = build_encoder(kind, checkpoint=str(tmp_path / name))
-    made = seen(encoder, picture(30, 50) if kind == "hf-vision" else sound(0.2))
-    assert made.dtype == torch.float32
+    made = encoder(kind, checkpoint=str(tmp_path / name))
+    tokens = seen(made, picture(30, 50) if kind == "hf-vision" else sound(0.2))
+    assert tokens.dtype == torch.float32
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="cannot be loaded") as caught:
-        build_encoder("hf-vision", checkpoint=str(tmp_path / "nothing"))
+        encoder("hf-vision", checkpoint=str(tmp_path / "nothing"))
     assert caught.value.hint

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import encoder
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import default_rng
@@ -18,7 +19,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 import micl_backbones
-from micl_backbones.composed.encoders.conv import build_encoder
 from micl_tasks.mini.language import FIELDS, Field, draw, draw_question
 from micl_tasks.mini.scenes import COLOURS, DIRECTIONS, PITCHES, SHAPES, SPEEDS, TIMBRES, split_of
 
@@ -59,8 +59,7 @@ def test_all_of_it_is_small() -> None:
 def test_encoders_load_as_the_preset_describes_them(modality: str) -> None:
     config = dict(PRESET["encoder"][modality])
     weights = load_file(TINY / config.pop("weights"))
-    encoder = build_encoder(config.pop("family"), **config)
-    encoder.load_state_dict(weights)
+    encoder(config.pop("family"), **config).load_state_dict(weights)
     assert all(weight.isfinite().all() for weight in weights.values())
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from micl_backbones.adapters.mixing import mixed_adapters
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-
-from micl_backbones.adapters.mixing import mixed_adapters
 
 NAMES = ("one", "two")
 

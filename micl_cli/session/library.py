@@ -1,4 +1,4 @@
-"""Tasks made ready: prepared, registered in the store, and opened."""
+"""The tasks of a home folder: prepared, registered in the store, and opened."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from micl_cli.api.task import Task
-from micl_cli.data.preparation import Prepared, is_prepared, open_task, prepare_folder, prepare_source, prepared_tasks
+from micl_cli.data.inspection import Progress
+from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare_source
+from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks
 from micl_cli.errors import PluginError, nearest
 from micl_cli.registry import Registry
 from micl_cli.session.recorder import task_record
 from micl_cli.settings import Settings
 from micl_cli.store import Store
 
-Progress = Callable[[int, int | None], None]
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
-"""Called with a task's name when it is about to be prepared; gives what is told of its examples."""
-OnError = Literal["fail", "skip"]
+"""Called with a task's name before it is prepared; its context is handed the progress."""
 
 
 def unwatched(name: str) -> AbstractContextManager[None]:
-    """Tells nobody."""
+    """Show no progress."""
     return nullcontext()
 
 
-class Tasks:
-    """The tasks of a home folder, with the registry that reads them and the store that lists them."""
+class TaskLibrary:
+    """The tasks of a home folder, with the registry that provides their readers and the store that lists them."""
 
     def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
         self.settings = settings
@@ -36,7 +36,7 @@ class Tasks:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The run store, open. Raises StoreError."""
+        """Open the run store. Raises StoreError."""
         with Store.open(self.settings.store_url) as store:
             yield store
 
@@ -46,8 +46,14 @@ class Tasks:
         Raises PlanError, ManifestError, MediaError or PluginError.
         """
         if Path(what).is_dir():
-            home = self.settings.home
-            prepared = prepare_folder(Path(what), home, self._modality, on_error=on_error, progress=progress)
+            prepared = prepare_folder(
+                Path(what),
+                self.settings.home,
+                self._modality,
+                registered={part.name for part in self.registry.parts("modalities")},
+                on_error=on_error,
+                progress=progress,
+            )
         else:
             prepared = self._prepare_source(what, self.settings.home, on_error, progress)
         self._register(prepared)
@@ -55,7 +61,7 @@ class Tasks:
 
     def _prepare_source(self, name: str, home: Path, on_error: OnError, progress: Progress | None) -> Prepared:
         source = self.registry.load("tasks", name)()
-        return prepare_source(source, name, home, self._modality(source.modality), on_error=on_error, progress=progress)
+        return prepare_source(source, name, home, self._modality, on_error=on_error, progress=progress)
 
     def _modality(self, name: str) -> Any:
         return self.registry.load("modalities", name)()
@@ -65,11 +71,11 @@ class Tasks:
             store.record_task(task_record(prepared))
 
     def open_tasks(self, names: Sequence[str], *, dry: bool = False, watch: Watch = unwatched) -> list[Task]:
-        """The prepared tasks; embedded ones that are missing are prepared first.
+        """Open prepared tasks; embedded ones that are missing are prepared first.
 
         ``dry`` prepares those in a temporary folder, to know their sha256, and leaves no trace.
         Raises PlanError where a task is not prepared and cannot be, or its data has changed;
-        PluginError where nobody knows it.
+        PluginError where there is no such task.
         """
         for name in names:
             if not is_prepared(name, self.settings.home):
@@ -78,7 +84,7 @@ class Tasks:
 
     def _open(self, name: str, dry: bool, watch: Watch) -> Task:
         if is_prepared(name, self.settings.home) or not self._known_task(name).embedded:
-            return open_task(name, self.settings.home)  # which says how to prepare it where it is not
+            return open_task(name, self.settings.home)  # its error says how to prepare the task
         with watch(name) as progress:
             if dry:
                 with tempfile.TemporaryDirectory() as folder:

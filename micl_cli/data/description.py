@@ -1,0 +1,133 @@
+"""``task.toml``: what a task is."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from micl_cli.errors import ManifestError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DESCRIPTION = "task.toml"
+MANIFEST = "manifest.jsonl"
+LINE_KEYS = ("id", "split", "content", "prompt", "references", "choices", "meta")
+"""The keys of a manifest line besides modalities; no modality may be called by one of them."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_NAME_HINT = "Use small letters, digits, _ and -, a letter or digit first, at most 64."
+_REQUIRED = ("name", "type", "metric")
+_MODALITY_KEYS = ("modality", "modalities")
+_OPTIONAL = {"benchmark": "own", "description": "", "instruction": ""}
+
+
+@dataclass(frozen=True)
+class Description:
+    """The content of a ``task.toml``.
+
+    ``modalities`` is empty for text alone; ``instruction`` is the prompt shared by all examples, or empty.
+    """
+
+    name: str
+    modalities: frozenset[str]
+    type: str
+    metric: str
+    benchmark: str = "own"
+    description: str = ""
+    instruction: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """benchmark/name."""
+        return f"{self.benchmark}/{self.name}"
+
+
+def check_name(text: str) -> bool:
+    """Whether ``text`` is a full task name, benchmark/task, in letters that are safe in paths."""
+    parts = text.split("/")
+    return len(parts) == 2 and all(_NAME.fullmatch(part) for part in parts)
+
+
+def modality_line(modalities: Iterable[str]) -> str:
+    """Return the line of ``task.toml`` that declares modalities, in its short form for one; empty for none."""
+    names = sorted(modalities)
+    if len(names) == 1:
+        return f"modality = {_toml(names[0])}"
+    return f"modalities = [{', '.join(map(_toml, names))}]" if names else ""
+
+
+def read_description(path: Path) -> Description:
+    """Read ``task.toml``. Raises ManifestError where it is missing, not TOML, or has an invalid value."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        hint = f"A task's folder holds {DESCRIPTION} (name, modality, type, metric) and {MANIFEST}."
+        raise ManifestError(f"{path} does not exist", hint) from error
+    except OSError as error:
+        raise ManifestError(f"{path}: {error.strerror or error}", "Make the file readable.") from error
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{path}: not TOML: {error}", 'Write one key = "value" a line.') from error
+    return _description(path, table)
+
+
+def description_text(description: Description) -> str:
+    """Return ``description`` as the text of a ``task.toml``."""
+    keys = ("benchmark", "name", "type", "metric", "description", "instruction")
+    lines = [f"{key} = {_toml(value)}" for key in keys if (value := getattr(description, key))]
+    lines.insert(2, modality_line(description.modalities))
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+def _toml(text: str) -> str:
+    # A JSON string is a TOML string, but for DEL, which TOML wants escaped.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _description(path: Path, table: Mapping[str, Any]) -> Description:
+    _check_keys(path, table)
+    texts = {key: value for key, value in table.items() if key not in _MODALITY_KEYS}
+    for key, value in texts.items():
+        if not isinstance(value, str):
+            raise ManifestError(f"{path}: {key} is not a text", f'Write {key} = "…".')
+        if key not in {"description", "instruction"}:
+            _check_word(path, key, value)
+    return Description(modalities=_modalities(path, table), **{**_OPTIONAL, **texts})
+
+
+def _check_keys(path: Path, table: Mapping[str, Any]) -> None:
+    known = (*_REQUIRED, *_MODALITY_KEYS, *_OPTIONAL)
+    if unknown := next((key for key in table if key not in known), None):
+        hint = f"{nearest(unknown, set(known) - set(table))} Known are {', '.join(known)}.".strip()
+        raise ManifestError(f"{path}: unknown key {unknown!r}", hint)
+    if missing := [key for key in _REQUIRED if key not in table]:
+        hint = f"Needed are {', '.join(_REQUIRED)}, and modality where examples hold media."
+        raise ManifestError(f"{path}: {', '.join(missing)} missing", hint)
+    if all(key in table for key in _MODALITY_KEYS):
+        raise ManifestError(f"{path}: both modality and modalities are given", "Write one of them.")
+
+
+def _modalities(path: Path, table: Mapping[str, Any]) -> frozenset[str]:
+    if "modality" in table and not isinstance(table["modality"], str):
+        raise ManifestError(f"{path}: modality is not a text", 'Write modality = "…", or modalities = ["…", "…"].')
+    names = [table["modality"]] if "modality" in table else table.get("modalities", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ManifestError(f"{path}: modalities is not a list of texts", 'Write modalities = ["image", "audio"].')
+    for name in names:
+        _check_word(path, "modality", name)
+        if name in LINE_KEYS:
+            hint = f"The keys of a manifest line are no names of modalities: {', '.join(LINE_KEYS)}."
+            raise ManifestError(f"{path}: {name!r} cannot be a modality", hint)
+    return frozenset(names)
+
+
+def _check_word(path: Path, key: str, value: str) -> None:
+    if not _NAME.fullmatch(value):
+        raise ManifestError(f"{path}: {key} = {value!r} is no name", _NAME_HINT)

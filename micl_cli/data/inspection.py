@@ -1,0 +1,82 @@
+"""Inspecting the media of a task: each is opened once, and what cannot be read is recorded with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from micl_cli.api.modality import Modality
+from micl_cli.api.task import Row
+from micl_cli.data.manifest import relative_path
+from micl_cli.data.prepared import FileRecord, Refused, record_file
+from micl_cli.errors import MediaError
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of examples inspected so far, and with their total where it is known."""
+MediumKey = tuple[str, str]
+"""A modality and a path: the same file may be read as media of two modalities."""
+
+
+@dataclass
+class Inspection:
+    """Opens the media of examples and collects rows, file records, faults, and the examples that are left out.
+
+    ``readers`` holds the reader of each modality; ``known`` the records of media that were inspected before.
+    """
+
+    root: Path
+    readers: Mapping[str, Modality]
+    known: Mapping[MediumKey, FileRecord] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    records: dict[MediumKey, FileRecord] = field(default_factory=dict)
+    faults: dict[MediumKey, str] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+
+    def inspect(self, rows: Iterable[Row], total: int | None, progress: Progress | None) -> None:
+        """Open each medium once; rows with a medium that cannot be read are refused."""
+        for done, row in enumerate(rows, 1):
+            keys = list(medium_keys(row))
+            for key in keys:
+                if key not in self.records and key not in self.faults:
+                    self._open(key)
+            if faulty := next((key for key in keys if key in self.faults), None):
+                self.refused.append(Refused(row.id, faulty[1], self.faults[faulty]))
+            else:
+                self.rows.append(row)
+            if progress:
+                progress(done, total)
+
+    @property
+    def media(self) -> dict[str, FileRecord]:
+        """The records of the accepted rows' media by path; facts of two modalities stand together."""
+        found: dict[str, FileRecord] = {}
+        for key in dict.fromkeys(key for row in self.rows for key in medium_keys(row)):
+            path, record = key[1], self.records[key]
+            facts = {**found[path].facts, **record.facts} if path in found else record.facts
+            found[path] = replace(record, facts=facts)
+        return found
+
+    def _open(self, key: MediumKey) -> None:
+        path = self.root / key[1]
+        try:
+            if not path.resolve().is_relative_to(self.root):
+                raise MediaError("a link leads out of the task's folder")
+            self.records[key] = self._record(key, path)
+        except FileNotFoundError:
+            self.faults[key] = "the file does not exist"
+        except MediaError as error:
+            self.faults[key] = error.message.removeprefix(f"{path}: ")
+        except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle (Python below 3.13)
+            self.faults[key] = getattr(error, "strerror", None) or str(error)
+
+    def _record(self, key: MediumKey, path: Path) -> FileRecord:
+        known = self.known.get(key)
+        if known and known.same_stat(path):
+            return known
+        return record_file(path, self.readers[key[0]].inspect(path))
+
+
+def medium_keys(row: Row) -> Iterator[MediumKey]:
+    """Yield modality and path of each medium of a row."""
+    return ((medium.modality, relative_path(medium)) for medium in row.media)

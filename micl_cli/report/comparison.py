@@ -1,0 +1,157 @@
+"""The comparison of several runs: scores, figures and costs, routing, quantisation, means, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from micl_cli.report.blocks import MISSING, PASSES, Block, Paragraph, Table, labels, number, size
+from micl_cli.report.data import RunData, gap_to_oracle, time_columns
+from micl_cli.report.groups import PAIRED, Group, Mean, Order, groups_of, orders_of, paired_of
+from micl_cli.report.matrix import FIGURES
+from micl_cli.report.quantized import quantized_of
+
+INTERVAL = ": mean [95 % interval by Student's t]"
+
+
+def comparison(runs: Sequence[RunData]) -> list[Block]:
+    """Return the tables that compare two or more runs."""
+    blocks: list[Block] = []
+    if len({tuple(run.tasks) for run in runs}) > 1:
+        blocks.append(Paragraph("The runs differ in their tasks or in the order: compare their means with care."))
+    tables = (*_routers(runs), *_quantized(runs), *_means(runs), *_paired(runs))
+    return [*blocks, _final_scores(runs), _all_figures(runs), *tables]
+
+
+def _final_scores(runs: Sequence[RunData]) -> Table:
+    tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
+    finals = [dict(zip(run.tasks, run.r.rows()[-1] if run.tasks else [], strict=True)) for run in runs]
+    rows = [
+        (label, f"{run.seed}", *(number(final.get(task)) for task in tasks), number(run.metrics["mfn"]))
+        for label, run, final in zip(_run_labels(runs), runs, finals, strict=True)
+    ]
+    return Table("Final scores, x100", ("", "seed", *labels(tasks), "MFN"), rows)
+
+
+def _all_figures(runs: Sequence[RunData]) -> Table:
+    shown = [name for name in FIGURES if name != "fwt" or any(run.metrics[name] is not None for run in runs)]
+    times = time_columns(run.cost for run in runs)
+    rows = [
+        (label, *(number(run.metrics[name]) for name in shown), *_cost(run, list(times.values())))
+        for label, run in zip(_run_labels(runs), runs, strict=True)
+    ]
+    columns = ("", *map(_short_title, shown), *times, "peak memory", "stored", "passes a query")
+    return Table("Figures and cost" + (PASSES if len(times) > 1 else ""), columns, rows)
+
+
+def _routers(runs: Sequence[RunData]) -> list[Block]:
+    rows = [
+        (
+            f"{label} ({run.routing.router})",
+            number(run.routing.accuracy),
+            number(run.routing.unsure),
+            f"{1000 * run.routing.seconds_per_query:.2f}",
+            number(gap_to_oracle(run, runs)),
+        )
+        for label, run in zip(_run_labels(runs), runs, strict=True)
+        if run.routing
+    ]
+    title = "Routing: accuracy and unsure in per cent, ms a query, MFN below the oracle's of the same order and seed"
+    return [Table(title, ("", "accuracy", "unsure", "ms", "gap to oracle"), rows)] if rows else []
+
+
+def _quantized(runs: Sequence[RunData]) -> list[Block]:
+    """Return memory and scores of quantised runs relative to the same plans in full precision."""
+    names = dict(zip((run.id for run in runs), _run_labels(runs), strict=True))
+    rows = [
+        (
+            f"{names[each.run]} ({each.bits})",
+            names[each.reference],
+            _times(each.weights),
+            _times(each.peak),
+            number(each.gap),
+        )
+        for each in quantized_of(runs)
+    ]
+    columns = ("", "beside", "weights", "peak memory", "MFN lost")
+    return [Table("Quantised runs beside the same plans in full precision", columns, rows)] if rows else []
+
+
+def _times(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2f} times"
+
+
+def _means(runs: Sequence[RunData]) -> list[Block]:
+    """Return means over seeds, where a strategy has more than one run."""
+    groups = groups_of(runs)
+    if all(group.n == 1 for group in groups):
+        return []
+    orders = orders_of(runs)
+    shown = [name for name in FIGURES if any(name in group.means for group in groups)]
+    rows = [
+        (_group_label(group, orders), f"{group.n}", *(interval(group.means.get(name)) for name in shown))
+        for group in groups
+    ]
+    table = Table(f"Means over seeds, x100{INTERVAL}", ("", "n", *map(_short_title, shown)), rows)
+    return [*_strategies(groups), *_orders(orders), table]
+
+
+def interval(mean: Mean | None) -> str:
+    """Return "mean [low, high]", the mean alone where a single value has no interval, or MISSING."""
+    if mean is None:
+        return MISSING
+    if mean.low is None:
+        return number(mean.mean)
+    return f"{number(mean.mean)} [{number(mean.low)}, {number(mean.high)}]"
+
+
+def _group_label(group: Group, orders: Sequence[Order]) -> str:
+    if len(orders) == 1:
+        return group.label
+    return f"{group.label}, {f'order {1 + orders.index(group.order)}' if group.order else 'all orders'}"
+
+
+def _orders(orders: Sequence[Order]) -> list[Block]:
+    if len(orders) == 1:
+        return []
+    tasks = [order.tasks for order in orders]
+    lines = [(at, each, " (on other data)" if each in tasks[: at - 1] else "") for at, each in enumerate(tasks, 1)]
+    return [Paragraph(f"Order {at}: {', '.join(each)}{note}.") for at, each, note in lines]
+
+
+def _strategies(groups: Sequence[Group]) -> list[Block]:
+    """Return the runs behind the labels of strategies that share a name."""
+    ids: dict[str, list[str]] = {}
+    for group in groups:
+        if group.label != group.strategy and group.order is not None:
+            ids.setdefault(group.label, []).extend(run.id for run in group.runs)
+    return [
+        Paragraph(f"{label}: {'run' if len(runs) == 1 else 'runs'} {', '.join(runs)}.") for label, runs in ids.items()
+    ]
+
+
+def _paired(runs: Sequence[RunData]) -> list[Block]:
+    rows = [
+        (f"{pair.first} minus {pair.second}", f"{pair.n}", *(interval(pair.means.get(name)) for name in PAIRED))
+        for pair in paired_of(runs)
+    ]
+    title = f"Paired differences, first minus second strategy at the same order and seed, x100{INTERVAL}"
+    return [Table(title, ("", "n", *map(_short_title, PAIRED)), rows)] if rows else []
+
+
+def _short_title(name: str) -> str:
+    return name.upper() if len(name) == 3 else name.replace("_", " ")
+
+
+def _cost(run: RunData, times: Sequence[str]) -> tuple[str, ...]:
+    if not run.stages:
+        return (MISSING,) * (len(times) + 3)
+    passes = 1 + (run.routing.passes if run.routing else 0)
+    seconds = [f"{getattr(run.cost, name):.1f}" for name in times]
+    return (*seconds, size(run.cost.peak_bytes), size(run.cost.stored_bytes), f"{passes}")
+
+
+def _run_labels(runs: Sequence[RunData]) -> list[str]:
+    """Return the strategy of each run, with as much of its id as distinguishes the runs."""
+    ids = {run.id for run in runs}
+    length = next((n for n in range(8, 64) if len({each[:n] for each in ids}) == len(ids)), None)
+    return [f"{run.strategy} {run.id[:length]}" for run in runs]

@@ -1,0 +1,106 @@
+"""Adapters on a model of transformers, with plain LoRA kept by peft.
+
+Where one such adapter acts alone, peft computes it; sums, mixtures and other kinds are added by hooks, as in
+``micl_cli.api.adapters``. Both give the same numbers but for rounding.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, cast
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+
+from micl_backbones.adapters.lora import Lora
+from micl_cli.api import AdapterHost, Adapters, AdapterSpec, LayerAdapter, PartLoader, TokenMap
+
+
+class PeftAdapters(Adapters):
+    """The adapters of a model of transformers; ``language`` is the model whose layers they adapt."""
+
+    def __init__(self, host: AdapterHost, load_part: PartLoader, language: Any) -> None:
+        super().__init__(host, load_part)
+        self.language = language
+        self.peft: PeftModel | None = None
+        self._in_peft: set[str] = set()
+
+    def _layers_of(self, name: str, spec: AdapterSpec) -> dict[str, LayerAdapter]:
+        kind = self.kind(spec)
+        if not (isinstance(kind, Lora) and kind.inner == "none"):
+            return super()._layers_of(name, spec)
+        ranks = {layer.name: rank for layer in self.host.adaptable_layers if (rank := kind.rank_of(layer.name))}
+        self._inject(name, _config(kind, ranks))
+        self._in_peft.add(name)
+        return {layer: PeftLowRank(cast(LoraLayer, self.host.layer_module(layer)), name) for layer in ranks}
+
+    def _inject(self, name: str, config: LoraConfig) -> None:
+        if self.peft is None:
+            self.peft = cast(PeftModel, get_peft_model(self.language, config, adapter_name=name))
+        else:
+            self.peft.add_adapter(name, config)
+
+    def remove(self, name: str) -> None:
+        super().remove(name)
+        if name in self._in_peft:
+            self._in_peft.remove(name)
+            assert self.peft is not None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that another adapter is active in peft from now on
+                self.peft.delete_adapter(name)
+            self.activate(self.active, learning=self.learning)
+
+    def _apply(self) -> None:
+        alone = self.active if isinstance(self.active, str) and self.active in self._in_peft else None
+        if alone:
+            self._summed = ()
+        if self.peft is not None:
+            if alone:
+                self.peft.base_model.enable_adapter_layers()
+                self.peft.set_adapter(alone)
+            else:
+                self.peft.base_model.disable_adapter_layers()
+        super()._apply()
+
+
+class PeftLowRank(LayerAdapter):
+    """One adapter of a layer of peft, seen as what it adds."""
+
+    def __init__(self, layer: LoraLayer, name: str) -> None:
+        super().__init__()
+        self.A, self.B = layer.lora_A[name].weight, layer.lora_B[name].weight
+        self.dropout: nn.Module = layer.lora_dropout[name]
+        self.scale = float(layer.scaling[name])
+
+    def forward(self, x: Tensor, tokens: TokenMap) -> Tensor:
+        added: Tensor = self.dropout(x) @ self.A.T @ self.B.T * self.scale
+        return added
+
+    def low_rank(self) -> tuple[Tensor, Tensor, float] | None:
+        return self.A, self.B, self.scale
+
+
+def _config(kind: Lora, ranks: dict[str, int]) -> LoraConfig:
+    return LoraConfig(
+        r=kind.rank,
+        lora_alpha=cast(Any, kind.alpha),
+        lora_dropout=kind.dropout,
+        target_modules=list(ranks),
+        rank_pattern={name: rank for name, rank in ranks.items() if rank != kind.rank},
+        task_type="CAUSAL_LM",
+    )
+
+
+def adaptable_types() -> tuple[type[nn.Module], ...]:
+    """Return the modules that count as linear layers."""
+    from transformers.pytorch_utils import Conv1D
+
+    return torch.nn.Linear, Conv1D
+
+
+def layer_size(module: nn.Module) -> tuple[int, int]:
+    """Return (inputs, outputs) of a linear layer."""
+    layer: Any = module
+    return (layer.in_features, layer.out_features) if hasattr(layer, "in_features") else (layer.nx, layer.nf)
