@@ -18,6 +18,19 @@ from micl_cli.testing.toy import ToyBackbone
 from micl_cli.training.snapshot import adapter_specs, adapter_weights, load_adapters
 
 
+def learn_task(
+    router: Router,
+    task: Task,
+    examples: Sequence[Example] | None = None,
+    *,
+    experts: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> list[Progress]:
+    """Let a router learn a task to the end, from its training examples where none are given; return its progress."""
+    context = RouterContext(experts=experts or {}, rng=random.Random(seed))
+    return list(router.learn(task, task.examples("train") if examples is None else examples, context))
+
+
 class RouterContract:
     """Subclass it, name the router, and pytest runs these tests on it.
 
@@ -44,15 +57,11 @@ class RouterContract:
         """Return the router under test, which knows nothing yet."""
         return self.router(self.backbone(), **self.options)
 
-    def learn(self, router: Router, task: Task, split: str = "train", seed: int = 0) -> list[Progress]:
-        """Let a router learn a task to the end and return its progress."""
-        return list(router.learn(task, task.examples(split), RouterContext(rng=random.Random(seed))))
-
     def learnt(self) -> Router:
         """Return a router that knows every task."""
         router = self.make()
         for task in self.tasks():
-            self.learn(router, task)
+            learn_task(router, task)
         return router
 
     def queries(self) -> list[Example]:
@@ -61,7 +70,7 @@ class RouterContract:
 
     def test_a_single_task_takes_all(self) -> None:
         router, task = self.make(), self.tasks()[0]
-        self.learn(router, task)
+        learn_task(router, task)
         assert {route.task for route in router.route(self.queries())} == {task.name}
 
     def test_names_a_task_and_a_margin_for_each(self) -> None:
@@ -82,7 +91,7 @@ class RouterContract:
 
     def test_progress_does_not_exceed_its_total(self) -> None:
         router = self.make()
-        for progress in (step for task in self.tasks() for step in self.learn(router, task)):
+        for progress in (step for task in self.tasks() for step in learn_task(router, task)):
             assert 0 <= progress.done <= (progress.done if progress.total is None else progress.total)
 
     def test_learning_leaves_the_active_adapter_and_the_mode(self) -> None:
@@ -90,17 +99,17 @@ class RouterContract:
         adapters, module = router.backbone.adapters, router.backbone.module
         before = (adapters.active, adapters.learning, module.train().training)
         for task in self.tasks():
-            self.learn(router, task)
+            learn_task(router, task)
         assert (adapters.active, adapters.learning, module.training) == before
 
     def test_a_restored_one_goes_on_alike(self) -> None:
         first, second = self.make(), self.make()
         for task in self.tasks():
-            self.learn(first, task)
+            learn_task(first, task)
             second = self._restored(first)
             assert second.route(self.queries()) == first.route(self.queries())
         for router in (first, second):
-            self.learn(router, self.tasks()[0], "val", seed=1)
+            learn_task(router, self.tasks()[0], self.tasks()[0].examples("val"), seed=1)
         assert second.route(self.queries()) == first.route(self.queries())
 
     def _restored(self, router: Router) -> Router:
