@@ -324,7 +324,7 @@ def test_a_disk_that_is_too_small_for_a_checkpoint(learn: Any, micl: Any, home: 
     words = ("-b", "width", "512", "-b", "rank", "32", "--max-steps", "2")
     with small_disk(1_000_000):
         done = learn(*words)
-    failed(done, 1, "cannot write ", "Make room")
+    failed(done, 1, "cannot write ", "Free disk space")
     (run,) = json.loads(micl("runs", "--json").out)["runs"]
     assert run["status"] == "failed"
     assert run["error"].startswith("cannot write ")
@@ -349,7 +349,7 @@ def test_a_disk_that_fails_amid_the_second_task(
 
     monkeypatch.setattr(files, "flush", failing)
     done = learn(*words)
-    failed(done, 1, os.strerror(number), "give the same command: finished tasks are kept")
+    failed(done, 1, os.strerror(number), "run the same command: finished tasks are kept")
     assert (home / "runs" / expected / "stages" / "01" / "stage.json").is_file()
     monkeypatch.setattr(files, "flush", flush)
     again = learn()

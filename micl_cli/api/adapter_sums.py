@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from micl_cli.api.adapter_kinds import LayerAdapter
-from micl_cli.api.selection import Mixture, TokenMap
+from micl_cli.api.selection import Mixture, TokenMap, needs_gradient
 
 Matrices = tuple[Tensor, Tensor, float]
 """(A [r, inputs], B [outputs, r], scale) of a low-rank adapter."""
@@ -67,10 +67,12 @@ def _known(tokens: TokenMap | None) -> TokenMap:
 def weighted_outputs(terms: Sequence[tuple[nn.Module, Tensor]], tokens: Tensor, modality: str) -> Tensor:
     """Return [n, T, size]: the weighted sum of connectors' outputs for ``tokens`` [n, T, width].
 
-    ``terms`` are connectors with their weights [n]; one reads only what it has a weight for. Raises ValueError where
-    nothing reads a medium.
+    ``terms`` are connectors with their weights [n]. A connector reads only the media that it has a weight for, and all
+    where gradients flow into the weights. Raises ValueError where no connector reads a medium.
     """
-    reading = [[i for i, weight in enumerate(weights.tolist()) if weight] for _, weights in terms]
+    reading = [
+        [i for i, weight in enumerate(weights.tolist()) if weight or needs_gradient(weights)] for _, weights in terms
+    ]
     if {i for rows in reading for i in rows} != set(range(len(tokens))):
         raise ValueError(f"no adapter that acts has a connector for {modality}: activate one that has")
     found: Tensor | None = None

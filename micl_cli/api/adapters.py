@@ -306,7 +306,7 @@ class Adapters:
         for mixture, column, name in self._on_inputs():
             for prompt in self._member(name, "prompt").parameters():
                 for row, weight in enumerate(_column(mixture, column, range(count))):
-                    if float(weight):
+                    if float(weight.detach()):
                         found[row].append(prompt * weight.to(prompt))
         return found
 

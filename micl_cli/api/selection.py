@@ -21,6 +21,11 @@ def layer_index(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def needs_gradient(weights: Tensor) -> bool:
+    """Whether gradients flow into weights here."""
+    return weights.requires_grad and torch.is_grad_enabled()
+
+
 @dataclass(frozen=True, eq=False)
 class Mixture:
     """A weighted sum of adapters, with weights per example.
@@ -68,10 +73,14 @@ class Mixture:
         return max(sizes, default=None)
 
     def key(self, row: int) -> tuple[float, ...]:
-        """The weights of one example, to tell whether two examples are read by the same adapters."""
-        own = self.weights if self.weights.ndim == 1 else self.weights[row]
-        given = [gate[row] for gate in self.gates.values()]
-        return tuple(torch.cat([own.detach().flatten(), *(g.detach().flatten() for g in given)]).tolist())
+        """Return the weights of an example as numbers: two examples with the same are read alike.
+
+        Where gradients flow into weights per example no two are the same, so that each row gets its own gradient.
+        """
+        own = [self.weights if self.weights.ndim == 1 else self.weights[row], *(g[row] for g in self.gates.values())]
+        learnt = self.per_example and any(needs_gradient(tensor) for tensor in own)
+        numbers = torch.cat([tensor.detach().flatten() for tensor in own]).tolist()
+        return (*numbers, float(row)) if learnt else tuple(numbers)
 
 
 Selection = str | Sequence[str | Mixture] | Mapping[str, float] | Mixture | None

@@ -51,9 +51,9 @@ def list_(as_json: bool) -> None:
 
 @cache.command()
 @click.argument("keys", nargs=-1, metavar="ENCODER...")
-@click.option("--all", "every", is_flag=True, help="All of them.")
+@click.option("--all", "every", is_flag=True, help="Remove the features of all encoders.")
 def rm(keys: tuple[str, ...], every: bool) -> None:
-    """Remove what is kept of encoders; runs that need it compute it again.
+    """Remove cached features of encoders. Runs that need them compute them again.
 
     ENCODER is a name of `micl cache`, or the beginning of one.
 

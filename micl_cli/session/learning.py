@@ -38,7 +38,7 @@ def learn(
     """Carry out a plan, or continue its run; of a finished run, the recorded events are yielded again.
 
     ``skip_finished_elsewhere`` yields nothing for a run that another machine with the same store has finished. Raises
-    BusyError if another process or machine works on the run, Interrupted once all is saved, and what a part raises.
+    BusyError if another process or machine works on the run, Interrupted once all is saved, and any error of a part.
     """
     from micl_cli.training.checkpoint import RunFolder
     from micl_cli.training.loop import learn as learn_stages

@@ -1,4 +1,4 @@
-"""Scheduling of a sweep: cells are started while there is room, and skipped where they are finished or taken."""
+"""Scheduling of a sweep: cells are started up to a limit, and skipped if they are finished or busy."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run_cells(
                 yield _start(session, executor, waiting.popleft(), options)
             message = executor.next_message(_POLL_SECONDS) if len(executor) else None
             if isinstance(message, ProcessExit):
-                # A process that was ended by the signal had not begun to handle it.
+                # A process that the signal ended had not installed its handler yet.
                 interrupted = stop() and message.code < 0
                 status = "interrupted" if interrupted else message.status
                 yield CellEnded(by_run[message.run], status, message.error)

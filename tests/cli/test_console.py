@@ -187,7 +187,7 @@ def test_passes_around_learning_have_a_bar_of_their_own() -> None:
     progress = {"position": 1, "total": 8, "label": "pseudo samples"}
     events = [RUN, started(1, ["mini/img_cap"]), PassProgress(when="before", done=4, **progress), step(1)]
     text = shown(events, Terminal())
-    assert "task 1, pseudo samples:  50%|" in text
+    assert "task 1, pseudo samples:   0%|" in text
     assert text.index("pseudo samples") < text.rindex("1/2 mini/img_cap: ")
     assert "pseudo samples" not in shown(events)
 

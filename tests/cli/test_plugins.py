@@ -131,7 +131,8 @@ def test_other_new_parts_are_whole_and_keep_their_contracts(micl: Any, tmp_path:
 
 def assert_sound(folder: Path) -> None:
     """Its tests pass, and ruff finds nothing to change."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     done = subprocess.run(tests, capture_output=True, text=True, cwd=folder, env=environment, check=False)
     assert done.returncode == 0, done.stdout

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,12 @@ from safetensors.torch import save_file
 sys.path.append(str(Path(__file__).parent))
 
 from checkpoints import build
-from helpers import encoder
+from helpers import Make, encoder, resources
 from languages import write_language
+
+from micl_backbones.composed.backbone import Composed
+from micl_backbones.hf.backbone import HF
+from micl_backbones.language import LanguageBackbone
 
 ENCODERS = {
     "image": ("conv-image", {"size": 24, "grid": 2, "channels": 16, "width": 8}),
@@ -52,3 +57,14 @@ def preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a tiny checkpoint by name, built once; not to be changed."""
     return cache(lambda name: build(name, tmp_path_factory.mktemp(name) / name))
+
+
+@pytest.fixture(scope="session")
+def make(preset: Path, folders: Callable[[str], Path]) -> Make:
+    """Makes fresh backbones in float32: "composed" of small random parts, or "hf" from a tiny checkpoint."""
+
+    def call(kind: str, **options: Any) -> LanguageBackbone:
+        given: dict[str, Any] = {"resources": resources(), "dtype": "fp32", **options}
+        return Composed(str(preset), **given) if kind == "composed" else HF(str(folders("llava")), **given)
+
+    return call

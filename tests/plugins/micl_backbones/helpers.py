@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,9 @@ from micl_cli.testing import toy_media
 
 B = TypeVar("B", bound=LanguageBackbone)
 NAMES = ("main", "other")
+Make = Callable[..., LanguageBackbone]
+"""Makes a fresh backbone of a kind, "composed" or "hf": see the fixture ``make``."""
+KINDS = ("composed", "hf")
 
 
 @cache
