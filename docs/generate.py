@@ -39,8 +39,8 @@ else of micl. `micl plugins new strategy NAME` writes a package to start from.
     def micl_register_strategies(register):
         register("mine", "micl_mine.strategy:Mine", "one line about it")
 
-Options are keyword-only constructor parameters: `alpha: Annotated[float, "share of the new weights", Range(0, 1)] = 0.5`.
-The command line, `micl.toml`, recipes, `--dry-run` and `micl plugins show` take type, range, default and help from there.
+Options are keyword-only constructor parameters: `alpha: Annotated[float, "share of new weights", Range(0, 1)] = 0.5`.
+The command line, `micl.toml`, recipes, `--dry-run` and `micl plugins show` take type, range, default and help from it.
 
 `micl_cli.testing` has contract tests for most kinds: subclass one, name your class, run pytest.
 """
@@ -48,7 +48,9 @@ The command line, `micl.toml`, recipes, `--dry-run` and `micl plugins show` take
 
 def page() -> str:
     """Return the text of docs/plugins.md. Raises ValueError where something has no docstring."""
-    return "\n".join([INTRODUCTION, "## Hooks\n", *_hooks(), "## Base classes\n", *_bases(), "## Other names\n", *_names()])
+    return "\n".join(
+        [INTRODUCTION, "## Hooks\n", *_hooks(), "## Base classes\n", *_bases(), "## Other names\n", *_names()]
+    )
 
 
 def _hooks() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What can go wrong, each with the exit code and the way out that a user is shown."""
+"""Errors that a user can act on, each with an exit code and a hint."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from difflib import get_close_matches
 
 
 class MiclError(Exception):
-    """A failure that a user can act on: what happened, and the way out of it.
+    """An error that a user can act on: ``message`` says what happened, ``hint`` what to do about it.
 
-    ``message`` says what, ``hint`` what to do about it. The command line prints both and
-    leaves with ``exit_code``; a traceback only appears with ``--debug``.
+    The command line prints both and exits with ``exit_code``. A traceback is only shown with ``--debug``.
     """
 
     exit_code = 1
@@ -25,13 +24,13 @@ class MiclError(Exception):
 
 
 class UsageError(MiclError):
-    """The words of the command do not make sense together."""
+    """The arguments of a command are invalid or contradict each other."""
 
     exit_code = 2
 
 
 class OptionError(UsageError):
-    """An option of a plugin is unknown, or its value has the wrong type."""
+    """An option of a plugin is unknown, or its value has the wrong type or is out of range."""
 
 
 class PluginError(MiclError):
@@ -41,13 +40,13 @@ class PluginError(MiclError):
 
 
 class PlanError(MiclError):
-    """The plan cannot work: the parts do not fit, or data is not prepared or has changed."""
+    """The plan cannot work: its parts do not fit together, or data is not prepared or has changed."""
 
     exit_code = 4
 
 
 class MediaError(PlanError):
-    """A media file cannot be read as what it claims to be."""
+    """A media file cannot be decoded."""
 
 
 class ManifestError(PlanError):
@@ -59,7 +58,7 @@ class StoreError(MiclError):
 
 
 class CheckpointError(MiclError):
-    """A checkpoint cannot be written or read; what was finished before stays."""
+    """A checkpoint cannot be written or read. Finished stages are not affected."""
 
 
 class BusyError(MiclError):
@@ -67,12 +66,12 @@ class BusyError(MiclError):
 
 
 class Interrupted(MiclError):
-    """The user or the system asked to stop; what is learnt is kept."""
+    """The user or the system asked to stop. What was learnt is saved."""
 
     exit_code = 130
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean X?" for the known name closest to ``name``, or an empty text."""
-    found = get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return f"Did you mean {found[0]!r}?" if found else ""
+    """Return "Did you mean 'X'?" for the known name closest to ``name``, or an empty string."""
+    matches = get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"Did you mean {matches[0]!r}?" if matches else ""

@@ -1,15 +1,17 @@
-"""The plan: everything that decides a run's result, frozen; its fingerprint is the run's id."""
+"""The plan: everything that decides a run's result. Its fingerprint is the run's id."""
 
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 from micl_cli.api.events import CHOICES
-from micl_cli.api.options import parse_options
+from micl_cli.api.options import Option, Range, options_of, parse_options
+from micl_cli.api.task import CHOICE
 from micl_cli.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
@@ -19,73 +21,108 @@ if TYPE_CHECKING:
     from micl_cli.registry import Registry
 
 ID_LENGTH = 12
-_LATER = (("evaluation", "score", "answers"),)
-"""Settings that came after the first runs: at their default they leave the fingerprint as it was."""
+_ADDED_LATER = (("evaluation", "score", "answers"),)
+"""(section, setting, default) of settings that the first runs did not have.
+
+They are left out of the fingerprint at their default, so that it stays what it was.
+"""
 
 _S = TypeVar("_S")
 
 
+class Flag:
+    """The command line flags of a setting, where they are not just its name: the first one names its parameter."""
+
+    def __init__(self, *flags: str) -> None:
+        self.flags = flags
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How one task is learnt. ``batch_size`` times ``accumulation`` examples make a step."""
+    """How a task is learnt. An optimiser step uses ``batch_size`` times ``accumulation`` examples.
 
-    epochs: Annotated[int, "passes over each task's examples"] = 10
-    max_steps: Annotated[int | None, "at most so many steps a task"] = None
-    batch_size: Annotated[int, "examples in one forward pass"] = 8
-    accumulation: Annotated[int, "batches in one optimiser step"] = 1
-    learning_rate: Annotated[float, "AdamW's highest rate"] = 1e-4
-    weight_decay: Annotated[float, "AdamW's weight decay"] = 0.05
-    warmup: Annotated[float, "share of the steps in which the rate rises; then it falls as a cosine"] = 0.05
-    max_grad_norm: Annotated[float, "longest gradient; 0 does not clip"] = 1.0
-    patience: Annotated[int, "validations without a better score that end a task; 0: never"] = 5
-    validate_every: Annotated[int, "epochs between validations"] = 1
-    validation_examples: Annotated[int, "at most so many examples a validation"] = 200
+    Each field declares a setting once: help, range, default and flags. The command line, recipes and the documentation
+    are made from it.
+    """
+
+    epochs: Annotated[int, "passes over each task's examples", Range(1)] = 10
+    max_steps: Annotated[int | None, "maximum number of optimiser steps per task", Range(1)] = None
+    batch_size: Annotated[int, "examples in one forward pass", Range(1)] = 8
+    accumulation: Annotated[int, "batches in one optimiser step", Range(1)] = 1
+    learning_rate: Annotated[
+        float, "peak learning rate of AdamW", Range(0, low_open=True), Flag("--learning-rate", "--lr")
+    ] = 1e-4
+    weight_decay: Annotated[float, "weight decay of AdamW", Range(0)] = 0.05
+    warmup: Annotated[float, "fraction of the steps with a rising learning rate; a cosine follows", Range(0, 1)] = 0.05
+    max_grad_norm: Annotated[float, "norm to which gradients are clipped; 0: no clipping", Range(0)] = 1.0
+    patience: Annotated[int, "validations without a better score that end a task; 0: never", Range(0)] = 5
+    validate_every: Annotated[int, "epochs between validations", Range(1)] = 1
+    validation_examples: Annotated[int, "maximum number of examples per validation", Range(1)] = 200
     precision: Annotated[Literal["auto", "fp32", "bf16"], "number format of the forward pass"] = "auto"
-    gradient_checkpointing: Annotated[bool, "less memory, more time"] = False
-
-    def __post_init__(self) -> None:
-        counts = ("epochs", "max_steps", "batch_size", "accumulation", "validate_every", "validation_examples")
-        _at_least(self, 1, counts)
-        _at_least(self, 0, ("learning_rate", "weight_decay", "warmup", "max_grad_norm", "patience"))
+    gradient_checkpointing: Annotated[bool, "use less memory and more time"] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How answers are produced and scored."""
+    """How answers are generated and scored, declared as the settings of :class:`Training` are."""
 
-    batch_size: Annotated[int, "examples answered together"] = 32
-    max_new_tokens: Annotated[int, "longest answer"] = 40
-    num_beams: Annotated[int, "beams of the search for an answer; 1 is greedy"] = 1
-    split: Annotated[Literal["test", "val"], "which examples a learning run is scored on"] = "test"
-    examples: Annotated[int | None, "at most so many examples of a split; none: all"] = None
-    unseen: Annotated[bool, "also score tasks before they are learnt, for FWT"] = False
-    score: Annotated[Literal["answers", "choices"], "choices: also the likeliest answer of a closed set"] = "answers"
+    batch_size: Annotated[int, "examples answered together", Range(1), Flag("--eval-batch-size")] = 32
+    max_new_tokens: Annotated[int, "maximum length of an answer in tokens", Range(1)] = 40
+    num_beams: Annotated[int, "beams of the search for an answer; 1 is greedy", Range(1)] = 1
+    split: Annotated[
+        Literal["test", "val"],
+        "examples to score on; use val to choose settings, so that test data stays unseen",
+        Flag("--eval-split"),
+    ] = "test"
+    examples: Annotated[
+        int | None, "maximum number of examples per score; all by default", Range(1), Flag("--eval-examples")
+    ] = None
+    unseen: Annotated[bool, "also score tasks before they are learnt, for forward transfer", Flag("--eval-unseen")] = (
+        False
+    )
+    score: Annotated[
+        Literal["answers", "choices"],
+        "choices: also score closed questions by their most likely answer, to tell lost format from lost knowledge",
+    ] = "answers"
 
-    def __post_init__(self) -> None:
-        _at_least(self, 1, ("batch_size", "max_new_tokens", "num_beams", "examples"))
+
+class Setting(NamedTuple):
+    """A field of :class:`Training` or :class:`Evaluation` as the command line needs it."""
+
+    option: Option
+    flags: tuple[str, ...]
+
+    @property
+    def parameter(self) -> str:
+        """The name of its command line parameter."""
+        return self.flags[0].removeprefix("--").replace("-", "_")
 
 
-def _at_least(settings: Any, least: int, names: Sequence[str]) -> None:
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise UsageError(f"{name} cannot be {value}", f"It is {least} or more.")
+def declared_settings(cls: type[Any]) -> dict[str, Setting]:
+    """Return the settings that ``Training`` or ``Evaluation`` declares, by name."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {name: Setting(option, _flags(name, hints[name])) for name, option in options_of(cls).items()}
 
 
-def settled(cls: type[_S], defaults: Mapping[str, Any], asked: Mapping[str, Any]) -> _S:
-    """Training or evaluation settings: what was asked for, else the preset's, else the default.
+def _flags(name: str, annotation: Any) -> tuple[str, ...]:
+    declared = [mark for mark in annotation.__metadata__ if isinstance(mark, Flag)]
+    return declared[0].flags if declared else (f"--{name.replace('_', '-')}",)
 
-    Raises UsageError for a setting that there is none of, or a value that it cannot have.
+
+def resolve_settings(cls: type[_S], defaults: Mapping[str, Any], given: Mapping[str, Any]) -> _S:
+    """Return training or evaluation settings: what is ``given``, else the preset's ``defaults``, else the default.
+
+    None counts as not given. Raises OptionError for an unknown setting or an invalid value.
     """
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    given = {name: value for name, value in asked.items() if value is not None}
-    chosen = {**{name: value for name, value in defaults.items() if name in known}, **given}
+    chosen = {name: value for name, value in defaults.items() if name in known}
+    chosen |= {name: value for name, value in given.items() if value is not None}
     return cls(**parse_options(cls, chosen, owner=cls.__name__.lower()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run will do. ``data`` holds each task's sha256; ``name`` labels, and decides nothing."""
+    """What a run does. ``data`` maps each task to its sha256. ``name`` is a label and not part of the fingerprint."""
 
     strategy: str
     backbone: str
@@ -93,10 +130,10 @@ class Plan:
     data: Mapping[str, str] = field(default_factory=dict)
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     stage_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Options that hold for one stage only, by its 1-based position (as text, as JSON has it)."""
+    """Options of single stages, by 1-based position (a string, since the keys of a JSON object are)."""
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
     backbone_digest: str = ""
-    """What the backbone is made of, so that a changed preset is another plan."""
+    """Identifies what the backbone is made of, so that a changed preset makes another plan."""
     seed: int = 0
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -106,24 +143,24 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """The fingerprint: the same plan on the same data always has the same one."""
+        """The fingerprint, equal for equal plans on equal data."""
         content = self.as_json()
         del content["name"]
-        for section, name, default in _LATER:
+        for section, name, default in _ADDED_LATER:
             if content[section][name] == default:
                 del content[section][name]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready data that ``from_json`` reads back."""
+        """Return JSON-ready data that ``from_json`` reads."""
         data = asdict(self)
         data["tasks"] = list(self.tasks)
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
-        """The plan that ``as_json`` gave; keys of newer versions are left out."""
+        """Return the plan that ``as_json`` described. Unknown keys, of newer versions, are ignored."""
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
         values["tasks"] = tuple(values["tasks"])
@@ -132,11 +169,11 @@ class Plan:
         return cls(**values)
 
     def again(self, attempt: int) -> Plan:
-        """The same plan as a further run of its own."""
+        """Return the same plan as a separate run."""
         return replace(self, attempt=attempt)
 
     def options_at(self, position: int) -> dict[str, Any]:
-        """The strategy's options in force at a 1-based stage."""
+        """Return the strategy's options at a 1-based stage position."""
         return {**self.strategy_options, **self.stage_options.get(str(position), {})}
 
 
@@ -145,56 +182,78 @@ def _known(cls: type[Any], data: Mapping[str, Any]) -> Any:
     return cls(**{key: value for key, value in data.items() if key in names})
 
 
-def backbone_parts(text: str, registry: Registry) -> tuple[str, str]:
-    """(registered name, argument): "composed:my.toml" names both; "micl-x:composed" is one distribution's."""
-    first, _, rest = text.partition(":")
-    bare, _, argument = rest.partition(":")
-    parts = registry.parts("backbones")
-    if first not in {part.name for part in parts} and f"{first}:{bare}" in {part.qualified for part in parts}:
-        return f"{first}:{bare}", argument
-    return first, rest
+class BackboneName(NamedTuple):
+    """The registered name of a backbone, and the preset or checkpoint that the user named with it."""
+
+    name: str
+    argument: str
+
+    @classmethod
+    def parse(cls, text: str, registry: Registry) -> BackboneName:
+        """Return the parts of "composed", "composed:my.toml" or, with a distribution's name, "micl-x:composed"."""
+        first, _, rest = text.partition(":")
+        bare, _, argument = rest.partition(":")
+        parts = registry.parts("backbones")
+        if first not in {part.name for part in parts} and f"{first}:{bare}" in {part.qualified for part in parts}:
+            return cls(f"{first}:{bare}", argument)
+        return cls(first, rest)
 
 
 def full_name(task: str, benchmark: str) -> str:
-    """``task`` with its benchmark: a bare name belongs to ``benchmark``."""
+    """Return the full name of a task; a bare name belongs to ``benchmark``."""
     return task if "/" in task else f"{benchmark}/{task}"
 
 
 def split_tasks(text: str, benchmark: str) -> tuple[str, ...]:
-    """Full task names from "a,b". Raises UsageError where there is none, or one twice."""
+    """Return full task names from "a,b". Raises UsageError if there is none, or a duplicate."""
     names = [full_name(part.strip(), benchmark) for part in text.split(",") if part.strip()]
     if not names:
         raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"task {name} is named twice", "Each task is learnt once in a sequence.")
+            raise UsageError(f"task {name} is named twice", "A sequence contains each task once.")
     return tuple(names)
 
 
 def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Backbone, strategy: type[Strategy]) -> None:
-    """Raise PlanError where the parts do not fit together.
+    """Raise PlanError if the strategy or a task needs something that the backbone does not provide.
 
-    Checks what the strategy needs of the backbone, what the backbone can see and hear (where
-    it is known), and that stage options name a stage that exists.
+    A backbone without ``modalities`` is not checked for them: a class may not know those of its presets. Raises
+    UsageError if a stage option names a stage that does not exist.
     """
-    if plan.evaluation.score == CHOICES and "choose" not in backbone.provides:
-        hint = "Leave out --score choices, or choose another --backbone."
-        raise PlanError(f"backbone {plan.backbone!r} cannot choose among given answers", hint)
-    lacking = sorted(strategy.needs - backbone.provides)
-    if lacking:
+    _check_choices(plan, tasks, backbone)
+    if lacking := sorted(strategy.needs - backbone.provides):
         raise PlanError(
             f"strategy {plan.strategy!r} needs {', '.join(lacking)}, which backbone {plan.backbone!r} does not provide",
-            "Choose another --backbone or --strategy; `micl plugins show` tells what each needs and provides.",
+            "Choose another --backbone or --strategy; `micl plugins show` lists what each needs and provides.",
         )
     for task in tasks:
-        if backbone.modalities and task.modality not in backbone.modalities:
+        unsupported = sorted(task.modalities - backbone.modalities) if backbone.modalities else []
+        if unsupported:
             raise PlanError(
-                f"backbone {plan.backbone!r} cannot take {task.modality}, the modality of {task.name}",
+                f"backbone {plan.backbone!r} does not take {', '.join(unsupported)}, which task {task.name} contains",
                 f"It takes {', '.join(sorted(backbone.modalities))}.",
             )
     for position in plan.stage_options:
         if not 1 <= int(position) <= len(plan.tasks):
             raise UsageError(
                 f"option for task {position}, but there are {len(plan.tasks)} tasks",
-                "In `-o 3:NAME VALUE` the number is the task's place in --tasks, from 1.",
+                "In `-o 3:NAME VALUE` the number is the task's position in --tasks, from 1.",
+            )
+
+
+def _check_choices(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Backbone) -> None:
+    """Raise PlanError if answers are to be chosen among given ones and the backbone cannot score them."""
+    if "choices" in backbone.provides:
+        return
+    if plan.evaluation.score == CHOICES:
+        raise PlanError(
+            f"backbone {plan.backbone!r} cannot score given answers",
+            "Leave out --score choices, or choose another --backbone.",
+        )
+    for task in tasks:
+        if task.type == CHOICE:
+            raise PlanError(
+                f"backbone {plan.backbone!r} cannot score given answers, which multiple-choice task {task.name} needs",
+                "Choose another --backbone.",
             )

@@ -1,7 +1,7 @@
-"""What is installed: plugins found by their entry points, and the parts that they announce.
+"""The registry: installed plugins, discovered by their entry points, and the parts that they announce.
 
-Finding a plugin imports its light announcing module; a part's class is imported when it is
-asked for. Each plugin is loaded alone and guarded, so that a broken one costs only itself.
+Discovery imports the small module that announces a plugin's parts; the class of a part is imported when it is used.
+Each plugin is loaded separately, so that a broken one does not affect the others.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from micl_cli.errors import PluginError, UsageError, nearest
 
 if TYPE_CHECKING:
-    # Imported where it is used: `micl --help` lists extra commands through this module.
+    # Imported where it is used: `micl --help` imports this module to list the commands of plugins.
     import pluggy
 
 GROUP = "micl"
 COMMANDS_GROUP = "micl.commands"
 PLUGIN = "plugin"
-"""The kind under which a plugin itself is listed: where it is broken, or only listens."""
+"""The kind under which a plugin is listed that is broken or announces no part."""
 
 KINDS = {
     "tasks": ("task", "micl_cli.api.task:TaskSource"),
@@ -35,10 +35,10 @@ KINDS = {
     "adapters": ("adapter", "micl_cli.api.adapter_kinds:AdapterKind"),
     "listeners": ("listener", "micl_cli.api.listener:Listener"),
 }
-"""Kinds by their plural name: (singular, the class that every part of the kind extends)."""
+"""Plugin kinds by plural name: (singular, base class of every part of the kind)."""
 
-# A plugin that calls sys.exit on import is broken too, and must not end the command.
-_FAILURES = (Exception, SystemExit)
+# A plugin that calls sys.exit is broken as well, and must not end the command.
+FAILURES = (Exception, SystemExit)
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+/-]*")
 
@@ -47,7 +47,7 @@ State = Literal["ok", "broken", "ambiguous"]
 
 @dataclass(frozen=True)
 class Part:
-    """Something installed. ``target`` is "module:Class"; ``error`` tells why a broken one is broken."""
+    """An installed part. ``target`` is "module:Class"; ``error`` describes why a broken part is broken."""
 
     kind: str
     name: str
@@ -60,13 +60,13 @@ class Part:
 
     @property
     def qualified(self) -> str:
-        """``distribution:name``, which is never ambiguous."""
+        """The unambiguous name, ``distribution:name``."""
         return f"{self.distribution}:{self.name}"
 
 
 @dataclass(frozen=True)
 class _Plugin:
-    """A registered plugin: its entry point's name, its distribution, and what pluggy holds."""
+    """A registered plugin: the name of its entry point, its distribution, and its module."""
 
     name: str
     distribution: str
@@ -79,7 +79,7 @@ class _Plugin:
 
 
 def kind_name(word: str) -> str:
-    """The plural name of a kind, from either form. Raises UsageError for anything else."""
+    """Return the plural name of a plugin kind, given either form. Raises UsageError if it is unknown."""
     for plural, (singular, _) in KINDS.items():
         if word.lower() in (plural, singular):
             return plural
@@ -88,29 +88,29 @@ def kind_name(word: str) -> str:
 
 
 def command_entry_points() -> dict[str, metadata.EntryPoint]:
-    """The extra commands that distributions announce in ``micl.commands``; none is imported.
+    """Return the commands that distributions announce in ``micl.commands``, without importing them.
 
-    The first by distribution name keeps a name that two of them announce.
+    Of two commands with the same name, the one whose distribution's name sorts first is returned.
     """
-    found: dict[str, metadata.EntryPoint] = {}
+    commands: dict[str, metadata.EntryPoint] = {}
     for _, points in _entry_points(COMMANDS_GROUP):
         for point in points:
-            found.setdefault(point.name, point)
-    return found
+            commands.setdefault(point.name, point)
+    return commands
 
 
 class Registry:
-    """The installed plugins, their parts, and their listeners."""
+    """The installed plugins, their parts, and their event hooks."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self._plugins: list[_Plugin] = []
         self._parts: list[Part] = []
-        self._muted: set[str] = set()
+        self._failed: set[str] = set()
 
     @classmethod
     def discover(cls) -> Registry:
-        """Find every plugin that an installed distribution announces, in a fixed order."""
+        """Return a registry of the plugins of all installed distributions, in a fixed order."""
         registry = cls()
         for distribution, points in _entry_points(GROUP, registry._broken):
             for point in sorted(points, key=lambda point: (point.name, point.value)):
@@ -120,52 +120,53 @@ class Registry:
 
     @property
     def hooks(self) -> pluggy.HookRelay:
-        """The lifecycle hooks, unguarded; ``notify`` is what a run calls."""
+        """The hooks of all plugins, unguarded; use ``notify`` or ``collect`` to call them."""
         return self._manager.hook
 
     def parts(self, kind: str | None = None) -> list[Part]:
-        """What is installed, by kind and name; all kinds, and broken plugins, where none is named."""
+        """Return the parts of a kind by name. Without ``kind``: all parts by kind, and broken plugins."""
         wanted = kind if kind in (None, PLUGIN) else kind_name(kind)
         order = [*KINDS, PLUGIN]
         chosen = [part for part in self._parts if wanted in (None, part.kind)]
         return sorted(chosen, key=lambda part: (order.index(part.kind), part.name, part.distribution))
 
     def find(self, kind: str, name: str) -> Part:
-        """The part called ``name`` or ``distribution:name``.
+        """Return the part named ``name`` or ``distribution:name``.
 
-        Raises PluginError where there is none, or two distributions announce the name.
+        Raises PluginError if there is none, or if several distributions announce the name.
         """
         kind = kind_name(kind)
         distribution, _, bare = name.rpartition(":")
         named = [part for part in self._parts if part.kind == kind and part.name == bare]
-        found = [part for part in named if not distribution or part.distribution == _canonical(distribution)]
-        if not found:
+        matches = [part for part in named if not distribution or part.distribution == _canonical(distribution)]
+        if not matches:
             raise self._unknown(kind, name)
-        if len(found) > 1:
-            choices = " or ".join(sorted({part.qualified for part in found}))
+        if len(matches) > 1:
+            choices = " or ".join(sorted({part.qualified for part in matches}))
             raise PluginError(
-                f"{KINDS[kind][0]} {name!r} is ambiguous: it is announced {len(found)} times", f"Say which: {choices}."
+                f"{KINDS[kind][0]} {name!r} is ambiguous: it is announced {len(matches)} times", f"Use {choices}."
             )
-        return found[0]
+        return matches[0]
 
     def load(self, kind: str, name: str) -> type[Any]:
-        """Import the class of a part. Raises PluginError where it is unknown, ambiguous or broken."""
+        """Import and return the class of a part. Raises PluginError if it is unknown, ambiguous or broken."""
         part = self.find(kind, name)
         singular, base = KINDS[part.kind]
         try:
-            found = _import(part.target)
-        except _FAILURES as error:
-            raise _broken_part(part, f"cannot be loaded: {_line(error)}") from error
-        if not isinstance(found, type) or not issubclass(found, _import(base)):
-            raise _broken_part(part, f"is no {singular}: {part.target} does not extend {base.replace(':', '.')}")
-        return found
+            cls = _import(part.target)
+        except FAILURES as error:
+            raise _broken_part(part, f"cannot be loaded: {error_line(error)}") from error
+        if not isinstance(cls, type) or not issubclass(cls, _import(base)):
+            why = f"{part.target} does not extend {base.replace(':', '.')}"
+            raise _broken_part(part, f"is not a valid {singular}: {why}")
+        return cls
 
     def notify(self, hook: str, **values: Any) -> list[str]:
-        """Tell every listener. One that raises is skipped from then on; returns what to warn of."""
+        """Call a hook of every plugin. Returns warnings; a plugin that raises is not called again."""
         return self._call(hook, values)[1]
 
     def collect(self, hook: str, **values: Any) -> list[Any]:
-        """What listeners return, None left out, in the plugins' order; failures go to ``warnings``."""
+        """Return the results of a hook, without None, in the order of the plugins; failures go to ``warnings``."""
         results, warnings = self._call(hook, values)
         self.warnings += warnings
         return results
@@ -173,16 +174,16 @@ class Registry:
     def _call(self, hook: str, values: dict[str, Any]) -> tuple[list[Any], list[str]]:
         results: list[Any] = []
         warnings: list[str] = []
-        listening = {id(impl.plugin) for impl in getattr(self.hooks, hook).get_hookimpls()}
+        implementing = {id(impl.plugin) for impl in getattr(self.hooks, hook).get_hookimpls()}
         for plugin in self._plugins:
-            if id(plugin.module) not in listening or plugin.key in self._muted:
+            if id(plugin.module) not in implementing or plugin.key in self._failed:
                 continue
             try:
                 results += self._alone(plugin, hook)(**values)
-            except _FAILURES as error:
-                self._muted.add(plugin.key)
-                who = f"plugin {plugin.name!r} of {plugin.distribution} {plugin.version}"
-                warnings.append(f"{who} failed in {hook} and is skipped from now on: {_line(error)}")
+            except FAILURES as error:
+                self._failed.add(plugin.key)
+                failed = f"plugin {plugin.name!r} of {plugin.distribution} {plugin.version} failed in {hook}"
+                warnings.append(f"{failed} and is skipped from now on: {error_line(error)}")
         return results, warnings
 
     @cached_property
@@ -196,7 +197,7 @@ class Registry:
         return manager
 
     def _alone(self, plugin: _Plugin, hook: str) -> Callable[..., Any]:
-        """The hook, called for one plugin only."""
+        """Return a caller of the hook for one plugin only."""
         others = [module for module in self._manager.get_plugins() if module is not plugin.module]
         return self._manager.subset_hook_caller(hook, others)
 
@@ -212,18 +213,19 @@ class Registry:
             plugin = _Plugin(point.name, distribution, version, module)
             for kind in KINDS:
                 self._alone(plugin, f"micl_register_{kind}")(register=_announcer(plugin, kind, announced))
-        except _FAILURES as error:
+        except FAILURES as error:
             if self._manager.has_plugin(key):
                 self._manager.unregister(name=key)
-            self._broken(point.name, distribution, version, _line(error), point.value)
+            self._broken(point.name, distribution, version, error_line(error), point.value)
             return
         self._plugins.append(plugin)
-        self._parts += announced or [self._listener(plugin, point.value)]
+        self._parts += announced or [self._part_of(plugin, point.value)]
 
-    def _listener(self, plugin: _Plugin, target: str) -> Part:
+    def _part_of(self, plugin: _Plugin, target: str) -> Part:
+        """Return the entry of a plugin that announces no part."""
         callers = self._manager.get_hookcallers(plugin.module) or []
-        heard = sorted(caller.name for caller in callers if not caller.name.startswith("micl_register_"))
-        summary = f"listens to {', '.join(heard)}" if heard else "announces nothing"
+        hooks = sorted(caller.name for caller in callers if not caller.name.startswith("micl_register_"))
+        summary = f"implements {', '.join(hooks)}" if hooks else "announces nothing"
         return Part(PLUGIN, plugin.name, target, summary, plugin.distribution, plugin.version)
 
     def _broken(self, name: str, distribution: str, version: str, error: str, target: str = "") -> None:
@@ -231,28 +233,28 @@ class Registry:
 
     def _mark_ambiguous(self) -> None:
         names = [(part.kind, part.name) for part in self._parts if part.kind != PLUGIN]
-        twice = {name for name in names if names.count(name) > 1}
-        self._parts = [replace(p, state="ambiguous") if (p.kind, p.name) in twice else p for p in self._parts]
+        ambiguous = {name for name in names if names.count(name) > 1}
+        self._parts = [replace(p, state="ambiguous") if (p.kind, p.name) in ambiguous else p for p in self._parts]
 
     def _unknown(self, kind: str, name: str) -> PluginError:
         known = {part.name for part in self._parts if part.kind == kind}
-        words = [nearest(name, known), f"List them with `micl plugins --kind {kind}`."]
-        words += [
+        hints = [nearest(name, known), f"List them with `micl plugins --kind {kind}`."]
+        hints += [
             f"Plugin {part.name!r} of {part.distribution} is broken: {part.error}"
             for part in self._parts
             if part.state == "broken"
         ]
-        return PluginError(f"no {KINDS[kind][0]} {name!r}", " ".join(filter(None, words)))
+        return PluginError(f"no {KINDS[kind][0]} {name!r}", " ".join(filter(None, hints)))
 
 
 def _announcer(plugin: _Plugin, kind: str, announced: list[Part]) -> Callable[..., None]:
-    """What a plugin's announcing hook is handed as ``register``."""
+    """Return the ``register`` argument of a plugin's ``micl_register_*`` hook."""
 
     def register(name: str, target: str, summary: str = "") -> None:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not a name: letters, digits and any of _ . + / - are")
+            raise ValueError(f"{name!r} is not a valid name: use letters, digits and any of _ . + / -")
         if not _TARGET.fullmatch(target):
-            raise ValueError(f"{target!r} is not a target: write module:Class")
+            raise ValueError(f"{target!r} is not a valid target: write module:Class")
         if any((part.kind, part.name) == (kind, name) for part in announced):
             raise ValueError(f"{KINDS[kind][0]} {name!r} is announced twice")
         announced.append(Part(kind, name, target, summary, plugin.distribution, plugin.version))
@@ -263,32 +265,32 @@ def _announcer(plugin: _Plugin, kind: str, announced: list[Part]) -> Callable[..
 def _entry_points(
     group: str, broken: Callable[[str, str, str, str], None] | None = None
 ) -> Iterator[tuple[metadata.Distribution, list[metadata.EntryPoint]]]:
-    """Distributions that announce entry points in ``group``, by name, each once.
+    """Yield the distributions that announce entry points in ``group``, by name, each once.
 
-    ``importlib.metadata.entry_points`` fails as a whole where one installed file is malformed.
-    Where a distribution is on the path twice, only the one that Python would import counts.
+    ``importlib.metadata.entry_points`` fails altogether if one installed file is malformed. Of a distribution that is
+    on the path twice, the one that Python would import is yielded.
     """
     for name in sorted(_announcing(group)):
         try:
             distribution = metadata.distribution(name)
             points = [point for point in distribution.entry_points if point.group == group]
-        except _FAILURES as error:
+        except FAILURES as error:
             if broken:
-                broken(name, name, "", f"its entry points cannot be read: {_line(error)}")
+                broken(name, name, "", f"its entry points cannot be read: {error_line(error)}")
             continue
         if points:
             yield distribution, points
 
 
 def _announcing(group: str) -> set[str]:
-    """Canonical names of the distributions whose entry points mention ``group``."""
+    """Return the canonical names of the distributions with entry points in ``group``."""
     names = set()
     for distribution in metadata.distributions():
         try:
             if f"[{group}]" in (distribution.read_text("entry_points.txt") or ""):
                 names.add(_canonical(distribution.metadata["Name"]))
-        except _FAILURES:
-            # A half-removed distribution has no name to be reported under.
+        except FAILURES:
+            # A partly removed distribution has no name to report it by.
             continue
     return names
 
@@ -299,19 +301,19 @@ def _canonical(distribution: str) -> str:
 
 def _import(target: str) -> Any:
     module, _, path = target.partition(":")
-    found: Any = import_module(module)
+    value: Any = import_module(module)
     for name in path.split("."):
-        found = getattr(found, name)
-    return found
+        value = getattr(value, name)
+    return value
 
 
 def _broken_part(part: Part, why: str) -> PluginError:
-    who = f"{KINDS[part.kind][0]} {part.name!r} of {part.distribution} {part.version}"
-    ways = f"upgrade it (pip install -U {part.distribution}) or remove it (pip uninstall {part.distribution})"
-    return PluginError(f"{who} {why}", f"See `micl plugins`; {ways}.")
+    subject = f"{KINDS[part.kind][0]} {part.name!r} of {part.distribution} {part.version}"
+    hint = f"upgrade it (pip install -U {part.distribution}) or remove it (pip uninstall {part.distribution})"
+    return PluginError(f"{subject} {why}", f"See `micl plugins`; {hint}.")
 
 
-def _line(error: BaseException) -> str:
-    """An error as one line."""
+def error_line(error: BaseException) -> str:
+    """Return an error's type and message as one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

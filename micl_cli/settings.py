@@ -1,7 +1,7 @@
-"""Where things are kept and what a user has set: flag > MICL_* > ./micl.toml > user config > default.
+"""Settings and their precedence: flag > MICL_* > ./micl.toml > user config > default.
 
-Flags and the MICL_* of single commands are the command line's affair; this module reads the
-files, the home folder and the store's URL.
+This module reads the configuration files, the home folder and the store's URL. Flags and the MICL_* variables of
+single commands are read by the command line.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ from micl_cli.errors import UsageError, nearest
 PROJECT_FILE = "micl.toml"
 USER_FILE = "config.toml"
 OPTIONS = "options"
-"""The table below a command's that holds the options of its parts, as ``-o`` does."""
+"""The table in a command's table with strategy options, as ``-o`` sets them."""
+LISTEN = "listen"
+"""The table with the options of listeners, one table for each: ``[listen.NAME]``."""
 
-_GENERAL = ("home", "store", "cache_limit")
-_BOTH = "store"
-"""A setting (a text, the URL) and a command (a table) of one name."""
-_QUIET = {
+_TOP_LEVEL = ("home", "store", "cache_limit", LISTEN)
+_STORE = "store"
+"""Names both a setting (a string, the URL) and a command (a table)."""
+_LIBRARY_DEFAULTS = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -35,21 +39,24 @@ _QUIET = {
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """One configuration file and what stands in it."""
+    """A configuration file and its parsed content."""
 
     path: Path
     table: Mapping[str, Any]
 
     def section(self, command: str) -> Mapping[str, Any]:
-        """The table of a command ("learn", "runs ls"), keys with underscores. Raises UsageError if it is none."""
-        found: Any = self.table
-        if command.split()[:1] == [_BOTH] and isinstance(found.get(_BOTH), str):
+        """Return the table of a command ("learn", "runs ls"), with underscores in its keys.
+
+        Raises UsageError if the value is not a table.
+        """
+        table: Any = self.table
+        if command.split()[:1] == [_STORE] and isinstance(table.get(_STORE), str):
             return {}
         for word in command.split():
-            found = found.get(word, {})
-            if not isinstance(found, dict):
+            table = table.get(word, {})
+            if not isinstance(table, dict):
                 raise UsageError(f"{self.path}: {word!r} is not a table", f"Write [{command.replace(' ', '.')}].")
-        return {key.replace("-", "_"): value for key, value in found.items()}
+        return {key.replace("-", "_"): value for key, value in table.items()}
 
 
 DEFAULT_CACHE = "20GB"
@@ -59,9 +66,9 @@ _UNITS: Mapping[str, int] = {f"{unit}{b}": 1000**power for power, unit in enumer
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for this process. ``files`` stand in order of precedence, the weakest first.
+    """The settings of one command. ``files`` are in order of precedence, lowest first.
 
-    ``sources`` tells where ``home``, ``store`` and ``cache_limit`` come from.
+    ``sources`` names where ``home``, ``store`` and ``cache_limit`` come from.
     """
 
     home: Path
@@ -69,11 +76,11 @@ class Settings:
     files: tuple[ConfigFile, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     cache_limit: int = 20 * 1000**3
-    """Bytes that what frozen encoders made of media may take on disk; 0: nothing is kept."""
+    """The largest size of the encoder feature cache in bytes; 0 disables it."""
 
     @property
     def runs(self) -> Path:
-        """The folder of checkpoints, one folder a run."""
+        """The folder of run checkpoints, one subfolder per run."""
         return self.home / "runs"
 
     @property
@@ -83,40 +90,50 @@ class Settings:
 
     @property
     def features(self) -> Path:
-        """The folder of what frozen encoders made of media."""
+        """The folder of cached encoder features."""
         return self.home / "features"
 
     def values(self, command: str) -> dict[str, tuple[Any, str]]:
-        """What the files set for a command ("learn", "runs ls"): (value, path of the file) by parameter.
+        """Return what the files set for a command ("learn", "runs ls") as (value, file path) by parameter.
 
-        Options of parts come as ``options``: a list of (name, value) pairs, ``3:name`` for one step.
+        Strategy options are returned as ``options``, a list of (name, value) pairs, with ``3:name`` for the third task.
         """
-        found: dict[str, tuple[Any, str]] = {}
-        for file in self.files:
-            for name, value in file.section(command).items():
-                found[name] = (value, str(file.path))
-        if OPTIONS in found:
-            found[OPTIONS] = (list(self.options(command).items()), found[OPTIONS][1])
-        return found
+        values = self._values(command)
+        if OPTIONS in values:
+            values[OPTIONS] = (list(self.options(command).items()), values[OPTIONS][1])
+        return values
+
+    @property
+    def listener_names(self) -> tuple[str, ...]:
+        """The listeners for which the files have a ``[listen.NAME]`` table."""
+        tables = [file.table[LISTEN] for file in self.files if file.section(LISTEN)]
+        return tuple(dict.fromkeys(name for table in tables for name in table))
+
+    def listener_options(self, name: str) -> dict[str, tuple[Any, str]]:
+        """Return the options in ``[listen.NAME]`` of the files as (value, file path) by name."""
+        return self._values(f"{LISTEN} {name}")
+
+    def _values(self, section: str) -> dict[str, tuple[Any, str]]:
+        return {key: (value, str(file.path)) for file in self.files for key, value in file.section(section).items()}
 
     def options(self, command: str) -> dict[str, Any]:
-        """The options of parts that the files set for a command, by name; a nearer file goes first."""
-        found: dict[str, Any] = {}
+        """Return the strategy options that the files set for a command, by name; ``micl.toml`` takes precedence."""
+        options: dict[str, Any] = {}
         for file in self.files:
             table = file.section(command).get(OPTIONS, {})
             if not isinstance(table, dict):
                 raise UsageError(f"{file.path}: 'options' is not a table", f"Write [{command}.{OPTIONS}].")
-            found |= _flat(table)
-        return found
+            options |= _flat(table)
+        return options
 
     def check(self, known: Mapping[str, Iterable[str]]) -> None:
-        """Refuse what no command knows. ``known``: keys of each table by command; "" for the tables themselves.
+        """Raise UsageError for a key that is not in ``known``, with the file and the closest known key.
 
-        Raises UsageError naming the file, the key and the nearest known one.
+        ``known`` maps a command to the keys of its table, and "" to the names of the tables.
         """
         for file in self.files:
             for command, names in known.items():
-                self._check_section(file, command, {*names, *(() if command else _GENERAL)})
+                self._check_section(file, command, {*names, *(() if command else _TOP_LEVEL)})
 
     @staticmethod
     def _check_section(file: ConfigFile, command: str, names: set[str]) -> None:
@@ -127,15 +144,15 @@ class Settings:
                 raise UsageError(f"{file.path}: unknown key {key!r}{where}", hint)
 
 
-def load_settings() -> Settings:
-    """Read the environment and the configuration files; writes nothing.
+def load_settings(home: Path | None = None) -> Settings:
+    """Read the environment and the configuration files. Nothing is written.
 
-    Raises UsageError where a file cannot be read, is not TOML, or sets ``home`` or ``store``
-    to what they cannot be.
+    ``home`` is the home folder that the command line gives; it takes precedence. Raises UsageError if a file cannot be
+    read, is not TOML, or has an invalid ``home``, ``store`` or ``cache_limit``.
     """
-    files = tuple(file for path in config_paths() if (file := _read(path)))
-    home, home_source = _first("home", files)
-    root = Path(home).expanduser().absolute() if home else _default_home()
+    files = tuple(file for path in config_paths(home) if (file := _read(path)))
+    chosen, home_source = (str(home), "flag --home") if home else _first("home", files)
+    root = Path(chosen).expanduser().absolute() if chosen else _default_home()
     url, url_source = _first("store", files)
     if url and "://" not in url:
         raise UsageError(
@@ -150,35 +167,50 @@ def load_settings() -> Settings:
 
 
 def parse_size(text: str, source: str = "") -> int:
-    """Bytes from "20GB", "500 MB" or "0". Raises UsageError."""
-    found = _SIZE.fullmatch(text.strip())
-    if not found:
+    """Return the bytes in "20GB", "500 MB" or "0". Raises UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
         where = f" (from {source})" if source else ""
-        raise UsageError(f"{text!r}{where} is no size", "Write for example 20GB, 500MB, or 0 to keep nothing.")
-    return round(float(found["number"]) * _UNITS[found["unit"].upper()])
+        raise UsageError(f"{text!r}{where} is not a size", "Examples: 20GB, 500MB, or 0 to disable the cache.")
+    return round(float(match["number"]) * _UNITS[match["unit"].upper()])
 
 
-def config_paths() -> list[Path]:
-    """Where configuration files are looked for, the weakest first."""
-    return [_user_folder() / USER_FILE, Path.cwd() / PROJECT_FILE]
+def config_paths(home: Path | None = None) -> list[Path]:
+    """Return the paths of the configuration files, lowest precedence first."""
+    return [_user_folder(home) / USER_FILE, Path.cwd() / PROJECT_FILE]
 
 
 def prepare_process() -> None:
-    """Set what libraries read from the environment when they are imported, unless the user has set it.
+    """Set the environment variables that libraries read on import, unless the user has set them.
 
     Call it before torch is imported.
     """
-    # It tells on import, and again at work, which fast routines it could not load.
+    # bitsandbytes logs, on import and in use, which native routines it could not load.
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
-    for name, value in {**_QUIET, "OMP_WAIT_POLICY": _wait_policy()}.items():
+    if not sys.warnoptions:
+        # FutureWarnings of libraries are addressed to their callers, not to users of micl.
+        warnings.simplefilter("ignore", FutureWarning)
+    for name, value in {**_LIBRARY_DEFAULTS, "OMP_WAIT_POLICY": _wait_policy()}.items():
         os.environ.setdefault(name, value)
 
 
-def _wait_policy(load: Path = Path("/proc/loadavg")) -> str:
-    """How idle OpenMP threads wait for the next piece of work: spinning where nothing else runs, else asleep.
+@contextmanager
+def library_messages(shown: bool = False) -> Iterator[None]:
+    """Hide the warnings and log messages of libraries in the block, unless they are to be ``shown``."""
+    if shown:
+        yield
+        return
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # read when transformers is imported
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
-    Spinning saves a third of a step's time on two quiet cores; beside a busy process it makes small
-    models many times slower.
+
+def _wait_policy(load: Path = Path("/proc/loadavg")) -> str:
+    """Return how idle OpenMP threads wait for work: spinning on an idle machine, else asleep.
+
+    Spinning saves a third of a step's time on two idle cores, but makes small models many times slower beside a
+    busy process.
     """
     try:
         running = int(load.read_text().split()[3].partition("/")[0])  # this process is one of them
@@ -188,34 +220,34 @@ def _wait_policy(load: Path = Path("/proc/loadavg")) -> str:
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Options by name; a table ``3`` among them holds those of step 3."""
-    found: dict[str, Any] = {}
+    """Return options by name; those in a table ``3``, which hold for the third task, are named ``3:name``."""
+    options: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, dict):
-            found |= {f"{key}:{name}": inner for name, inner in value.items()}
+            options |= {f"{key}:{name}": inner for name, inner in value.items()}
         else:
-            found[key] = value
-    return found
+            options[key] = value
+    return options
 
 
 def _first(key: str, files: Iterable[ConfigFile]) -> tuple[str, str]:
-    """(value, source) of a general setting; empty texts where nothing sets it."""
+    """Return (value, source) of a top-level setting; empty strings if nothing sets it."""
     variable = f"MICL_{key.upper()}"
-    found, source = os.environ.get(variable, ""), variable
-    if found:
-        return found, source
+    if value := os.environ.get(variable, ""):
+        return value, variable
+    setting, source = "", ""
     for file in files:
-        if (value := file.table.get(key)) is not None:
-            if key == _BOTH and isinstance(value, dict):
-                continue
-            if not isinstance(value, str) or not value:
-                raise UsageError(f"{file.path}: {key} is {value!r}", f"{key} must be text, for example in quotes.")
-            found, source = _anchored(key, value, file.path), str(file.path)
-    return (found, source) if found else ("", "")
+        found = file.table.get(key)
+        if found is None or (key == _STORE and isinstance(found, dict)):
+            continue
+        if not isinstance(found, str) or not found:
+            raise UsageError(f"{file.path}: {key} is {found!r}", f"{key} must be a string in quotes.")
+        setting, source = _anchored(key, found, file.path), str(file.path)
+    return setting, source
 
 
 def _anchored(key: str, value: str, file: Path) -> str:
-    """A home folder in a file is meant from that file's folder, wherever micl is started."""
+    """Return ``value``, or for a home folder its path relative to the folder of the file that sets it."""
     return str(file.parent / Path(value).expanduser()) if key == "home" else value
 
 
@@ -225,9 +257,9 @@ def _default_home() -> Path:
     return user_data_path("micl", appauthor=False)
 
 
-def _user_folder() -> Path:
-    if home := os.environ.get("MICL_HOME"):
-        return Path(home).expanduser().absolute()
+def _user_folder(home: Path | None) -> Path:
+    if chosen := home or os.environ.get("MICL_HOME"):
+        return Path(chosen).expanduser().absolute()
     from platformdirs import user_config_path
 
     return user_config_path("micl", appauthor=False)

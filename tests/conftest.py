@@ -1,4 +1,4 @@
-"""Every test has its own home, its own working folder, no colour and a fixed width."""
+"""Fixtures: every test has its own home, its own working folder, no colour and a fixed width."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def offer_torchvision() -> None:
 
 KEPT: list[object] = []
 offer_torchvision()
-# A busy machine is no fault of what is tested.
+# A slow machine must not fail a property test.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Only tests that are asked for as `-m gpu` see a GPU: the others hold for every machine alike."""
+    """Hide the GPU from all tests but those of `-m gpu`, so that they give the same results on every machine."""
     if "gpu" not in str(config.getoption("markexpr")):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing from outside comes in, and nothing gets out of ``tmp_path``; returns the home folder."""
+    """Isolate a test in ``tmp_path`` from the user's settings and files. Returns the home folder."""
     for name in os.environ:
         if name.startswith(("MICL_", "_MICL_", "XDG_")):
             monkeypatch.delenv(name)
@@ -71,7 +71,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Outcome(NamedTuple):
-    """What a command said and how it ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -131,7 +131,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             del sys.modules[module]
 
 
-# A small world of the user's own: three folders with real media, a backbone that learns in milliseconds
+# Three tasks with real media, and a backbone that learns in milliseconds
 
 TOY_PLUGIN = """
 from micl_cli.api import hookimpl
@@ -147,21 +147,21 @@ LEARN = (
 )
 
 
-def make_task(folder: Path, name: str, modality: str, kind: str) -> Path:
-    """A folder of the user's own with 22 pictures or sounds of three colours or pitches."""
+def make_task(folder: Path, name: str, modality: str, type: str) -> Path:
+    """Write a task folder with 22 pictures or sounds of three colours or pitches."""
     import json
 
     words = ("red", "green", "blue") if modality == "image" else ("low", "middle", "high")
     (folder / "media").mkdir(parents=True)
-    told = {"name": name, "benchmark": "own", "modality": modality, "type": kind}
-    told["metric"] = "cider" if kind == "captioning" else "accuracy"
-    (folder / "task.toml").write_text("".join(f'{key} = "{value}"\n' for key, value in told.items()))
+    description = {"name": name, "benchmark": "own", "modality": modality, "type": type}
+    description["metric"] = "cider" if type == "captioning" else "accuracy"
+    (folder / "task.toml").write_text("".join(f'{key} = "{value}"\n' for key, value in description.items()))
     lines = []
     for number, split in enumerate(split for split, count in COUNTS.items() for _ in range(count)):
         medium = _medium(folder / "media", number, modality)
         word = words[number % 3]
-        texts = [f"a {word} thing", f"it is {word}"] if kind == "captioning" else [word]
-        prompt = f"describe the {modality}." if kind == "captioning" else "which one?"
+        texts = [f"a {word} thing", f"it is {word}"] if type == "captioning" else [word]
+        prompt = f"describe the {modality}." if type == "captioning" else "which one?"
         row = {"id": f"{number}", "split": split, modality: f"media/{medium.name}", "prompt": prompt}
         lines.append(json.dumps({**row, "references": texts}))
     (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n")
@@ -188,12 +188,12 @@ def _medium(folder: Path, number: int, modality: str) -> Path:
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders img_cap, aud_qa and img_qa. Copy one before you change it."""
     folder = tmp_path_factory.mktemp("own")
-    for name, modality, kind in (
+    for name, modality, type in (
         ("img_cap", "image", "captioning"),
         ("aud_qa", "audio", "qa"),
         ("img_qa", "image", "qa"),
     ):
-        make_task(folder / name, name, modality, kind)
+        make_task(folder / name, name, modality, type)
     return folder
 
 
@@ -206,7 +206,7 @@ def prepared_home(own_folders: Path, tmp_path_factory: pytest.TempPathFactory) -
     home = tmp_path_factory.mktemp("prepared") / "home"
     session = Session(Settings(home=home, store_url=f"sqlite:///{home / 'micl.db'}"))
     for folder in sorted(own_folders.iterdir()):
-        session.prepare(str(folder))
+        session.tasks.prepare(str(folder))
     return home
 
 
@@ -234,7 +234,7 @@ def home(isolated: Path, prepared_home: Path, toy_site: Path, monkeypatch: pytes
 
 @pytest.fixture
 def learn_words() -> Callable[..., list[str]]:
-    """The words of ``micl learn`` with ``toy``, by default finetune on own/img_cap,own/aud_qa."""
+    """Return arguments of ``micl learn`` with ``toy``, by default finetune on own/img_cap,own/aud_qa."""
 
     def words(*more: object) -> list[str]:
         given = [str(word) for word in more]
@@ -247,7 +247,7 @@ def learn_words() -> Callable[..., list[str]]:
 
 @pytest.fixture
 def learn(home: Path, micl: Micl, learn_words: Callable[..., list[str]]) -> Micl:
-    """Run ``micl learn`` as ``learn_words`` says, in this process."""
+    """Run ``micl learn`` with the arguments of ``learn_words``, in this process."""
     return lambda *words: micl(*learn_words(*words))
 
 
@@ -287,12 +287,26 @@ def little_mini(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return counts
 
 
+OnPath = Callable[..., None]
+
+
+@pytest.fixture
+def on_path(monkeypatch: pytest.MonkeyPatch) -> OnPath:
+    """Put folders on the import path of the processes that a test starts, before what is there."""
+    former = os.environ.get("PYTHONPATH", "")
+
+    def call(*folders: Path) -> None:
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [*map(str, folders), former])))
+
+    return call
+
+
 Listen = Callable[[str], Path]
 
 
 @pytest.fixture
 def listener(install: Install) -> Listen:
-    """Install a plugin ``ear`` with the hooks in the given source; ``hookimpl`` and ``os`` are imported."""
+    """Install a plugin ``ear`` with hooks; its source may use ``hookimpl``, ``os`` and ``signal``."""
 
     def call(source: str) -> Path:
         head = "import os, signal\nfrom micl_cli.api import hookimpl\n\n"

@@ -1,4 +1,4 @@
-"""What goes wrong is told in one message with the way out and the right exit code, and nothing finished is lost."""
+"""A failure ends in one message with the way out and the right exit code, and nothing finished is lost."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from micl_cli.io import files
 from micl_cli.io.lock import only_one
-from micl_cli.training import files
 
 PARTS = """
 from micl_cli.api import Strategy, hookimpl
@@ -37,16 +37,19 @@ class Telepathy(Strategy):
 
 class Exploding(Strategy):
     def loss(self, batch):
-        return super().loss(batch) * (float("nan") if self.position == 2 else 1.0)
+        return super().loss(batch) * (float("nan") if self.stage.position == 2 else 1.0)
 
 class Deaf(ToyBackbone):
     modalities = frozenset({"image", "video"})
 
+    def enable_gradient_checkpointing(self):
+        raise TypeError("not here")
+
 class LateDeaf(ToyBackbone):
     modalities = frozenset()
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, preset="", **options):
+        super().__init__(preset, **options)
         self.modalities = frozenset({"image"})
 """
 
@@ -57,8 +60,8 @@ def odd(install: Any) -> Any:
     return install("micl-odd", entry_points="[micl]\nodd = odd_plugin\n", files={"odd_plugin.py": PARTS})
 
 
-def told(done: Any, code: int, message: str, hint: str = "") -> None:
-    """The command ended with ``code``, said nothing on stdout, and ended stderr with one error and its way out."""
+def failed(done: Any, code: int, message: str, hint: str = "") -> None:
+    """Assert that a command ended with ``code``, wrote nothing to stdout, and one error with its hint to stderr."""
     lines = done.err.splitlines()
     start = next((i for i, line in enumerate(lines) if line.startswith("error: ")), None)
     assert start is not None, done.err
@@ -89,72 +92,81 @@ def state(home: Path) -> dict[str, bytes]:
         (("--backbone", "tinny"), 3, "no backbone 'tinny'", "Did you mean 'tiny'?"),
         (("--backbone", "composed:nothing"), 4, "no preset 'nothing'", "tiny"),
         (("--strategy", "moincl", "-o", "alhpa", "1"), 2, "no option 'alhpa'", "Did you mean 'alpha'?"),
-        (("--strategy", "moincl", "-o", "alpha", "much"), 2, "expects a number, not 'much'", "alpha"),
-        (("--strategy", "moincl", "-o", "3:alpha", "1"), 2, "option for task 3, but there are 2", "place"),
-        (("--strategy", "moincl", "-o", "x:alpha", "1"), 2, "'x' is no task's place", "-o 3:NAME"),
+        (
+            ("--strategy", "moincl", "-o", "alpha", "much"),
+            2,
+            "expects a number, at least 0 and at most 1, not 'much'",
+            "alpha",
+        ),
+        (("--strategy", "moincl", "-o", "3:alpha", "1"), 2, "option for task 3, but there are 2", "position"),
+        (("--strategy", "moincl", "-o", "x:alpha", "1"), 2, "'x' is not the position of a task", "-o 3:NAME"),
         (("-b", "rnak", "4"), 2, "backbone toy has no option 'rnak'", "Did you mean 'rank'?"),
         (("--recipe", "micl-order-3"), 2, "no recipe 'micl-order-3'", "Did you mean 'micl-order-"),
         (("--resume", "nothing"), 2, "no run 'nothing'", "micl learn"),
-        (("--gradient-checkpointing",), 4, "'toy' cannot checkpoint gradients", "Leave out"),
         (("--device", "cuda"), 4, "no CUDA device", "--device cpu"),
     ],
 )
-def test_names_that_nobody_knows(learn: Any, home: Path, words: Any, code: int, message: str, hint: str) -> None:
+def test_unknown_names(learn: Any, home: Path, words: Any, code: int, message: str, hint: str) -> None:
     if "cuda" in words:
         torch = pytest.importorskip("torch")
         if torch.cuda.is_available():
             pytest.skip("there is a CUDA device")
-    told(learn(*words), code, message, hint)
+    failed(learn(*words), code, message, hint)
     assert not (home / "micl.db-wal").exists()
     assert learn("--dry-run").code == 0
 
 
 @pytest.mark.parametrize("command", ["report", "eval", "runs show"])
-def test_a_run_that_nobody_knows(micl: Any, isolated: Path, command: str) -> None:
-    told(micl(*command.split(), "@last"), 2, "no run '@last'", "micl learn")
-    assert not isolated.exists()  # looking makes nothing
+def test_unknown_runs(micl: Any, isolated: Path, command: str) -> None:
+    failed(micl(*command.split(), "@last"), 2, "no run '@last'", "micl learn")
+    assert not isolated.exists()  # looking for a run makes no store
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("strategy = ", "is no recipe"),
+        ("strategy = ", "is not a recipe"),
         ("strategi = 'joint'", "unknown key 'strategi'"),
         ("strategy = 3", "strategy is 3"),
         ("options = 'alpha'", "options is 'alpha'"),
         ("[training]\nepoch = 3", "training has no option 'epoch'"),
-        ("[training]\nepochs = 'three'", "expects a whole number, not 'three'"),
-        ("[training]\nepochs = 0", "epochs cannot be 0"),
+        ("[training]\nepochs = 'three'", "expects a whole number, at least 1, not 'three'"),
+        ("[training]\nepochs = 0", "expects a whole number, at least 1, not 0"),
         ("[evaluation]\nsplit = 'train'", "expects one of test, val"),
     ],
 )
 def test_malformed_recipes(learn: Any, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.toml").write_text(text)
     tasks = ("--strategy", "finetune", "--tasks", "own/img_cap")
-    told(learn("--recipe", "mine.toml", *tasks), 2, message)
+    failed(learn("--recipe", "mine.toml", *tasks), 2, message)
 
 
 # Parts that do not fit
 
 
 def test_a_strategy_that_needs_what_the_backbone_lacks(learn: Any, odd: Any) -> None:
-    told(learn("--strategy", "telepathy"), 4, "strategy 'telepathy' needs thoughts, which backbone 'toy' does not")
+    failed(learn("--strategy", "telepathy"), 4, "strategy 'telepathy' needs thoughts, which backbone 'toy' does not")
 
 
 @pytest.mark.parametrize("backbone", ["deaf", "late-deaf"])
 def test_a_backbone_that_cannot_take_a_modality(learn: Any, odd: Any, backbone: str) -> None:
-    told(learn("--backbone", backbone), 4, f"backbone {backbone!r} cannot take audio, the modality of own/aud_qa")
+    failed(learn("--backbone", backbone), 4, f"backbone {backbone!r} does not take audio, which task own/aud_qa")
     assert learn("--backbone", backbone, "--tasks", "own/img_cap").code == 0
+
+
+def test_a_backbone_that_cannot_checkpoint_gradients(learn: Any, odd: Any) -> None:
+    words = ("--backbone", "deaf", "--tasks", "own/img_cap", "--gradient-checkpointing")
+    failed(learn(*words), 4, "'deaf' cannot checkpoint gradients", "Leave out")
 
 
 def test_a_run_cannot_be_scored_on_what_its_backbone_cannot_take(learn: Any, micl: Any, odd: Any) -> None:
     run = learn("--backbone", "late-deaf", "--tasks", "own/img_cap").out.strip()
-    told(micl("eval", run, "--tasks", "own/aud_qa"), 4, "cannot take audio")
+    failed(micl("eval", run, "--tasks", "own/aud_qa"), 4, "does not take audio")
 
 
 def test_a_loss_that_is_no_number(learn: Any, micl: Any, odd: Any, home: Path) -> None:
     done = learn("--strategy", "exploding", "--name", "boom")
-    told(done, 1, "the loss is nan at step 1 of task 2", "--learning-rate")
+    failed(done, 1, "the loss is nan at step 1 of task 2", "--learning-rate")
     (run,) = json.loads(micl("runs", "--json").out)["runs"]
     assert (run["status"], run["error"]) == ("failed", "the loss is nan at step 1 of task 2")
     (report,) = json.loads(micl("report", "boom", "--json").out)["runs"]
@@ -185,15 +197,17 @@ def test_data_that_changed_since_it_was_prepared(learn: Any, micl: Any, own_copy
     before = medium.read_bytes()
     shutil.copy(own_copy / "media" / "4.png", medium)
     for words in (("--tasks", "copy/img_cap"), ("--resume", run)):
-        told(learn(*words), 4, "copy/img_cap has changed since it was prepared: media/3.png (changed)", "micl prepare")
-    told(micl("eval", run), 4, "has changed since it was prepared")
+        failed(
+            learn(*words), 4, "copy/img_cap has changed since it was prepared: media/3.png (changed)", "micl prepare"
+        )
+    failed(micl("eval", run), 4, "has changed since it was prepared")
     assert state(home) == kept
     assert micl("report", run).code == 0
     medium.write_bytes(before)
     assert learn("--resume", run).out.strip() == run
     shutil.copy(own_copy / "media" / "4.png", medium)
     assert micl("prepare", own_copy).code == 0
-    told(learn("--resume", run), 4, f"the data of copy/img_cap is not what run {run} was made with", "new run")
+    failed(learn("--resume", run), 4, f"the data of copy/img_cap has changed since run {run} began", "new run")
     other = learn("--tasks", "copy/img_cap")
     assert other.code == 0
     assert other.out.strip() != run
@@ -224,7 +238,7 @@ def test_media_that_cannot_be_read(
     folder = Path(shutil.copytree(own_folders / task, tmp_path / "copy"))
     spoil(folder / "media" / name)
     done = micl("prepare", folder)
-    told(done, 4, "1 of 22 media files cannot be used", "--on-error skip")
+    failed(done, 4, "1 of 22 media files cannot be used", "--on-error skip")
     assert f"media/{name}: " in done.err
     assert reason in done.err
     assert not list((isolated / "tasks").rglob("prepared.json"))
@@ -242,32 +256,39 @@ def test_a_video_without_frames(micl: Any, own_copy: Path) -> None:
     video_without_frames(own_copy / "media" / "a.mp4")
     shutil.copy(own_copy / "media" / "1.png", own_copy / "media" / "b.mp4")  # not what its name says
     done = micl("prepare", own_copy)
-    told(done, 4, "2 of 2 media files cannot be used")
+    failed(done, 4, "2 of 2 media files cannot be used")
     assert "media/a.mp4: " in done.err
     assert "media/b.mp4: " in done.err
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "message", "hint"),
     [
-        ("{not json", "manifest.jsonl:2: "),
-        ('["a"]', "manifest.jsonl:2: "),
-        ('{"id": "x"}', "manifest.jsonl:2: "),
+        ("{not json", "manifest.jsonl:2: not JSON", "A line reads"),
+        ('["a"]', "manifest.jsonl:2: not a JSON object", "A line reads"),
+        ('{"id": "x"}', "manifest.jsonl:2: split, image, prompt, references missing", "Needed are id, split, image"),
+        (
+            '{"id": "x", "split": "train", "audio": "a.wav", "prompt": "?", "references": ["a"]}',
+            "manifest.jsonl:2: the medium is under 'audio', and the task's modality is 'image'",
+            'modality = "audio" in task.toml',
+        ),
     ],
 )
-def test_a_manifest_line_that_is_none(micl: Any, own_copy: Path, isolated: Path, line: str, message: str) -> None:
+def test_a_malformed_manifest_line(
+    micl: Any, own_copy: Path, isolated: Path, line: str, message: str, hint: str
+) -> None:
     manifest = own_copy / "manifest.jsonl"
     first, *rest = manifest.read_text().splitlines()
     manifest.write_text("\n".join([first, line, *rest[1:]]))
     done = micl("prepare", own_copy)
-    told(done, 4, message)
+    failed(done, 4, message, hint)
     assert not list(isolated.rglob("prepared.json"))
 
 
-def test_a_folder_that_is_none(micl: Any, tmp_path: Path) -> None:
-    told(micl("prepare", "./nowhere"), 2, "there is no folder ./nowhere", "task.toml")
+def test_a_folder_that_does_not_exist(micl: Any, tmp_path: Path) -> None:
+    failed(micl("prepare", "./nowhere"), 2, "there is no folder ./nowhere", "task.toml")
     (tmp_path / "empty").mkdir()
-    told(micl("prepare", "empty"), 4, "task.toml")
+    failed(micl("prepare", "empty"), 4, "task.toml")
 
 
 # The store and the disk
@@ -280,7 +301,7 @@ def test_a_store_of_a_newer_version(finished: str, micl: Any, isolated: Path) ->
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
     for words in (("learn", "--resume", finished), ("report", finished), ("runs",), ("eval", finished)):
-        told(micl(*words), 1, "newer")
+        failed(micl(*words), 1, "newer")
     connection.execute("UPDATE alembic_version SET version_num = ?", (head,))
     connection.commit()
     connection.close()
@@ -303,7 +324,7 @@ def test_a_disk_that_is_too_small_for_a_checkpoint(learn: Any, micl: Any, home: 
     words = ("-b", "width", "512", "-b", "rank", "32", "--max-steps", "2")
     with small_disk(1_000_000):
         done = learn(*words)
-    told(done, 1, "cannot write ", "Make room")
+    failed(done, 1, "cannot write ", "Free disk space")
     (run,) = json.loads(micl("runs", "--json").out)["runs"]
     assert run["status"] == "failed"
     assert run["error"].startswith("cannot write ")
@@ -328,7 +349,7 @@ def test_a_disk_that_fails_amid_the_second_task(
 
     monkeypatch.setattr(files, "flush", failing)
     done = learn(*words)
-    told(done, 1, os.strerror(number), "give the same command: finished tasks are kept")
+    failed(done, 1, os.strerror(number), "run the same command: finished tasks are kept")
     assert (home / "runs" / expected / "stages" / "01" / "stage.json").is_file()
     monkeypatch.setattr(files, "flush", flush)
     again = learn()
@@ -342,7 +363,7 @@ def test_a_checkpoint_that_is_damaged(finished: str, micl: Any, isolated: Path) 
     stage = isolated / "runs" / finished / "stages" / "02"
     whole = (stage / "adapters.safetensors").read_bytes()
     (stage / "adapters.safetensors").write_bytes(whole[:100])
-    told(micl("eval", finished), 1, "adapters.safetensors cannot be read", f"Remove {stage}")
+    failed(micl("eval", finished), 1, "adapters.safetensors cannot be read", f"Remove {stage}")
     assert micl("eval", finished, "--stage", "1").code == 0
     shutil.rmtree(stage)
     assert micl("learn", "--resume", finished).code == 0
@@ -352,8 +373,8 @@ def test_a_checkpoint_that_is_damaged(finished: str, micl: Any, isolated: Path) 
 def test_two_processes_on_one_run(learn: Any, micl: Any, home: Path) -> None:
     run = learn("--max-steps", "1").out.strip()
     with only_one(home / "runs" / run):
-        told(learn("--max-steps", "1"), 1, f"process {os.getpid()} works on run {run}", "--again")
-        told(micl("runs", "rm", run, "--yes"), 1, f"works on run {run}")
+        failed(learn("--max-steps", "1"), 1, f"process {os.getpid()} works on run {run}", "--again")
+        failed(micl("runs", "rm", run, "--yes"), 1, f"works on run {run}")
         assert learn("--max-steps", "1", "--again").code == 0
         assert micl("report", run).code == 0
     assert learn("--max-steps", "1").code == 0
@@ -362,4 +383,4 @@ def test_two_processes_on_one_run(learn: Any, micl: Any, home: Path) -> None:
 def test_a_home_that_is_a_file(micl: Any, isolated: Path) -> None:
     isolated.write_text("")
     done = micl("learn", "--strategy", "finetune", "--tasks", "img_qa")
-    told(done, 2, "is a file", "--help")
+    failed(done, 2, "is a file", "--help")

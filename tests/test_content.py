@@ -20,6 +20,7 @@ from checkpoints import build
 COLOURS = ("red", "green", "blue")
 SPLITS = ("train",) * 6 + ("val",) * 2 + ("test",) * 4
 SMALL = ["--max-steps", "2", "--batch-size", "3", "--accumulation", "1", "--max-new-tokens", "3", "--quiet"]
+IMAGES = ("llava", "llava_onevision", "internvl", "smolvlm", "qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 Line = dict[str, Any]
 
 
@@ -92,7 +93,9 @@ def test_every_shape_on_tiny(micl: Any, folders: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["llava", "llava_onevision", "internvl", "smolvlm", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize(
+    "name", ["llava", "llava_onevision", "internvl", "smolvlm", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
+)
 def test_images_on_checkpoints(name: str, micl: Any, folders: Path, tmp_path: Path) -> None:
     through(micl, folders, f"hf:{build(name, tmp_path / name)}", ["two_images", "text_alone", "own_choices"])
 

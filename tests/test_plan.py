@@ -2,14 +2,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from micl_cli.api.task import Task
 from micl_cli.errors import OptionError, PlanError, UsageError
-from micl_cli.plan import Evaluation, Plan, Training, backbone_parts, check_fit, full_name, settled, split_tasks
+from micl_cli.plan import (
+    BackboneName,
+    Evaluation,
+    Plan,
+    Training,
+    check_fit,
+    declared_settings,
+    full_name,
+    resolve_settings,
+    split_tasks,
+)
 from micl_cli.registry import Registry
 
 PLAN = Plan(
@@ -121,12 +133,12 @@ def test_options_of_a_stage_go_before_those_of_the_run() -> None:
 
 
 def test_what_is_asked_for_goes_before_the_preset_and_the_default() -> None:
-    chosen = settled(Training, {"epochs": 4, "batch_size": 32, "threads": 1}, {"epochs": 6, "max_steps": None})
+    chosen = resolve_settings(Training, {"epochs": 4, "batch_size": 32, "threads": 1}, {"epochs": 6, "max_steps": None})
     assert (chosen.epochs, chosen.batch_size, chosen.max_steps, chosen.patience) == (6, 32, None, 5)
 
 
 def test_a_whole_number_is_the_same_rate_as_its_float() -> None:
-    whole, real = (settled(Training, {}, {"learning_rate": rate}) for rate in (1, 1.0))
+    whole, real = (resolve_settings(Training, {}, {"learning_rate": rate}) for rate in (1, 1.0))
     assert replace(PLAN, training=whole).id == replace(PLAN, training=real).id
 
 
@@ -134,15 +146,17 @@ def test_a_whole_number_is_the_same_rate_as_its_float() -> None:
     ("asked", "error", "message"),
     [
         ({"epoch": 1}, OptionError, "training has no option 'epoch'"),
-        ({"epochs": "many"}, OptionError, "expects a whole number, not 'many'"),
-        ({"epochs": 0}, UsageError, "epochs cannot be 0"),
-        ({"patience": -1}, UsageError, "patience cannot be -1"),
+        ({"epochs": "many"}, OptionError, "expects a whole number, at least 1, not 'many'"),
+        ({"epochs": 0}, OptionError, "option 'epochs' of training expects a whole number, at least 1, not 0"),
+        ({"patience": -1}, OptionError, "expects a whole number, at least 0, not -1"),
+        ({"learning_rate": 0}, OptionError, "expects a number, more than 0, not 0"),
+        ({"warmup": "1.5"}, OptionError, "expects a number, at least 0 and at most 1, not '1.5'"),
         ({"precision": "fp8"}, OptionError, "expects one of auto, fp32, bf16"),
     ],
 )
 def test_settings_that_cannot_be(asked: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        settled(Training, {}, asked)
+        resolve_settings(Training, {}, asked)
 
 
 @given(st.lists(st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5})?", fullmatch=True), min_size=1, max_size=4))
@@ -159,23 +173,60 @@ def test_tasks_are_split_at_commas_and_get_their_benchmark(names: list[str]) -> 
 
 def test_a_backbone_is_named_with_its_argument_or_its_distribution(home: Any) -> None:
     registry = Registry.discover()
-    assert backbone_parts("toy", registry) == ("toy", "")
-    assert backbone_parts("composed:my.toml", registry) == ("composed", "my.toml")
-    assert backbone_parts("micl-toy:toy", registry) == ("micl-toy:toy", "")
-    assert backbone_parts("micl-cli:composed:my.toml", registry) == ("micl-cli:composed", "my.toml")
-    assert backbone_parts("nobody:knows", registry) == ("nobody", "knows")
+    names = {
+        "toy": ("toy", ""),
+        "composed:my.toml": ("composed", "my.toml"),
+        "hf:owner/name@main:x": ("hf", "owner/name@main:x"),
+        "micl-toy:toy": ("micl-toy:toy", ""),
+        "micl-cli:composed:my.toml": ("micl-cli:composed", "my.toml"),
+        "nobody:knows": ("nobody", "knows"),
+    }
+    for text, (name, argument) in names.items():
+        assert BackboneName.parse(text, registry) == BackboneName(name, argument)
 
 
-def test_parts_that_fit_and_do_not() -> None:
-    from micl_cli.api import Strategy
-    from micl_cli.testing import ToyBackbone, toy_tasks
+def test_settings_are_declared_with_flags_ranges_and_help() -> None:
+    training, evaluation = declared_settings(Training), declared_settings(Evaluation)
+    assert training.keys() == {field.name for field in fields(Training)}
+    assert evaluation.keys() == {field.name for field in fields(Evaluation)}
+    assert training["learning_rate"].flags == ("--learning-rate", "--lr")
+    assert evaluation["batch_size"].parameter == "eval_batch_size"
+    assert not {s.parameter for s in training.values()} & {s.parameter for s in evaluation.values()}
 
-    class Needy(Strategy):
-        needs = frozenset({"adapters", "sight"})
 
-    tasks = toy_tasks()
-    check_fit(PLAN, tasks, ToyBackbone, Strategy)
+def test_every_default_is_in_its_range() -> None:
+    for settings in (Training(), Evaluation()):
+        for name, setting in declared_settings(type(settings)).items():
+            value = getattr(settings, name)
+            assert value is None or setting.option.parse(value) == value
+
+
+def fit(
+    *modalities: str, type: str = "qa", plan: Plan = PLAN, needs: frozenset[str] = frozenset(), **more: Any
+) -> None:
+    """Check the fit of a task of these modalities with a backbone that takes images and scores choices."""
+    features = {"provides": frozenset({"adapters", "choices"}), "modalities": frozenset({"image"})}
+    backbone: Any = SimpleNamespace(**{**features, **more})
+    strategy: Any = SimpleNamespace(needs=needs)
+    check_fit(plan, [Task("mini/x", frozenset(modalities), type, "accuracy")], backbone, strategy)
+
+
+def test_parts_that_fit() -> None:
+    fit("image")
+    fit()  # text alone
+    fit("image", "audio", modalities=frozenset())  # a class that does not know the modalities of its presets
+    fit("image", type="choice")
+
+
+def test_parts_that_do_not_fit() -> None:
     with pytest.raises(PlanError, match="needs sight"):
-        check_fit(PLAN, tasks, ToyBackbone, Needy)
+        fit("image", needs=frozenset({"adapters", "sight"}))
+    with pytest.raises(PlanError, match="does not take audio, video, which task mini/x contains") as caught:
+        fit("image", "video", "audio")
+    assert caught.value.hint == "It takes image."
+    with pytest.raises(PlanError, match="cannot score given answers"):
+        fit("image", plan=replace(PLAN, evaluation=Evaluation(score="choices")), provides=frozenset({"adapters"}))
+    with pytest.raises(PlanError, match="multiple-choice task mini/x"):
+        fit("image", type="choice", provides=frozenset({"adapters"}))
     with pytest.raises(UsageError, match="option for task 3, but there are 2 tasks"):
-        check_fit(replace(PLAN, stage_options={"3": {}}), tasks, ToyBackbone, Strategy)
+        fit("image", plan=replace(PLAN, stage_options={"3": {}}))

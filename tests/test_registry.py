@@ -91,8 +91,8 @@ def test_an_unknown_name_names_the_nearest(installed: Any) -> None:
         ("import sys; sys.exit(4)", "SystemExit: 4"),
         ("def f(:", "SyntaxError"),
         (announcing("raise KeyError('x')"), "KeyError: 'x'"),
-        (announcing("register('x', 'nowhere')"), "'nowhere' is not a target"),
-        (announcing("register('a b', 'm:C')"), "'a b' is not a name"),
+        (announcing("register('x', 'nowhere')"), "'nowhere' is not a valid target"),
+        (announcing("register('a b', 'm:C')"), "'a b' is not a valid name"),
         (announcing("register('x', 'm:C')", "register('x', 'm:D')"), "metric 'x' is announced twice"),
         (announcing("pass", hook="micl_register_metric"), "unknown hook 'micl_register_metric'"),
         (announcing("pass").replace("(register)", "(registry)"), "PluginValidationError"),
@@ -106,7 +106,7 @@ def test_a_broken_plugin_is_named_and_costs_only_itself(installed: Any, source: 
     assert registry.find("metric", "half").state == "ok"
     with pytest.raises(PluginError, match="Plugin 'bad' of micl-bad is broken: "):
         registry.find("metric", "x")
-    assert registry.notify("micl_run_finished", run="r", status="finished") == []
+    assert registry.notify("micl_event", run="r", event=None) == []
 
 
 def test_an_entry_point_to_nowhere_is_broken(installed: Any) -> None:
@@ -155,8 +155,8 @@ def test_one_module_under_two_entry_points_is_one_plugin(installed: Any) -> None
     [
         ("not_there:Half", "cannot be loaded: ModuleNotFoundError"),
         ("half_parts:Quarter", "cannot be loaded: AttributeError"),
-        ("half_parts:Other", "is no metric"),
-        ("half_parts:text", "is no metric"),
+        ("half_parts:Other", "is not a valid metric"),
+        ("half_parts:text", "is not a valid metric"),
     ],
 )
 def test_a_part_that_cannot_be_loaded_tells_the_way_out(install: Any, target: str, why: str) -> None:
@@ -172,14 +172,14 @@ def test_a_part_that_cannot_be_loaded_tells_the_way_out(install: Any, target: st
     assert "\n" not in caught.value.message + caught.value.hint
 
 
-LISTENER = """
+HOOKS = """
 from micl_cli.api import hookimpl
 
-heard = []
+events = []
 
 @hookimpl
-def micl_step(run, event):
-    heard.append(event)
+def micl_event(run, event):
+    events.append(event)
     {body}
 
 @hookimpl
@@ -188,48 +188,75 @@ def micl_metrics(matrix):
 """
 
 
-def listener(install: Any, name: str, body: str = "pass", metrics: str = "return None") -> None:
-    source = LISTENER.format(body=body, metrics=metrics)
+def hooks(install: Any, name: str, body: str = "pass", metrics: str = "return None") -> None:
+    source = HOOKS.format(body=body, metrics=metrics)
     install(f"micl-{name}", entry_points=f"[micl]\n{name} = {name}_plugin\n", files={f"{name}_plugin.py": source})
 
 
-def test_listeners_hear_and_one_that_raises_is_warned_about_once(install: Any) -> None:
-    listener(install, "good")
-    listener(install, "angry", "raise ValueError('ouch')")
+def test_plugins_get_events_and_one_that_raises_is_warned_about_once(install: Any) -> None:
+    hooks(install, "good")
+    hooks(install, "angry", "raise ValueError('ouch')")
     registry = Registry.discover()
-    (warning,) = registry.notify("micl_step", run="r", event=1)
-    assert "'angry' of micl-angry 1.0 failed in micl_step" in warning
+    (warning,) = registry.notify("micl_event", run="r", event=1)
+    assert "'angry' of micl-angry 1.0 failed in micl_event" in warning
     assert "ValueError: ouch" in warning
-    assert registry.notify("micl_step", run="r", event=2) == []
+    assert registry.notify("micl_event", run="r", event=2) == []
     import angry_plugin  # type: ignore[import-not-found]
     import good_plugin  # type: ignore[import-not-found]
 
-    assert good_plugin.heard == [1, 2]
-    assert angry_plugin.heard == [1]
+    assert good_plugin.events == [1, 2]
+    assert angry_plugin.events == [1]
 
 
 def test_results_are_collected_in_a_fixed_order_and_failures_kept_as_warnings(install: Any) -> None:
-    listener(install, "b", metrics="return {'b': 1.0}")
-    listener(install, "a", metrics="return {'a': 1.0}")
-    listener(install, "c", metrics="raise ValueError")
-    listener(install, "d")
+    hooks(install, "b", metrics="return {'b': 1.0}")
+    hooks(install, "a", metrics="return {'a': 1.0}")
+    hooks(install, "c", metrics="raise ValueError")
+    hooks(install, "d")
     registry = Registry.discover()
     assert registry.collect("micl_metrics", run="r", matrix=[], tasks=[]) == [{"a": 1.0}, {"b": 1.0}]
     assert ["'c' of micl-c" in warning for warning in registry.warnings] == [True]
 
 
-def test_a_plugin_that_only_listens_is_listed(install: Any) -> None:
-    listener(install, "good")
+def test_a_plugin_that_announces_no_part_is_listed_with_its_hooks(install: Any) -> None:
+    hooks(install, "good")
     (part,) = [part for part in Registry.discover().parts("plugin") if part.name == "good"]
-    assert (part.state, part.summary) == ("ok", "listens to micl_metrics, micl_step")
+    assert (part.state, part.summary) == ("ok", "implements micl_event, micl_metrics")
 
 
-def test_an_interrupt_is_not_taken_for_a_failing_listener(install: Any) -> None:
-    listener(install, "stopping", "raise KeyboardInterrupt")
+def test_an_interrupt_is_not_taken_for_a_failing_plugin(install: Any) -> None:
+    hooks(install, "stopping", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
-        Registry.discover().notify("micl_step", run="r", event=1)
+        Registry.discover().notify("micl_event", run="r", event=1)
 
 
 def test_commands_are_found_without_being_imported(install: Any, tmp_path: Path) -> None:
     install("micl-more", entry_points="[micl.commands]\nmore = more_commands:more\n")
     assert command_entry_points()["more"].value == "more_commands:more"
+
+
+KINDS_OF_STRANGERS = """
+from micl_cli.api import AdapterKind, Encoder, Listener
+
+class Points(Encoder):
+    pass
+
+class Scale(AdapterKind):
+    pass
+
+class Log(Listener):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "singular", "name"),
+    [("encoders", "encoder", "Points"), ("adapters", "adapter", "Scale"), ("listeners", "listener", "Log")],
+)
+def test_encoders_adapter_kinds_and_listeners_are_parts(install: Any, kind: str, singular: str, name: str) -> None:
+    source = announcing(f"register('mine', 'strange_parts:{name}', 'a part')", hook=f"micl_register_{kind}")
+    files = {"strange_plugin.py": source, "strange_parts.py": KINDS_OF_STRANGERS}
+    install("micl-strange", entry_points="[micl]\nstrange = strange_plugin\n", files=files)
+    registry = Registry.discover()
+    assert registry.load(singular, "mine").__name__ == name
+    assert "mine" in [part.name for part in registry.parts(kind)]

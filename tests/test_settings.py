@@ -4,12 +4,13 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from micl_cli.errors import UsageError
-from micl_cli.settings import _wait_policy, config_paths, load_settings, prepare_process
+from micl_cli.settings import _wait_policy, config_paths, library_messages, load_settings, prepare_process
 
 
 def write(path: Path, text: str) -> Path:
@@ -39,6 +40,26 @@ def test_without_a_home_the_platforms_folders_are_used(monkeypatch: pytest.Monke
     assert settings.sources["home"] == "default"
     assert settings.home.name == "micl"
     assert config_paths()[0].parts[-2:] == ("micl", "config.toml")
+
+
+def test_a_home_that_is_passed_goes_first(isolated: Path, tmp_path: Path) -> None:
+    write(tmp_path / "other" / "config.toml", "[learn]\nseed = 3\n")
+    write(isolated / "config.toml", "[learn]\nseed = 4\n")
+    settings = load_settings(tmp_path / "other")
+    assert (settings.home, settings.sources["home"]) == (tmp_path / "other", "flag --home")
+    assert settings.store_url == f"sqlite:///{tmp_path / 'other' / 'micl.db'}"
+    assert settings.values("learn")["seed"][0] == 3
+    assert os.environ["MICL_HOME"] == str(isolated)
+
+
+def test_listeners_have_tables_of_their_own(isolated: Path, tmp_path: Path) -> None:
+    user = write(isolated / "config.toml", "[listen.my-log]\nat-most = 3\npath = 'a'\n[listen.bell]\n")
+    project = write(tmp_path / "micl.toml", "[listen.my-log]\npath = 'b'\n")
+    settings = load_settings()
+    settings.check({"": ["learn"]})
+    assert settings.listener_names == ("my-log", "bell")
+    assert settings.listener_options("my-log") == {"at_most": (3, str(user)), "path": ("b", str(project))}
+    assert settings.listener_options("none") == {}
 
 
 def test_a_relative_home_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -151,6 +172,14 @@ def test_threads_spin_only_where_nothing_else_runs(tmp_path: Path, load: str, po
     (tmp_path / "loadavg").write_text(load)
     assert _wait_policy(tmp_path / "loadavg") == policy
     assert _wait_policy(tmp_path / "none") == "PASSIVE"
+
+
+def test_messages_of_libraries_are_hidden_unless_asked_for(recwarn: pytest.WarningsRecorder) -> None:
+    with library_messages():
+        warnings.warn("old", UserWarning, stacklevel=1)
+    assert not recwarn.list
+    with library_messages(shown=True), pytest.warns(UserWarning, match="old"):
+        warnings.warn("old", UserWarning, stacklevel=1)
 
 
 def test_settings_are_light() -> None:

@@ -88,7 +88,8 @@ class Strategy:
     backbone must provide.
 
     ``stage`` is the stage in which the strategy stands. ``modules`` holds trainable modules of its own (gates, keys,
-    scalars): they are moved, saved, restored, counted, and part of the best weights like an adapter's.
+    scalars): they are moved, saved, restored, counted, and part of the best weights like an adapter's. Modules that
+    ``begin`` adds must be added by ``restore`` too; their values are loaded after it.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"adapters"})
@@ -109,7 +110,10 @@ class Strategy:
             setattr(self, name, value)
 
     def begin(self, stage: Stage) -> None:
-        """Begin a stage: add an adapter, freeze what is old, keep a teacher."""
+        """Begin a stage: add an adapter, freeze what is old, keep a teacher.
+
+        Where a run goes on, the selection that acts is restored by name; activate a Mixture again in ``restore``.
+        """
         if ADAPTER not in self.backbone.adapters.names:
             self.backbone.adapters.add(ADAPTER, seed=stage.seed)
         self.backbone.adapters.activate(ADAPTER)
@@ -162,7 +166,7 @@ class Strategy:
         return None
 
     @property
-    def router(self) -> tuple[str, int]:
+    def routed_by(self) -> tuple[str, int]:
         """What chooses in ``route``, and how many times the language model reads each query for that."""
         return "", 0
 

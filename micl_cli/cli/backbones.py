@@ -1,4 +1,4 @@
-"""``micl backbones``: the models that are known by name, and getting their weights."""
+"""``micl backbones``: models by name, and downloads of their weights."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from micl_cli.cli.console import echo, echo_json, manner, note, table
+from micl_cli.api.resources import Resources
+from micl_cli.cli.console import echo, echo_json, note, output, table
+from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
 from micl_cli.errors import UsageError, nearest
+from micl_cli.plan import BackboneName
 from micl_cli.registry import Registry
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from micl_cli.api.weights import PresetInfo
+    from micl_cli.api.presets import PresetInfo
 
 
 @click.group(cls=DefaultGroup)
 def backbones() -> None:
-    """List models that are known by name, or get one's weights. Without a command: list.
+    """List models by name, or download their weights. The default command is list.
 
     \b
     Examples:
@@ -32,29 +35,30 @@ def backbones() -> None:
 @backbones.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_(as_json: bool) -> None:
-    """List presets: size, what they see and hear, licence, source, whether they are here.
+    """List presets with their size, modalities, licence and source, and whether they are downloaded.
 
-    Any other checkpoint of transformers is --backbone hf:ID or hf:FOLDER.
+    Use any other transformers checkpoint as --backbone hf:ID or hf:FOLDER.
 
     \b
     Example: micl backbones
     """
-    found = _known()
+    registry, resources = _installation()
+    presets = _presets(registry, resources)
     if as_json:
-        echo_json([{"backbone": f"{owner}:{info.name}", **info.as_json()} for owner, _, info in found])
+        echo_json([{"backbone": f"{owner}:{info.name}", **info.as_json()} for owner, _, info in presets])
         return
-    rows = [[f"{owner}:{info.name}", *_row(info)] for owner, _, info in found]
+    rows = [[f"{owner}:{info.name}", *_row(info)] for owner, _, info in presets]
     echo(table(["backbone", "state", "parameters", "size", "takes", "licence", "source"], rows))
 
 
 @backbones.command()
 @click.argument("name")
 def fetch(name: str) -> None:
-    """Get the weights of a model, once; afterwards it needs no network.
+    """Download the weights of a model. Afterwards it works without a network.
 
-    NAME is a preset of `micl backbones`, or BACKBONE:PRESET as --backbone takes it: any checkpoint's id on the hub,
-    with @REVISION behind it to pin a commit, or a preset file of your own. A broken download goes on where it stopped,
-    and what comes is checked by its digest.
+    NAME is a preset of `micl backbones`, or BACKBONE:PRESET as --backbone takes it: the id of a checkpoint on the hub,
+    with @REVISION to pin a commit, or a preset file of your own. An interrupted download is resumed, and files are
+    verified by their digest.
 
     \b
     Examples:
@@ -62,37 +66,42 @@ def fetch(name: str) -> None:
       micl backbones fetch hf:Qwen/Qwen2.5-VL-3B-Instruct
       micl backbones fetch composed:mine.toml
     """
-    backbone, preset = _wanted(name)
-    bars = _Bars()
+    registry, resources = _installation()
+    backbone, preset = _fetchable(name, registry, resources)
+    bars = _DownloadBars()
     try:
-        backbone.fetch(preset, bars.tell)
+        backbone.fetch(preset, bars.update, resources)
     finally:
         bars.close()
-    note(f"{preset} is here; it needs no network from now on")
+    note(f"{preset} is downloaded and works without a network")
 
 
-def _wanted(name: str) -> tuple[Any, str]:
-    """(backbone's class, preset). Raises UsageError or PluginError where there is none."""
-    owner, colon, preset = name.partition(":")
-    if colon:
-        return Registry.discover().load("backbones", owner), preset
-    found = _known()
-    known = {info.name: (owner, cls) for owner, cls, info in found if info.fetchable}
-    if name not in known:
-        if any(info.name == name and info.ready for _, _, info in found):
-            raise UsageError(f"{name} is here already", "It needs no download.")
-        some = ", ".join(sorted(f"{owner}:{preset}" for preset, (owner, _) in known.items()))
-        hint = nearest(name, known) or f"What can be fetched: {some or 'nothing'}."
-        raise UsageError(f"no preset {name!r} that can be fetched", hint)
-    return known[name][1], name
-
-
-def _known() -> list[tuple[str, Any, PresetInfo]]:
-    """(backbone, its class, preset) of every backbone that loads."""
+def _installation() -> tuple[Registry, Resources]:
     registry = Registry.discover()
+    return registry, Resources(current_settings().home, registry.load)
+
+
+def _fetchable(name: str, registry: Registry, resources: Resources) -> tuple[Any, str]:
+    """Return (backbone class, preset). Raises UsageError or PluginError if there is nothing to download."""
+    if ":" in name:
+        backbone = BackboneName.parse(name, registry)
+        return registry.load("backbones", backbone.name), backbone.argument
+    presets = _presets(registry, resources)
+    fetchable = {info.name: (owner, cls) for owner, cls, info in presets if info.fetchable}
+    if name not in fetchable:
+        if any(info.name == name and info.ready for _, _, info in presets):
+            raise UsageError(f"{name} is downloaded already", "It works without a network.")
+        names = ", ".join(sorted(f"{owner}:{preset}" for preset, (owner, _) in fetchable.items()))
+        hint = nearest(name, fetchable) or f"Models that can be downloaded: {names or 'none'}."
+        raise UsageError(f"no preset {name!r} that can be downloaded", hint)
+    return fetchable[name][1], name
+
+
+def _presets(registry: Registry, resources: Resources) -> list[tuple[str, Any, PresetInfo]]:
+    """Return (backbone, its class, preset) for the presets of every backbone that loads."""
     parts = [part for part in registry.parts("backbones") if part.state == "ok"]
     classes = [(part.name, registry.load("backbones", part.name)) for part in parts]
-    return [(name, cls, info) for name, cls in classes for info in cls.presets()]
+    return [(name, cls, info) for name, cls in classes for info in cls.presets(resources)]
 
 
 def _state(info: PresetInfo) -> str:
@@ -116,15 +125,15 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.0f} MB" if count else "-"
 
 
-class _Bars:
-    """A progress bar for each file, on a terminal; else a line."""
+class _DownloadBars:
+    """Shows downloads: a progress bar for each file on a terminal, else a line."""
 
     def __init__(self) -> None:
         self._name = ""
         self._bar: tqdm[Any] | None = None
 
-    def tell(self, name: str, done: int, total: int) -> None:
-        """Show how far ``name`` is."""
+    def update(self, name: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` bytes of ``name`` are downloaded."""
         if name != self._name:
             self.close()
             self._name = name
@@ -133,15 +142,15 @@ class _Bars:
             self._bar.update(done - self._bar.n)
 
     def _open(self, name: str, total: int) -> None:
-        if manner.quiet or not sys.stderr.isatty():
-            note(f"fetching {name} ({_size(total)})")
+        if output.quiet or not sys.stderr.isatty():
+            note(f"downloading {name} ({_size(total)})")
             return
         from tqdm import tqdm
 
         self._bar = tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, file=sys.stderr)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,4 +1,4 @@
-"""``micl cache``: what frozen encoders made of media, kept so that it is computed once."""
+"""``micl cache``: the cache of encoder features, which are computed once per medium."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from datetime import datetime, timezone
 import click
 
 from micl_cli.cli.console import echo, echo_json, note, table
+from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
 from micl_cli.errors import UsageError, nearest
-from micl_cli.settings import load_settings
 
 
 @click.group(cls=DefaultGroup)
 def cache() -> None:
-    """List or remove what encoders made of media. Without a command: list.
+    """List or remove cached features of frozen encoders. The default command is ls.
 
-    It is shared by all runs, and safe while several fill it. MICL_CACHE_LIMIT, or cache_limit in
-    micl.toml, bounds it (20GB where nothing is set; 0 keeps nothing): what was not used for longest
-    goes first.
+    The cache is shared by all runs, which may use it at the same time. MICL_CACHE_LIMIT, or cache_limit in micl.toml,
+    limits its size (default 20GB; 0 disables it); the least recently used features are removed first.
 
     \b
     Examples:
@@ -32,29 +31,29 @@ def cache() -> None:
 @cache.command("ls")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_(as_json: bool) -> None:
-    """List encoders: files, bytes, when a run last used them; the limit stands below.
+    """List encoders with the number and size of their files and the time of their last use.
 
     \b
     Example: micl cache ls --json | jq .bytes
     """
     from micl_cli.training.feature_cache import kept
 
-    settings = load_settings()
-    found = kept(settings.features)
-    total = sum(each.bytes for each in found)
+    settings = current_settings()
+    encoders = kept(settings.features)
+    total = sum(each.bytes for each in encoders)
     if as_json:
-        echo_json({"bytes": total, "limit": settings.cache_limit, "encoders": [asdict(each) for each in found]})
+        echo_json({"bytes": total, "limit": settings.cache_limit, "encoders": [asdict(each) for each in encoders]})
         return
-    rows = [[each.key, each.shards, _size(each.bytes), _time(each.used)] for each in found]
+    rows = [[each.key, each.shards, _size(each.bytes), _time(each.used)] for each in encoders]
     echo(table(["encoder", "files", "size", "last used"], rows))
     note(f"{_size(total)} of at most {_size(settings.cache_limit)} (from {settings.sources['cache_limit']})")
 
 
 @cache.command()
 @click.argument("keys", nargs=-1, metavar="ENCODER...")
-@click.option("--all", "every", is_flag=True, help="All of them.")
+@click.option("--all", "every", is_flag=True, help="Remove the features of all encoders.")
 def rm(keys: tuple[str, ...], every: bool) -> None:
-    """Remove what is kept of encoders; runs that need it compute it again.
+    """Remove cached features of encoders. Runs that need them compute them again.
 
     ENCODER is a name of `micl cache`, or the beginning of one.
 
@@ -63,23 +62,23 @@ def rm(keys: tuple[str, ...], every: bool) -> None:
     """
     from micl_cli.training.feature_cache import forget, kept
 
-    folder = load_settings().features
+    folder = current_settings().features
     known = {each.key: each for each in kept(folder)}
     if not keys and not every:
         raise UsageError("no encoder is named", "Name some of `micl cache`, or all: micl cache rm --all")
-    chosen = set(known) if every else {key for word in keys for key in _meant(word, list(known))}
+    chosen = set(known) if every else {key for word in keys for key in _matching(word, list(known))}
     for key in sorted(chosen):
         forget(folder, key)
     note(f"removed {_size(sum(known[key].bytes for key in chosen))} of {len(chosen)} encoders")
 
 
-def _meant(word: str, known: list[str]) -> list[str]:
-    found = [key for key in known if word and key.startswith(word)]
-    if not found:
+def _matching(word: str, known: list[str]) -> list[str]:
+    matches = [key for key in known if word and key.startswith(word)]
+    if not matches:
         raise UsageError(
             f"no encoder {word!r} in the cache", f"{nearest(word, known)} `micl cache` lists them.".strip()
         )
-    return found
+    return matches
 
 
 def _size(count: int) -> str:

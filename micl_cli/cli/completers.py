@@ -1,4 +1,4 @@
-"""What the shell offers for an argument. A completion that fails offers nothing and says nothing."""
+"""Shell completion of arguments. A completer that fails offers nothing and shows no error."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from functools import wraps
 import click
 from click.shell_completion import CompletionItem
 
+from micl_cli.cli.context import current_settings
 from micl_cli.registry import KINDS, Registry
-from micl_cli.settings import load_settings
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-_LAST_RUNS = 50
+_RECENT_RUNS = 50
 _SQLITE = "sqlite:///"
 
 
 def _silent(completer: Completer) -> Completer:
-    """A traceback in the middle of a command line helps nobody."""
+    """Return a completer that offers nothing where this one fails: a traceback would break the command line."""
 
     @wraps(completer)
     def guarded(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -32,32 +32,32 @@ def _silent(completer: Completer) -> Completer:
 
 @_silent
 def complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Kinds of plugins: strategy, task, ..."""
+    """Complete plugin kinds: strategy, task, ..."""
     return [CompletionItem(name) for name, _ in KINDS.values() if name.startswith(incomplete)]
 
 
 @_silent
 def complete_parts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of the kind that the argument ``kind`` before it says."""
+    """Complete names of the kind that the preceding argument gives."""
     return _parts(ctx.params["kind"], incomplete)
 
 
 @_silent
 def complete_strategies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of strategies."""
+    """Complete names of strategies."""
     return _parts("strategies", incomplete)
 
 
 @_silent
 def complete_strategy_list(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of strategies, of a list with commas the last one."""
+    """Complete the last name of a comma-separated list of strategies."""
     before, comma, last = incomplete.rpartition(",")
     return [CompletionItem(before + comma + item.value, help=item.help) for item in _parts("strategies", last)]
 
 
 @_silent
 def complete_orders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """MICL's orders, of a list with commas the last one."""
+    """Complete the last name of a comma-separated list of MICL's orders."""
     from micl_cli.cli.recipe import recipe_names
 
     before, comma, last = incomplete.rpartition(",")
@@ -67,18 +67,24 @@ def complete_orders(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 @_silent
 def complete_backbones(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of backbones."""
+    """Complete names of backbones."""
     return _parts("backbones", incomplete)
 
 
 @_silent
+def complete_listeners(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete names of listeners."""
+    return _parts("listeners", incomplete)
+
+
+@_silent
 def complete_tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of tasks, of a list with commas the last one: full ones, and bare ones of ``--benchmark``."""
+    """Complete the last name of a comma-separated list of tasks; those of ``--benchmark`` also without it."""
     before, comma, last = incomplete.rpartition(",")
     chosen = set(before.split(","))
     benchmark = f"{ctx.params.get('benchmark') or 'mini'}/"
     known = {part.name: part.summary for part in Registry.discover().parts("tasks")}
-    known |= {name: "prepared" for name in _prepared() if name not in known}
+    known |= {name: "prepared" for name in _prepared(ctx) if name not in known}
     bare = {name.removeprefix(benchmark): text for name, text in known.items() if name.startswith(benchmark)}
     offered = {**bare, **known} if "/" in last else {**known, **bare}
     return [
@@ -90,16 +96,16 @@ def complete_tasks(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 @_silent
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Run ids, the latest first, and ``@last``."""
+    """Complete run ids, the latest first, and ``@last``."""
     from micl_cli.store import Store
 
-    url = load_settings().store_url
-    # Pressing Tab must neither create a store nor wait for a server.
+    url = current_settings(ctx).store_url
+    # Completion must neither create a store nor wait for a server.
     if not url.startswith(_SQLITE) or not _exists(url.removeprefix(_SQLITE)):
         return []
     with Store.open(url) as store:
-        found = [(run.id, f"{run.name} {run.status}".strip()) for run in store.runs(limit=_LAST_RUNS)]
-    offered = [("@last", "the latest run"), *found] if found else []
+        runs = [(run.id, f"{run.name} {run.status}".strip()) for run in store.runs(limit=_RECENT_RUNS)]
+    offered = [("@last", "the latest run"), *runs] if runs else []
     return [CompletionItem(name, help=text) for name, text in offered if name.startswith(incomplete)]
 
 
@@ -109,8 +115,8 @@ def _parts(kind: str, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name, help=text) for name, text in names if name.startswith(incomplete)]
 
 
-def _prepared() -> Iterable[str]:
-    folder = load_settings().tasks
+def _prepared(ctx: click.Context) -> Iterable[str]:
+    folder = current_settings(ctx).tasks
     return sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*/task.toml"))
 
 

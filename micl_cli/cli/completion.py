@@ -1,4 +1,4 @@
-"""``micl completion``: the script by which a shell completes micl's words."""
+"""``micl completion``: the shell completion script."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL.
+    """Print the completion script for SHELL.
 
-    Commands, options, strategies, tasks, backbones and runs are completed.
+    It completes commands, options, strategies, tasks, backbones, listeners and runs.
 
     \b
     Examples:
@@ -25,7 +25,7 @@ def completion(ctx: click.Context, shell: str) -> None:
       micl completion zsh >> ~/.zshrc
       micl completion fish > ~/.config/fish/completions/micl.fish
     """
-    found = get_completion_class(shell)
-    if found is None:
+    completion_class = get_completion_class(shell)
+    if completion_class is None:
         raise MiclError(f"this version of click has no completion for {shell}", "Upgrade it: pip install -U click")
-    echo(found(ctx.find_root().command, {}, "micl", "_MICL_COMPLETE").source())
+    echo(completion_class(ctx.find_root().command, {}, "micl", "_MICL_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""``micl config``: each setting, its value and where it comes from."""
+"""``micl config``: settings, their values and where they come from."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import click
 from click.core import ParameterSource
 
 from micl_cli.cli.console import echo, echo_json, escape, table
+from micl_cli.cli.context import current_settings, flagged_home
 from micl_cli.cli.groups import DefaultGroup, LazyGroup, key_of, keys_of
-from micl_cli.settings import Settings, config_paths, load_settings
+from micl_cli.settings import LISTEN, Settings, config_paths
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 class Value(NamedTuple):
-    """A setting: ``name`` is "store" or "learn.strategy"; ``source`` a flag, a variable, a file or "default"."""
+    """A setting. ``name`` is "store" or "learn.strategy"; ``source`` a flag, variable or file, or "default"."""
 
     name: str
     value: Any
@@ -25,7 +26,7 @@ class Value(NamedTuple):
 
 @click.group(cls=DefaultGroup)
 def config() -> None:
-    """Show each setting and where it comes from. Without a command: list.
+    """Show settings and where they come from. The default command is list.
 
     \b
     Examples:
@@ -40,57 +41,62 @@ def config() -> None:
 @as_json
 @click.pass_context
 def list_(ctx: click.Context, commands: tuple[str, ...], as_json: bool) -> None:
-    """List each value and its source; for COMMANDs only, where some are named.
+    """List settings with their values and sources, of the given COMMANDs or of all.
 
     Precedence: flag > MICL_* > ./micl.toml > user config > default.
 
     \b
     Example: micl config list learn
     """
-    found = list(_general(ctx, load_settings())) if not commands else []
-    found += _of_commands(ctx, commands)
+    settings = current_settings()
+    values = [*_general(settings), *_of_listeners(settings)] if not commands else []
+    values += _of_commands(ctx, settings, commands)
     if as_json:
-        echo_json([{**value._asdict(), "value": _plain(value.value)} for value in found])
+        echo_json([{**value._asdict(), "value": _json_ready(value.value)} for value in values])
         return
-    echo(table(["name", "value", "source"], [[value.name, _shown(value.value), value.source] for value in found]))
+    echo(table(["name", "value", "source"], [[value.name, _shown(value.value), value.source] for value in values]))
 
 
 @config.command()
 def path() -> None:
-    """Print the configuration files that are looked for, the strongest first.
+    """Print the paths of the configuration files, highest precedence first.
 
     \b
     Example: $EDITOR "$(micl config path | head -1)"
     """
-    for file in reversed(config_paths()):
+    for file in reversed(config_paths(flagged_home(click.get_current_context()))):
         echo(escape(str(file)))
 
 
-def _general(ctx: click.Context, settings: Settings) -> Iterator[Value]:
-    flagged = ctx.find_root().get_parameter_source("home") is ParameterSource.COMMANDLINE
-    yield Value("home", str(settings.home), "flag --home" if flagged else settings.sources["home"])
+def _general(settings: Settings) -> Iterator[Value]:
+    yield Value("home", str(settings.home), settings.sources["home"])
     yield Value("store", _without_password(settings.store_url), settings.sources["store"])
     yield Value("cache_limit", settings.cache_limit, settings.sources["cache_limit"])
     for file in settings.files:
         yield Value("file", str(file.path), "read")
 
 
-def _of_commands(ctx: click.Context, commands: tuple[str, ...]) -> list[Value]:
+def _of_listeners(settings: Settings) -> Iterator[Value]:
+    for name in settings.listener_names:
+        for option, (value, source) in settings.listener_options(name).items():
+            yield Value(f"{LISTEN}.{name}.{option}", value, source)
+
+
+def _of_commands(ctx: click.Context, settings: Settings, commands: tuple[str, ...]) -> list[Value]:
     root = ctx.find_root()
     group = root.command
     assert isinstance(group, LazyGroup)
-    settings = load_settings()
-    found: list[Value] = []
+    values: list[Value] = []
     for name in commands or group.lazy:
-        # Also reads and checks what the files set for the command.
+        # This also reads and checks what the files set for the command.
         _, command, _ = group.resolve_command(root, [name])
         assert command is not None
-        found += _of_command(settings, command, name, click.Context(command, parent=root, info_name=name))
-    return found
+        values += _of_command(settings, command, name, click.Context(command, parent=root, info_name=name))
+    return values
 
 
 def _of_command(settings: Settings, command: click.Command, path: str, ctx: click.Context) -> Iterator[Value]:
-    """The values of a command's parameters, and of those of the commands below it."""
+    """Yield the values of the parameters of a command and its subcommands."""
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.expose_value and parameter.name:
             yield _value(settings, parameter, path, ctx)
@@ -100,7 +106,7 @@ def _of_command(settings: Settings, command: click.Command, path: str, ctx: clic
 
 
 def _value(settings: Settings, option: click.Option, path: str, ctx: click.Context) -> Value:
-    """As click itself would find it, were the command called without flags."""
+    """Return the value that the option has if the command is called without flags."""
     value, source = option.consume_value(ctx, {})
     name = f"{path.replace(' ', '.')}.{key_of(option)}"
     if source is ParameterSource.ENVIRONMENT:
@@ -111,7 +117,7 @@ def _value(settings: Settings, option: click.Option, path: str, ctx: click.Conte
     return Value(name, option.to_info_dict()["default"], "default")
 
 
-def _plain(value: Any) -> Any:
+def _json_ready(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str, list, tuple, type(None))) else str(value)
 
 
@@ -124,7 +130,7 @@ def _shown(value: Any) -> str:
 
 
 def _without_password(url: str) -> str:
-    """A store's URL may hold a password, and what is shown ends up in bug reports."""
+    """Return a URL without its password, since output ends up in bug reports."""
     from urllib.parse import urlsplit
 
     password = urlsplit(url).password

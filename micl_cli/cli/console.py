@@ -1,4 +1,4 @@
-"""What is written where: results on stdout, all else on stderr; tables, JSON, colour and progress."""
+"""Terminal output: results on stdout, everything else on stderr; tables, JSON, colour and progress."""
 
 from __future__ import annotations
 
@@ -16,54 +16,64 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 if TYPE_CHECKING:
-    # `micl --help` needs neither.
+    # `micl --help` imports neither.
     from tqdm import tqdm
 
-    from micl_cli.api.events import Event, Notice, RunStarted, Scored, Step, TaskLearned, TaskStarted, Validated
+    from micl_cli.api.events import (
+        Event,
+        Notice,
+        PassProgress,
+        RunStarted,
+        Scored,
+        Step,
+        TaskLearned,
+        TaskStarted,
+        Validated,
+    )
 
 _GAP = "  "
 _NARROWEST = 20
-"""Columns that a wrapped last column must have to be readable."""
+"""The least width in which a last column is wrapped."""
 
-# Control characters, lone surrogates, line separators; and marks that reorder what follows them.
-_UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_REORDERING = frozenset("\u200e\u200f\u061c" + "\u202a\u202b\u202c\u202d\u202e" + "\u2066\u2067\u2068\u2069")
+# Control characters, lone surrogates and line separators; marks that change the direction of text.
+_ESCAPED = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_BIDIRECTIONAL = frozenset("\u200e\u200f\u061c" + "\u202a\u202b\u202c\u202d\u202e" + "\u2066\u2067\u2068\u2069")
 
 
 @dataclass
-class Manner:
-    """How this process speaks, as its flags say: the global ``--debug``, ``--quiet`` and ``--no-color``."""
+class OutputOptions:
+    """The global output flags: ``--debug``, ``--quiet`` and ``--no-color``."""
 
     debug: bool = False
     quiet: bool = False
     no_color: bool = False
 
     def reset(self) -> None:
-        """Back to what holds without flags."""
+        """Set the values that hold without flags."""
         self.debug = self.quiet = self.no_color = False
 
 
-manner = Manner()
+output = OutputOptions()
 
 
 def escape(text: str, keep: str = "") -> str:
-    """``text`` without what could steer a terminal: control characters as ``\\x1b``, those in ``keep`` as they are."""
-    return "".join(c if c in keep or not _steers(c) else c.encode("unicode_escape").decode() for c in text)
+    """Return ``text`` with control characters escaped, except those in ``keep``: ``\\x1b`` for ESC."""
+    return "".join(c if c in keep or not _is_control(c) else c.encode("unicode_escape").decode() for c in text)
 
 
-def _steers(character: str) -> bool:
-    return unicodedata.category(character) in _UNSHOWN or character in _REORDERING
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in _ESCAPED or character in _BIDIRECTIONAL
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether colour is welcome: on a terminal that is not dumb, unless NO_COLOR or ``--no-color`` says no."""
-    if manner.no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    """Whether to use colour: on a terminal that is not dumb, without NO_COLOR and ``--no-color``."""
+    if output.no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty()
 
 
 def style(text: str, stream: TextIO, **look: Any) -> str:
-    """``text`` in a look of ``click.style``, where ``stream`` welcomes it."""
+    """Return ``text`` styled by ``click.style`` if ``stream`` shows colour."""
     return click.style(text, **look) if wants_colour(stream) else text
 
 
@@ -73,19 +83,19 @@ def echo(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """Tell something by the way, on stderr; not with ``--quiet``."""
-    if not manner.quiet:
+    """Write a message to stderr, unless ``--quiet`` is given."""
+    if not output.quiet:
         click.echo(escape(text, keep="\n"), err=True)
 
 
 def warn(text: str) -> None:
-    """Warn on stderr, with ``--quiet`` too."""
+    """Write a warning to stderr, even with ``--quiet``."""
     label = style("warning:", sys.stderr, fg="yellow")
     click.echo(f"{label} {escape(text, keep=chr(10))}", err=True, color=wants_colour(sys.stderr))
 
 
 def fail(message: str, hint: str = "", label: str = "error:") -> None:
-    """Tell an error on stderr: what, then the way out."""
+    """Write an error to stderr, with a hint in a line of its own."""
     red = style(label, sys.stderr, fg="red", bold=True) + " " if label else ""
     click.echo(red + escape(message, keep="\n"), err=True, color=wants_colour(sys.stderr))
     if hint:
@@ -98,17 +108,11 @@ def echo_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, allow_nan=False))
 
 
-def echo_json_line(data: Any) -> None:
-    """Write one JSON line to stdout, and have it read at once: a listener may wait for it."""
-    click.echo(json.dumps(data, allow_nan=False))
-    sys.stdout.flush()
-
-
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int | None = None) -> str:
-    """Lines of aligned columns; columns of numbers stand to the right.
+    """Return rows as aligned columns, with columns of numbers aligned to the right.
 
-    Where ``width`` is exceeded, the last column is wrapped below itself: nothing is cut off.
-    ``width`` None is the terminal's, and without limit where stdout is none.
+    Where a row exceeds ``width``, its last column is wrapped below itself. None is the width of the terminal; without
+    a terminal there is no limit.
     """
     cells = [[escape(_text(cell)) for cell in row] for row in rows]
     right = [bool(rows) and all(_number(row[i]) for row in rows) for i in range(len(headers))]
@@ -145,7 +149,7 @@ def _pad(text: str, size: int, right: bool) -> str:
 
 
 def _columns(text: str) -> int:
-    """How many columns of a terminal ``text`` takes: East Asian wide characters take two."""
+    """Return the terminal columns of ``text``: East Asian wide characters take two."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(unicodedata.combining(c) != 0 for c in text)
 
@@ -155,16 +159,19 @@ def _terminal_width() -> int:
 
 
 class Progress:
-    """Shows a run's events on stderr: bars on a terminal, a few lines a task elsewhere.
+    """Shows the events of a run on stderr: progress bars on a terminal, else a few lines per task.
 
-    With ``quiet`` only notices are shown. ``consume`` takes each event; ``close`` clears the bar.
+    With ``quiet`` only notices are shown.
     """
 
     def __init__(self, *, quiet: bool | None = None, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._quiet = manner.quiet if quiet is None else quiet
+        self._quiet = output.quiet if quiet is None else quiet
         self._bar: tqdm[Any] | None = None
+        self._bar_of: object = None
         self._tasks: Sequence[str] = ()
+        self._planned = 0
+        self._heading = ""
         self._stages: dict[int, int] = {}
         self._loss: float | None = None
         self._best: float | None = None
@@ -173,6 +180,7 @@ class Progress:
             "task_started": self._task_started,
             "step": self._step,
             "validated": self._validated,
+            "pass_progress": self._pass_progress,
             "task_learned": self._task_learned,
             "scored": self._scored,
             "notice": self._notice,
@@ -184,33 +192,41 @@ class Progress:
             show(event)
 
     def close(self) -> None:
-        """Clear the bar, if there is one."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.close()
-            self._bar = None
+            self._bar = self._bar_of = None
+
+    def _show_bar(self, bar_of: object, label: str, total: int | None, unit: str) -> None:
+        """Show the progress bar of ``bar_of``, on a terminal; that of something else is removed."""
+        if bar_of == self._bar_of or self._quiet or not self._stream.isatty():
+            return
+        from tqdm import tqdm
+
+        self.close()
+        self._bar_of = bar_of
+        self._bar = tqdm(total=total, desc=escape(label), unit=unit, leave=False, file=self._stream)
 
     def _run_started(self, event: RunStarted) -> None:
         self._tasks = event.tasks
-        self._say(f"run {event.run}: {event.strategy} on {event.backbone}, seed {event.seed}")
+        self._write_line(f"run {event.run}: {event.strategy} on {event.backbone}, seed {event.seed}")
         if event.resumed_from:
             position, step = event.resumed_from
-            self._say(f"going on from task {position}, step {step}")
+            self._write_line(f"resuming at task {position}, step {step}")
 
     def _task_started(self, event: TaskStarted) -> None:
         self._stages[event.position] = len(event.tasks)
         self._loss = self._best = None
-        head = self._head(event.position, event.tasks)
-        self._say(f"{head}: {event.examples} examples, {event.steps_planned} steps")
-        if self._stream.isatty() and not self._quiet:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=event.steps_planned, desc=head, unit="step", leave=False, file=self._stream)
+        self._heading, self._planned = self._head(event.position, event.tasks), event.steps_planned
+        self._write_line(f"{self._heading}: {event.examples} examples, {event.steps_planned} steps")
+        self._show_bar(event.position, self._heading, self._planned, "step")
 
     def _step(self, event: Step) -> None:
         self._loss = event.loss
+        self._show_bar(event.position, self._heading, self._planned, "step")
         if self._bar is not None:
             self._bar.set_postfix_str(self._state(), refresh=False)
-            # A resumed task begins at its last checkpoint's step.
+            # A resumed task begins at the step of its last checkpoint.
             self._bar.update(event.step - self._bar.n)
 
     def _validated(self, event: Validated) -> None:
@@ -219,35 +235,42 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(self._state())
 
+    def _pass_progress(self, event: PassProgress) -> None:
+        label = event.label or f"{event.when} learning"
+        self._show_bar((event.position, event.when), f"task {event.position}, {label}", event.total, "it")
+        if self._bar is not None:
+            self._bar.total = event.total
+            self._bar.update(event.done - self._bar.n)
+
     def _task_learned(self, event: TaskLearned) -> None:
         self.close()
         self._stages[event.position] = len(event.tasks)
         if event.restored:
-            self._say(f"{self._head(event.position, event.tasks)}: already learnt")
+            self._write_line(f"{self._head(event.position, event.tasks)}: already learnt")
             return
         state = f", {self._state()}" if self._state() else ""
-        self._say(f"  learnt in {event.seconds:.1f} s, {event.steps} steps{state}")
+        self._write_line(f"  learnt in {event.seconds:.1f} s, {event.steps} steps{state}")
 
     def _scored(self, event: Scored) -> None:
         if event.main and not event.restored:
             size = max(map(len, [*self._tasks, event.task]))
             when = " before learning" if event.after == 0 else ""
-            self._say(f"  {event.task:<{size}}  {event.metric} {event.value:.1f}{when}")
+            self._write_line(f"  {event.task:<{size}}  {event.metric} {event.value:.1f}{when}")
 
     def _notice(self, event: Notice) -> None:
         self._write(f"note: {event.text}")
 
     def _head(self, position: int, tasks: Sequence[str]) -> str:
-        """ "2/6 mini/img_qa": joint learning takes several tasks in one stage."""
-        begun = sum(self._stages.get(place, 1) for place in range(1, position + 1))
-        total = position + max(0, len(self._tasks) - begun)
+        """Return the heading of a stage, "2/6 mini/img_qa". A stage of joint learning has several tasks."""
+        started = sum(self._stages.get(earlier, 1) for earlier in range(1, position + 1))
+        total = position + max(0, len(self._tasks) - started)
         return f"{position}/{total} {', '.join(tasks)}"
 
     def _state(self) -> str:
-        known = {"loss": (self._loss, 3), "best validation": (self._best, 1)}
-        return ", ".join(f"{name} {value:.{digits}f}" for name, (value, digits) in known.items() if value is not None)
+        figures = {"loss": (self._loss, 3), "best validation": (self._best, 1)}
+        return ", ".join(f"{name} {value:.{digits}f}" for name, (value, digits) in figures.items() if value is not None)
 
-    def _say(self, text: str) -> None:
+    def _write_line(self, text: str) -> None:
         if not self._quiet:
             self._write(text)
 
@@ -261,8 +284,8 @@ class Progress:
 
 @contextmanager
 def counting(label: str, unit: str = "file") -> Iterator[Callable[[int, int | None], None]]:
-    """A callback ``(done, total)`` that draws a bar on stderr, where that is a terminal and not ``--quiet``."""
-    if manner.quiet or not sys.stderr.isatty():
+    """Yield a callback ``(done, total)`` that draws a progress bar, on a terminal and without ``--quiet``."""
+    if output.quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from tqdm import tqdm

@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from micl_cli.cli.completers import complete_runs, complete_tasks
-from micl_cli.cli.console import echo, echo_json_line, table
-from micl_cli.cli.status import hushed, preparing
+from micl_cli.cli.console import echo, table
+from micl_cli.cli.context import current_settings
+from micl_cli.cli.status import preparing, quiet_libraries
 from micl_cli.errors import Interrupted
+from micl_cli.io.json_lines import write_json_line
 
 EPILOG = """\b
 Examples:
@@ -19,18 +21,18 @@ Examples:
 
 @click.command("eval", epilog=EPILOG)
 @click.argument("run", shell_complete=complete_runs)
-@click.option("--tasks", shell_complete=complete_tasks, help="Tasks to score; the run's own where not given.")
-@click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="Which examples.")
-@click.option("--stage", type=click.IntRange(1), help="The model as it was after this stage; the last where not given.")
-@click.option("--benchmark", default="mini", help="The benchmark that bare task names belong to.")
-@click.option("--examples", type=click.IntRange(1), help="At most so many examples; such scores are not stored.")
+@click.option("--tasks", shell_complete=complete_tasks, help="The tasks to score; by default those of the run.")
+@click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The examples to score on.")
+@click.option("--stage", type=click.IntRange(1), help="The stage whose model to score; by default the last.")
+@click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
+@click.option("--examples", type=click.IntRange(1), help="Maximum number of examples; such scores are not stored.")
 @click.option(
     "--score",
     type=click.Choice(["answers", "choices"]),
-    help="choices: also score closed questions by the likeliest of their answers; as in the run where not given.",
+    help="choices: also score closed questions by their most likely answer; by default as in the run.",
 )
-@click.option("--save-predictions", is_flag=True, help="Keep the answers in the store.")
-@click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
+@click.option("--save-predictions", is_flag=True, help="Store the answers behind each score.")
+@click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")
 @click.option("--json", "as_json", is_flag=True, help="Write scores as JSON lines.")
 def evaluate(
     run: str,
@@ -44,30 +46,29 @@ def evaluate(
     device: str,
     as_json: bool,
 ) -> None:
-    """Score a run's model, from any stage's checkpoint, on its tasks or others."""
+    """Score a run's model, from the checkpoint of any stage, on its own tasks or others."""
     from micl_cli.api.events import Scored
     from micl_cli.plan import split_tasks
     from micl_cli.session import Session
-    from micl_cli.settings import load_settings
+    from micl_cli.session import evaluate as evaluate_run
     from micl_cli.training.loop import Control
 
-    session = Session(load_settings())
+    session = Session(current_settings())
     run_id = session.resolve(run)
     names = split_tasks(tasks, benchmark) if tasks else ()
     control = Control(keep_answers=save_predictions)
-    events = session.evaluate(
-        run_id, names, split, control, stage=stage, examples=examples, scoring=score, device=device, watch=preparing
-    )
+    how: dict[str, Any] = {"stage": stage, "examples": examples, "scoring": score, "device": device}
+    events = evaluate_run(session, run_id, names, split, control, **how, watch=preparing)
     rows: list[list[Any]] = []
     try:
-        with hushed():
+        with quiet_libraries():
             for event in events:
                 if as_json:
-                    echo_json_line(event.as_json())
+                    write_json_line(event.as_json())
                 elif isinstance(event, Scored):
                     rows.append([event.task, event.metric, f"{event.value:.1f}", event.n, event.split, event.after])
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; tasks scored so far are kept", "Give the same command again.") from None
+        raise Interrupted("interrupted; scores so far are stored", "Run the same command again.") from None
     finally:
         if rows:
             echo(table(["task", "metric", "score", "examples", "split", "after stage"], rows))

@@ -1,4 +1,4 @@
-"""``micl plugins``: what is installed, what a part does and takes, and starting an own one."""
+"""``micl plugins``: installed plugins, their parts and options, and new plugin packages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,20 @@ from micl_cli.cli.groups import DefaultGroup
 from micl_cli.registry import KINDS, Part, Registry, command_entry_points, kind_name
 from micl_cli.scaffold import SCAFFOLDS, create
 
+_SET_BY = {
+    "strategies": " (-o NAME VALUE)",
+    "backbones": " (-b NAME VALUE)",
+    "routers": " (-o router_options NAME=VALUE,...)",
+    "listeners": " ([listen.NAME] in micl.toml)",
+}
+"""How a user sets the options of a part, by plugin kind."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 @click.group(cls=DefaultGroup)
 def plugins() -> None:
-    """List and show plugins, and start a new one. Without a command: list.
+    """List, show and create plugins. The default command is list.
 
     \b
     Examples:
@@ -33,12 +41,14 @@ def plugins() -> None:
 
 
 @plugins.command("list")
-@click.option("--kind", metavar="KIND", shell_complete=complete_kinds, help=f"Only one of {', '.join(KINDS)}.")
+@click.option(
+    "--kind", metavar="KIND", shell_complete=complete_kinds, help=f"One of {', '.join(KINDS)}; by default all."
+)
 @as_json
 def list_(kind: str | None, as_json: bool) -> None:
-    """List what is installed: kind, name, distribution, version, state.
+    """List installed parts with kind, name, distribution, version and state.
 
-    A plugin that cannot be loaded stands in the list with its error.
+    A plugin that cannot be loaded is listed with its error.
 
     \b
     Example: micl plugins --kind strategies
@@ -57,17 +67,17 @@ def list_(kind: str | None, as_json: bool) -> None:
 @click.argument("name", shell_complete=complete_parts)
 @as_json
 def show(kind: str, name: str, as_json: bool) -> None:
-    """Show what the part NAME of KIND does, and the options that -o sets.
+    """Show the description and the options of the part NAME of KIND.
 
-    NAME may be written distribution:name.
+    NAME may be distribution:name.
 
     \b
     Example: micl plugins show strategy moincl
     """
     registry = Registry.discover()
     part = registry.find(kind, name)
-    found = registry.load(kind, name)
-    text, options = inspect.getdoc(found) or "", options_of(found)
+    cls = registry.load(kind, name)
+    text, options = inspect.getdoc(cls) or "", options_of(cls)
     if as_json:
         echo_json({**asdict(part), "doc": text, "options": [option.as_json() for option in options.values()]})
         return
@@ -82,10 +92,10 @@ def show(kind: str, name: str, as_json: bool) -> None:
     "parent",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="The folder to put the new package into.",
+    help="The folder in which the package is created.",
 )
 def new(kind: str, name: str, parent: Path) -> None:
-    """Write an installable package for an own plugin NAME, with a test that it keeps the contract.
+    """Create an installable package for a plugin NAME, with a contract test.
 
     \b
     Example: micl plugins new strategy my-method --dir ~/src
@@ -97,12 +107,12 @@ def new(kind: str, name: str, parent: Path) -> None:
 
 
 def _commands() -> list[Part]:
-    """The extra commands of distributions as rows of the list; they are not imported for it."""
-    found = []
+    """Return the commands of distributions as parts, without importing them."""
+    commands = []
     for name, point in sorted(command_entry_points().items()):
         distribution, version = (point.dist.metadata["Name"], point.dist.version) if point.dist else ("", "")
-        found.append(Part("command", name, point.value, f"micl {name}", distribution, version))
-    return found
+        commands.append(Part("command", name, point.value, f"micl {name}", distribution, version))
+    return commands
 
 
 def _row(part: Part) -> list[Any]:
@@ -116,11 +126,15 @@ def _description(part: Part, text: str, options: Mapping[str, Option]) -> str:
         escape(text, keep="\n"),
     ]
     if options:
-        rows = [[option.name, option.type_name, _default(option), option.help] for option in options.values()]
-        blocks.append("Options (-o NAME VALUE):\n" + table(["name", "type", "default", "help"], rows))
+        rows = [[option.name, option.type_name, _default(option), _help(option)] for option in options.values()]
+        blocks.append(f"Options{_SET_BY.get(part.kind, '')}:\n" + table(["name", "type", "default", "help"], rows))
     else:
         blocks.append("No options.")
     return "\n\n".join(filter(None, blocks))
+
+
+def _help(option: Option) -> str:
+    return f"{option.help} ({option.range})" if option.range else option.help
 
 
 def _default(option: Option) -> str:

@@ -9,6 +9,7 @@ import click
 
 from micl_cli.cli.completers import complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, table, warn
+from micl_cli.cli.context import current_settings
 from micl_cli.cli.status import preparing
 from micl_cli.errors import UsageError
 
@@ -44,9 +45,8 @@ nothing. A task of type "choice" needs choices on every line. Other keys are kep
 def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool) -> None:
     """Prepare tasks: read every medium once, count examples, and take the sha256 of all data."""
     from micl_cli.session.library import TaskLibrary
-    from micl_cli.settings import load_settings
 
-    library = TaskLibrary(load_settings())
+    library = TaskLibrary(current_settings())
     done = []
     for name in [name for word in what for name in _names(word, benchmark)]:
         with preparing(name) as progress:

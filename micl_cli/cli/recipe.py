@@ -1,4 +1,4 @@
-"""Recipes: a strategy, an order of tasks and their options under one name."""
+"""Recipes: a strategy, an order of tasks and their options in one file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ FOLDER = Path(__file__).parent.parent / "recipes"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe sets; what it leaves out is as on the command line.
+    """The content of a recipe. What it leaves out has the value of the command line.
 
-    ``options`` are the strategy's, with "3:name" for the third task only.
+    ``options`` are those of the strategy, with "3:name" for the third task only. ``training`` and ``evaluation`` hold
+    settings by the names of the fields of :class:`micl_cli.plan.Training` and :class:`micl_cli.plan.Evaluation`.
     """
 
     summary: str = ""
@@ -34,12 +35,12 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with micl."""
+    """Return the names of the recipes that micl ships."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def read_recipe(name: str) -> Recipe:
-    """A recipe by name, or from a TOML file. Raises UsageError where it is missing or malformed."""
+    """Return a recipe by name, or from a TOML file. Raises UsageError if it is missing or malformed."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file() or (not name.endswith(".toml") and name not in recipe_names()):
         hint = nearest(name, recipe_names()) or f"Recipes: {', '.join(recipe_names())}; or a path to a .toml file."
@@ -47,7 +48,9 @@ def read_recipe(name: str) -> Recipe:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no recipe: {error}", "A recipe is a TOML file with strategy and tasks.") from error
+        raise UsageError(
+            f"{path} is not a recipe: {error}", "A recipe is a TOML file with strategy and tasks."
+        ) from error
     known = {f.name for f in fields(Recipe)}
     if unknown := sorted(data.keys() - known):
         hint = nearest(unknown[0], known) or f"Known: {', '.join(sorted(known))}."
@@ -56,12 +59,13 @@ def read_recipe(name: str) -> Recipe:
         data["tasks"] = ",".join(map(str, data["tasks"]))
     for key, value in data.items():
         if not isinstance(value, type(getattr(Recipe(), key))):
-            wanted = "a table" if isinstance(getattr(Recipe(), key), dict) else "text"
-            raise UsageError(f"{path}: {key} is {value!r}", f"It must be {wanted}.")
+            expected = "a table" if isinstance(getattr(Recipe(), key), dict) else "a string"
+            raise UsageError(f"{path}: {key} is {value!r}", f"It must be {expected}.")
     return Recipe(**{**data, "options": _flat(data.get("options", {}))})
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options by name; those of a table ``3`` are named ``3:name``."""
     flat: dict[str, Any] = {}
     for name, value in options.items():
         flat |= {f"{name}:{inner}": v for inner, v in value.items()} if isinstance(value, Mapping) else {name: value}

@@ -6,6 +6,7 @@ import click
 
 from micl_cli.cli.completers import complete_runs
 from micl_cli.cli.console import echo
+from micl_cli.cli.context import current_settings
 
 FORMATS = ["text", "md", "csv", "json", "latex"]
 EPILOG = """\b
@@ -38,9 +39,8 @@ def report(runs: tuple[str, ...], style: str, as_json: bool, split: str | None) 
     from micl_cli.cli.console import wants_colour
     from micl_cli.report.render import render
     from micl_cli.session import Session
-    from micl_cli.settings import load_settings
 
-    session = Session(load_settings())
+    session = Session(current_settings())
     ids = [session.resolve(run) for run in runs]
     data = [session.report(run_id, split) for run_id in dict.fromkeys(ids)]
     width = shutil.get_terminal_size().columns

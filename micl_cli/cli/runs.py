@@ -8,6 +8,7 @@ import click
 
 from micl_cli.cli.completers import complete_runs
 from micl_cli.cli.console import echo, echo_json, note, table
+from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
 from micl_cli.errors import UsageError
 
@@ -39,9 +40,8 @@ def list_runs(status: str | None, limit: int, as_json: bool) -> None:
     Example: micl runs ls --json | jq -r .runs[].id
     """
     from micl_cli.session import Session
-    from micl_cli.settings import load_settings
 
-    records = [run for run in Session(load_settings()).runs() if status in (None, run.status)][:limit]
+    records = [run for run in Session(current_settings()).runs() if status in (None, run.status)][:limit]
     if as_json:
         echo_json({"runs": [_summary(run) for run in records]})
         return
@@ -65,9 +65,8 @@ def show_run(run: str, as_json: bool) -> None:
     Example: micl runs show @last
     """
     from micl_cli.session import Session
-    from micl_cli.settings import load_settings
 
-    settings = load_settings()
+    settings = current_settings()
     session = Session(settings)
     details = session.details(session.resolve(run))
     if as_json:
@@ -87,9 +86,8 @@ def remove_runs(names: tuple[str, ...], yes: bool, force: bool) -> None:
     Example: micl runs rm 3f2a --yes
     """
     from micl_cli.session import Session
-    from micl_cli.settings import load_settings
 
-    session = Session(load_settings())
+    session = Session(current_settings())
     ids = list(dict.fromkeys(session.resolve(name) for name in names))
     if not yes and not click.confirm(f"Remove {', '.join(ids)} with all checkpoints?", err=True):
         raise UsageError("nothing was removed", "Say yes, or give --yes.")

@@ -1,34 +1,31 @@
-"""What the commands that compute have in common: what is shown while tasks are prepared and libraries work."""
+"""Progress and messages while tasks are prepared and models compute."""
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from micl_cli.cli.console import counting, manner, note
+from micl_cli.cli.console import counting, note, output
 from micl_cli.errors import Interrupted
+from micl_cli.settings import library_messages
 
 
 @contextmanager
 def preparing(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Tell that a task is being prepared, and how far it is."""
+    """Show that a task is being prepared, with a progress bar."""
     note(f"preparing {name}")
     try:
         with counting(f"preparing {name}", "example") as progress:
             yield progress
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; nothing of {name} was prepared", "Give the same command again.") from None
+        raise Interrupted(f"interrupted; {name} was not prepared", "Run the same command again.") from None
 
 
-@contextmanager
-def hushed() -> Iterator[None]:
-    """Keep what libraries tell developers off the user's screen; ``--debug`` shows it."""
-    if manner.debug:
-        yield
-        return
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # read when it is imported
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def quiet_libraries() -> AbstractContextManager[None]:
+    """Hide warnings and log messages of libraries, unless ``--debug`` is given."""
+    return library_messages(shown=output.debug)
+
+
+def stopping_note() -> None:
+    """Show that the first Ctrl-C was received."""
+    note("stopping: saving what is learnt (press Ctrl-C again to end at once)")

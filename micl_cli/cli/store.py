@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from micl_cli.cli.console import echo, echo_json, escape
+from micl_cli.cli.context import current_settings
 from micl_cli.errors import StoreError
 
 if TYPE_CHECKING:
@@ -82,9 +83,7 @@ def check(as_json: bool) -> None:
 
 
 def _url() -> str:
-    from micl_cli.settings import load_settings
-
-    return load_settings().store_url
+    return current_settings().store_url
 
 
 def _lines(result: StoreCheck) -> list[str]:

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from micl_cli.cli.completers import complete_orders, complete_strategy_list, complete_tasks
-from micl_cli.cli.console import echo, echo_json, table
+from micl_cli.cli.console import echo, echo_json, output, table
+from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import defaults
-from micl_cli.cli.learn import EVALUATION, backbone_options, by_stage, learn
+from micl_cli.cli.learn import learn
+from micl_cli.cli.learn_request import backbone_options, not_none, split_stage_options
+from micl_cli.cli.plan_options import pop_settings
 from micl_cli.cli.recipe import read_recipe, recipe_names
-from micl_cli.cli.status import hushed, preparing
-from micl_cli.errors import UsageError, nearest
-from micl_cli.settings import load_settings
+from micl_cli.cli.status import preparing, quiet_libraries, stopping_note
+from micl_cli.errors import Interrupted, UsageError, nearest
+from micl_cli.plan import Evaluation, Training, split_tasks
 
 if TYPE_CHECKING:
     from micl_cli.session import Request, Session
-    from micl_cli.sweep.grid import Cell
+    from micl_cli.sweep.grid import Cell, Variant
+    from micl_cli.sweep.scheduler import CellOptions
 
 _NOT_SHARED = frozenset(
     ("strategy", "tasks", "recipe", "seed", "name", "again", "resume", "after", "dry_run", "as_json")
 )
-"""Options of ``micl learn`` that say which run is meant; all others hold for every cell."""
-_OURS = "micl-"
-"""How the names of the recipes with MICL's orders begin; ``order-1`` is short for one."""
+"""Options of ``micl learn`` that identify a single run; all others hold for every cell."""
+_RECIPE_PREFIX = "micl-"
+"""The prefix of the recipes with MICL's orders, which may be left out: ``order-1``."""
 
 EPILOG = """\b
 Examples:
@@ -39,20 +43,20 @@ Examples:
 
 \b
 Stdout is the ids of the finished runs in the grid's order (cells as JSON lines with --json). The
-same command again skips what is finished and goes on with the rest. Started on several machines
-that share a store, each takes cells that no other has begun.
-What [learn] and MICL_STORE say holds here too; [sweep] goes before [learn].
-Exit codes: 0 ok (busy cells were left to who has them), 1 a cell failed, 130 interrupted."""
+same command again skips finished cells and continues with the others. Started on several machines
+that share a store, each takes cells that no other works on.
+The settings of [learn] in micl.toml hold here too; [sweep] takes precedence.
+Exit codes: 0 ok (busy cells are skipped), 1 a cell failed, 130 interrupted."""
 
 
 class _Sweep(click.Command):
-    """A command that takes what the files set for ``micl learn``, where they set nothing for itself."""
+    """A command that inherits the values that configuration files set for ``micl learn``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the defaults of ``micl learn`` below the command's own."""
+        """Use the defaults of ``micl learn`` where the command has none of its own."""
         if not (ctx.resilient_parsing or {"-h", "--help"} & set(args)):
-            found = defaults(load_settings(), learn, "learn", ctx)
-            inherited = {name: value for name, value in found.items() if name not in {*_NOT_SHARED, "options"}}
+            of_learn = defaults(current_settings(ctx), learn, "learn", ctx)
+            inherited = {name: value for name, value in of_learn.items() if name not in {*_NOT_SHARED, "options"}}
             ctx.default_map = {**inherited, **(ctx.default_map or {})}
         return super().parse_args(ctx, args)
 
@@ -60,21 +64,20 @@ class _Sweep(click.Command):
 @click.command(cls=_Sweep, epilog=EPILOG)
 @click.option(
     "--strategy", shell_complete=complete_strategy_list, metavar="A,B[OPTION=VALUE,...]",
-    help="The methods, each with options of its own in brackets where wanted.",
+    help="The methods, optionally with options of their own in brackets.",
 )  # fmt: skip
 @click.option(
     "--order", shell_complete=complete_orders, metavar="ORDER,...",
-    help="Orders of tasks: order-1, order-2 (MICL's), or a recipe by name or file. Only its tasks are taken; "
-    "strategies have their defaults.",
+    help="Orders of tasks: order-1, order-2 (MICL's), or a recipe by name or file, of which only the tasks are used.",
 )  # fmt: skip
 @click.option("--tasks", "tasks", multiple=True, shell_complete=complete_tasks, metavar="TASK,...",
-              help="One more order, task by task; may be repeated.")  # fmt: skip
-@click.option("--seed", default="0", metavar="SEEDS", help="Seeds: 0..2 (with both ends), 0,3,7 or 5.")
+              help="A further order, task by task; may be repeated.")  # fmt: skip
+@click.option("--seed", default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
 @click.option(
     "--jobs",
     default=1,
     type=click.IntRange(1),
-    help="Runs at a time, each in a process of its own; the CPU's threads are divided among them.",
+    help="Number of parallel runs, each in a process of its own; they share the CPU threads.",
 )
 @click.option("--dry-run", is_flag=True, help="Check and list the cells with an estimate; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write cells as JSON lines.")
@@ -90,81 +93,97 @@ def sweep(
 ) -> None:
     """Learn every strategy on every order with every seed.
 
-    Each cell is an ordinary run: it resumes, and what is finished is skipped. A cell that fails
-    does not stop the others. Ctrl-C keeps what is learnt.
-
-    Of --threads, each process gets its share.
+    Each cell is an ordinary run: it is resumed, or skipped if it is finished. A cell that fails does not stop the
+    others. Ctrl-C saves what is learnt. The processes share --threads.
     """
-    from micl_cli.cli.sweep_progress import Work
-    from micl_cli.session import Session
+    from micl_cli.session import Session, configured_listeners
     from micl_cli.sweep.grid import grid, parse_seeds, parse_variants
+    from micl_cli.sweep.scheduler import CellOptions
 
-    session, seeds = Session(load_settings()), parse_seeds(seed)
+    session, seeds = Session(current_settings()), parse_seeds(seed)
     variants = parse_variants(strategy or "")
     orders = _orders(order or "", tasks, flags["benchmark"])
-    with hushed():
+    how = {name: flags.pop(name) for name in ("device", "threads", "save_seconds", "save_predictions", "listeners")}
+    options = CellOptions(jobs=jobs, debug=output.debug, **how)
+    configured_listeners(options.listeners, session.settings, session.registry)  # reports invalid ones
+    with quiet_libraries():
         requests = _requests(session, variants, flags)
         cells = grid(session, requests, orders, seeds, dry=dry_run, watch=preparing)
         if dry_run:
-            _show(session, cells, jobs, flags["device"], as_json)
-            return
-        Work(session, cells, jobs, flags, as_json).run()
+            _show_grid(session, cells, options, as_json)
+        else:
+            _run(session, cells, options, as_json)
 
 
-def _shared() -> list[click.Option]:
-    """Copies of the options of ``micl learn`` that hold for every cell."""
+def _run(session: Session, cells: Sequence[Cell], options: CellOptions, as_json: bool) -> None:
+    """Learn the cells and show them. Raises Interrupted, or MiclError if a cell failed."""
+    from micl_cli.cli.sweep_display import SweepDisplay
+    from micl_cli.session.signals import stop_on_signal
+    from micl_cli.sweep.scheduler import run_cells
+
+    display = SweepDisplay(session, cells, as_json)
+    with stop_on_signal(stopping_note) as stop:
+        with closing(run_cells(session, cells, options, stop)) as messages, closing(display):
+            for message in messages:
+                display.consume(message)
+        interrupted = stop()
+    if interrupted:
+        raise Interrupted("interrupted; what is learnt is saved", "Continue with the same command.")
+    display.summarize()
+
+
+def _shared_options() -> list[click.Option]:
+    """Return copies of the options of ``micl learn`` that hold for every cell."""
     options = [parameter for parameter in learn.params if isinstance(parameter, click.Option)]
-    own = [copy.copy(option) for option in options if option.expose_value and option.name not in _NOT_SHARED]
-    for option in own:
-        option.envvar = None  # the variable is named after the command, which may have been done for learn
+    shared = [copy.copy(option) for option in options if option.expose_value and option.name not in _NOT_SHARED]
+    for option in shared:
+        option.envvar = None  # it is named after the command, and may have been set for learn
         if option.name == "options":
             option.help = "Set an option of those strategies that have it; 3:NAME sets it for the third task only."
-    return own
+    return shared
 
 
-sweep.params += _shared()
+sweep.params += _shared_options()
 
 
 def _orders(text: str, lists: Sequence[str], benchmark: str) -> dict[str, tuple[str, ...]]:
-    """The tasks of each order, by its label."""
-    from micl_cli.plan import split_tasks
-
+    """Return the tasks of each order, by its label."""
     named = [(name, _order(name)) for name in (part.strip() for part in text.split(",")) if name]
-    found: dict[str, tuple[str, ...]] = {}
-    for label, tasks in [*named, *((words, words) for words in lists)]:
-        full = split_tasks(tasks, benchmark)
-        if twin := next((other for other in found if found[other] == full), None):
-            raise UsageError(f"the orders {twin} and {label} are the same", "Leave one of them out.")
-        found[label] = full
-    if not found:
+    orders: dict[str, tuple[str, ...]] = {}
+    for label, tasks in [*named, *((text, text) for text in lists)]:
+        names = split_tasks(tasks, benchmark)
+        if duplicate := next((other for other in orders if orders[other] == names), None):
+            raise UsageError(f"the orders {duplicate} and {label} are the same", "Leave one of them out.")
+        orders[label] = names
+    if not orders:
         raise UsageError("no order is named", "Name one: --order order-1, or --tasks img_cap,aud_qa")
-    return found
+    return orders
 
 
 def _order(name: str) -> str:
-    known = {recipe.removeprefix(_OURS) for recipe in recipe_names()}
-    if not name.endswith(".toml") and name.removeprefix(_OURS) not in known:
+    known = {recipe.removeprefix(_RECIPE_PREFIX) for recipe in recipe_names()}
+    if not name.endswith(".toml") and name.removeprefix(_RECIPE_PREFIX) not in known:
         hint = nearest(name, known) or f"Known: {', '.join(sorted(known))}; or a recipe's .toml file; or use --tasks."
         raise UsageError(f"no order {name!r}", hint)
-    recipe = read_recipe(name if name in recipe_names() or name.endswith(".toml") else _OURS + name)
+    recipe = read_recipe(name if name in recipe_names() or name.endswith(".toml") else _RECIPE_PREFIX + name)
     if not recipe.tasks:
         raise UsageError(f"recipe {name} names no tasks", "Name them with --tasks.")
     return recipe.tasks
 
 
-def _requests(session: Session, variants: Sequence[Any], flags: Mapping[str, Any]) -> list[tuple[str, Request]]:
-    """A label and a request for each variant, still without tasks."""
-    from micl_cli.plan import Training
+def _requests(session: Session, variants: Sequence[Variant], flags: dict[str, Any]) -> list[tuple[str, Request]]:
+    """Return a label and a request for each variant, without tasks."""
     from micl_cli.session import Request
     from micl_cli.sweep.grid import options_for
 
     settings = session.settings
     configured = {**settings.options("learn"), **settings.options("sweep")}
     source = click.get_current_context().get_parameter_source("options")
-    asked = {} if source is ParameterSource.DEFAULT_MAP else dict(flags["options"])
-    found = []
-    for variant, raw in zip(variants, options_for(variants, asked, configured, session.registry), strict=True):
-        options, stage_options = by_stage(raw)
+    given = {} if source is ParameterSource.DEFAULT_MAP else dict(flags["options"])
+    training, evaluation = not_none(pop_settings(Training, flags)), not_none(pop_settings(Evaluation, flags))
+    requests = []
+    for variant, raw in zip(variants, options_for(variants, given, configured, session.registry), strict=True):
+        options, stage_options = split_stage_options(raw)
         request = Request(
             strategy=variant.strategy,
             backbone=flags["backbone"],
@@ -172,41 +191,38 @@ def _requests(session: Session, variants: Sequence[Any], flags: Mapping[str, Any
             strategy_options=options,
             stage_options=stage_options,
             backbone_options=dict(backbone_options(flags["quantize"], flags["backbone_options"])),
-            training=_given({f.name: flags[f.name] for f in fields(Training)}),
-            evaluation=_given({name: flags[flag] for name, flag in EVALUATION.items()}),
+            training=training,
+            evaluation=evaluation,
         )
-        found.append((variant.label, request))
-    return found
+        requests.append((variant.label, request))
+    return requests
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _show(session: Session, cells: Sequence[Cell], jobs: int, device: str, as_json: bool) -> None:
-    """The cells, how far they are, and an estimate."""
+def _show_grid(session: Session, cells: Sequence[Cell], options: CellOptions, as_json: bool) -> None:
+    """Show the cells with their states and an estimate."""
     from micl_cli.sweep.grid import cell_estimates
 
-    found = list(cell_estimates(session, cells, device))
-    known = [estimate.seconds for estimate in found if estimate.seconds is not None]
-    total = sum(known) / min(jobs, len(found))
+    jobs = options.jobs
+    estimates = list(cell_estimates(session, cells, options.device))
+    times = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
+    total = sum(times) / min(jobs, len(estimates))
     if as_json:
-        whole = total if len(known) == len(found) else None
-        echo_json({"cells": [estimate.as_json() for estimate in found], "jobs": jobs, "seconds": whole})
+        seconds = total if len(times) == len(estimates) else None
+        echo_json({"cells": [estimate.as_json() for estimate in estimates], "jobs": jobs, "seconds": seconds})
         return
     rows = [
-        [o.cell.plan.id, o.cell.strategy, o.cell.order, o.cell.seed, o.state, o.steps, _seconds(o.seconds)]
-        for o in found
+        [e.cell.plan.id, e.cell.strategy, e.cell.order, e.cell.seed, e.state, e.steps, _seconds(e.seconds)]
+        for e in estimates
     ]
     echo(table(["run", "strategy", "order", "seed", "status", "steps", "seconds"], rows))
     echo()
-    left = [estimate for estimate in found if estimate.state != "finished"]
-    time = f"about {total:.0f} s of learning with {jobs} at a time"
-    if unknown := len(found) - len(known):
-        time += f", and {unknown} of them with no earlier run to tell the time from"
-    if unknown == len(left) > 0:
-        time = "no earlier run of these strategies and this backbone to tell the time from"
-    echo(f"{len(left)} of {len(found)} cells to learn: {time}" if left else "every cell is finished")
+    remaining = [estimate for estimate in estimates if estimate.state != "finished"]
+    time = f"about {total:.0f} s of learning, {jobs} at a time"
+    if unknown := len(estimates) - len(times):
+        time += f", without {unknown} cells that have no earlier run to base an estimate on"
+    if unknown == len(remaining) > 0:
+        time = "no time estimate: no earlier run of these strategies and this backbone"
+    echo(f"{len(remaining)} of {len(estimates)} cells to learn: {time}" if remaining else "every cell is finished")
 
 
 def _seconds(value: float | None) -> str:

@@ -80,21 +80,10 @@ def read_description(path: Path) -> Description:
 
 def description_text(description: Description) -> str:
     """Return ``description`` as the text of a ``task.toml``."""
-    told = description
-    lines = [
-        _line("benchmark", told.benchmark),
-        _line("name", told.name),
-        modality_line(told.modalities),
-        _line("type", told.type),
-        _line("metric", told.metric),
-        _line("description", told.description),
-        _line("instruction", told.instruction),
-    ]
+    keys = ("benchmark", "name", "type", "metric", "description", "instruction")
+    lines = [f"{key} = {_toml(value)}" for key in keys if (value := getattr(description, key))]
+    lines.insert(2, modality_line(description.modalities))
     return "".join(f"{line}\n" for line in lines if line)
-
-
-def _line(key: str, value: str) -> str:
-    return f"{key} = {_toml(value)}" if value else ""
 
 
 def _toml(text: str) -> str:

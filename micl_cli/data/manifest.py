@@ -191,8 +191,8 @@ def _check_present(where: str, line: _LINE, media: list[str], description: Descr
             hint = "Move it into content, as a text or as {modality: path}, or leave content out."
             raise ManifestError(f"{where}: {beside!r} stands beside content", hint)
     else:
-        wanted = media or sorted(description.modalities)
-        required = ["id", "split", *([" or ".join(wanted)] if wanted and not media else media), "prompt", "references"]
+        one_of = [" or ".join(sorted(description.modalities))] if description.modalities else []
+        required = ["id", "split", *(media or one_of), "prompt", "references"]
     if missing := [key for key in required if key not in line]:
         hint = f"Needed are {', '.join(required)}."
         if description.modalities and not media and "content" not in line:
@@ -223,7 +223,7 @@ def _meta(where: str, line: _LINE, further: Iterable[str]) -> _LINE:
     meta = line.get("meta", {})
     if not isinstance(meta, dict):
         raise ManifestError(f"{where}: meta is not an object", 'Write "meta": {"source": "…"}.')
-    if twice := next((key for key in further if key in meta), None):
+    if (twice := next((key for key in further if key in meta), None)) is not None:
         raise ManifestError(f"{where}: {twice!r} stands both in the line and in its meta", "Leave one of them out.")
     return {**meta, **{key: line[key] for key in further}}
 

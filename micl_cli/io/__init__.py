@@ -1,1 +1,1 @@
-"""."""
+"""Files that are written whole, locks, and JSON lines."""

@@ -1,4 +1,4 @@
-"""Writing files whole: under a temporary name, flushed to disk, then renamed."""
+"""Atomic writing of files and folders: under a temporary name, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from micl_cli.errors import CheckpointError
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes ``target``'s place at the end, or leaves no trace.
+    """Yield a new folder to fill, which replaces ``target`` at the end of the block. On an error it is removed.
 
-    Raises CheckpointError where the disk is full or read-only.
+    Raises CheckpointError if the disk is full or read-only.
     """
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
@@ -32,14 +32,14 @@ def whole_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         fresh.rename(target)
         flush(target.parent)
-    except (OSError, SafetensorError) as error:  # safetensors tells a full disk in its own way
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk as an error of its own
         raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
 def write_json(target: Path, data: Any) -> None:
-    """Write JSON to ``target``, whole or not at all. Raises CheckpointError."""
+    """Write JSON to ``target`` atomically. Raises CheckpointError."""
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def write_json(target: Path, data: Any) -> None:
 
 
 def flush(path: Path) -> None:
-    """Force a file or folder onto the disk."""
+    """Flush a file or folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -67,5 +67,5 @@ def _cannot_write(target: Path, error: Exception) -> CheckpointError:
     why = getattr(error, "strerror", None) or error
     return CheckpointError(
         f"cannot write {target}: {why}",
-        "Make room or make the folder writable, then give the same command: finished tasks are kept.",
+        "Free disk space or make the folder writable, then run the same command: finished tasks are kept.",
     )

@@ -1,4 +1,4 @@
-"""One process on one run at a time."""
+"""The lock file that lets one process at a time work on a run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if os.name == "posix":
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. The system lets go of it when the process ends, however it ends.
+    """Hold the folder's lock during the block. The system releases it if the process is killed.
 
-    Raises BusyError, naming the process that holds it.
+    Raises BusyError, with the id of the process that holds it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def only_one(folder: Path) -> Iterator[None]:
             file.seek(0)
             raise BusyError(
                 f"process {file.read().strip() or 'another'} works on run {folder.name}",
-                "Wait for it, or stop it; a second run of the same plan is made with --again.",
+                "Wait for it, or stop it; --again makes another run of the same plan.",
             )
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -42,7 +42,7 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def _locked(file: IO[str]) -> bool:
-    """Lock the file; tried a few times, for ``is_held`` locks it for a moment too."""
+    """Try to lock the file, a few times, since ``is_held`` locks it for a moment as well."""
     for wait in (0.05, 0.1, 0.0):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,7 +53,7 @@ def _locked(file: IO[str]) -> bool:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process on this machine works on the folder; True where that cannot be told."""
+    """Whether a process on this machine works on the folder; True if that cannot be known."""
     if os.name != "posix":
         return True
     try:

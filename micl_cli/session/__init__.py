@@ -1,9 +1,12 @@
-"""Sessions: what a command asks for, done with registry, store and flow together."""
+"""Sessions: plans, runs and their records, with plugins, store and training put together."""
 
 from __future__ import annotations
 
 from micl_cli.session.estimate import RunEstimate as RunEstimate
 from micl_cli.session.estimate import StageEstimate as StageEstimate
+from micl_cli.session.evaluation import evaluate as evaluate
+from micl_cli.session.learning import learn as learn
+from micl_cli.session.listeners import configured_listeners as configured_listeners
 from micl_cli.session.recorder import Recorder as Recorder
 from micl_cli.session.recorder import run_data as run_data
 from micl_cli.session.request import Request as Request

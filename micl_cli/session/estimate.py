@@ -1,4 +1,4 @@
-"""What a plan will take, told before anything is learnt."""
+"""Estimates: the steps, scores and time that a plan will take, before anything is learnt."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from micl_cli.store import Store
 if TYPE_CHECKING:
     from micl_cli.training.components import RunComponents
 
-_LOOKED_AT = 50  # earlier runs
+_RECENT_RUNS = 50
 
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """A stage to come: what is learnt, from how many examples, in how many steps, and how many answers after."""
+    """The size of a stage: its tasks, training examples and steps, and the answers that are scored after it."""
 
     position: int
     tasks: tuple[str, ...]
@@ -28,7 +28,7 @@ class StageEstimate:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """What a plan will take. ``step_seconds`` is from an earlier run, None where there is none."""
+    """The size of a run. ``step_seconds`` is measured in an earlier run, None if there is none."""
 
     stages: tuple[StageEstimate, ...]
     trainable: int
@@ -37,43 +37,49 @@ class RunEstimate:
 
     @property
     def steps(self) -> int:
-        """All steps, where no task is ended early."""
+        """The number of steps if no task ends early."""
         return sum(stage.steps for stage in self.stages)
 
     @property
     def duration(self) -> str:
         """The learning time in words."""
         if self.step_seconds is None:
-            return "no earlier run of this strategy and backbone to tell the time from"
-        return f"about {self.steps * self.step_seconds:.0f} s of learning, as the latest such run went"
+            return "no time estimate: no earlier run of this strategy and backbone"
+        return f"about {self.steps * self.step_seconds:.0f} s of learning, based on the latest such run"
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready fields."""
-        known = {"steps": self.steps, "trainable_parameters": self.trainable, "step_seconds": self.step_seconds}
-        return {**known, "stages": [asdict(stage) for stage in self.stages]}
+        """Return JSON-ready fields."""
+        totals = {"steps": self.steps, "trainable_parameters": self.trainable, "step_seconds": self.step_seconds}
+        return {**totals, "stages": [asdict(stage) for stage in self.stages]}
 
 
-def estimate_run(parts: RunComponents) -> RunEstimate:
-    """What the plan of ``parts`` will take; an adapter is added to count what would be learnt."""
+def estimate_run(components: RunComponents) -> RunEstimate:
+    """Return the size of a run. An adapter is added to the backbone to count the trainable parameters."""
     from micl_cli.training.state import planned_steps
 
-    plan, stages, seen = parts.plan, [], 0
-    asked = plan.evaluation
-    for position, stage in enumerate(parts.stages, 1):
-        known = parts.tasks if asked.unseen else [task for s in parts.stages[:position] for task in s]
-        seen = sum(_at_most(task.counts, asked.split, asked.examples) for task in known)
+    plan, stages = components.plan, []
+    evaluation = plan.evaluation
+    for position, stage in enumerate(components.stages, 1):
+        learnt = [task for earlier in components.stages[:position] for task in earlier]
+        tasks = components.tasks if evaluation.unseen else learnt
+        scored = sum(_at_most(task.counts, evaluation.split, evaluation.examples) for task in tasks)
         examples = sum(task.counts.get("train", 0) for task in stage)
         steps = planned_steps(plan.training, examples, len(stage))
-        stages.append(StageEstimate(position, tuple(task.name for task in stage), examples, steps, seen))
-    parts.backbone.add_adapter("estimate")
-    parts.backbone.activate("estimate")
-    weights = parts.backbone.trainable({task.modality for task in parts.tasks})
-    return RunEstimate(tuple(stages), sum(weight.numel() for weight in weights.values()))
+        stages.append(StageEstimate(position, tuple(task.name for task in stage), examples, steps, scored))
+    return RunEstimate(tuple(stages), _trainable_parameters(components))
+
+
+def _trainable_parameters(components: RunComponents) -> int:
+    adapters = components.backbone.adapters
+    adapters.add("estimate")
+    adapters.activate("estimate")
+    modalities = {modality for task in components.tasks for modality in task.modalities}
+    return sum(weight.numel() for weight in adapters.trainable(modalities).values())
 
 
 def step_seconds(plan: Plan, store: Store) -> float | None:
-    """Seconds a step in the latest run of the same strategy and backbone."""
-    for run in store.runs(_LOOKED_AT):
+    """Return the mean time of a step in the latest run of the same strategy and backbone."""
+    for run in store.runs(_RECENT_RUNS):
         if (run.plan["strategy"], run.plan["backbone"]) == (plan.strategy, plan.backbone):
             stages = [stage for stage in store.details(run.id).stages if stage.steps]
             if stages:

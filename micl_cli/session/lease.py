@@ -1,4 +1,4 @@
-"""Who works on a run: a lock file among the processes of a home folder, a claim in the store among machines."""
+"""Exclusive work on a run: a lock file between processes of a home folder, a lease in the store between machines."""
 
 from __future__ import annotations
 
@@ -10,64 +10,65 @@ from contextlib import contextmanager, suppress
 from micl_cli.api.events import Event
 from micl_cli.errors import BusyError, StoreError
 from micl_cli.settings import Settings
-from micl_cli.store import LEASE, Store
+from micl_cli.store import LEASE_SECONDS, Store
 
 
-def holder_of(settings: Settings) -> str:
-    """This machine and home folder, as a claim names them."""
+def lease_holder(settings: Settings) -> str:
+    """Return the name of this machine and home folder in a lease."""
     return f"{platform.node() or 'localhost'}:{settings.home.resolve()}"
 
 
 def is_busy(run: str, store: Store, settings: Settings) -> bool:
-    """Whether a process here works on a run, or one elsewhere does."""
+    """Whether a process of this home folder, or another machine, works on a run."""
     from micl_cli.io.lock import is_held
 
     if is_held(settings.runs / run):
         return True
-    return store.holder(run) not in (None, holder_of(settings))  # a claim from here without a lock was killed
+    # A lease of this home folder without a lock belongs to a process that was killed.
+    return store.lease_holder(run) not in (None, lease_holder(settings))
 
 
 class Lease:
-    """A claim to a run that is prolonged while work goes on; ``lost`` is set where another took it over."""
+    """A lease on a run that is renewed in the background. ``lost`` is set if another machine took the run over."""
 
     def __init__(self, store: Store, run: str, holder: str) -> None:
         self.store, self.run, self.holder = store, run, holder
         self.lost: BusyError | None = None
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
-    def keep(self) -> None:
-        """Prolong the claim until told to stop. A store that does not answer is asked again."""
-        while not self._over.wait(LEASE / 4):
+    def renew(self) -> None:
+        """Renew the lease until ``stop`` is called. A store that does not respond is asked again."""
+        while not self._stopped.wait(LEASE_SECONDS / 4):
             with suppress(StoreError):
                 try:
-                    self.store.claim(self.run, self.holder)
-                except BusyError as busy:  # this machine slept for longer than the claim held
+                    self.store.acquire_lease(self.run, self.holder)
+                except BusyError as busy:  # this machine was suspended for longer than the lease lasts
                     self.lost = busy
                     return
 
-    def checked(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Pass events on while the run is ours. Raises BusyError."""
+    def guard(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Yield events while the lease is held. Raises BusyError."""
         for event in events:
             if self.lost:
                 raise self.lost
             yield event
 
     def stop(self) -> None:
-        """Tell ``keep`` to return."""
-        self._over.set()
+        """Let ``renew`` return."""
+        self._stopped.set()
 
 
 @contextmanager
 def leased(run: str, store: Store, settings: Settings) -> Iterator[Lease]:
-    """Hold a run for the length of the block. Raises BusyError where another machine has it."""
-    claim = Lease(store, run, holder_of(settings))
-    store.claim(run, claim.holder)
-    keeper = threading.Thread(target=claim.keep, daemon=True)
-    keeper.start()
+    """Hold a lease on a run during the block. Raises BusyError if another machine holds it."""
+    lease = Lease(store, run, lease_holder(settings))
+    store.acquire_lease(run, lease.holder)
+    renewal = threading.Thread(target=lease.renew, daemon=True)
+    renewal.start()
     try:
-        yield claim
+        yield lease
     finally:
-        claim.stop()
-        keeper.join()
+        lease.stop()
+        renewal.join()
         with suppress(StoreError):
-            store.release(run, claim.holder)
+            store.release_lease(run, lease.holder)

@@ -1,4 +1,4 @@
-"""What a user asks to be learnt, and the plan that it makes."""
+"""Requests: what a user asks to be learnt, and the plan made from it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from micl_cli.api.options import options_of, parse_options
+from micl_cli.api.resources import Resources
 from micl_cli.api.task import Task
-from micl_cli.plan import Evaluation, Plan, Training, backbone_parts, check_fit, settled
+from micl_cli.plan import BackboneName, Evaluation, Plan, Training, check_fit, resolve_settings
 from micl_cli.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asks to be learnt; None leaves a choice to the backbone's preset or the default."""
+    """What a user asks to be learnt. A setting that is None has the preset's value, or the default."""
 
     strategy: str
     backbone: str
@@ -30,32 +31,33 @@ class Request:
     name: str = ""
 
 
-def make_plan(request: Request, tasks: Sequence[Task], registry: Registry) -> Plan:
-    """The plan of a request: every choice made, every option typed, the parts checked to fit.
+def make_plan(request: Request, tasks: Sequence[Task], registry: Registry, resources: Resources) -> Plan:
+    """Return the plan of a request, with every option parsed and every setting resolved.
 
     Raises PluginError, OptionError, UsageError or PlanError.
     """
-    name, argument = backbone_parts(request.backbone, registry)
-    backbone = registry.load("backbones", name)
+    name = BackboneName.parse(request.backbone, registry)
+    backbone = registry.load("backbones", name.name)
     strategy = registry.load("strategies", request.strategy)
     owner = f"strategy {request.strategy}"
-    by_stage = {
-        position: _plain(parse_options(strategy, raw, owner=owner, partial=True))
+    stage_options = {
+        position: _json_ready(parse_options(strategy, raw, owner=owner, partial=True))
         for position, raw in request.stage_options.items()
     }
-    defaults = dict(backbone.defaults(argument))
+    backbone_options = parse_options(backbone, request.backbone_options, owner=f"backbone {name.name}")
+    defaults = dict(backbone.defaults(name.argument, resources))
     plan = Plan(
         strategy=request.strategy,
         backbone=request.backbone,
         tasks=request.tasks,
         data={task.name: task.sha256 for task in tasks},
-        strategy_options=_resolved(strategy, request.strategy_options, owner),
-        stage_options=by_stage,
-        backbone_options=_plain(parse_options(backbone, request.backbone_options, owner=f"backbone {name}")),
-        backbone_digest=backbone.digest(argument),
+        strategy_options=_complete(strategy, request.strategy_options, owner),
+        stage_options=stage_options,
+        backbone_options=_json_ready(backbone_options),
+        backbone_digest=backbone.digest(name.argument, resources),
         seed=request.seed,
-        training=settled(Training, defaults, request.training),
-        evaluation=settled(Evaluation, defaults.get("evaluation", {}), request.evaluation),
+        training=resolve_settings(Training, defaults, request.training),
+        evaluation=resolve_settings(Evaluation, defaults.get("evaluation", {}), request.evaluation),
         parent=request.parent,
         name=request.name,
     )
@@ -63,11 +65,11 @@ def make_plan(request: Request, tasks: Sequence[Task], registry: Registry) -> Pl
     return plan
 
 
-def _resolved(cls: type[Any], raw: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """Every option of a part with its value, so that a plan tells all even where defaults change."""
+def _complete(cls: type[Any], raw: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Return every option of a part with its value, so that a plan does not depend on later defaults."""
     defaults = {name: option.default for name, option in options_of(cls).items() if not option.required}
-    return {**defaults, **_plain(parse_options(cls, raw, owner=owner))}
+    return {**defaults, **_json_ready(parse_options(cls, raw, owner=owner))}
 
 
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+def _json_ready(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}

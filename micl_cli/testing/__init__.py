@@ -1,4 +1,4 @@
-"""What plugin authors test with: toy parts, and contracts that every part of a kind keeps.
+"""Tools for testing plugins: toy parts, and a contract of tests for each kind of plugin.
 
 Subclass a contract in a test module, name the part, and run pytest::
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from micl_cli.testing.metrics import MetricContract as MetricContract
     from micl_cli.testing.modalities import ModalityContract as ModalityContract
     from micl_cli.testing.routers import RouterContract as RouterContract
+    from micl_cli.testing.routers import learn_task as learn_task
     from micl_cli.testing.sources import TaskSourceContract as TaskSourceContract
     from micl_cli.testing.strategies import StrategyContract as StrategyContract
     from micl_cli.testing.tasks import toy_examples as toy_examples
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _PARTS = {
     "Moment": "course",
     "ToyBackbone": "toy",
+    "learn_task": "routers",
     "toy_examples": "tasks",
     "toy_media": "tasks",
     "toy_task": "tasks",
@@ -49,8 +51,8 @@ _CONTRACTS = {
 }
 
 __all__ = ["BackboneContract", "Course", "MetricContract", "ModalityContract", "Moment", "RouterContract"]
-__all__ += ["StrategyContract", "TaskSourceContract", "ToyBackbone", "toy_examples", "toy_media", "toy_task"]
-__all__ += ["toy_tasks"]
+__all__ += ["StrategyContract", "TaskSourceContract", "ToyBackbone", "learn_task", "toy_examples", "toy_media"]
+__all__ += ["toy_task", "toy_tasks"]
 
 
 def __getattr__(name: str) -> Any:
@@ -62,7 +64,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _contract(module: str) -> Any:
-    """The module, with pytest's telling assertions where it is imported for the first time."""
+    """Return the module, imported with pytest's rewritten assertions."""
     import sys
 
     import pytest

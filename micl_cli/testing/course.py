@@ -1,47 +1,66 @@
-"""A strategy driven through its stages as `micl learn` drives it, a step at a time."""
+"""A strategy led through its stages by the learning loop's own step, one step at a time."""
 
 from __future__ import annotations
 
-import copy
 import json
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
-from micl_cli.api.strategy import State, Strategy
-from micl_cli.api.task import Example, Task
+from micl_cli.api.events import Step
+from micl_cli.api.strategy import Progress, State, Strategy
+from micl_cli.api.task import Task
+from micl_cli.plan import Plan, Training
 from micl_cli.registry import Registry
+from micl_cli.training.components import RunComponents, make_accelerator
+from micl_cli.training.feature_cache import Features
+from micl_cli.training.snapshot import Snapshot, restore_snapshot
+from micl_cli.training.state import StageState
+from micl_cli.training.step import train_step
 
-BATCH = 4
+BATCH_SIZE = 4
 EPOCHS = 2
-LEARNING_RATE = 1e-2
+LEARNING_RATE = 2e-2
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What a checkpoint keeps between two steps: adapters, the strategy's state, its numbers."""
+    """What a checkpoint holds at one moment, in its formats: JSON text, and safetensors by field of Snapshot."""
 
     position: int
-    step: int
-    active: str | None
-    adapters: Mapping[str, Mapping[str, Tensor]]
-    tensors: bytes
     data: str
-    rng: tuple[Any, ...]
-    optimizer: dict[str, Any]
+    tensors: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, position: int, snapshot: Snapshot) -> Moment:
+        """Return a snapshot as what would be written. Raises TypeError or ValueError where it cannot be."""
+        values = {field.name: getattr(snapshot, field.name) for field in fields(snapshot)}
+        values["strategy"] = snapshot.strategy.tensors
+        del values["data"]
+        data = json.dumps({**snapshot.data, "strategy": snapshot.strategy.data}, allow_nan=False)
+        return cls(position, data, {name: _save(tensors) for name, tensors in values.items()})
+
+    def snapshot(self) -> Snapshot:
+        """Return what would be read again."""
+        tensors = {name: load(content) for name, content in self.tensors.items()}
+        data = json.loads(self.data)
+        return Snapshot(strategy=State(tensors.pop("strategy"), data.pop("strategy")), data=data, **tensors)
+
+
+def _save(tensors: Mapping[str, Tensor]) -> bytes:
+    return save({name: tensor.contiguous() for name, tensor in tensors.items()})
 
 
 class Course:
-    """One strategy on its way through ``tasks``: ``begin``, ``step`` by step, ``finish``.
+    """One strategy on its way through ``tasks``: ``begin``, ``step`` by step, ``rest``, ``finish``.
 
-    Uses the order, the gradient clipping and the random numbers of `micl learn`. ``options``
-    are set anew before each stage, those in ``stage_options`` (by position) over them.
+    Steps, passes, random numbers and best weights are those of `micl learn`. ``options`` are set anew before each
+    stage, with those in ``stage_options`` (by position) over them. A step is of ``accumulation`` batches.
     """
 
     def __init__(
@@ -52,117 +71,129 @@ class Course:
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
         stage_options: Mapping[int, Mapping[str, Any]] | None = None,
+        accumulation: int = 1,
     ) -> None:
-        self.strategy, self.seed = strategy, seed
-        self.options, self.stage_options = dict(options or {}), dict(stage_options or {})
-        strategy.seed, strategy.load_part = seed, Registry.discover().load
-        self.stages = [list(stage) for stage in strategy.stages(tasks)]
-        self.position = 0
-        self.steps = 0
-        self.optimizer: torch.optim.Optimizer | None = None
+        registry, backbone = Registry.discover(), strategy.backbone
+        training = Training(
+            epochs=EPOCHS,
+            batch_size=BATCH_SIZE,
+            accumulation=accumulation,
+            learning_rate=LEARNING_RATE,
+            warmup=0.0,
+            patience=0,
+            precision="fp32",
+        )
+        plan = Plan(
+            strategy=type(strategy).__name__,
+            backbone=type(backbone).__name__,
+            tasks=tuple(task.name for task in tasks),
+            strategy_options=options or {},
+            stage_options={str(position): own for position, own in (stage_options or {}).items()},
+            seed=seed,
+            training=training,
+        )
+        self.strategy = strategy
+        self.components = RunComponents(
+            plan,
+            backbone,
+            strategy,
+            tasks,
+            metrics={},
+            features=Features(Path(), limit=0),
+            accelerator=make_accelerator(plan, "cpu" if backbone.device.type == "cpu" else "auto"),
+            load_part=registry.load,
+            stages=strategy.stages(tasks, registry.load),
+        )
+        self.state: StageState
+        self.last: Step
+        """The last step that was taken."""
+        self.progress: list[Progress] = []
+        """The progress of all passes so far."""
+
+    @property
+    def stages(self) -> Sequence[Sequence[Task]]:
+        """The tasks of each stage."""
+        return self.components.stages
 
     def learn(self, position: int) -> list[float]:
-        """Learn a whole stage (1-based). Returns the loss of each step."""
+        """Learn a whole stage (from 1) and return the loss of each step."""
         self.begin(position)
         losses = self.rest()
         self.finish()
         return losses
 
     def begin(self, position: int) -> None:
-        """Begin a stage: the strategy's ``begin``, then an optimiser for what moves."""
-        self._enter(position)
-        self.strategy.backbone.calibrate([e for task in self.strategy.stage for e in task.examples("train")])
-        for task in self.strategy.stage:
-            self.strategy.begin(task)
-        self._open()
+        """Begin a stage, run the pass before learning, and build the optimiser."""
+        stage = self.components.enter(position)
+        self.components.backbone.calibrate([e for task in stage.tasks for e in task.examples("train")])
+        self.strategy.begin(stage)
+        self.strategy.modules.to(self.components.accelerator.device)
+        self.components.eval()
+        self.state = StageState(self.components, stage)
+        self._run_pass("before")
+        self.state.open()
+        self.components.train()
 
     def step(self) -> float:
-        """One optimiser step, and all that the strategy does about it. Returns the loss."""
-        strategy = self.strategy
-        loss = strategy.loss(strategy.batch(self._drawn()))
-        assert loss.ndim == 0, f"a loss is one number, not of shape {tuple(loss.shape)}"
-        assert loss.requires_grad, "the loss does not depend on any weight that moves"
-        assert torch.isfinite(loss), f"the loss is {loss}"
-        torch.autograd.backward(loss)
-        strategy.constrain()
-        clip_grad_norm_(list(strategy.parameters()), 1.0)
-        assert self.optimizer is not None, "begin a stage first"
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.steps += 1
-        strategy.step_end(self.steps)
-        if self.steps % self.in_epoch == 0:
-            strategy.epoch_end()
-        return float(loss.detach())
+        """Take one step, with what follows where it ends an epoch, and return the loss."""
+        epoch = self.state.epoch
+        self.last = train_step(self.components, self.state)
+        if self.state.epoch != epoch or self.state.finished:
+            self.strategy.epoch_end()
+            self._validate()
+        return self.last.loss
+
+    def _validate(self) -> None:
+        """Keep the weights as best where validation examples have the lowest loss so far."""
+        backbone = self.components.backbone
+        examples = [example for task in self.state.stage.tasks for example in task.examples("val")]
+        if examples:
+            self.components.eval()
+            with torch.no_grad():
+                self.state.record_validation(-float(backbone.loss(backbone.batch(examples))))
+            self.components.train()
 
     def rest(self) -> list[float]:
-        """The steps that are left of this stage. Returns their losses."""
-        return [self.step() for _ in range(self.steps, EPOCHS * self.in_epoch)]
+        """Take the steps that are left, restore the best weights, and return the losses."""
+        losses = []
+        while not self.state.finished:
+            losses.append(self.step())
+        self.state.restore_best()
+        self.components.eval()
+        return losses
 
     def finish(self) -> None:
-        """The strategy's ``end`` for each task of the stage."""
-        for task in self.strategy.stage:
-            self.strategy.end(task)
-        self.strategy.backbone.module.eval()
+        """End the stage and run the pass after learning."""
+        self.end()
+        self.after()
+
+    def end(self) -> None:
+        """End learning: what follows is the pass after it."""
+        self.strategy.end(self.state.stage)
+        self.state.phase = "after"
+
+    def after(self) -> None:
+        """Run the pass after learning."""
+        self._run_pass("after")
+        self.components.eval()
+
+    def _run_pass(self, when: Literal["before", "after"]) -> None:
+        self.progress += getattr(self.strategy, when)(self.state.stage)
 
     def moment(self) -> Moment:
-        """Everything as it stands, through the same formats as a checkpoint."""
-        backbone, state = self.strategy.backbone, self.strategy.state()
-        return Moment(
-            position=self.position,
-            step=self.steps,
-            active=backbone.active,
-            adapters={name: backbone.adapter_state(name) for name in backbone.adapters},
-            tensors=save({name: tensor.contiguous() for name, tensor in state.tensors.items()}),
-            data=json.dumps(state.data, allow_nan=False),
-            rng=self.strategy.rng.getstate(),
-            optimizer=copy.deepcopy(self.optimizer.state_dict()) if self.optimizer else {},
-        )
+        """Return everything as it stands, through the formats of a checkpoint."""
+        return Moment.of(self.components.position, self.state.snapshot())
 
     def resume(self, moment: Moment, *, finished: bool = False) -> None:
         """Stand where ``moment`` was taken: in a stage, or at its end (``finished``)."""
-        self._enter(moment.position)
-        self._restore(moment)
+        stage = self.components.enter(moment.position)
         if finished:
-            self.strategy.backbone.module.eval()
+            restore_snapshot(self.strategy, moment.snapshot())
+            self.components.eval()
             return
-        optimizer = self._open()
-        self.strategy.rng.setstate(moment.rng)
-        optimizer.load_state_dict(copy.deepcopy(moment.optimizer))
-        self.steps = moment.step
-
-    def _enter(self, position: int) -> None:
-        strategy = self.strategy
-        strategy.configure({**self.options, **self.stage_options.get(position, {})})
-        strategy.position, strategy.stage = position, self.stages[position - 1]
-        strategy.seen = [task for stage in self.stages[: position - 1] for task in stage]
-        strategy.rng = random.Random(f"{self.seed}/{position}/strategy")
-        strategy.parts = {}
-        self.position, self.steps = position, 0
-
-    def _restore(self, moment: Moment) -> None:
-        backbone = self.strategy.backbone
-        backbone.activate(None)
-        for name in set(backbone.adapters) - set(moment.adapters):
-            backbone.drop_adapter(name)
-        for name, weights in moment.adapters.items():
-            if name not in backbone.adapters:
-                backbone.add_adapter(name)
-            backbone.load_adapter(name, weights)
-        backbone.activate(moment.active)
-        self.strategy.restore(State(load(moment.tensors), json.loads(moment.data)))
-
-    def _open(self) -> torch.optim.Optimizer:
-        strategy = self.strategy
-        self.examples: list[Example] = [e for task in strategy.stage for e in strategy.examples(task)]
-        self.in_epoch = -(-len(self.examples) // BATCH)
-        optimizer = torch.optim.AdamW(list(strategy.parameters()), lr=LEARNING_RATE, weight_decay=0.05)
-        strategy.backbone.module.train()
-        self.optimizer = optimizer
-        return optimizer
-
-    def _drawn(self) -> list[Example]:
-        epoch, place = divmod(self.steps, self.in_epoch)
-        order = list(range(len(self.examples)))
-        random.Random(f"{self.seed}/{self.position}/{epoch}").shuffle(order)
-        return [self.examples[i] for i in order[place * BATCH : (place + 1) * BATCH]]
+        self.state = StageState(self.components, stage)
+        self.state.restore(moment.snapshot())
+        if self.state.phase == "learning":
+            self.components.train()
+        else:
+            self.components.eval()

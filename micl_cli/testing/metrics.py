@@ -1,4 +1,4 @@
-"""What every metric keeps: one number an example, whatever their order."""
+"""The contract of metrics: one number an example, whatever their order."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class MetricContract:
     )
 
     def make(self) -> Metric:
-        """The metric under test."""
+        """Return the metric under test."""
         return self.metric(**self.options)
 
-    def test_has_name_and_kinds(self) -> None:
+    def test_has_a_name_and_task_types(self) -> None:
         assert self.metric.name
-        assert all(isinstance(kind, str) for kind in self.metric.kinds)
+        assert all(isinstance(word, str) for word in self.metric.task_types)
 
-    def test_right_answers_beat_wrong_ones(self) -> None:
+    def test_right_answers_score_higher_than_wrong_ones(self) -> None:
         right = [references[0] for references in self.references]
         wrong = [*right[1:], right[0]]
         assert self.make().score(right, self.references).value > self.make().score(wrong, self.references).value
@@ -52,7 +52,7 @@ class MetricContract:
         assert back.value == pytest.approx(score.value)
         assert back.each[::-1] == pytest.approx(score.each)
 
-    def test_scoring_leaves_nothing_behind(self) -> None:
+    def test_scores_do_not_depend_on_earlier_ones(self) -> None:
         answers = [references[-1] for references in self.references]
         metric = self.make()
         first = metric.score(answers, self.references)

@@ -1,4 +1,4 @@
-"""What every router keeps: it names a task it knows, and a restored one does as it did."""
+"""The contract of routers: each names a task that it knows, and a restored one behaves like the original."""
 
 from __future__ import annotations
 
@@ -10,18 +10,32 @@ from typing import Any, ClassVar
 from safetensors.torch import load, save
 
 from micl_cli.api.backbone import Backbone
-from micl_cli.api.router import Router
-from micl_cli.api.strategy import State
+from micl_cli.api.router import Router, RouterContext
+from micl_cli.api.strategy import Progress, State
 from micl_cli.api.task import Example, Task
 from micl_cli.testing.tasks import toy_tasks
 from micl_cli.testing.toy import ToyBackbone
+from micl_cli.training.snapshot import adapter_specs, adapter_weights, load_adapters
+
+
+def learn_task(
+    router: Router,
+    task: Task,
+    examples: Sequence[Example] | None = None,
+    *,
+    experts: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> list[Progress]:
+    """Let a router learn a task to the end, from its training examples where none are given; return its progress."""
+    context = RouterContext(experts=experts or {}, rng=random.Random(seed))
+    return list(router.learn(task, task.examples("train") if examples is None else examples, context))
 
 
 class RouterContract:
     """Subclass it, name the router, and pytest runs these tests on it.
 
     ``backbone`` and ``tasks`` may be overridden. ``accuracy`` is the share of test examples
-    of tasks in unlike modalities that must be routed home.
+    of tasks in different modalities that must be routed to their own task.
     """
 
     router: ClassVar[type[Router]]
@@ -29,69 +43,81 @@ class RouterContract:
     accuracy: ClassVar[float] = 0.6
 
     def backbone(self) -> Backbone:
-        """A fresh backbone with an active adapter."""
+        """Return a fresh backbone with an active adapter."""
         made = ToyBackbone()
-        made.add_adapter("main")
-        made.activate("main")
+        made.adapters.add("main")
+        made.adapters.activate("main")
         return made
 
     def tasks(self) -> Sequence[Task]:
-        """The tasks to tell apart."""
+        """Return the tasks to tell apart."""
         return toy_tasks()
 
     def make(self) -> Router:
-        """The router under test, which knows nothing yet."""
+        """Return the router under test, which knows nothing yet."""
         return self.router(self.backbone(), **self.options)
 
     def learnt(self) -> Router:
-        """One that knows every task."""
+        """Return a router that knows every task."""
         router = self.make()
         for task in self.tasks():
-            router.learn(task, task.examples("train"))
+            learn_task(router, task)
         return router
 
-    def _asked(self) -> list[Example]:
+    def queries(self) -> list[Example]:
+        """Return the test examples of every task."""
         return [example for task in self.tasks() for example in task.examples("test")]
 
     def test_a_single_task_takes_all(self) -> None:
         router, task = self.make(), self.tasks()[0]
-        router.learn(task, task.examples("train"))
-        assert {route.task for route in router.route(self._asked())} == {task.name}
+        learn_task(router, task)
+        assert {route.task for route in router.route(self.queries())} == {task.name}
 
     def test_names_a_task_and_a_margin_for_each(self) -> None:
-        routes = self.learnt().route(self._asked())
-        assert len(routes) == len(self._asked())
+        routes = self.learnt().route(self.queries())
+        assert len(routes) == len(self.queries())
         assert {route.task for route in routes} <= {task.name for task in self.tasks()}
         assert all(route.margin >= 0 for route in routes)
 
-    def test_sends_most_examples_home(self) -> None:
-        routes = self.learnt().route(self._asked())
-        right = sum(route.task == example.task for route, example in zip(routes, self._asked(), strict=True))
+    def test_routes_most_examples_to_their_task(self) -> None:
+        routes = self.learnt().route(self.queries())
+        right = sum(route.task == example.task for route, example in zip(routes, self.queries(), strict=True))
         assert right / len(routes) >= self.accuracy
 
-    def test_company_changes_nothing(self) -> None:
+    def test_other_examples_in_a_batch_change_nothing(self) -> None:
         router = self.learnt()
-        alone = [router.route([example])[0].task for example in self._asked()]
-        assert alone == [route.task for route in router.route(self._asked())]
+        alone = [router.route([example])[0].task for example in self.queries()]
+        assert alone == [route.task for route in router.route(self.queries())]
+
+    def test_progress_does_not_exceed_its_total(self) -> None:
+        router = self.make()
+        for progress in (step for task in self.tasks() for step in learn_task(router, task)):
+            assert 0 <= progress.done <= (progress.done if progress.total is None else progress.total)
+
+    def test_learning_leaves_the_active_adapter_and_the_mode(self) -> None:
+        router = self.make()
+        adapters, module = router.backbone.adapters, router.backbone.module
+        before = (adapters.active, adapters.learning, module.train().training)
+        for task in self.tasks():
+            learn_task(router, task)
+        assert (adapters.active, adapters.learning, module.training) == before
 
     def test_a_restored_one_goes_on_alike(self) -> None:
         first, second = self.make(), self.make()
         for task in self.tasks():
-            first.learn(task, task.examples("train"))
+            learn_task(first, task)
             second = self._restored(first)
-            assert second.route(self._asked()) == first.route(self._asked())
+            assert second.route(self.queries()) == first.route(self.queries())
         for router in (first, second):
-            router.rng = random.Random(1)
-            router.learn(self.tasks()[0], self.tasks()[0].examples("val"))
-        assert second.route(self._asked()) == first.route(self._asked())
+            learn_task(router, self.tasks()[0], self.tasks()[0].examples("val"), seed=1)
+        assert second.route(self.queries()) == first.route(self.queries())
 
     def _restored(self, router: Router) -> Router:
-        """Another one, from the router's state and the backbone's adapters, as a checkpoint keeps them."""
+        """Return another one, from the router's state and the backbone's adapters, as a checkpoint stores them."""
         state, made = router.state(), self.make()
-        for name in router.backbone.adapters:
-            if name not in made.backbone.adapters:
-                made.backbone.add_adapter(name)
-            made.backbone.load_adapter(name, router.backbone.adapter_state(name))
+        adapters = router.backbone.adapters
+        load_adapters(made.backbone.adapters, adapter_weights(adapters, adapters.names), adapter_specs(adapters))
+        made.backbone.adapters.activate(adapters.active, learning=adapters.learning)
         tensors = save({name: tensor.contiguous() for name, tensor in state.tensors.items()})
         made.restore(State(load(tensors), json.loads(json.dumps(state.data, allow_nan=False))))
         return made

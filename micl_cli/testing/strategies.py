@@ -1,4 +1,4 @@
-"""What every strategy keeps: its options, its weights, its randomness, its state."""
+"""The contract of strategies: options, weights, randomness, passes, and a state from which learning goes on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from torch import Tensor
 
 from micl_cli.api.backbone import Backbone
 from micl_cli.api.options import options_of
-from micl_cli.api.strategy import ADAPTER, Strategy
-from micl_cli.api.task import Task
+from micl_cli.api.selection import as_mixtures, combine
+from micl_cli.api.strategy import ADAPTER, Route, Strategy
+from micl_cli.api.task import Example, Task
 from micl_cli.testing.course import Course, Moment
 from micl_cli.testing.tasks import toy_tasks
 from micl_cli.testing.toy import ToyBackbone
+from micl_cli.training.snapshot import adapter_weights, learning_weights, module_weights
 
 
 class StrategyContract:
@@ -34,17 +36,17 @@ class StrategyContract:
     adapter: ClassVar[str | None] = ADAPTER
 
     def backbone(self) -> Backbone:
-        """A fresh backbone to learn with, always the same."""
+        """Return a fresh backbone to learn with, always the same."""
         return ToyBackbone()
 
     def tasks(self) -> Sequence[Task]:
-        """The tasks to learn: at least two, of which one brings a new modality."""
+        """Return the tasks to learn: at least two, of which one brings a new modality."""
         return toy_tasks()
 
-    def course(self, seed: int = 0) -> Course:
-        """A fresh strategy on a fresh backbone, before its first stage."""
+    def course(self, seed: int = 0, accumulation: int = 1) -> Course:
+        """Return a fresh strategy on a fresh backbone, before its first stage."""
         made = self.strategy(self.backbone(), **self.options)
-        return Course(made, self.tasks(), seed=seed, options=self.options)
+        return Course(made, self.tasks(), seed=seed, options=self.options, accumulation=accumulation)
 
     # Options
 
@@ -53,18 +55,23 @@ class StrategyContract:
             assert option.help.strip(), f"option {name} is not documented"
 
     def test_every_keyword_is_an_option(self) -> None:
-        known = {"rng", *options_of(self.strategy)}
         for name, parameter in inspect.signature(self.strategy.__init__).parameters.items():
             if parameter.kind is parameter.KEYWORD_ONLY:
-                assert name in known, f'annotate {name} with Annotated[type, "help"]'
+                assert name in options_of(self.strategy), f'annotate {name} with Annotated[type, "help"]'
+
+    def test_defaults_are_valid_values(self) -> None:
+        for name, option in options_of(self.strategy).items():
+            if not option.required and option.default is not None:
+                assert option.parse(option.default) == option.default, f"the default of {name} is refused"
 
     def test_options_are_attributes_of_the_same_name(self) -> None:
-        made = self.strategy(self.backbone(), **self.options)
+        course = self.course()
+        made = course.strategy
         for name, option in options_of(self.strategy).items():
-            assert hasattr(made, name), f"option {name} is not kept as an attribute"
+            assert hasattr(made, name), f"option {name} is no attribute"
             value = self.options.get(name, option.default)
             assert getattr(made, name) == value or str(getattr(made, name)) == str(value), f"option {name} was changed"
-            made.configure({name: value})
+            made.enter(course.components.stage(1), {name: value})
             assert getattr(made, name) == value, f"option {name} cannot be set anew"
 
     # Learning
@@ -76,41 +83,57 @@ class StrategyContract:
     def test_learns(self) -> None:
         course = self.course()
         course.begin(1)
-        backbone = course.strategy.backbone
-        before = _mean_loss(backbone, course.strategy.stage)
+        backbone, tasks = course.strategy.backbone, course.stages[0]
+        before = _mean_loss(backbone, tasks)
         course.rest()
         course.finish()
-        assert _mean_loss(backbone, course.strategy.stage) < before, "the first task is no better known than before"
+        assert _mean_loss(backbone, tasks) < before, "the first task is not learnt better than before"
 
     def test_learns_every_stage_and_answers(self) -> None:
         course = self.course()
         for position in range(1, len(course.stages) + 1):
             course.learn(position)
-            json.dumps(course.strategy.parts, allow_nan=False)
-            backbone, examples = course.strategy.backbone, course.strategy.stage[0].examples("test")
-            assert backbone.active in backbone.adapters, "no adapter is active after the task"
+            terms = course.last.terms
+            json.dumps(terms, allow_nan=False)
+            assert not terms or sum(terms.values()) == pytest.approx(course.last.loss, rel=1e-3, abs=1e-5)
+            adapters = course.strategy.backbone.adapters
+            assert adapters.acting, "no adapter is active after the task"
             if self.adapter is not None:
-                assert backbone.active == self.adapter
-            routed = course.strategy.route(examples)
-            assert routed is None or len(routed) == len(examples)
-            assert set(routed or ()) <= set(backbone.adapters), "examples are routed to adapters that do not exist"
-            assert len(backbone.generate(examples, adapters=routed, max_new_tokens=4)) == len(examples)
+                assert adapters.active == self.adapter
+            _answer(course.strategy, course.stages[position - 1][0].examples("test"))
 
     def test_only_what_is_trainable_moves(self) -> None:
         course = self.course()
         for position in range(1, len(course.stages) + 1):
             course.begin(position)
-            active = course.strategy.backbone.active
-            assert active is not None, "no adapter is active while the task is learnt"
-            before = course.strategy.backbone.adapter_state(active)
+            adapters = course.strategy.backbone.adapters
+            assert adapters.acting, "no adapter is active while the task is learnt"
+            before = _weights(course)
+            moving = set(dict(course.strategy.trainable()))
+            while not course.state.finished:
+                course.step()
+            now = _weights(course)
+            changed = {name for name, weight in now.items() if not torch.equal(weight, before[name])}
+            assert changed <= moving, f"not trainable, but they moved: {sorted(changed - moving)[:3]}"
+            assert changed, "nothing moved"
             course.rest()
-            named = course.strategy.backbone.adapter_weights(active)
-            moving = {id(weight) for weight in course.strategy.parameters()}
-            frozen = {name: weight for name, weight in named.items() if id(weight) not in moving}
-            changed = [name for name, weight in frozen.items() if not torch.equal(weight.detach().cpu(), before[name])]
-            assert not changed, f"not trainable, but they moved: {changed[:3]}"
-            assert any(not torch.equal(named[n].detach().cpu(), before[n]) for n in named), "nothing moved"
             course.finish()
+
+    def test_names_of_trainable_weights_are_those_of_checkpoints(self) -> None:
+        course = self.course()
+        course.begin(1)
+        assert set(dict(course.strategy.trainable())) <= set(learning_weights(course.strategy)), (
+            "weights move that are not part of the best weights: let their adapters learn, or put them into modules"
+        )
+
+    def test_the_best_weights_come_back(self) -> None:
+        course = self.course()
+        course.begin(1)
+        course.step()
+        course.state.record_validation(float("inf"))
+        best = learning_weights(course.strategy)
+        course.rest()
+        _assert_same(learning_weights(course.strategy), best)
 
     def test_the_base_never_changes(self) -> None:
         course = self.course()
@@ -124,15 +147,23 @@ class StrategyContract:
         present = {id(weight) for weight in course.strategy.backbone.module.parameters()}
         assert all(id(weight) in present for _, weight in base), "weights of the base model were replaced"
 
+    def test_progress_does_not_exceed_its_total(self) -> None:
+        course = self.course()
+        for position in (1, 2)[: len(course.stages)]:
+            course.learn(position)
+        for progress in course.progress:
+            assert 0 <= progress.done <= (progress.done if progress.total is None else progress.total)
+
     # Randomness
 
     def test_leaves_global_randomness_alone(self) -> None:
+        course = self.course()
         _seed_all(1)
         before = _global_randomness()
-        self._learn_all(self.course())
-        assert _global_randomness() == before, "random, numpy.random or torch.rand was used; use self.rng"
+        self._learn_all(course)
+        assert _global_randomness() == before, "random, numpy.random or torch.rand was used; use self.stage.rng"
 
-    def test_same_numbers_same_result(self) -> None:
+    def test_same_seed_same_result(self) -> None:
         _seed_all(1)
         first = self._learn_all(self.course())
         _seed_all(2)
@@ -146,42 +177,80 @@ class StrategyContract:
         moment = course.moment()
         restored = self.course()
         restored.resume(moment, finished=True)
-        _assert_same_moment(restored, moment)
         for position in range(2, len(course.stages) + 1):
             assert course.learn(position) == restored.learn(position), "the losses differ"
-        _assert_same(_adapters(course), _adapters(restored))
+        _assert_same(_weights(course), _weights(restored))
 
     @pytest.mark.parametrize("steps", [0, 1, 4])
     def test_goes_on_from_the_middle_of_a_task(self, steps: int) -> None:
-        course = self.course()
+        self._go_on(steps)
+
+    def test_goes_on_where_gradients_are_accumulated(self) -> None:
+        self._go_on(1, accumulation=2)
+
+    def _go_on(self, steps: int, accumulation: int = 1) -> None:
+        course = self.course(accumulation=accumulation)
         for position in range(1, len(course.stages) + 1):
             course.begin(position)
             for _ in range(steps):
                 course.step()
-            moment = course.moment()
-            restored = self.course()
-            restored.resume(moment)
-            _assert_same_moment(restored, moment)
+            restored = self._resumed(course, accumulation)
             assert course.rest() == restored.rest(), "the losses differ"
             course.finish()
             restored.finish()
-            _assert_same(_adapters(course), _adapters(restored))
-            _assert_same_moment(restored, course.moment())
+            _assert_same(_weights(course), _weights(restored))
+            _assert_same_moment(restored.moment(), course.moment())
+
+    def test_goes_on_from_the_pass_after_learning(self) -> None:
+        course = self.course()
+        for position in range(1, len(course.stages) + 1):
+            course.begin(position)
+            course.rest()
+            course.end()
+            restored = self._resumed(course)
+            course.after()
+            restored.after()
+            _assert_same(_weights(course), _weights(restored))
+            _assert_same_moment(restored.moment(), course.moment())
+
+    def _resumed(self, course: Course, accumulation: int = 1) -> Course:
+        """Return a fresh course that stands where ``course`` does, restored from its checkpoint."""
+        moment = course.moment()
+        restored = self.course(accumulation=accumulation)
+        restored.resume(moment)
+        _assert_same_moment(restored.moment(), moment)
+        return restored
 
     def _learn_all(self, course: Course) -> dict[str, Tensor]:
         for position in range(1, len(course.stages) + 1):
             course.learn(position)
-        return _adapters(course)
+        return _weights(course)
 
 
-def _mean_loss(backbone: Backbone, stage: Sequence[Task]) -> float:
+def _answer(strategy: Strategy, examples: Sequence[Example]) -> None:
+    """Answer examples as a run does, by their routes."""
+    backbone, routes = strategy.backbone, strategy.route(examples)
+    if routes is None:
+        assert len(backbone.generate(examples, max_new_tokens=4)) == len(examples)
+        return
+    assert len(routes) == len(examples)
+    assert all(isinstance(route, Route) and 0 <= route.margin <= 1 for route in routes)
+    named = {name for route in routes for mixture in as_mixtures(route.selection) for name in mixture.names}
+    assert named <= set(backbone.adapters.names), "examples are routed to adapters that do not exist"
+    with backbone.adapters.using(combine([route.selection for route in routes])):
+        assert len(backbone.generate(examples, max_new_tokens=4)) == len(examples)
+
+
+def _mean_loss(backbone: Backbone, tasks: Sequence[Task]) -> float:
     with torch.no_grad():
-        return float(backbone.loss(backbone.batch([e for task in stage for e in task.examples("train")])))
+        return float(backbone.loss(backbone.batch([e for task in tasks for e in task.examples("train")])))
 
 
-def _adapters(course: Course) -> dict[str, Tensor]:
-    backbone = course.strategy.backbone
-    return {f"{a}/{n}": weight for a in backbone.adapters for n, weight in backbone.adapter_state(a).items()}
+def _weights(course: Course) -> dict[str, Tensor]:
+    """Return the weights of all adapters, and of the strategy's own modules."""
+    strategy, adapters = course.strategy, course.strategy.backbone.adapters
+    modules = {f"modules/{name}": weight for name, weight in module_weights(strategy.modules).items()}
+    return {**adapter_weights(adapters, adapters.names), **modules}
 
 
 def _assert_same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> None:
@@ -190,12 +259,13 @@ def _assert_same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> N
     assert not differing, f"weights differ: {differing[:3]}"
 
 
-def _assert_same_moment(restored: Course, moment: Moment) -> None:
-    """A restored strategy must say of itself what the original said."""
-    again = restored.moment()
-    assert json.loads(again.data) == json.loads(moment.data), "state() differs after restore()"
-    assert again.tensors == moment.tensors, "the tensors of state() differ after restore()"
-    assert again.active == moment.active
+def _assert_same_moment(restored: Moment, moment: Moment) -> None:
+    """Assert that a restored strategy has the state of the original."""
+    now, then = json.loads(restored.data), json.loads(moment.data)
+    assert now["strategy"] == then["strategy"], "state() differs after restore()"
+    assert restored.tensors["strategy"] == moment.tensors["strategy"], "the tensors of state() differ after restore()"
+    assert restored.tensors["modules"] == moment.tensors["modules"], "modules differ after restore()"
+    assert (now["active"], now["learning"]) == (then["active"], then["learning"]), "other adapters act or learn"
 
 
 def _seed_all(seed: int) -> None:

@@ -1,9 +1,10 @@
-"""A run's folder: finished stages, their scores, and the latest step of the one in work.
+"""A run's folder: finished stages, their scores, and the latest step of the stage that is being learnt.
 
-RUN/stages/02/      adapters.safetensors strategy.safetensors stage.json
-RUN/scores/02.json  the scores after stage 2
-RUN/step-2-140/     adapters, strategy, optimizer and best weights as safetensors, progress.json
-RUN/lock            held by the process that works on the run
+RUN/stages/02/         adapters.safetensors modules.safetensors strategy.safetensors stage.json
+RUN/scores/02.json     the scores after stage 2
+RUN/step-2-140/        the same with optimizer.safetensors, best.safetensors and progress.json
+RUN/step-2-140-after/  the same, once learning has ended and only the pass after it is left
+RUN/lock               held by the process that works on the run
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from micl_cli.api.backbone import Backbone
 from micl_cli.api.events import Routed, Scored, TaskLearned
 from micl_cli.api.strategy import State
 from micl_cli.api.task import Task
 from micl_cli.errors import CheckpointError, PlanError
 from micl_cli.io.files import whole_folder, write_json
+from micl_cli.training.snapshot import Snapshot
 
-_STEP = re.compile(r"step-(\d+)-(\d+)")
+_STEP = re.compile(r"step-(\d+)-(\d+)(-after)?")
+_TENSORS = ("adapters", "modules", "optimizer", "best")
+"""The fields of a Snapshot that are files of tensors."""
 
 
 def _restored(row: Mapping[str, Any]) -> Scored | Routed:
@@ -35,19 +37,8 @@ def _restored(row: Mapping[str, Any]) -> Scored | Routed:
     return Routed(**values) if values.pop("event", Scored.name) == Routed.name else Scored(**values)
 
 
-@dataclass
-class Snapshot:
-    """The weights and memories at one moment. Adapter weights by "adapter/weight"."""
-
-    adapters: dict[str, Tensor]
-    strategy: State
-    data: dict[str, Any] = field(default_factory=dict)
-    optimizer: dict[str, Tensor] = field(default_factory=dict)
-    best: dict[str, Tensor] = field(default_factory=dict)
-
-
 class RunFolder:
-    """Reads and writes one run's checkpoints; whatever it writes is there whole, or not at all."""
+    """Read and write one run's checkpoints; each is on disk whole, or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,15 +46,15 @@ class RunFolder:
     # Finished stages
 
     def stage(self, position: int) -> Path:
-        """The folder of a finished stage (1-based)."""
+        """Return the folder of a finished stage (1-based)."""
         return self.path / "stages" / f"{position:02d}"
 
     def has_stage(self, position: int) -> bool:
-        """Whether a stage is finished."""
+        """Return whether a stage is finished."""
         return (self.stage(position) / "stage.json").is_file()
 
     def has_stages(self, count: int) -> bool:
-        """Whether the first ``count`` stages are all there."""
+        """Return whether the first ``count`` stages are finished."""
         return all(self.has_stage(position) for position in range(1, count + 1))
 
     @property
@@ -72,26 +63,26 @@ class RunFolder:
         return (self.path / "stages").exists() or self.latest_step() is not None
 
     def finish_stage(self, position: int, snapshot: Snapshot) -> None:
-        """Write a finished stage, then let go of its step checkpoints. Raises CheckpointError."""
+        """Write a finished stage, then remove its step checkpoints. Raises CheckpointError."""
         with whole_folder(self.stage(position)) as folder:
             _write(folder, snapshot, "stage.json")
         self.drop_steps()
 
     def load_stage(self, position: int) -> Snapshot:
-        """A finished stage's weights and memories. Raises CheckpointError where it cannot be read."""
+        """Return a finished stage's snapshot. Raises CheckpointError where it cannot be read."""
         return _read(self.stage(position), "stage.json")
 
     def stage_data(self, position: int) -> dict[str, Any]:
-        """What stage.json holds: the TaskLearned event's fields."""
+        """Return what stage.json holds: the TaskLearned event's fields."""
         data: dict[str, Any] = _json(self.stage(position) / "stage.json")
         return data
 
     def learned(self, position: int) -> TaskLearned:
-        """The event of a finished stage, as restored."""
+        """Return the event of a finished stage, marked as restored."""
         return TaskLearned(**{**self.stage_data(position)["learned"], "restored": True})
 
     def inherit(self, parent: RunFolder, stages: Sequence[Sequence[Task]]) -> None:
-        """Take over the finished stages of the run that this one goes on from, and their scores.
+        """Copy the finished stages of the run that this one continues, and their scores.
 
         Raises PlanError where they are not the first of ``stages``, CheckpointError where they are gone.
         """
@@ -105,7 +96,7 @@ class RunFolder:
             _copy(parent.path / "scores", self.path / "scores")
 
     def tidy(self) -> None:
-        """Remove what a killed process left half written. Only the lock's holder may."""
+        """Remove what a killed process left half written. Call it with the lock held."""
         for path in [*self.path.glob(".*.new"), *self.path.glob("*/.*.new")]:
             shutil.rmtree(path, ignore_errors=True)
             path.unlink(missing_ok=True)
@@ -116,31 +107,35 @@ class RunFolder:
         return self.path / "scores" / f"{position:02d}.json"
 
     def scores(self, position: int) -> list[Scored | Routed]:
-        """The scores taken after a stage (0: before any), and the routings behind them, as restored events."""
+        """Return the scores after a stage (0: before any) and the routings behind them, as restored events."""
         path = self._scores(position)
         return [_restored(row) for row in _json(path)] if path.is_file() else []
 
     def add_scores(self, position: int, events: Sequence[Scored | Routed]) -> None:
-        """Keep more scores of a stage."""
+        """Add scores of a stage."""
         write_json(self._scores(position), [e.as_json() for e in (*self.scores(position), *events)])
 
-    # The stage in work
+    # The stage that is being learnt
 
     def write_step(self, position: int, step: int, snapshot: Snapshot) -> None:
-        """Write the latest step, then let go of the one before it. Raises CheckpointError."""
-        target = self.path / f"step-{position}-{step}"
+        """Write the latest step, then remove the one before it. Raises CheckpointError."""
+        target = self._step(position, step, after=snapshot.data.get("phase") == "after")
         with whole_folder(target) as folder:
             _write(folder, snapshot, "progress.json")
         self.drop_steps(but=target)
 
     def latest_step(self) -> tuple[int, int] | None:
-        """(position, step) of the latest step checkpoint, or None."""
+        """Return (position, step) of the latest step checkpoint, or None."""
         found = [_STEP.fullmatch(path.name) for path in self.path.glob("step-*")]
         return max(((int(m[1]), int(m[2])) for m in found if m), default=None)
 
     def load_step(self, position: int, step: int) -> Snapshot:
-        """A step checkpoint. Raises CheckpointError where it cannot be read."""
-        return _read(self.path / f"step-{position}-{step}", "progress.json")
+        """Return a step checkpoint, the one after learning if there is one. Raises CheckpointError if unreadable."""
+        after = self._step(position, step, after=True)
+        return _read(after if after.exists() else self._step(position, step), "progress.json")
+
+    def _step(self, position: int, step: int, *, after: bool = False) -> Path:
+        return self.path / f"step-{position}-{step}{'-after' if after else ''}"
 
     def drop_steps(self, but: Path | None = None) -> None:
         """Remove step checkpoints."""
@@ -166,45 +161,19 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, fresh, dirs_exist_ok=True)
 
 
-def adapters_of(backbone: Backbone) -> dict[str, Tensor]:
-    """Every adapter's weights on the CPU, by "adapter/weight"."""
-    return {f"{a}/{key}": weight for a in backbone.adapters for key, weight in backbone.adapter_state(a).items()}
-
-
-def load_adapters(backbone: Backbone, weights: Mapping[str, Tensor]) -> None:
-    """Make the backbone's adapters exactly those of a snapshot."""
-    wanted: dict[str, dict[str, Tensor]] = {}
-    for name, weight in weights.items():
-        adapter, _, key = name.partition("/")
-        wanted.setdefault(adapter, {})[key] = weight
-    for adapter in [a for a in backbone.adapters if a not in wanted]:
-        if backbone.active == adapter:
-            backbone.activate(None)
-        backbone.drop_adapter(adapter)
-    for adapter, state in wanted.items():
-        if adapter not in backbone.adapters:
-            backbone.add_adapter(adapter)
-        try:
-            backbone.load_adapter(adapter, state)
-        except (KeyError, RuntimeError) as error:
-            hint = "It is from another version of the backbone: install that one again, or start a new run."
-            raise CheckpointError(f"the checkpoint does not fit the backbone: {error}", hint) from error
-
-
 def _write(folder: Path, snapshot: Snapshot, name: str) -> None:
-    for part in ("adapters", "optimizer", "best"):
-        if tensors := getattr(snapshot, part):
-            save_file({k: t.contiguous() for k, t in tensors.items()}, folder / f"{part}.safetensors")
-    if snapshot.strategy.tensors:
-        save_file({k: t.contiguous() for k, t in snapshot.strategy.tensors.items()}, folder / "strategy.safetensors")
+    files = {field: getattr(snapshot, field) for field in _TENSORS} | {"strategy": snapshot.strategy.tensors}
+    for field, tensors in files.items():
+        if tensors:
+            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / f"{field}.safetensors")
     write_json(folder / name, {**snapshot.data, "strategy": snapshot.strategy.data})
 
 
 def _read(folder: Path, name: str) -> Snapshot:
     data = _json(folder / name)
     state = State(_tensors(folder / "strategy.safetensors"), data.pop("strategy"))
-    parts = {part: _tensors(folder / f"{part}.safetensors") for part in ("adapters", "optimizer", "best")}
-    return Snapshot(strategy=state, data=data, **parts)
+    files = {field: _tensors(folder / f"{field}.safetensors") for field in _TENSORS}
+    return Snapshot(strategy=state, data=data, **files)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -226,5 +195,5 @@ def _json(path: Path) -> Any:
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"checkpoint {path} cannot be read: {error}",
-        f"Remove {path.parent} and give the same command: what it held is made again.",
+        f"Remove {path.parent} and give the same command: its content is computed again.",
     )

@@ -1,9 +1,9 @@
-"""The parts of a run, loaded and put together as its plan says."""
+"""The components of a run, loaded and put together as its plan says."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,17 +15,21 @@ from torch import Tensor
 from micl_cli.api.backbone import Backbone, FeatureCache
 from micl_cli.api.metric import Metric
 from micl_cli.api.options import options_of, parse_options
-from micl_cli.api.strategy import Strategy
-from micl_cli.api.task import Example, Task
+from micl_cli.api.resources import PartLoader, Resources
+from micl_cli.api.strategy import Stage, Strategy
+from micl_cli.api.task import SPLITS, Example, Media, Task
 from micl_cli.errors import PlanError
-from micl_cli.plan import Plan, backbone_parts, check_fit
+from micl_cli.plan import BackboneName, Plan, check_fit
 from micl_cli.registry import Registry
 from micl_cli.training.feature_cache import Features
 
 
 @dataclass
 class RunComponents:
-    """Everything that works together in one process."""
+    """Everything that works together in one process.
+
+    ``position`` is the stage that the strategy has entered, 0 before any; ``load_part`` returns registered classes.
+    """
 
     plan: Plan
     backbone: Backbone
@@ -34,75 +38,106 @@ class RunComponents:
     metrics: Mapping[str, Metric]
     features: Features
     accelerator: Accelerator
+    load_part: PartLoader
     stages: Sequence[Sequence[Task]] = field(default_factory=list)
+    position: int = 0
+
+    def stage(self, position: int) -> Stage:
+        """Return what a strategy is told of a stage (0: before any)."""
+        return Stage(
+            position=position,
+            tasks=self.stages[position - 1] if position else (),
+            previous_tasks=[task for earlier in self.stages[: max(0, position - 1)] for task in earlier],
+            rng=random.Random(f"{self.plan.seed}/{position}/strategy"),
+            seed=self.plan.seed,
+            batch_size=self.plan.evaluation.batch_size,
+            autocast=self.accelerator.autocast,
+            load_part=self.load_part,
+        )
+
+    def enter(self, position: int) -> Stage:
+        """Let the strategy enter a stage with the options that hold in it, and return that stage."""
+        stage = self.stage(position)
+        self.strategy.enter(stage, strategy_options(self.plan, type(self.strategy), position))
+        self.position = position
+        return stage
+
+    def train(self) -> None:
+        """Switch dropout and the like on."""
+        self.backbone.module.train()
+        self.strategy.modules.train()
+
+    def eval(self) -> None:
+        """Switch dropout and the like off."""
+        self.backbone.module.eval()
+        self.strategy.modules.eval()
 
 
-class Reader:
-    """Reads media through the registered modalities, each built once for its options."""
+class RegisteredReader:
+    """A MediaReader that uses the registered modalities, each built once for its options."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self._built: dict[tuple[str, str], Any] = {}
 
-    def __call__(self, example: Example, options: Mapping[str, Any]) -> Any:
-        if example.modality is None or example.media is None:
-            raise ValueError(f"example {example.id} has no medium")
-        key = (example.modality, repr(sorted(options.items())))
+    def __call__(self, medium: Media, options: Mapping[str, Any]) -> Any:
+        if medium.path is None:
+            raise ValueError(f"the {medium.modality} {medium.digest} has no file to read")
+        key = (medium.modality, repr(sorted(options.items())))
         if key not in self._built:
-            self._built[key] = self.registry.load("modalities", example.modality)(**options)
-        return self._built[key].read(example.media)
+            self._built[key] = self.registry.load("modalities", medium.modality)(**options)
+        return self._built[key].read(medium.path)
 
 
-class Unaugmented:
-    """A FeatureCache, passed by where a modality reads a file differently each time."""
+class UnaugmentedCache:
+    """A FeatureCache that is bypassed for modalities that read a file differently each time."""
 
     def __init__(self, cache: FeatureCache, registry: Registry) -> None:
         self.cache, self.registry = cache, registry
 
-    def __call__(self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
-        modalities = {example.modality for example in examples if example.modality}
-        if any(self.registry.load("modalities", name).augments for name in modalities):
-            return compute(examples)
-        return self.cache(key, examples, compute)
+    def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
+        if any(self.registry.load("modalities", name).augments for name in {medium.modality for medium in media}):
+            return compute(media)
+        return self.cache(key, media, compute)
 
 
-def load_backbone(plan: Plan, registry: Registry, features: Features) -> Backbone:
-    """The plan's backbone, with its reader and its feature cache."""
-    name, argument = backbone_parts(plan.backbone, registry)
+def load_backbone(plan: Plan, registry: Registry, features: Features, resources: Resources) -> Backbone:
+    """Return the plan's backbone, with its reader and its feature cache."""
+    name, argument = BackboneName.parse(plan.backbone, registry)
     cls = registry.load("backbones", name)
     options = parse_options(cls, {**_precise(plan, cls), **plan.backbone_options}, owner=f"backbone {name}")
-    backbone: Backbone = cls(argument, **options) if argument else cls(**options)
-    backbone.read = Reader(registry)
-    backbone.cache = Unaugmented(features, registry)
+    backbone: Backbone = cls(*([argument] if argument else []), resources=resources, **options)
+    backbone.read = RegisteredReader(registry)
+    backbone.cache = UnaugmentedCache(features, registry)
     return backbone
 
 
 def _precise(plan: Plan, cls: type[Backbone]) -> dict[str, Any]:
-    """What ``--precision fp32`` asks of a backbone that would else choose the format of its frozen weights."""
+    """Return what ``--precision fp32`` asks of a backbone that would else choose its frozen weights' format."""
     return {"dtype": "fp32"} if plan.training.precision == "fp32" and "dtype" in options_of(cls) else {}
 
 
 def strategy_options(plan: Plan, cls: type[Strategy], position: int | None = None) -> dict[str, Any]:
-    """The strategy's options, typed: for the run, or as they stand at one stage."""
+    """Return the strategy's options, typed: those of the run, or those that hold in one stage."""
     raw = plan.strategy_options if position is None else plan.options_at(position)
     return parse_options(cls, raw, owner=f"strategy {plan.strategy}")
 
 
 def load_metrics(registry: Registry, tasks: Sequence[Task]) -> dict[str, Metric]:
-    """Every task's own metric, and those that go with its kind. A task's own must load."""
+    """Return each task's own metric, which must load, and those that are reported for its type."""
     own = {task.metric for task in tasks}
-    kinds = {task.kind for task in tasks}
+    types = {task.type for task in tasks}
     metrics: dict[str, Metric] = {name: registry.load("metrics", name)() for name in sorted(own)}
     for part in registry.parts("metrics"):
         if part.state == "ok" and part.name not in metrics:
             cls = registry.load("metrics", part.name)
-            if cls.kinds & kinds:
+            if cls.task_types & types:
                 metrics[part.name] = cls()
     return metrics
 
 
 def make_accelerator(plan: Plan, device: str) -> Accelerator:
-    """Device and precision: bf16 where the GPU has it natively, else fp32. Raises PlanError."""
+    """Return device and number format: bf16 where the GPU has it natively, else fp32. Raises PlanError."""
     if device == "cuda" and not torch.cuda.is_available():
         raise PlanError("no CUDA device is available", "Use --device cpu, or install a torch build for this GPU.")
     cpu = device == "cpu" or not torch.cuda.is_available()
@@ -115,34 +150,56 @@ def make_accelerator(plan: Plan, device: str) -> Accelerator:
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=cpu)
 
 
-def _checkpoint_gradients(backbone: Backbone, plan: Plan) -> None:
+def _enable_gradient_checkpointing(backbone: Backbone, plan: Plan) -> None:
     try:
-        backbone.checkpoint_gradients()
+        backbone.enable_gradient_checkpointing()
     except TypeError as error:
         raise PlanError(
             f"backbone {plan.backbone!r} cannot checkpoint gradients", "Leave out --gradient-checkpointing."
         ) from error
 
 
+def check_content(backbone: Backbone, tasks: Sequence[Task]) -> None:
+    """Raise PlanError where the backbone cannot take the content of a task.
+
+    It is asked about one example of each sequence of texts and media that a task has.
+    """
+    for task in tasks:
+        backbone.check(list(_by_content(task)))
+
+
+def _by_content(task: Task) -> Iterator[Example]:
+    shapes: dict[tuple[str, ...], Example] = {}
+    for split in SPLITS:
+        for example in task.examples(split):
+            shapes.setdefault(tuple("" if isinstance(p, str) else p.modality for p in example.content), example)
+    yield from shapes.values()
+
+
 def assemble(
-    plan: Plan, tasks: Sequence[Task], registry: Registry, features: Features, device: str = "auto"
+    plan: Plan,
+    tasks: Sequence[Task],
+    registry: Registry,
+    features: Features,
+    device: str = "auto",
+    *,
+    resources: Resources,
 ) -> RunComponents:
     """Load what the plan names and check that it fits. Raises PluginError, OptionError, PlanError."""
     strategy_class = registry.load("strategies", plan.strategy)
     options = strategy_options(plan, strategy_class)
     for position in plan.stage_options:
         strategy_options(plan, strategy_class, int(position))
-    check_fit(plan, tasks, registry.load("backbones", backbone_parts(plan.backbone, registry)[0]), strategy_class)
+    backbone_class = registry.load("backbones", BackboneName.parse(plan.backbone, registry).name)
+    check_fit(plan, tasks, backbone_class, strategy_class)
     metrics = load_metrics(registry, tasks)
     accelerator = make_accelerator(plan, device)
-    backbone = load_backbone(plan, registry, features)
+    backbone = load_backbone(plan, registry, features, resources)
     check_fit(plan, tasks, backbone, strategy_class)
+    check_content(backbone, tasks)
     backbone.place(accelerator.device)
     if plan.training.gradient_checkpointing:
-        _checkpoint_gradients(backbone, plan)
+        _enable_gradient_checkpointing(backbone, plan)
     strategy = strategy_class(backbone, **options)
-    strategy.rng, strategy.seed, strategy.load_part = random.Random(plan.seed), plan.seed, registry.load
-    strategy.at_once, strategy.autocast = plan.evaluation.batch_size, accelerator.autocast
-    parts = RunComponents(plan, backbone, strategy, tasks, metrics, features, accelerator)
-    parts.stages = strategy.stages(tasks)
-    return parts
+    stages = strategy.stages(tasks, registry.load)
+    return RunComponents(plan, backbone, strategy, tasks, metrics, features, accelerator, registry.load, stages)

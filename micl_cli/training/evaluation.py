@@ -1,106 +1,133 @@
-"""Answering a task's questions and scoring the answers."""
+"""Answering the questions of a task and scoring the answers."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from micl_cli.api.events import CHOICES, UNSURE, Answered, Event, Routed, Scored
-from micl_cli.api.task import Example, Task
+from micl_cli.api.selection import Selection, combine
+from micl_cli.api.strategy import Route
+from micl_cli.api.task import CHOICE, Example, Task
 from micl_cli.errors import PlanError
 from micl_cli.training.components import RunComponents
+
+Pause = Callable[[], None]
+"""Called before each batch; it may raise to stop."""
+
+
+def _go_on() -> None:
+    """Do not stop."""
 
 
 @dataclass
 class Routing:
-    """The (task, margin) that were chosen for a task's examples, and the seconds that took.
+    """The routes of a task's examples by their index, and the seconds that routing took."""
 
-    ``adapters`` holds who answers each example, by its place; nothing where the active one answers all.
-    """
-
-    routes: list[tuple[str, float]] = field(default_factory=list)
-    adapters: dict[int, str] = field(default_factory=dict)
+    routes: dict[int, Route] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def choose(self, components: RunComponents, rows: Sequence[int], examples: Sequence[Example]) -> None:
+        """Let the strategy route the examples with indices ``rows``."""
+        started = time.perf_counter()
+        routes = components.strategy.route(examples)
+        if routes is not None:
+            self.seconds += time.perf_counter() - started
+            self.routes.update(zip(rows, routes, strict=True))
+
+    def selected(self, components: RunComponents, rows: Sequence[int]) -> AbstractContextManager[Any]:
+        """Let each of ``rows`` be answered by the selection of its route; by the active one if none is routed."""
+        if not self.routes:
+            return nullcontext()
+        selections: list[Selection] = [self.routes[row].selection for row in rows]
+        return components.backbone.adapters.using(combine(selections))
 
 
 def answer(
-    components: RunComponents,
-    examples: Sequence[Example],
-    pause: Callable[[], None] = lambda: None,
-    routing: Routing | None = None,
-    *,
-    by_active: bool = False,
+    components: RunComponents, examples: Sequence[Example], pause: Pause = _go_on, routing: Routing | None = None
 ) -> list[str]:
-    """An answer to each example, in their order; batches hold prompts of like length, on few media.
+    """Return a generated answer to each example, in their order.
 
-    ``pause`` is called before each batch, and may raise to stop. ``routing`` is told who answered;
-    ``by_active`` has the adapter in work answer, and asks nobody.
+    Batches hold prompts of similar length on few media. ``routing`` is filled in; without it the active selection
+    answers, and nothing is routed.
     """
     settings = components.plan.evaluation
-    order = _order(examples)
+    order = _batch_order(examples)
     answers = [""] * len(examples)
     for start in range(0, len(order), settings.batch_size):
         pause()
         rows = order[start : start + settings.batch_size]
-        chosen = [examples[i] for i in rows]
+        chosen = [examples[row] for row in rows]
         with components.accelerator.autocast():
-            adapters = None if by_active else _route(components, chosen, routing)
-            texts = components.backbone.generate(
-                chosen,
-                adapters=adapters,
-                max_new_tokens=settings.max_new_tokens,
-                num_beams=settings.num_beams,
-            )
-        if routing is not None and adapters is not None:
-            routing.adapters.update(zip(rows, adapters, strict=True))
+            if routing is not None:
+                routing.choose(components, rows, chosen)
+            with routing.selected(components, rows) if routing is not None else nullcontext():
+                texts = components.backbone.generate(
+                    chosen, max_new_tokens=settings.max_new_tokens, num_beams=settings.num_beams
+                )
         for row, text in zip(rows, texts, strict=True):
             answers[row] = text
     return answers
 
 
-def _order(examples: Sequence[Example]) -> list[int]:
-    """The examples' places, those of a modality together, then by length; questions on one medium are neighbours."""
-    longest: dict[str, int] = {}
-    media = [example.digest or example.id for example in examples]
-    for medium, example in zip(media, examples, strict=True):
-        longest[medium] = max(longest.get(medium, 0), len(example.prompt))
+def _batch_order(examples: Sequence[Example]) -> list[int]:
+    """Return indices by modalities, then by length, with questions on the same media next to each other."""
+    longest: dict[tuple[str, ...], int] = {}
+    keys = [example.media_key or (example.id,) for example in examples]
+    for key, example in zip(keys, examples, strict=True):
+        longest[key] = max(longest.get(key, 0), len(example.prompt))
 
-    def key(place: int) -> tuple[str, int, str, int]:
-        example = examples[place]
-        return example.modality or "", longest[media[place]], example.digest, len(example.prompt)
+    def rank(index: int) -> tuple[str, int, tuple[str, ...], int]:
+        example = examples[index]
+        return "+".join(sorted(example.modalities)), longest[keys[index]], example.media_key, len(example.prompt)
 
-    return sorted(range(len(examples)), key=key)
-
-
-def _route(components: RunComponents, examples: Sequence[Example], routing: Routing | None) -> Sequence[str] | None:
-    strategy, started = components.strategy, time.perf_counter()
-    strategy.routes = ()
-    adapters = strategy.route(examples)
-    if routing is not None and adapters is not None:
-        routing.seconds += time.perf_counter() - started
-        routing.routes += strategy.routes
-    return adapters
+    return sorted(range(len(examples)), key=rank)
 
 
-def choose(
-    components: RunComponents, task: Task, examples: Sequence[Example], routing: Routing, pause: Callable[[], None]
+def likeliest(
+    components: RunComponents,
+    examples: Sequence[Example],
+    choices: Sequence[str] | None = None,
+    pause: Pause = _go_on,
+    routing: Routing | None = None,
 ) -> list[str]:
-    """The likeliest of the task's closed set of answers for each example, by who answered it."""
-    answers = [""] * len(examples)
+    """Return the likeliest of ``choices`` for each example, or of its own choices where they are None.
+
+    ``routing`` is filled in where it has no routes yet; without it the active selection answers.
+    """
+    answers = []
+    asked = routing is not None and not routing.routes
     size = max(1, components.plan.evaluation.batch_size // 4)  # each prompt is read with every answer behind it
     for start in range(0, len(examples), size):
         pause()
-        by_adapter: dict[str | None, list[int]] = {}
-        for row in range(start, min(start + size, len(examples))):
-            by_adapter.setdefault(routing.adapters.get(row, components.backbone.active), []).append(row)
-        for adapter, rows in by_adapter.items():
-            with components.backbone.using(adapter), components.accelerator.autocast():
-                best = components.backbone.choose([examples[row] for row in rows], task.answers).argmax(1).tolist()
-            for row, place in zip(rows, best, strict=True):
-                answers[row] = task.answers[place]
+        rows = range(start, min(start + size, len(examples)))
+        chosen = [examples[row] for row in rows]
+        with components.accelerator.autocast():
+            if routing is not None and asked:
+                routing.choose(components, rows, chosen)
+            with routing.selected(components, rows) if routing is not None else nullcontext():
+                best = components.backbone.score_choices(chosen, choices).argmax(1).tolist()
+        for example, place in zip(chosen, best, strict=True):
+            answers.append((choices or example.choices)[place])
     return answers
+
+
+def answer_task(
+    components: RunComponents,
+    task: Task,
+    examples: Sequence[Example],
+    pause: Pause = _go_on,
+    routing: Routing | None = None,
+) -> list[str]:
+    """Return an answer to each example: generated, or in multiple choice the likeliest of its own choices."""
+    if task.type == CHOICE:
+        return likeliest(components, examples, None, pause, routing)
+    return answer(components, examples, pause, routing)
 
 
 def score(
@@ -110,69 +137,63 @@ def score(
     *,
     split: str = "test",
     keep_answers: bool = False,
-    pause: Callable[[], None] = lambda: None,
+    pause: Pause = _go_on,
 ) -> Iterator[Event]:
-    """Score ``task`` as the model stands: its own metric first, then those of its kind.
+    """Score ``task`` as the model stands: by its own metric first, then by those for its type.
 
     Raises PlanError where the split has no examples.
     """
     examples = task.examples(split)[: components.plan.evaluation.examples]
     if not examples:
         raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split, or add such lines.")
-    started = time.perf_counter()
-    routing = Routing()
-    answers = answer(components, examples, pause, routing)
+    started, routing = time.perf_counter(), Routing()
+    answers = answer_task(components, task, examples, pause, routing)
     seconds = time.perf_counter() - started
     references = [example.references for example in examples]
-    others = [name for name, metric in components.metrics.items() if task.kind in metric.kinds and name != task.metric]
+    metrics = components.metrics
+    others = [name for name, metric in metrics.items() if task.type in metric.task_types and name != task.metric]
+    scored = partial(Scored, after=after, task=task.name, split=split, n=len(examples))
     for name in (task.metric, *others):
-        value = 100 * components.metrics[name].score(answers, references).value
-        yield Scored(
-            after=after,
-            task=task.name,
-            metric=name,
-            value=value,
-            n=len(examples),
-            split=split,
-            main=name == task.metric,
-            seconds=seconds,
-        )
+        value = 100 * metrics[name].score(answers, references).value
+        yield scored(metric=name, value=value, main=name == task.metric, seconds=seconds)
     if components.plan.evaluation.score == CHOICES and task.answers:
         started = time.perf_counter()
-        value = (
-            100
-            * components.metrics[task.metric]
-            .score(choose(components, task, examples, routing, pause), references)
-            .value
-        )
-        seconds, n = time.perf_counter() - started, len(examples)
-        yield Scored(
-            after=after, task=task.name, metric=CHOICES, value=value, n=n, split=split, main=False, seconds=seconds
-        )
+        chosen = likeliest(components, examples, task.answers, pause, routing if routing.routes else None)
+        value = 100 * metrics[task.metric].score(chosen, references).value
+        yield scored(metric=CHOICES, value=value, main=False, seconds=time.perf_counter() - started)
     if routing.routes:
-        yield Routed(
-            after=after,
-            task=task.name,
-            split=split,
-            router=components.strategy.router or components.plan.strategy,
-            n=len(routing.routes),
-            chosen=dict(Counter(name for name, _ in routing.routes)),
-            unsure=sum(margin < UNSURE for _, margin in routing.routes),
-            seconds=routing.seconds,
-            passes=components.strategy.routing_passes,
-        )
+        yield _routed(components, after, task, split, routing)
     if keep_answers:
         rows = [(e.id, text, e.references) for e, text in zip(examples, answers, strict=True)]
         yield Answered(after=after, task=task.name, split=split, rows=rows)
 
 
-def validate(components: RunComponents, stage: Sequence[Task], pause: Callable[[], None]) -> float | None:
-    """The mean validation score (x100) over a stage's tasks; None where none has such examples."""
+def _routed(components: RunComponents, after: int, task: Task, split: str, routing: Routing) -> Routed:
+    name, passes = components.strategy.routed_by
+    routes = routing.routes.values()
+    return Routed(
+        after=after,
+        task=task.name,
+        split=split,
+        router=name or components.plan.strategy,
+        n=len(routes),
+        chosen=dict(Counter(route.task for route in routes)),
+        unsure=sum(route.margin < UNSURE for route in routes),
+        seconds=routing.seconds,
+        passes=passes,
+    )
+
+
+def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _go_on) -> float | None:
+    """Return the mean validation score (x100) over a stage's tasks; None where none has such examples.
+
+    Nothing is routed: a router does not know the stage's tasks yet.
+    """
     values = []
-    for task in stage:
+    for task in tasks:
         examples = task.examples("val")[: components.plan.training.validation_examples]
         if examples:
-            answers = answer(components, examples, pause, by_active=True)  # what is in work is not routed to yet
+            answers = answer_task(components, task, examples, pause)
             result = components.metrics[task.metric].score(answers, [e.references for e in examples])
             values.append(100 * result.value)
     return sum(values) / len(values) if values else None

@@ -1,4 +1,4 @@
-"""What frozen encoders make of media, computed once, kept on disk and memory-mapped.
+"""Features of media from frozen encoders, computed once, stored on disk and memory-mapped.
 
 A shard is a safetensors file below ``features/KEY/``, holding one tensor a medium by its
 sha256. Shards are only ever added, each whole, so that several processes can fill one cache.
@@ -20,17 +20,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from micl_cli.api.task import Example
+from micl_cli.api.task import Media
 
 SHARD, SHARD_BYTES = 512, 64 * 10**6  # media and bytes at which a file is written
-IN_MEMORY = 256 * 10**6  # bytes that are kept in memory where they cannot be written
+IN_MEMORY = 256 * 10**6  # bytes that are held in memory where they cannot be written
 LIMIT = 20 * 10**9
-"""Bytes that the shards of all encoders may take together, where nothing else is said."""
+"""The default size limit of the shards of all encoders together, in bytes."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of one encoder: ``used`` is when a run last opened it, in seconds since the epoch."""
+    """The stored features of one encoder; ``used`` is when a run last opened them, in seconds since the epoch."""
 
     key: str
     shards: int
@@ -39,10 +39,10 @@ class Kept:
 
 
 class Features:
-    """A FeatureCache on disk. A folder that cannot be written costs speed, not the run.
+    """A FeatureCache on disk. A folder that cannot be written slows a run down, but does not end it.
 
-    Where the shards would take more than ``limit`` bytes, those that were not used for longest go, but none that
-    this process uses: of more media than there is room for, a part stays known. 0 keeps nothing on disk.
+    Where the shards would take more than ``limit`` bytes, the least recently used ones are removed, but none that
+    this process uses; where there is no room for all media, some of them stay cached. 0 stores nothing.
     """
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
@@ -51,34 +51,34 @@ class Features:
         self._fresh: dict[str, dict[str, Tensor]] = {}
         self._used: set[Path] = set()
 
-    def __call__(self, key: str, examples: Sequence[Example], compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
+    def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
         known, fresh = self._opened(key), self._fresh.setdefault(key, {})
-        missing = {e.digest: e for e in examples if e.digest and e.digest not in known and e.digest not in fresh}
-        for digest, example in missing.items():
-            fresh[digest] = compute([example])[0].cpu()
-        found = [self._one(key, example, compute) for example in examples]
+        missing = {m.digest: m for m in media if m.digest and m.digest not in known and m.digest not in fresh}
+        for digest, medium in missing.items():
+            fresh[digest] = compute([medium])[0].cpu()
+        found = [self._one(key, medium, compute) for medium in media]
         if missing and (len(fresh) >= SHARD or _bytes(fresh) >= SHARD_BYTES):
             self._write(key)
             if _bytes(fresh) >= IN_MEMORY:
                 fresh.clear()
         return torch.stack(found)
 
-    def _one(self, key: str, example: Example, compute: Callable[[Sequence[Example]], Tensor]) -> Tensor:
-        if not example.digest:
-            return compute([example])[0].cpu()
-        fresh = self._fresh[key].get(example.digest)
+    def _one(self, key: str, medium: Media, compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
+        if not medium.digest:
+            return compute([medium])[0].cpu()
+        fresh = self._fresh[key].get(medium.digest)
         if fresh is not None:
             return fresh
-        tensor: Tensor = self._shards[key][example.digest].get_tensor(example.digest)
+        tensor: Tensor = self._shards[key][medium.digest].get_tensor(medium.digest)
         return tensor
 
     def flush(self) -> None:
-        """Write what was computed since the last time."""
+        """Write the features that were computed since the last time."""
         for key in self._fresh:
             self._write(key)
 
     def _opened(self, key: str) -> dict[str, Any]:
-        """The open shard of each medium known under ``key``."""
+        """Return the open shard of each medium stored under ``key``."""
         if key not in self._shards:
             self._shards[key] = {}
             for path in sorted((self.folder / key).glob("*.safetensors")):
@@ -89,11 +89,11 @@ class Features:
         try:
             shard: Any = safe_open(path, framework="pt")
         except (OSError, SafetensorError):
-            return  # half-written by a dying disk: its media are computed again
+            return  # damaged: its media are computed again
         self._shards[key].update(dict.fromkeys(shard.keys(), shard))
         self._used.add(path)
         with suppress(OSError):
-            os.utime(path)  # it is used: others go first where room is needed
+            os.utime(path)  # marks it as recently used
 
     def _write(self, key: str) -> None:
         fresh = self._fresh.get(key)
@@ -103,7 +103,7 @@ class Features:
         path = self.folder / key / f"{name}.safetensors"
         try:
             if _removable(self.folder, self.limit - _bytes(fresh), self._used) is None:
-                return  # they stay in memory for a while
+                return  # they stay in memory
             content = save({digest: tensor.contiguous().clone() for digest, tensor in fresh.items()})
             if not make_room(self.folder, self.limit - len(content), spare=self._used):
                 return
@@ -118,7 +118,7 @@ class Features:
 
 
 def kept(folder: Path) -> list[Kept]:
-    """What is kept of each encoder, the most recently used first."""
+    """Return the stored features of each encoder, the most recently used first."""
     found: dict[str, list[os.stat_result]] = {}
     for path, stat in _shards(folder):
         found.setdefault(path.parent.name, []).append(stat)
@@ -130,13 +130,13 @@ def kept(folder: Path) -> list[Kept]:
 
 
 def forget(folder: Path, key: str) -> None:
-    """Remove what is kept of an encoder. A run that uses it goes on: what it has open stays until it ends."""
+    """Remove the features of an encoder. A run that uses them goes on with the files that it has open."""
     if (folder / key).parent == folder:
         shutil.rmtree(folder / key, ignore_errors=True)
 
 
 def make_room(folder: Path, limit: int, spare: Collection[Path] = ()) -> bool:
-    """Remove the shards that were not used for longest until all take at most ``limit`` bytes; False if they don't.
+    """Remove the least recently used shards until all take at most ``limit`` bytes; return whether they do.
 
     Those in ``spare`` stay; nothing is removed where that would not be enough.
     """
@@ -147,7 +147,7 @@ def make_room(folder: Path, limit: int, spare: Collection[Path] = ()) -> bool:
 
 
 def _removable(folder: Path, limit: int, spare: Collection[Path]) -> list[Path] | None:
-    """The shards to remove, so that those left take at most ``limit`` bytes; None where that cannot be."""
+    """Return the shards to remove so that at most ``limit`` bytes are left; None where that is impossible."""
     shards = sorted(_shards(folder), key=lambda shard: shard[1].st_mtime)
     excess = sum(stat.st_size for _, stat in shards) - limit
     found = []

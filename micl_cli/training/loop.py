@@ -4,40 +4,44 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import torch
 
 from micl_cli.api.events import (
     Event,
+    PassProgress,
     Routed,
     RunFinished,
     RunStarted,
     Scored,
-    Step,
     TaskLearned,
     TaskStarted,
     Validated,
 )
-from micl_cli.api.strategy import State
+from micl_cli.api.strategy import Strategy
 from micl_cli.api.task import Task
-from micl_cli.errors import Interrupted, MiclError
-from micl_cli.training.checkpoint import RunFolder, Snapshot, adapters_of, load_adapters
-from micl_cli.training.components import RunComponents, strategy_options
+from micl_cli.errors import Interrupted
+from micl_cli.training.checkpoint import RunFolder
+from micl_cli.training.components import RunComponents
 from micl_cli.training.evaluation import score, validate
 from micl_cli.training.memory import keep_freed_memory, peak_bytes, reset_peak
+from micl_cli.training.snapshot import Snapshot, restore_snapshot, take_snapshot
 from micl_cli.training.state import StageState
+from micl_cli.training.step import train_step
 
 ZERO_SHOT = "zero-shot"
+PASS_EVENT_SECONDS = 0.2
+"""The least time between two events of a pass; its first and last progress are always yielded."""
 
 
 @dataclass
 class Control:
-    """How a run is watched over, without a say in its result.
+    """How a run is supervised, without an influence on its result.
 
-    ``stop`` tells whether to end as soon as all is kept; ``save_seconds`` is the time between
+    ``stop`` tells whether to end as soon as everything is on disk; ``save_seconds`` is the time between
     step checkpoints; ``keep_answers`` yields the answers behind each score.
     """
 
@@ -65,22 +69,23 @@ def learn(components: RunComponents, folder: RunFolder, control: Control) -> Ite
         strategy=plan.strategy,
         backbone=plan.backbone,
         seed=plan.seed,
-        resumed_from=_standing(components, folder),
+        resumed_from=_resumed_from(components, folder),
+        plan=plan.as_json(),
     )
     if plan.evaluation.unseen:
         yield from _score_zero_shot(components, folder, control)
-    for position, stage in enumerate(components.stages, 1):
+    for position in range(1, len(components.stages) + 1):
         if folder.has_stage(position):
             yield folder.learned(position)
         else:
             _load_stage(components, folder, position - 1)
-            yield from _learn_stage(components, folder, position, stage, control)
+            yield from _learn_stage(components, folder, position, control)
         yield from _score_stage(components, folder, position, control)
     yield RunFinished(run=plan.id, status="finished", seconds=time.perf_counter() - started)
 
 
-def _standing(components: RunComponents, folder: RunFolder) -> tuple[int, int] | None:
-    """Where a run goes on: (stage in work, its step), or None for a fresh one."""
+def _resumed_from(components: RunComponents, folder: RunFolder) -> tuple[int, int] | None:
+    """Return (stage, step) that a run goes on from, or None for a fresh one."""
     done = 0
     while done < len(components.stages) and folder.has_stage(done + 1):
         done += 1
@@ -90,177 +95,160 @@ def _standing(components: RunComponents, folder: RunFolder) -> tuple[int, int] |
     return (done + 1, 0) if done else None
 
 
-def _learn_stage(
-    components: RunComponents, folder: RunFolder, position: int, stage: Sequence[Task], control: Control
-) -> Iterator[Event]:
-    """Learn one stage from its beginning or its latest step; write it when it is finished."""
-    strategy, accelerator, training = components.strategy, components.accelerator, components.plan.training
+def _learn_stage(components: RunComponents, folder: RunFolder, position: int, control: Control) -> Iterator[Event]:
+    """Learn one stage from its beginning or its latest checkpoint; write it when it is finished."""
+    strategy, training = components.strategy, components.plan.training
     reset_peak()
-    work = _begin(components, folder, position, stage)
+    state = _begin(components, folder, position)
+    if state.phase == "before":
+        found_work = yield from _run_pass(components, state, "before", control)
+        state.open()
+        if found_work:
+            folder.write_step(position, 0, state.snapshot())
     yield TaskStarted(
         position=position,
-        tasks=[task.name for task in stage],
-        examples=len(work.examples),
-        steps_planned=work.planned,
-        trainable_parameters=work.trainable,
+        tasks=[task.name for task in state.stage.tasks],
+        examples=state.example_count,
+        steps_planned=state.steps_planned,
+        trainable_parameters=state.trainable_parameters,
     )
-    components.backbone.module.train()
-    before, saved = time.perf_counter() - work.seconds, time.monotonic()
-    while work.step < work.planned and not work.ended:
-        started, epoch = time.perf_counter(), work.epoch
-        rate = work.set_rate()
-        drawn = work.drawn()
-        total, terms = 0.0, defaultdict[str, float](float)
-        for at in range(0, len(drawn), training.batch_size):
-            micro = drawn[at : at + training.batch_size]
-            share = len(micro) / len(drawn)
-            with accelerator.autocast():
-                loss = strategy.loss(strategy.batch(micro)) * share
-            accelerator.backward(loss)
-            total += float(loss.detach())
-            for name, value in strategy.parts.items():
-                terms[name] += share * value
-        _check_loss(total, position, work.step + 1)
-        strategy.constrain()
-        if training.max_grad_norm:
-            accelerator.clip_grad_norm_(list(strategy.parameters()), training.max_grad_norm)
-        work.optimizer.step()
-        work.optimizer.zero_grad()
-        work.step += 1
-        work.learnt_from += len(drawn)
-        strategy.step_end(work.step)
-        yield Step(
-            position=position,
-            step=work.step,
-            epoch=epoch,
-            loss=total,
-            lr=rate,
-            seconds=time.perf_counter() - started,
-            parts=dict(terms),
-        )
-        if work.epoch != epoch or work.step == work.planned:
-            strategy.epoch_end()
-            if epoch % training.validate_every == 0 or work.step == work.planned:
-                yield from _validate(components, work, stage, epoch)
-            components.features.flush()
-        work.seconds, work.peak = time.perf_counter() - before, max(work.peak, peak_bytes())
-        if control.stop() or time.monotonic() - saved >= control.save_seconds:
-            folder.write_step(position, work.step, work.snapshot())
-            saved = time.monotonic()
-            control.pause()
-    work.restore_best()
-    for task in stage:
-        strategy.end(task)
-    work.seconds = time.perf_counter() - before
-    learned = _learned(components, work)
-    state = strategy.state()
-    data = {
-        "learned": {k: v for k, v in asdict(learned).items() if k != "restored"},
-        "active": components.backbone.active,
-    }
-    folder.finish_stage(position, Snapshot(adapters_of(components.backbone), state, data))
-    components.backbone.module.eval()
+    if state.phase == "learning":
+        components.train()
+        started, saved = time.perf_counter() - state.seconds, time.monotonic()
+        while not state.finished:
+            epoch = state.epoch
+            yield train_step(components, state)
+            if state.epoch != epoch or state.step == state.steps_planned:
+                strategy.epoch_end()
+                if epoch % training.validate_every == 0 or state.step == state.steps_planned:
+                    yield from _validate(components, state, epoch)
+                components.features.flush()
+            state.seconds, state.peak_bytes = time.perf_counter() - started, max(state.peak_bytes, peak_bytes())
+            if control.stop() or time.monotonic() - saved >= control.save_seconds:
+                folder.write_step(position, state.step, state.snapshot())
+                saved = time.monotonic()
+                control.pause()
+        state.restore_best()
+        components.eval()
+        strategy.end(state.stage)
+        state.seconds, state.phase = time.perf_counter() - started, "after"
+        if type(strategy).after is not Strategy.after:
+            folder.write_step(position, state.step, state.snapshot())
+    yield from _run_pass(components, state, "after", control)
+    learned, snapshot = _finish(components, state)
+    folder.finish_stage(position, snapshot)
     yield learned
 
 
-def _begin(components: RunComponents, folder: RunFolder, position: int, stage: Sequence[Task]) -> StageState:
-    """The stage's work, begun afresh or restored from its latest step."""
-    strategy, plan = components.strategy, components.plan
-    _place(components, position)
-    strategy.rng = random.Random(f"{plan.seed}/{position}/strategy")
-    strategy.parts = {}
-    torch.manual_seed(plan.seed * 1000 + position)
-    work = StageState(components, position, stage)
+def _begin(components: RunComponents, folder: RunFolder, position: int) -> StageState:
+    """Return the state of a stage, begun afresh or restored from its latest checkpoint."""
+    stage = components.enter(position)
+    torch.manual_seed(components.plan.seed * 1000 + position)
+    state = StageState(components, stage)
     latest = folder.latest_step()
     if latest and latest[0] == position:
-        work.restore(folder.load_step(*latest))
-        return work
-    components.backbone.calibrate([example for task in stage for example in task.examples("train")])
-    for task in stage:
-        strategy.begin(task)
-    work.open()
-    return work
+        state.restore(folder.load_step(*latest))
+    else:
+        components.backbone.calibrate([example for task in stage.tasks for example in task.examples("train")])
+        components.strategy.begin(stage)
+        components.strategy.modules.to(components.accelerator.device)
+    components.eval()
+    return state
 
 
-def _place(components: RunComponents, position: int) -> None:
-    """Tell the strategy where in the sequence it is, with the options of that stage."""
-    strategy = components.strategy
-    strategy.configure(strategy_options(components.plan, type(strategy), position))
-    strategy.position, strategy.stage = position, components.stages[position - 1]
-    strategy.seen = [task for earlier in components.stages[: position - 1] for task in earlier]
+def _run_pass(
+    components: RunComponents, state: StageState, when: Literal["before", "after"], control: Control
+) -> Generator[Event, None, bool]:
+    """Run the strategy's pass over data before or after learning; return whether it had anything to do.
+
+    Yields its progress some times a second. The pass begins anew where the process ends in it, so that nothing is
+    written on the way.
+    """
+    started, shown, latest, progress = time.perf_counter(), float("-inf"), None, None
+    for progress in getattr(components.strategy, when)(state.stage):
+        latest = PassProgress(position=state.stage.position, when=when, **progress._asdict())
+        if time.monotonic() - shown >= PASS_EVENT_SECONDS:
+            yield latest
+            shown, latest = time.monotonic(), None
+        control.pause()
+    if latest:
+        yield latest
+    setattr(state, f"{when}_seconds", time.perf_counter() - started if progress else 0.0)
+    state.peak_bytes = max(state.peak_bytes, peak_bytes())
+    components.features.flush()
+    return progress is not None
 
 
-def _validate(components: RunComponents, work: StageState, stage: Sequence[Task], epoch: int) -> Iterator[Event]:
-    value = validate(components, stage, pause=lambda: None)
-    components.backbone.module.train()
+def _validate(components: RunComponents, state: StageState, epoch: int) -> Iterator[Event]:
+    value = validate(components, state.stage.tasks, pause=lambda: None)
+    components.train()
     if value is not None:
-        best = work.judge(value)
-        yield Validated(position=work.position, step=work.step, epoch=epoch, value=value, best=best)
+        best = state.record_validation(value)
+        yield Validated(position=state.stage.position, step=state.step, epoch=epoch, value=value, best=best)
 
 
-def _check_loss(loss: float, position: int, step: int) -> None:
-    if loss != loss or loss in (float("inf"), float("-inf")):
-        raise MiclError(
-            f"the loss is {loss} at step {step} of task {position}",
-            "Try a lower --learning-rate, or --precision fp32; the steps before are kept.",
-        )
-
-
-def _learned(components: RunComponents, work: StageState) -> TaskLearned:
-    state = components.strategy.state()
-    stored = [*adapters_of(components.backbone).values(), *state.tensors.values()]
-    return TaskLearned(
-        position=work.position,
-        tasks=[task.name for task in work.stage],
-        data_sha256=[task.sha256 for task in work.stage],
-        steps=work.step,
-        examples=work.learnt_from,
-        seconds=work.seconds,
-        peak_bytes=max(work.peak, peak_bytes()),
-        trainable_parameters=work.trainable,
-        stored_bytes=sum(tensor.nbytes for tensor in stored),
-        checkpoint=f"stages/{work.position:02d}",
+def _finish(components: RunComponents, state: StageState) -> tuple[TaskLearned, Snapshot]:
+    """Return the event and the snapshot of a stage that is learnt."""
+    components.eval()
+    snapshot = take_snapshot(components.strategy)
+    learned = TaskLearned(
+        position=state.stage.position,
+        tasks=[task.name for task in state.stage.tasks],
+        data_sha256=[task.sha256 for task in state.stage.tasks],
+        steps=state.step,
+        examples=state.examples_seen,
+        seconds=state.seconds,
+        before_seconds=state.before_seconds,
+        after_seconds=state.after_seconds,
+        peak_bytes=state.peak_bytes,
+        trainable_parameters=state.trainable_parameters,
+        stored_bytes=snapshot.nbytes,
+        checkpoint=f"stages/{state.stage.position:02d}",
     )
+    snapshot.data["learned"] = {key: value for key, value in asdict(learned).items() if key != "restored"}
+    return learned, snapshot
 
 
 # Scores
 
 
 def _score_stage(components: RunComponents, folder: RunFolder, position: int, control: Control) -> Iterator[Event]:
-    """Score, after a stage, each task learnt so far (or all), but for what was scored already."""
+    """Score, after a stage, each task learnt so far (or all), but for what is scored already."""
     known = folder.scores(position)
     yield from known
     done = {event.task for event in known}
-    seen = [task for stage in components.stages[:position] for task in stage]
-    wanted = components.tasks if components.plan.evaluation.unseen else seen
+    learnt = [task for stage in components.stages[:position] for task in stage]
+    wanted = components.tasks if components.plan.evaluation.unseen else learnt
     missing = [task for task in wanted if task.name not in done]
-    if missing and components.strategy.position != position:
+    if missing:
         _load_stage(components, folder, position)
     for task in missing:
         yield from _score_and_keep(components, folder, position, task, control)
 
 
 def _score_zero_shot(components: RunComponents, folder: RunFolder, control: Control) -> Iterator[Event]:
-    """Score every task before any learning, through a fresh adapter that is dropped again."""
+    """Score every task before any learning, through a fresh adapter that is removed again."""
     known = folder.scores(0)
     yield from known
     missing = [task for task in components.tasks if task.name not in {event.task for event in known}]
     if not missing:
         return
-    components.backbone.add_adapter(ZERO_SHOT, seed=components.plan.seed)
-    components.backbone.activate(ZERO_SHOT)
+    adapters = components.backbone.adapters
+    adapters.add(ZERO_SHOT, seed=components.plan.seed)
+    adapters.activate(ZERO_SHOT)
     for task in missing:
         yield from _score_and_keep(components, folder, 0, task, control)
-    components.backbone.activate(None)
-    components.backbone.drop_adapter(ZERO_SHOT)
+    adapters.activate(None)
+    adapters.remove(ZERO_SHOT)
 
 
 def _score_and_keep(
     components: RunComponents, folder: RunFolder, after: int, task: Task, control: Control
 ) -> Iterator[Event]:
-    split = components.plan.evaluation.split
+    split, strategy = components.plan.evaluation.split, components.strategy
     # Drawn anew for each score, so that a run interrupted between two of them answers the same.
-    components.strategy.rng = random.Random(f"{components.plan.seed}/{after}/{task.name}")
+    rng = random.Random(f"{components.plan.seed}/{after}/{task.name}")
+    strategy.stage = replace(components.stage(after), rng=rng)
     events = list(score(components, task, after, split=split, keep_answers=control.keep_answers, pause=control.pause))
     folder.add_scores(after, [event for event in events if isinstance(event, (Scored, Routed))])
     components.features.flush()
@@ -268,24 +256,20 @@ def _score_and_keep(
 
 
 def _load_stage(components: RunComponents, folder: RunFolder, position: int) -> None:
-    """Put a finished stage's weights and memories in place, unless they are (0: nothing to do)."""
-    if position == 0 or components.strategy.position == position:
-        return
-    restore_stage(components, folder, position)
+    """Put a finished stage's weights and state in place, unless they are (0: nothing to do)."""
+    if position and components.position != position:
+        restore_stage(components, folder, position)
 
 
 def restore_stage(components: RunComponents, folder: RunFolder, position: int) -> None:
     """Make the components stand as they did when stage ``position`` was finished."""
-    snapshot, strategy = folder.load_stage(position), components.strategy
-    _place(components, position)
-    load_adapters(components.backbone, snapshot.adapters)
-    components.backbone.activate(snapshot.data["active"])
-    strategy.restore(State(snapshot.strategy.tensors, snapshot.strategy.data))
-    components.backbone.module.eval()
+    components.enter(position)
+    restore_snapshot(components.strategy, folder.load_stage(position))
+    components.eval()
 
 
 def replay(folder: RunFolder, stages: int) -> Iterator[Event]:
-    """The events of a finished run, from its files alone: nothing is loaded or learnt again."""
+    """Yield the events of a finished run from its files alone; nothing is loaded or learnt again."""
     yield from folder.scores(0)
     for position in range(1, stages + 1):
         yield folder.learned(position)

@@ -1,4 +1,4 @@
-"""How much memory was needed at most, and how freed memory is kept."""
+"""Peak memory, and how the C library reuses freed memory."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
 
 
 def keep_freed_memory() -> None:
-    """Let freed blocks of up to 8 MiB, 256 MiB in all, be used again instead of going back to the system.
+    """Let the C library reuse freed blocks of up to 8 MiB, 256 MiB in all, instead of returning them.
 
-    Otherwise glibc asks the kernel for each of a step's larger tensors anew, and every page of
-    them is cleared again: on a small model, a tenth of the step's time. All threads share one heap, so that none
-    keeps what others could use. Without glibc, nothing changes.
+    Otherwise glibc requests each of a step's larger tensors from the kernel, which clears every page of them: on a
+    small model, a tenth of the step's time. All threads share one heap, so that none holds memory that others could
+    use. Without glibc, nothing changes.
     """
     if sys.platform != "linux":
         return
@@ -35,7 +35,7 @@ def keep_freed_memory() -> None:
 
 
 def reset_peak() -> None:
-    """Begin measuring anew, where the system can."""
+    """Reset the peak, where the system can."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):
@@ -43,7 +43,7 @@ def reset_peak() -> None:
 
 
 def peak_bytes() -> int:
-    """Peak since the reset: GPU memory where a GPU is used, else the process's resident memory."""
+    """Return the peak since the reset: GPU memory where a GPU is used, else the process's resident memory."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
     try:
@@ -59,7 +59,7 @@ def peak_bytes() -> int:
 
 
 def explained(problem: Exception) -> Exception:
-    """The error itself, or where memory ran out what helps against that."""
+    """Return the error itself, or one with the ways out where memory ran out."""
     text = str(problem).lower()
     full = isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(problem, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)

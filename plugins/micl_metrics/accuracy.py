@@ -18,7 +18,7 @@ class Accuracy(Metric):
     """
 
     name: ClassVar[str] = "accuracy"
-    kinds: ClassVar[frozenset[str]] = frozenset({"qa"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"qa"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score answers. Raises ValueError on unequal lengths or an answer without reference."""

@@ -32,7 +32,7 @@ class BLEU4(Metric):
     """
 
     name: ClassVar[str] = "bleu4"
-    kinds: ClassVar[frozenset[str]] = frozenset({"captioning"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"captioning"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score captions. Raises ValueError on unequal lengths or an answer without reference."""

@@ -35,7 +35,7 @@ class CIDEr(Metric):
     """
 
     name: ClassVar[str] = "cider"
-    kinds: ClassVar[frozenset[str]] = frozenset({"captioning"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"captioning"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score captions. Raises ValueError on unequal lengths or an answer without reference."""

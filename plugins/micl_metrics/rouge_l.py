@@ -20,7 +20,7 @@ class RougeL(Metric):
     """
 
     name: ClassVar[str] = "rouge_l"
-    kinds: ClassVar[frozenset[str]] = frozenset({"captioning"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"captioning"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score captions. Raises ValueError on unequal lengths or an answer without reference."""

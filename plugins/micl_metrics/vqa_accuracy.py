@@ -24,7 +24,7 @@ class VQAAccuracy(Metric):
     """
 
     name: ClassVar[str] = "vqa_accuracy"
-    kinds: ClassVar[frozenset[str]] = frozenset({"qa"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"qa"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score answers. Raises ValueError on unequal lengths or an answer without reference."""

@@ -1,1 +1,1 @@
-"""The modalities that come with micl: image, audio and video, read from disk."""
+"""The in-tree modalities: image, audio and video, read from disk."""

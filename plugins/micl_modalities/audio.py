@@ -1,4 +1,4 @@
-"""Sounds, read by soundfile, or by PyAV where soundfile does not know the format."""
+"""Sounds, read by soundfile, or by PyAV for formats that soundfile does not read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from micl_modalities.containers import opened
 MAX_SECONDS = 1800.0
 """Longer sounds are refused (115 MB as samples at 16 kHz)."""
 _BLOCK = 1 << 18
-"""Samples decoded at a time, so that memory is bounded by what is kept."""
+"""Samples decoded at a time, so that memory is bounded by the samples that are kept."""
 
 
 class _Block(NamedTuple):
@@ -52,7 +52,7 @@ class Audio(Modality):
         self.seconds = seconds
 
     def read(self, path: Path) -> Sound:
-        """The sound at ``rate``. Raises MediaError."""
+        """Return the sound at ``rate``. Raises MediaError."""
         blocks = _checked(path, self.seconds)
         samples = np.concatenate(list(_resampled(blocks, self.rate)) or [np.zeros(0, np.float32)])
         if self.seconds is not None:
@@ -62,7 +62,7 @@ class Audio(Modality):
         return Sound(samples.clip(-1.0, 1.0), self.rate)
 
     def inspect(self, path: Path) -> Mapping[str, Any]:
-        """{"seconds", "rate", "channels"} as they are in the file. Raises MediaError."""
+        """Return {"seconds", "rate", "channels"} of the file. Raises MediaError."""
         count = rate = channels = 0
         for block in _checked(path, None):
             count, rate, channels = count + len(block.samples), block.rate, block.channels
@@ -70,7 +70,7 @@ class Audio(Modality):
 
 
 def _checked(path: Path, seconds: float | None) -> Iterator[_Block]:
-    """The file's sound block by block, up to ``seconds``. Raises MediaError where it is not sound enough."""
+    """Yield the file's sound block by block, up to ``seconds``. Raises MediaError where it is damaged or too long."""
     formats.check(path, "audio")
     kept = 0
     for block in _decoded(path):
@@ -122,7 +122,7 @@ def _by_pyav(path: Path) -> Iterator[_Block]:
 
 
 def _resampled(blocks: Iterator[_Block], rate: int) -> Iterator[NDArray[np.float32]]:
-    """The blocks' samples at ``rate``, by FFmpeg's polyphase filter."""
+    """Yield the blocks' samples at ``rate``, resampled by FFmpeg's polyphase filter."""
     resampler: AudioResampler | None = None
     for samples, source, _ in blocks:
         if source == rate and resampler is None:

@@ -21,7 +21,7 @@ _CONTAINERS = (
 
 @contextmanager
 def opened(path: Path, modality: str) -> Iterator[InputContainer]:
-    """The open container. FFmpeg's errors, here and in the block, become MediaError."""
+    """Open a container. FFmpeg's errors, here and in the block, become MediaError."""
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
         # The prefix keeps FFmpeg from taking a colon in the name for a protocol.

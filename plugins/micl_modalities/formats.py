@@ -1,7 +1,7 @@
-"""What a media file is by its content, and whether that is what its name says.
+"""The format of a media file by its content, and whether it agrees with the file's name.
 
-Only a file's first bytes and its container's own lengths are read here: whether it can be
-decoded is for the modalities to find out.
+Only a file's first bytes and its container's own lengths are read here; whether it can be
+decoded shows when a modality reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from micl_cli.api import MediaError
 
 NOUNS = {"image": "an image", "audio": "a sound", "video": "a video"}
 
-# Where each format's signature stands, and the suffixes that name the format.
+# Offset, signature and name of each format.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -61,22 +61,22 @@ _NEVER = {
     "video": _STILL | _SOUND,
 }
 _UNKNOWN_LENGTH = 0x7FFF0000
-"""A RIFF length from here on is a streaming writer's "not known yet"."""
+"""A RIFF length of at least this is a streaming writer's placeholder for an unknown length."""
 
 _OGG_PAGE = 27 + 255 + 255 * 255
 """The largest page of an Ogg file, in bytes."""
 
 
 def unreadable(path: Path, modality: str, reason: object) -> MediaError:
-    """The error for a file that is not what it should be; ``reason`` says why."""
+    """Return the error for a file that cannot be read; ``reason`` says why."""
     text = f"{path}: cannot be read as {NOUNS[modality]}: {reason}"
     return MediaError(text, "Replace the file, or leave it out when preparing: --on-error skip")
 
 
 def check(path: Path, modality: str) -> None:
-    """Raise MediaError where the file is missing, empty, cut short or not what its name says.
+    """Raise MediaError where the file is missing, empty, truncated, or of another format than its name says.
 
-    What content and name do not tell is let pass, for the decoder to judge.
+    A format that neither content nor name shows is left to the decoder.
     """
     try:
         size = _size(path)
@@ -94,7 +94,7 @@ def check(path: Path, modality: str) -> None:
 
 
 def _size(path: Path) -> int:
-    """The size of a regular file in bytes. Raises OSError for a folder, a pipe or a device."""
+    """Return the size of a regular file in bytes. Raises OSError for a folder, a pipe or a device."""
     if path.exists() and not path.is_file():
         raise OSError("it is not a file")
     return path.stat().st_size
@@ -110,12 +110,12 @@ def _check_name(path: Path, modality: str, found: str | None, head: bytes) -> No
     if named in _NEVER[modality]:
         raise unreadable(path, modality, f"its name says {named}")
     if found and named and found != named:
-        way_out = f"rename it to {path.stem}{_SUFFIXES[found][0]}"
-        raise unreadable(path, modality, f"its name says {named}, its content is {found} ({way_out})")
+        hint = f"rename it to {path.stem}{_SUFFIXES[found][0]}"
+        raise unreadable(path, modality, f"its name says {named}, its content is {found} ({hint})")
 
 
 def _format(head: bytes) -> str | None:
-    """The format by its signature; None where it has none that is known."""
+    """Return the format by its signature; None where it is unknown."""
     return next((name for at, sign, name in _SIGNATURES if head[at : at + len(sign)] == sign), None)
 
 
@@ -134,7 +134,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _missing(file: BinaryIO, found: str | None, size: int) -> int:
-    """How many bytes the file's own container says are missing at its end."""
+    """Return how many bytes are missing at the file's end, by the lengths in its container."""
     if found in {"WAV", "AVI", "WebP"}:
         file.seek(4)
         declared = int.from_bytes(file.read(4), "little")
@@ -147,7 +147,7 @@ def _missing(file: BinaryIO, found: str | None, size: int) -> int:
 
 
 def _missing_of_page(file: BinaryIO, size: int) -> int:
-    """How many bytes of the last Ogg page are missing."""
+    """Return how many bytes of the last Ogg page are missing."""
     file.seek(max(0, size - _OGG_PAGE))
     page = file.read()
     page = page[max(0, page.rfind(b"OggS")) :]
@@ -156,7 +156,7 @@ def _missing_of_page(file: BinaryIO, size: int) -> int:
 
 
 def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:
-    """Where each top-level box of an ISO media file (MP4 and its kin) ends, in bytes."""
+    """Yield the end of each top-level box of an ISO media file (MP4 and similar), in bytes."""
     at = 0
     while at + 8 <= size:
         file.seek(at)

@@ -17,25 +17,27 @@ from micl_cli.api import Modality
 from micl_modalities import formats
 
 MAX_PIXELS = 64_000_000
-"""Larger pictures are refused before they are decoded (192 MB as RGB)."""
+"""Larger images are refused before they are decoded (192 MB as RGB)."""
 
-# Formats whose decoders are in-process and well tried; EPS, for one, would start Ghostscript.
+# Formats that are decoded in the process itself; EPS, for one, would start Ghostscript.
 _FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "PCX", "ICO")
 
 
 class Image(Modality):
-    """A picture as uint8 RGB [height, width, 3]: turned upright by its EXIF orientation, transparency on
-    white, 16-bit greys scaled to 8; of an animation, the first frame. At most ``MAX_PIXELS`` pixels.
+    """An image as uint8 RGB [height, width, 3], at most ``MAX_PIXELS`` pixels.
+
+    It is turned upright by its EXIF orientation, transparency is put on white, 16-bit greys are scaled to 8 bits, and
+    the first frame of an animation is taken.
     """
 
     name = "image"
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """uint8 [height, width, 3]. Raises MediaError."""
+        """Return uint8 [height, width, 3]. Raises MediaError."""
         formats.check(path, self.name)
         try:
             with warnings.catch_warnings():
-                # Odd metadata is no news for a user; too many pixels are.
+                # Users need not hear of odd metadata, but of too many pixels.
                 warnings.filterwarnings("ignore", module="PIL")
                 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
                 with PIL.Image.open(path, formats=_formats()) as image:
@@ -49,14 +51,14 @@ class Image(Modality):
             raise formats.unreadable(path, self.name, error or type(error).__name__) from error
 
     def inspect(self, path: Path) -> Mapping[str, Any]:
-        """{"width", "height"} in pixels, as seen upright. Raises MediaError."""
+        """Return {"width", "height"} in pixels, as seen upright. Raises MediaError."""
         height, width, _ = self.read(path).shape
         return {"width": width, "height": height}
 
 
 @lru_cache
 def _formats() -> tuple[str, ...]:
-    """Those of the formats that this build of Pillow can open."""
+    """Return the formats that this build of Pillow can open."""
     PIL.Image.init()
     return tuple(name for name in _FORMATS if name in PIL.Image.OPEN)
 
@@ -70,7 +72,7 @@ def _check_size(size: tuple[int, int]) -> None:
 
 
 def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Upright, opaque, 8-bit RGB. Raises ValueError for pixels without a stated range."""
+    """Return an upright, opaque image in 8-bit RGB. Raises ValueError for pixels without a stated range."""
     image = PIL.ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a stated range")
@@ -83,6 +85,6 @@ def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _eight_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:
-    """16-bit greys, whatever integer type holds them, as 8 bits."""
+    """Return 16-bit greys of any integer type as 8 bits."""
     scaled: NDArray[np.uint8] = (np.clip(grey, 0, 65535) / 257).round().astype(np.uint8)
     return scaled

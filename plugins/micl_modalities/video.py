@@ -37,21 +37,21 @@ class Video(Modality):
         if frames < 1:
             raise OptionError(f"video: frames must be at least 1, not {frames}", "A few are enough, as 4.")
         self.frames = frames
-        self._scaler = VideoReformatter()  # one for all frames: making it takes longer than using it
+        self._scaler = VideoReformatter()  # one for all frames: creating it takes longer than using it
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """uint8 [frames, height, width, 3]. Raises MediaError."""
+        """Return uint8 [frames, height, width, 3]. Raises MediaError."""
         formats.check(path, self.name)
         with opened(path, self.name) as container:
             stated = _stream(path, container).frames
         count, kept = self._pick(path, _middles(stated, self.frames))
-        # What the container states may be nothing, or wrong: then the true count decides.
+        # The count that the container states may be missing or wrong; the true one decides.
         if count != stated:
             count, kept = self._pick(path, _middles(count, self.frames))
         return np.stack([kept[index] for index in _middles(count, self.frames)])
 
     def _pick(self, path: Path, wanted: list[int]) -> tuple[int, dict[int, NDArray[np.uint8]]]:
-        """How many frames there are, and those that are wanted as RGB of the first frame's size."""
+        """Return the number of frames, and the wanted ones by index as RGB of the first frame's size."""
         kept: dict[int, NDArray[np.uint8]] = {}
         with opened(path, self.name) as container:
             size = (0, 0)
@@ -68,7 +68,7 @@ class Video(Modality):
         return np.rot90(pixels, _turns(frame)).astype(np.uint8, copy=False)
 
     def inspect(self, path: Path) -> Mapping[str, Any]:
-        """{"frames", "seconds", "width", "height"} of the whole clip, as seen upright. Raises MediaError."""
+        """Return {"frames", "seconds", "width", "height"} of the whole clip, as seen upright. Raises MediaError."""
         formats.check(path, self.name)
         with opened(path, self.name) as container:
             stream, count, width, height = _stream(path, container), 0, 0, 0
@@ -80,12 +80,12 @@ class Video(Modality):
 
 
 def _middles(total: int, parts: int) -> list[int]:
-    """The index of the middle frame of each of ``parts`` equal parts of ``total`` frames."""
+    """Return the index of the middle frame of each of ``parts`` equal parts of ``total`` frames."""
     return [(2 * part + 1) * total // (2 * parts) for part in range(parts)]
 
 
 def _frames(path: Path, container: InputContainer) -> Iterator[VideoFrame]:
-    """Every frame in the order shown. Raises MediaError where there are none, or too many or too large ones."""
+    """Yield every frame in the order shown. Raises MediaError where there are none, or too many or too large ones."""
     index = -1
     for index, frame in enumerate(container.decode(_stream(path, container))):
         _check_size(path, frame.width, frame.height)
@@ -100,7 +100,7 @@ def _stream(path: Path, container: InputContainer) -> VideoStream:
     if not container.streams.video:
         raise formats.unreadable(path, "video", "it has no video track")
     stream = container.streams.video[0]
-    # Some codecs tell their size with the first frame only; the frames are checked too.
+    # Some codecs state their size with the first frame only; the frames are checked too.
     _check_size(path, stream.width or 0, stream.height or 0)
     return stream
 
@@ -112,5 +112,5 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 
 def _turns(frame: VideoFrame) -> int:
-    """Quarter turns counterclockwise that the clip asks to be shown with."""
+    """Return the quarter turns, counterclockwise, that the clip is to be shown with."""
     return round(frame.rotation / 90)

@@ -1,16 +1,16 @@
-"""The oracle: it is told the task."""
+"""The oracle, which knows the task."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from micl_cli.api import Backbone, Example, Route, Router, State, Task
+from micl_cli.api import Backbone, Example, Progress, Route, Router, RouterContext, State, Task
 
-_Key = tuple[str, str, str]
+_Key = tuple[str, tuple[str, ...], str]
 
 
 class OracleRouter(Router):
-    """Knows which task every example is from: what routing can reach at best.
+    """Know which task every example is from: the upper bound of routing.
 
     An example of none of the tasks learnt goes to the latest one, with margin 0.
     """
@@ -20,22 +20,24 @@ class OracleRouter(Router):
         self._known: dict[_Key, str] = {}
         self._latest = ""
 
-    def learn(self, task: Task, examples: Sequence[Example]) -> None:
+    def learn(self, task: Task, examples: Sequence[Example], context: RouterContext) -> Iterator[Progress]:
         known = [*examples, *task.examples("val"), *task.examples("test")]
         self._known.update(dict.fromkeys(map(_key, known), task.name))
         self._latest = task.name
+        yield from ()
 
     def route(self, examples: Sequence[Example]) -> Sequence[Route]:
-        found = [self._known.get(_key(example)) for example in examples]
-        return [Route(name, 1.0) if name else Route(self._latest, 0.0) for name in found]
+        names = [self._known.get(_key(example)) for example in examples]
+        return [Route(name, 1.0) if name else Route(self._latest, 0.0) for name in names]
 
     def state(self) -> State:
-        return State(data={"latest": self._latest, "known": [[*key, name] for key, name in self._known.items()]})
+        known = [[id, list(media), prompt, name] for (id, media, prompt), name in self._known.items()]
+        return State(data={"latest": self._latest, "known": known})
 
     def restore(self, state: State) -> None:
         self._latest = state.data["latest"]
-        self._known = {(id, digest, prompt): name for id, digest, prompt, name in state.data["known"]}
+        self._known = {(id, tuple(media), prompt): name for id, media, prompt, name in state.data["known"]}
 
 
 def _key(example: Example) -> _Key:
-    return example.id, example.digest, example.prompt
+    return example.id, example.media_key, example.prompt

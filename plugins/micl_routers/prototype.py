@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from micl_cli.api import Backbone, Example, Route, Router, State, Task
-from micl_routers.frozen import features, routes
+from micl_cli.api import Backbone, Example, Progress, Route, Router, RouterContext, State, Task
+from micl_routers.frozen import feature_pass, features, routes
 
 FLOOR = 1e-6
 
 
 class PrototypeRouter(Router):
-    """The task whose mean feature is the nearest.
+    """Choose the task whose mean feature is the nearest.
 
     Each feature is measured in units of its spread within tasks, so that neither the medium nor
-    the prompt drowns the other; sums and squares are all that is kept. Chances are those of
+    the prompt dominates the other; only sums and squares are stored. Probabilities are those of
     normal distributions around the means, with that spread.
     """
 
@@ -29,8 +29,8 @@ class PrototypeRouter(Router):
         self._within = torch.zeros(0)
         self._count = 0
 
-    def learn(self, task: Task, examples: Sequence[Example]) -> None:
-        x = features(self.backbone, examples)
+    def learn(self, task: Task, examples: Sequence[Example], context: RouterContext) -> Iterator[Progress]:
+        x = yield from feature_pass(self.backbone, examples)
         mean = x.mean(0)
         squares = ((x - mean) ** 2).sum(0)
         self._within = self._within + squares if len(self._within) else squares

@@ -3,27 +3,30 @@ learning: Zhuang et al., "ACIL", NeurIPS 2022)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from micl_cli.api import Backbone, Example, Route, Router, State, Task
-from micl_routers.frozen import features, routes
+from micl_cli.api import Backbone, Example, Progress, Range, Route, Router, RouterContext, State, Task
+from micl_routers.frozen import feature_pass, features, routes
 
 
 class RidgeRouter(Router):
     """W = (X^T X + lambda n I)^-1 X^T Y over all examples of all tasks, one column of Y a task.
 
     X^T X [D + 1, D + 1] and X^T Y [D + 1, tasks] are sums over examples: they grow task by task to
-    what they would be at once, and no example is kept. Each task weighs the same, whatever its size.
+    what they would be at once, and no example is stored. Each task weighs the same, whatever its size.
     """
 
     needs = frozenset({"features"})
 
     def __init__(
-        self, backbone: Backbone, *, ridge: Annotated[float, "lambda, beside features of mean square 1"] = 1e-3
+        self,
+        backbone: Backbone,
+        *,
+        ridge: Annotated[float, "lambda, for features of mean square 1", Range(0, low_open=True)] = 1e-3,
     ) -> None:
         super().__init__(backbone)
         self.ridge = ridge
@@ -31,8 +34,8 @@ class RidgeRouter(Router):
         self._gram = torch.zeros(0, 0, dtype=torch.float64)
         self._cross = torch.zeros(0, 0, dtype=torch.float64)
 
-    def learn(self, task: Task, examples: Sequence[Example]) -> None:
-        x = _with_one(features(self.backbone, examples))
+    def learn(self, task: Task, examples: Sequence[Example], context: RouterContext) -> Iterator[Progress]:
+        x = _with_one((yield from feature_pass(self.backbone, examples)))
         gram, cross = x.T @ x / len(x), x.mean(0)[:, None]
         if task.name in self._names:
             self._gram = self._gram + gram
@@ -44,7 +47,7 @@ class RidgeRouter(Router):
 
     @property
     def weights(self) -> Tensor:
-        """[D + 1, tasks], solved in the features' own units; the last row is the offset."""
+        """[D + 1, tasks], solved in the features' own units; the last row is the intercept."""
         scale = self._gram.diagonal().mean().clamp_min(1e-12)
         penalty = self.ridge * scale * torch.eye(len(self._gram), dtype=torch.float64)
         solved: Tensor = torch.linalg.solve(self._gram + penalty, self._cross)

@@ -7,13 +7,14 @@ that of Schwarz et al., "Progress & Compress" (ICML 2018).
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from micl_cli.api import Backbone, Batch, State, Task
+from micl_cli.api import Backbone, Batch, Example, Loss, Progress, Range, Stage, State, Task
 from micl_strategies.single import SingleAdapter
 
 
@@ -24,19 +25,21 @@ class EWC(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        lambda_ewc: Annotated[float, "weight of the penalty"] = 0.1,
+        lambda_ewc: Annotated[float, "weight of the penalty", Range(0)] = 0.1,
         fisher_from: Annotated[
             Literal["sampled", "labels"],
             "answers drawn from the model's own distribution (Fisher information), or the labels (the empirical one)",
         ] = "sampled",
         fisher_examples: Annotated[
-            int, "training examples of a task that its Fisher information is estimated on"
+            int, "training examples of a task that its Fisher information is estimated on", Range(1)
         ] = 100,
         form: Annotated[
             Literal["sum", "online"],
             "every task's penalty with its own anchor, or one decaying Fisher information and the latest anchor",
         ] = "sum",
-        gamma: Annotated[float, "what an older Fisher information keeps with each task in the online form"] = 0.9,
+        gamma: Annotated[
+            float, "factor on the older Fisher information with each task, in the online form", Range(0, 1)
+        ] = 0.9,
         normalise: Annotated[
             Literal["group", "none"],
             "scale to mean 1 the Fisher information of LoRA and of each connector on its own, or leave it raw",
@@ -52,18 +55,14 @@ class EWC(SingleAdapter):
 
     # The penalty
 
-    def loss(self, batch: Batch) -> Tensor:
-        answers = super().loss(batch)
-        if not self.fisher:
-            return answers
-        penalty = self.penalty()
-        self.parts = {"answers": float(answers.detach()), "ewc": float(penalty.detach())}
-        return answers + penalty
+    def loss(self, batch: Batch) -> Loss:
+        answers = self.backbone.loss(batch)
+        return {"answers": answers, "ewc": self.penalty()} if self.fisher else answers
 
     def penalty(self) -> Tensor:
-        """lambda / 2 * sum over tasks and weights of F (theta - theta*)^2, a scalar.
+        """Return lambda / 2 * sum over tasks and weights of F (theta - theta*)^2, a scalar.
 
-        A weight's quadratics of all tasks are kept as one: its curvature, its minimum, its value there.
+        A weight's quadratics of all tasks are stored as one: its curvature, its minimum, and its value there.
         """
         terms = [
             (self.fisher[name] * (weight - self.anchor[name]) ** 2).sum() + self.offset.get(name, 0.0)
@@ -72,42 +71,51 @@ class EWC(SingleAdapter):
         ]
         return self.lambda_ewc / 2 * torch.stack(terms).sum()
 
-    # After a task: the Fisher information
+    # After a stage: the Fisher information
 
-    def end(self, task: Task) -> None:
-        found = self._normalised(self._estimate(task))
-        weights = {name: weight.detach().clone() for name, weight in self.trainable()}
-        for name, fisher in found.items():
-            self._add(name, fisher, weights[name])
-        super().end(task)
+    def end(self, stage: Stage) -> None:
+        """Leave rehearsal to ``after``: the Fisher information draws its examples first."""
 
-    def _estimate(self, task: Task) -> dict[str, Tensor]:
-        """The mean over examples of the squared gradient of an answer's log-likelihood."""
-        pool = list(task.examples("train"))
-        examples = self.rng.sample(pool, min(self.fisher_examples, len(pool)))
+    def after(self, stage: Stage) -> Iterator[Progress]:
+        for task in stage.tasks:
+            estimate = self._normalised((yield from self._estimate(task)))
+            weights = {name: weight.detach().clone() for name, weight in self.trainable()}
+            for name, fisher in estimate.items():
+                self._add(name, fisher, weights[name])
+        self.remember(stage)
+
+    def _estimate(self, task: Task) -> Generator[Progress, None, dict[str, Tensor]]:
+        """Return the mean over examples of the squared gradient of an answer's log-likelihood, by name."""
+        rng, pool = self.stage.rng, list(task.examples("train"))
+        examples = rng.sample(pool, min(self.fisher_examples, len(pool)))
         named = dict(self.trainable())
-        found = {name: torch.zeros_like(weight) for name, weight in named.items()}
-        draw = torch.Generator().manual_seed(self.rng.randrange(2**31))
+        fisher = {name: torch.zeros_like(weight) for name, weight in named.items()}
+        generator = torch.Generator().manual_seed(rng.randrange(2**31))
         self.backbone.module.eval()
-        for example in examples:
-            logits, labels = self.backbone.answer_logits(self.backbone.batch([example]))
-            if self.fisher_from == "sampled":
-                chances = logits.detach().float().softmax(-1).cpu()
-                labels = torch.multinomial(chances, 1, generator=draw)[:, 0].to(labels.device)
-            likelihood = -F.cross_entropy(logits.float(), labels, reduction="sum")
+        for done, example in enumerate(examples, 1):
+            likelihood = self._likelihood(example, generator)
             gradients = torch.autograd.grad(likelihood, list(named.values()), allow_unused=True)
             for name, gradient in zip(named, gradients, strict=True):
                 if gradient is not None:
-                    found[name] += gradient.detach() ** 2 / len(examples)
-        return found
+                    fisher[name] += gradient.detach() ** 2 / len(examples)
+            yield Progress(done, len(examples), "Fisher information")
+        return fisher
+
+    def _likelihood(self, example: Example, generator: torch.Generator) -> Tensor:
+        """Return the log-likelihood of an example's answer, or of one that is drawn from the model."""
+        logits, labels = self.backbone.answer_logits(self.backbone.batch([example]))
+        if self.fisher_from == "sampled":
+            probabilities = logits.detach().float().softmax(-1).cpu()
+            labels = torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(labels.device)
+        return -F.cross_entropy(logits.float(), labels, reduction="sum")
 
     def _normalised(self, fisher: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Each group's mean brought to 1: together, the group with small values would go free."""
+        """Scale each group to mean 1: beside a group with large values, one with small values would not be held."""
         if self.normalise == "none":
             return fisher
         groups: dict[str, list[str]] = {}
         for name in fisher:
-            groups.setdefault(self.backbone.part_of(name), []).append(name)
+            groups.setdefault(self.backbone.adapters.group(name), []).append(name)
         scaled = {}
         for names in groups.values():
             total = sum(float(fisher[name].sum()) for name in names)
@@ -116,7 +124,7 @@ class EWC(SingleAdapter):
         return scaled
 
     def _add(self, name: str, fisher: Tensor, weight: Tensor) -> None:
-        """Add the quadratic F (theta - weight)^2 to what is kept."""
+        """Add the quadratic F (theta - weight)^2 to the stored one."""
         if name not in self.fisher:
             self.fisher[name], self.anchor[name] = fisher, weight
             return
@@ -130,7 +138,7 @@ class EWC(SingleAdapter):
         rest = float((before * share * (weight - anchor) ** 2).sum())
         self.offset[name] = self.offset.get(name, 0.0) + rest
 
-    # For going on
+    # To resume
 
     def state(self) -> State:
         fisher = {f"fisher/{name}": tensor for name, tensor in self.fisher.items()}

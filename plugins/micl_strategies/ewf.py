@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from micl_cli.api import Backbone, Task
-from micl_strategies.fusion import fuse, fused_from
+from micl_cli.api import Backbone, Range, Stage
+from micl_strategies.fusion import fuse, teacher_weights
 from micl_strategies.single import SingleAdapter
 
 
@@ -16,7 +16,7 @@ class EWF(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        alpha: Annotated[float, "share of the new weights; 1 keeps them, 0 the old ones"] = 0.3,
+        alpha: Annotated[float, "share of the new weights; 1 keeps them, 0 the old ones", Range(0, 1)] = 0.3,
         fuse_after: Annotated[
             Literal["task", "epoch"], "fuse at the endpoint of a task, or after every epoch"
         ] = "task",
@@ -26,20 +26,20 @@ class EWF(SingleAdapter):
         super().__init__(backbone, **options)
         self.alpha, self.fuse_after, self.fuse_connectors = alpha, fuse_after, fuse_connectors
 
-    def begin(self, task: Task) -> None:
-        super().begin(task)
+    def begin(self, stage: Stage) -> None:
+        super().begin(stage)
         self.keep_teacher()
 
     def epoch_end(self) -> None:
         if self.fuse_after == "epoch":
             self._fuse()
 
-    def end(self, task: Task) -> None:
+    def end(self, stage: Stage) -> None:
         if self.fuse_after == "task":
             self._fuse()
         self.drop_teacher()
-        super().end(task)
+        super().end(stage)
 
     def _fuse(self) -> None:
-        if self.taught:
-            fuse(self, fused_from(self, connectors=self.fuse_connectors), self.alpha)
+        if self.has_teacher:
+            fuse(self, teacher_weights(self, connectors=self.fuse_connectors), self.alpha)

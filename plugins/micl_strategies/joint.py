@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from micl_cli.api import Strategy, Task
+from micl_cli.api import PartLoader, Strategy, Task
 
 
 class Joint(Strategy):
     """Learn all tasks at once, from all of their data: the upper bound of continual learning."""
 
-    def stages(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
+    def stages(self, tasks: Sequence[Task], load_part: PartLoader) -> Sequence[Sequence[Task]]:
         return [list(tasks)]

@@ -6,25 +6,44 @@ The teacher is the model as it stood after the previous task: an adapter on the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
-from micl_cli.api import Backbone, Batch, Example, PlanError, State, Task, answer_loss, distillation_loss
-from micl_strategies.fusion import fuse, fused_from
+from micl_cli.api import (
+    CAPTIONING,
+    QA,
+    Backbone,
+    Batch,
+    Content,
+    Example,
+    ExistingFile,
+    Loss,
+    PlanError,
+    Progress,
+    Range,
+    Stage,
+    State,
+    Task,
+    answer_loss,
+    distillation_loss,
+)
+from micl_strategies.fusion import fuse, teacher_weights
 from micl_strategies.single import TEACHER, SingleAdapter
-from micl_strategies.writer import answers, chunks, read_lines, write_questions
+from micl_strategies.writer import chunks, read_lines, write_questions
 
-CAPTIONING, QA = "captioning", "qa"
-READ_BYTES = 512 * 10**6
-"""What the teacher's states of texts and pseudo samples may take: some 20,000 captions at a width of 576."""
+CACHE_BYTES = 512 * 10**6
+"""The most that cached teacher states of texts and pseudo samples take: some 20,000 captions at a width of 576."""
+
+Samples = Generator[Progress, None, list[Example]]
+"""A pass that yields its progress and returns pseudo samples."""
 
 
 class MoInCL(SingleAdapter):
-    """Teach pseudo targets of the other task type, distil on them and on text, fuse weights."""
+    """Learn pseudo targets of the other task type, distil on them and on text, and fuse weights."""
 
     needs = frozenset({"adapters", "generate", "text", "questions"})
 
@@ -32,20 +51,22 @@ class MoInCL(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        pseudo_num: Annotated[int, "pseudo samples that join each batch (0: none)"] = 4,
+        pseudo_num: Annotated[int, "pseudo samples that join each batch (0: none)", Range(0)] = 4,
         pseudo_when: Annotated[
             Literal["modality", "type"],
-            "generate when the other task type was learnt in this modality, or in any",
+            "generate when the other task type was learnt in the same modalities, or in any",
         ] = "modality",
-        pseudo_weight: Annotated[float, "weight of the cross entropy on pseudo samples"] = 1.0,
-        lambda_kl: Annotated[float, "weight of the distillation on pseudo samples"] = 1.0,
-        text_instruct_num: Annotated[int, "text-only instructions a step for distillation (0: none)"] = 4,
-        lambda_text: Annotated[float, "weight of the distillation on text-only instructions"] = 2.0,
-        temperature: Annotated[float, "temperature T of both distillations"] = 2.0,
-        alpha: Annotated[float, "fusion: share of the new weights; 1 keeps them, 0 the teacher's"] = 0.5,
-        fuse_every: Annotated[int, "fuse after so many steps; 0: after every epoch"] = 0,
+        pseudo_weight: Annotated[float, "weight of the cross entropy on pseudo samples", Range(0)] = 1.0,
+        lambda_kl: Annotated[float, "weight of the distillation on pseudo samples", Range(0)] = 1.0,
+        text_instruct_num: Annotated[int, "text-only instructions a step for distillation (0: none)", Range(0)] = 4,
+        lambda_text: Annotated[float, "weight of the distillation on text-only instructions", Range(0)] = 2.0,
+        temperature: Annotated[float, "temperature T of both distillations", Range(0, low_open=True)] = 2.0,
+        alpha: Annotated[float, "fusion: share of the new weights; 1 keeps them, 0 the teacher's", Range(0, 1)] = 0.5,
+        fuse_every: Annotated[int, "fuse after so many steps; 0: after every epoch", Range(0)] = 0,
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
-        instructions: Annotated[str, "file with one text a line to distil on; the backbone's own where empty"] = "",
+        instructions: Annotated[
+            str, "file with one text a line to distil on; the backbone's own where empty", ExistingFile()
+        ] = "",
         writer: Annotated[str, "path or hub id of a language model to write questions; empty: the backbone's"] = "",
         **options: Any,
     ) -> None:
@@ -56,172 +77,194 @@ class MoInCL(SingleAdapter):
         self.alpha, self.fuse_every, self.fuse_connectors = alpha, fuse_every, fuse_connectors
         self.pseudo: list[Example] = []
         self.texts: list[Example] = []
-        self._added: tuple[int, Sequence[int]] = (0, ())
-        self._read: Sequence[Tensor] = ()
-        self._anchor: dict[str, Tensor] = {}
+        self._teacher_states: dict[str, Tensor] = {}
+        self._teacher_weights: dict[str, Tensor] = {}
 
     # Before a task: the teacher, and what it can tell
 
-    def begin(self, task: Task) -> None:
-        super().begin(task)
-        self.pseudo, self._anchor = [], {}
-        if not self.keep_teacher():
-            return
-        self._anchor = fused_from(self, connectors=self.fuse_connectors)
+    def begin(self, stage: Stage) -> None:
+        super().begin(stage)
+        self._forget()
+        if self.keep_teacher():
+            self._use_teacher()
+
+    def _use_teacher(self) -> None:
+        self._teacher_weights = teacher_weights(self, connectors=self.fuse_connectors)
         self.texts = self._text_pool()
-        if self.pseudo_num:
-            self.pseudo = self._pseudo_samples(task)
-        self._read = self._read_once()
-
-    def _pseudo_samples(self, task: Task) -> list[Example]:
-        """Pseudo targets generation (PTGM): the other task type's targets for this task's inputs."""
-        others = [old for old in self.seen if self.pseudo_when == "type" or old.modality == task.modality]
-        if task.kind == QA and (known := [old for old in others if old.kind == CAPTIONING]):
-            return self._captioned(task, known[-1])
-        if task.kind == CAPTIONING and any(old.kind == QA for old in others):
-            return self._asked(task)
-        return []
-
-    def _captioned(self, task: Task, known: Task) -> list[Example]:
-        """The teacher's caption of every training input of a question-answering task."""
-        instruction = known.instruction if known.modality == task.modality else f"describe the {task.modality}."
-        inputs = {e.digest or e.id: e for e in task.examples("train")}.values()
-        prompts = [_posed(e, instruction) for e in inputs]
-        with self.backbone.using(TEACHER), self.autocast():
-            captions = answers(self.backbone, prompts, self.at_once)
-        return [prompt.with_answer(caption) for prompt, caption in zip(prompts, captions, strict=True) if caption]
-
-    def _asked(self, task: Task) -> list[Example]:
-        """A question with its answer, written from each ground-truth caption by a language model."""
-        inputs = task.examples("train")
-        pairs = write_questions(self.backbone, [e.target for e in inputs], self.at_once, self.writer)
-        return [_posed(e, *pair) for e, pair in zip(inputs, pairs, strict=True) if pair]
 
     def _text_pool(self) -> list[Example]:
         if not self.text_instruct_num:
             return []
-        texts = read_lines(Path(self.instructions)) if self.instructions else self.backbone.instructions()
+        named = Path(self.instructions).expanduser() if self.instructions else None
+        texts = read_lines(named) if named else self.backbone.instructions()
         if not texts:
             raise PlanError(
                 "moincl distils on text, and this backbone brings no instructions",
                 "Name a file with one text a line: -o instructions FILE, or switch it off: -o text_instruct_num 0.",
             )
-        return [Example("text", "", answer=text) for text in texts]
+        return [Example(f"text/{i}", answer=text) for i, text in enumerate(texts)]
 
-    def _read_once(self) -> Sequence[Tensor]:
-        """The teacher's state at each answer position of each text, then of each pseudo sample, as far as they fit.
+    def before(self, stage: Stage) -> Iterator[Progress]:
+        if not self.has_teacher:
+            return
+        if self.pseudo_num:
+            for task in stage.tasks:
+                self.pseudo += yield from self._pseudo_samples(task)
+        yield from self._cache_teacher_states()
 
-        It does not change during a task, so that it need not read a sample at each step that has it.
+    def _pseudo_samples(self, task: Task) -> Samples:
+        """Return pseudo targets (PTGM): the other task type's targets for this task's inputs."""
+        previous = self.stage.previous_tasks
+        others = [old for old in previous if self.pseudo_when == "type" or old.modalities == task.modalities]
+        if task.type == QA and (known := [old for old in others if old.type == CAPTIONING]):
+            return (yield from self._pseudo_captions(task, known[-1]))
+        if task.type == CAPTIONING and any(old.type == QA for old in others):
+            return (yield from self._pseudo_questions(task))
+        return []
+
+    def _pseudo_captions(self, task: Task, known: Task) -> Samples:
+        """Return the teacher's caption of all media of a question-answering task."""
+        named = f"describe the {' and the '.join(sorted(task.modalities))}."
+        instruction = known.instruction if known.modalities == task.modalities else named
+        inputs = list({e.media_key: e for e in task.examples("train") if e.media}.values())
+        captions: list[str] = []
+        for chunk in chunks([e.with_prompt(instruction) for e in inputs], self.stage.batch_size):
+            with self.backbone.adapters.using(TEACHER), self.stage.autocast():
+                captions += self.backbone.generate(chunk)
+            yield Progress(len(captions), len(inputs), "pseudo captions")
+        answered = ((e, (instruction, caption)) for e, caption in zip(inputs, captions, strict=True) if caption)
+        return [self._pseudo_sample(i, e, *pair) for i, (e, pair) in enumerate(answered, len(self.pseudo))]
+
+    def _pseudo_questions(self, task: Task) -> Samples:
+        """Return a question with its answer, written from each reference caption by a language model."""
+        inputs = [e for e in task.examples("train") if e.media]
+        pairs: list[tuple[str, str] | None] = []
+        for written in write_questions(self.backbone, [e.target for e in inputs], self.stage.batch_size, self.writer):
+            pairs += written
+            yield Progress(len(pairs), len(inputs), "pseudo questions")
+        answered = ((e, pair) for e, pair in zip(inputs, pairs, strict=True) if pair)
+        return [self._pseudo_sample(i, e, *pair) for i, (e, pair) in enumerate(answered, len(self.pseudo))]
+
+    @staticmethod
+    def _pseudo_sample(number: int, source: Example, prompt: str, answer: str) -> Example:
+        """Return a question on the media of ``source``, with an id of its own."""
+        content: Content = (*source.media, prompt) if prompt else source.media
+        return Example(f"pseudo/{number}", content, answer=answer, meta={"source": source.id})
+
+    def _cache_teacher_states(self) -> Iterator[Progress]:
+        """Cache the teacher's states at the answer positions of each text, then of each pseudo sample, while they fit.
+
+        The teacher does not change during a task, so that it need not read a sample at each step that has it.
         """
-        found: list[Tensor] = []
+        self._teacher_states = {}
         if "states" not in self.backbone.provides:
-            return found
-        size = 0
-        with self.backbone.using(TEACHER), self.autocast():
-            for samples in chunks([*self.texts, *self.pseudo], self.at_once):
-                batch = self.backbone.batch(samples)
+            return
+        size, samples = 0, [*self.texts, *self.pseudo]
+        for chunk in chunks(samples, self.stage.batch_size):
+            with self.backbone.adapters.using(TEACHER), self.stage.autocast():
+                batch = self.backbone.batch(chunk)
                 states = self.backbone.answer_states(batch)[0].cpu()
-                size += states.nbytes
-                if size > READ_BYTES:
-                    break
-                found += torch.split(states, _counts(batch))
-        return found
+            size += states.nbytes
+            if size > CACHE_BYTES:
+                break
+            split = torch.split(states, _positions_each(batch))
+            self._teacher_states |= {example.id: own for example, own in zip(chunk, split, strict=True)}
+            yield Progress(len(self._teacher_states), len(samples), "teacher states")
 
-    # Each step: one forward for the student, one for the teacher
+    # Each step: one forward pass of the student, one of the teacher for what is not cached
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        """The drawn examples and those rehearsed, then pseudo samples, then texts."""
-        pseudo = self._drawn_pseudo(examples)
-        count = min(self.text_instruct_num, len(self.texts)) if self.seen else 0
-        texts = self.rng.sample(range(len(self.texts)), count)
-        self._added = (len(pseudo), [*(len(self.texts) + i for i in pseudo), *texts])
-        added = [*(self.pseudo[i] for i in pseudo), *(self.texts[i] for i in texts)]
-        return self.backbone.batch([*examples, *self.recalled(), *added])
+        """Return three groups: "new" (the drawn and the rehearsed examples), "pseudo" samples, and "text"."""
+        pseudo = [self.pseudo[i] for i in self._draw_pseudo(examples)]
+        count = min(self.text_instruct_num, len(self.texts)) if self.stage.previous_tasks else 0
+        texts = [self.texts[i] for i in self.stage.rng.sample(range(len(self.texts)), count)]
+        groups: dict[str, Sequence[int]] = {}
+        joined: list[Example] = []
+        for name, members in (("new", [*examples, *self.rehearsed()]), ("pseudo", pseudo), ("text", texts)):
+            groups[name] = range(len(joined), len(joined) + len(members))
+            joined += members
+        return self.backbone.batch(joined, groups)
 
-    def _drawn_pseudo(self, examples: Sequence[Example]) -> list[int]:
-        """Which pseudo samples join: on the media of ``examples``, which a backbone reads once, then any others.
+    def _draw_pseudo(self, examples: Sequence[Example]) -> list[int]:
+        """Draw pseudo samples: on the media of ``examples``, which a backbone reads once, then any others.
 
-        Each is drawn as often as the examples on its medium are.
+        Each is drawn as often as the examples on its media are.
         """
-        media = {example.digest for example in examples if example.digest}
-        near = [i for i, sample in enumerate(self.pseudo) if sample.digest in media]
-        drawn = self.rng.sample(near, min(self.pseudo_num, len(near)))
+        media, rng = {example.media_key for example in examples if example.media}, self.stage.rng
+        near = [i for i, sample in enumerate(self.pseudo) if sample.media_key in media]
+        drawn = rng.sample(near, min(self.pseudo_num, len(near)))
         if lacking := self.pseudo_num - len(drawn):
-            others = [i for i, sample in enumerate(self.pseudo) if sample.digest not in media]
-            drawn += self.rng.sample(others, min(lacking, len(others)))
+            others = [i for i, sample in enumerate(self.pseudo) if sample.media_key not in media]
+            drawn += rng.sample(others, min(lacking, len(others)))
         return drawn
 
-    def loss(self, batch: Batch) -> Tensor:
-        pseudo, added = self._added
-        if not added:
-            return super().loss(batch)
-        new = len(batch) - len(added)
-        theirs = self._teacher_logits(batch.examples[new:])
+    def loss(self, batch: Batch) -> Loss:
+        distilled = [*batch.groups["pseudo"], *batch.groups["text"]]
+        if not distilled:
+            return self.backbone.loss(batch)
+        teacher = self._teacher_logits([batch.examples[i] for i in distilled])
         states, labels = self.backbone.answer_states(batch)
-        rows = batch.example_index
-        own, told = rows < new, (rows >= new) & (rows < new + pseudo)
-        ours, split = self.backbone.project(states[~own]), int(told.sum())
-        terms = {
-            "answers": answer_loss(self.backbone.project(states[own]), labels[own]),
-            "pseudo": self.pseudo_weight * answer_loss(ours[:split], labels[told]),
-            "pseudo_kl": self.lambda_kl * distillation_loss(ours[:split], theirs[:split], self.temperature),
-            "text_kl": self.lambda_text * distillation_loss(ours[split:], theirs[split:], self.temperature),
+        new, pseudo = batch.positions("new"), batch.positions("pseudo")
+        student, split = self.backbone.project(states[~new]), int(pseudo.sum())
+        temperature = self.temperature
+        return {
+            "answers": answer_loss(self.backbone.project(states[new]), labels[new]),
+            "pseudo": self.pseudo_weight * answer_loss(student[:split], labels[pseudo]),
+            "pseudo_kl": self.lambda_kl * distillation_loss(student[:split], teacher[:split], temperature),
+            "text_kl": self.lambda_text * distillation_loss(student[split:], teacher[split:], temperature),
         }
-        self.parts = {name: float(term.detach()) for name, term in terms.items()}
-        return torch.stack(list(terms.values())).sum()
 
     def _teacher_logits(self, examples: Sequence[Example]) -> Tensor:
-        """The teacher at the same answer positions of the same samples, in the same order."""
-        known = {at: self._read[i] for at, i in enumerate(self._added[1]) if i < len(self._read)}
-        asked = [at for at in range(len(examples)) if at not in known]
-        pieces: dict[int, Tensor] = {}
-        with self.backbone.using(TEACHER):
-            if asked:
-                batch = self.backbone.batch([examples[at] for at in asked])
-                pieces |= zip(asked, torch.split(self.backbone.answer_logits(batch)[0], _counts(batch)), strict=True)
-            if known:
-                logits = self.backbone.project(torch.cat(list(known.values())).to(self.backbone.device))
-                pieces |= zip(known, torch.split(logits, [len(each) for each in known.values()]), strict=True)
-        return torch.cat([pieces[at] for at in range(len(examples))])
+        """Return the teacher's logits at the answer positions of ``examples``, in their order."""
+        cached = {i: own for i, e in enumerate(examples) if (own := self._teacher_states.get(e.id)) is not None}
+        unread = [i for i in range(len(examples)) if i not in cached]
+        logits: dict[int, Tensor] = {}
+        with self.backbone.adapters.using(TEACHER):
+            if unread:
+                batch = self.backbone.batch([examples[i] for i in unread])
+                split = torch.split(self.backbone.answer_logits(batch)[0], _positions_each(batch))
+                logits |= zip(unread, split, strict=True)
+            if cached:
+                projected = self.backbone.project(torch.cat(list(cached.values())).to(self.backbone.device))
+                logits |= zip(cached, torch.split(projected, [len(own) for own in cached.values()]), strict=True)
+        return torch.cat([logits[i] for i in range(len(examples))])
 
     # Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta
 
     def step_end(self, step: int) -> None:
         if self.fuse_every and step % self.fuse_every == 0:
-            fuse(self, self._anchor, self.alpha)
+            fuse(self, self._teacher_weights, self.alpha)
 
     def epoch_end(self) -> None:
         if not self.fuse_every:
-            fuse(self, self._anchor, self.alpha)
+            fuse(self, self._teacher_weights, self.alpha)
 
-    # After a task, and for going on
+    # After a task, and to resume
 
-    def end(self, task: Task) -> None:
-        self.pseudo, self._anchor, self._read = [], {}, ()
+    def end(self, stage: Stage) -> None:
+        self._forget()
         self.drop_teacher()
-        super().end(task)
+        super().end(stage)
+
+    def _forget(self) -> None:
+        self.pseudo, self._teacher_weights, self._teacher_states = [], {}, {}
 
     def state(self) -> State:
-        pseudo = [[sample.id, sample.prompt, sample.target] for sample in self.pseudo]
+        pseudo = [[sample.meta["source"], sample.prompt, sample.target] for sample in self.pseudo]
         return State(data={"pseudo": pseudo, **super().state().data})
 
     def restore(self, state: State) -> None:
         super().restore(state)
-        inputs = {e.id: e for task in self.stage for e in task.examples("train")}
-        kept = state.data.get("pseudo", ())
-        self.pseudo = [_posed(inputs[id], prompt, answer) for id, prompt, answer in kept if id in inputs]
-        if self.taught:
-            self._anchor, self.texts = fused_from(self, connectors=self.fuse_connectors), self._text_pool()
-            self._read = self._read_once()
+        inputs = {e.id: e for task in self.stage.tasks for e in task.examples("train")}
+        stored = [(inputs[id], prompt, answer) for id, prompt, answer in state.data.get("pseudo", ()) if id in inputs]
+        self.pseudo = [self._pseudo_sample(i, *each) for i, each in enumerate(stored)]
+        if self.has_teacher:
+            self._use_teacher()
+            for _ in self._cache_teacher_states():
+                pass
 
 
-def _counts(batch: Batch) -> list[int]:
-    """How many answer positions each example has."""
-    return batch.example_index.bincount(minlength=len(batch)).tolist()
-
-
-def _posed(example: Example, prompt: str, answer: str | None = None) -> Example:
-    """The example's medium with another prompt and answer, and none of its references."""
-    return Example(
-        example.id, prompt, modality=example.modality, media=example.media, digest=example.digest, answer=answer
-    )
+def _positions_each(batch: Batch) -> list[int]:
+    """Return how many answer positions each example has."""
+    counts: list[int] = batch.example_index.bincount(minlength=len(batch)).tolist()
+    return counts

@@ -15,7 +15,19 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from micl_cli.api import ADAPTER, Backbone, Batch, PlanError, State, Strategy, Task
+from micl_cli.api import (
+    ADAPTER,
+    Backbone,
+    Batch,
+    Loss,
+    PartLoader,
+    PlanError,
+    Range,
+    Stage,
+    State,
+    Strategy,
+    Task,
+)
 
 
 class OLoRA(Strategy):
@@ -25,33 +37,35 @@ class OLoRA(Strategy):
         self,
         backbone: Backbone,
         *,
-        lambda_orthogonal: Annotated[float, "weight of the overlap of the new subspace with the old ones"] = 0.5,
-        rank: Annotated[int, "LoRA ranks of a task (0: the adapter's rank shared by all tasks of the run)"] = 0,
+        lambda_orthogonal: Annotated[
+            float, "weight of the overlap of the new subspace with the old ones", Range(0)
+        ] = 0.5,
+        rank: Annotated[int, "LoRA ranks of a task (0: the adapter's rank shared by all tasks)", Range(0)] = 0,
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
         self.lambda_orthogonal, self.rank = lambda_orthogonal, rank
-        self._tasks, self._size = 1, 0
+        self._task_count, self._block_size = 1, 0
         self._old: dict[str, Tensor] = {}
 
-    def stages(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
-        self._tasks = len(tasks)
-        return super().stages(tasks)
+    def stages(self, tasks: Sequence[Task], load_part: PartLoader) -> Sequence[Sequence[Task]]:
+        self._task_count = len(tasks)
+        return super().stages(tasks, load_part)
 
-    def begin(self, task: Task) -> None:
-        super().begin(task)
-        self._size = self._room()
-        self._hold()
+    def begin(self, stage: Stage) -> None:
+        super().begin(stage)
+        self._block_size = self._checked_block_size()
+        self._old = self._copies()
 
-    def _room(self) -> int:
-        """The ranks of a task; that they do not suffice for all is told before the first is learnt."""
-        if self._size and self.rank not in (0, self._size):
+    def _checked_block_size(self) -> int:
+        """Return the ranks of a task. Raises PlanError, before the first is learnt, if they do not suffice for all."""
+        if self._block_size and self.rank not in (0, self._block_size):
             raise PlanError(
-                f"olora gave each task {self._size} LoRA ranks so far, and cannot give this one {self.rank}",
+                f"olora gave each task {self._block_size} LoRA ranks so far, and cannot give this one {self.rank}",
                 "Give every task the same: -o rank N without a task's number.",
             )
-        tasks, total = max(self.position, self._tasks), self._total()
-        size = self._size or self.rank or total // tasks
+        tasks, total = max(self.stage.position, self._task_count), self._adapter_rank()
+        size = self._block_size or self.rank or total // tasks
         if not size or tasks * size > total:
             raise PlanError(
                 f"olora has {total} LoRA ranks, too few for {tasks} tasks of {size or 1}",
@@ -59,62 +73,59 @@ class OLoRA(Strategy):
             )
         return size
 
-    def _total(self) -> int:
-        return min(a.shape[0] for a, _ in self._pairs())
+    def _adapter_rank(self) -> int:
+        """Return the smallest rank of an adapted layer. Raises PlanError where the adapter is no plain LoRA."""
+        matrices = self.backbone.adapters.low_rank(ADAPTER)
+        if not matrices or len(matrices) < len(self.backbone.adapters.layer_adapters(ADAPTER)):
+            raise PlanError(
+                "olora needs adapters that are plain LoRA matrices in every layer",
+                "Choose such an adapter for the backbone, or another --strategy.",
+            )
+        return min(len(a) for a, _, _ in matrices.values())
 
     @property
     def block(self) -> slice:
         """The ranks that belong to this task."""
-        return slice((self.position - 1) * self._size, self.position * self._size)
+        return slice((self.stage.position - 1) * self._block_size, self.stage.position * self._block_size)
 
-    def _pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """(A [r, in], B [out, r]) of each adapted layer."""
-        weights = self.backbone.adapter_weights(ADAPTER)
-        return [(weights[a], weights[b]) for a, b in self.backbone.low_rank_pairs(ADAPTER)]
-
-    def _hold(self) -> None:
-        self._old = {
-            name: weight.detach().clone()
-            for pair in self.backbone.low_rank_pairs(ADAPTER)
-            for name, weight in ((n, self.backbone.adapter_weights(ADAPTER)[n]) for n in pair)
-        }
-
-    def loss(self, batch: Batch) -> Tensor:
-        answers = super().loss(batch)
-        if self.position == 1 or not self.lambda_orthogonal:
+    def loss(self, batch: Batch) -> Loss:
+        answers = self.backbone.loss(batch)
+        if self.stage.position == 1 or not self.lambda_orthogonal:
             return answers
-        block = self.block
-        overlaps = [(a[: block.start].detach() @ a[block].T).abs().sum() for a, _ in self._pairs()]
-        overlap = self.lambda_orthogonal * torch.stack(overlaps).sum()
-        self.parts = {"answers": float(answers.detach()), "overlap": float(overlap.detach())}
-        return answers + overlap
+        block, matrices = self.block, self.backbone.adapters.low_rank(ADAPTER).values()
+        overlaps = [(a[: block.start].detach() @ a[block].T).abs().sum() for a, _, _ in matrices]
+        return {"answers": answers, "overlap": self.lambda_orthogonal * torch.stack(overlaps).sum()}
 
-    def _owned(self) -> Iterator[tuple[str, nn.Parameter, tuple[slice, ...]]]:
-        """Name and weights of every A and B, and the part of them that is this task's."""
-        block, weights = self.block, self.backbone.adapter_weights(ADAPTER)
-        for a, b in self.backbone.low_rank_pairs(ADAPTER):
-            yield a, weights[a], (block,)
-            yield b, weights[b], (slice(None), block)
+    def _blocks(self) -> Iterator[tuple[str, nn.Parameter, tuple[slice, ...]]]:
+        """Yield the name and weights of every A and B, and where this task's ranks are in them."""
+        for name, weight in self.backbone.adapters.parameters(ADAPTER).items():
+            if name.endswith(".A"):
+                yield name, weight, (self.block,)
+            elif name.endswith(".B"):
+                yield name, weight, (slice(None), self.block)
+
+    def _copies(self) -> dict[str, Tensor]:
+        return {name: weight.detach().clone() for name, weight, _ in self._blocks()}
 
     def constrain(self) -> None:
-        """Only this task's ranks are taught."""
-        for _, weight, mine in self._owned():
+        """Leave gradients to this task's ranks only."""
+        for _, weight, block in self._blocks():
             if weight.grad is not None:
-                taught = weight.grad[mine].clone()
+                own = weight.grad[block].clone()
                 weight.grad.zero_()
-                weight.grad[mine] = taught
+                weight.grad[block] = own
 
     @torch.no_grad()
     def step_end(self, step: int) -> None:
-        """Weight decay moves what has no gradient too: put the other ranks back."""
-        for name, weight, mine in self._owned():
-            taught = weight[mine].clone()
+        """Put the other ranks back: weight decay moves weights without a gradient too."""
+        for name, weight, block in self._blocks():
+            own = weight[block].clone()
             weight.copy_(self._old[name])
-            weight[mine] = taught
+            weight[block] = own
 
     def state(self) -> State:
-        return State(data={"rank": self._size})
+        return State(data={"rank": self._block_size})
 
     def restore(self, state: State) -> None:
-        self._size = state.data["rank"]
-        self._hold()
+        self._block_size = state.data["rank"]
+        self._old = self._copies()

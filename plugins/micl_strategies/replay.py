@@ -1,10 +1,11 @@
-"""Rehearsal of kept examples (Robins 1995; Chaudhry et al. 2019, "On Tiny Episodic Memories in Continual Learning")."""
+"""Rehearsal of stored examples (Robins 1995; Chaudhry et al., "On Tiny Episodic Memories in Continual
+Learning", 2019)."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from micl_cli.api import Backbone
+from micl_cli.api import Backbone, Range
 from micl_strategies.single import SingleAdapter
 
 
@@ -15,7 +16,7 @@ class Replay(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        replay: Annotated[int, "examples of earlier tasks that are kept and rehearsed"] = 120,
+        replay: Annotated[int, "examples of earlier tasks that are stored and rehearsed", Range(0)] = 120,
         **options: Any,
     ) -> None:
         super().__init__(backbone, replay=replay, **options)

@@ -7,10 +7,25 @@ a router tells for each query which task it belongs to, and only that expert ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from micl_cli.api import Backbone, Example, OptionError, PlanError, Router, State, Strategy, Task, parse_options
+from micl_cli.api import (
+    Backbone,
+    Example,
+    OptionError,
+    PartLoader,
+    PlanError,
+    Progress,
+    Route,
+    Router,
+    RouterContext,
+    Stage,
+    State,
+    Strategy,
+    Task,
+    parse_options,
+)
 
 
 class RouterIsolation(Strategy):
@@ -22,13 +37,14 @@ class RouterIsolation(Strategy):
         self,
         backbone: Backbone,
         *,
-        router: Annotated[str, "who chooses: mllm, prototype, ridge, oracle, or another registered router"] = "mllm",
+        router: Annotated[str, "what chooses: mllm, prototype, ridge, oracle, or another registered router"] = "mllm",
         router_options: Annotated[str, "the router's own options: name=value,name=value"] = "",
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
         self.router, self.router_options = router, router_options
         self.experts: dict[str, str] = {}
+        self._load_part: PartLoader
         self._built: tuple[tuple[str, str], Router] | None = None
 
     @property
@@ -39,36 +55,45 @@ class RouterIsolation(Strategy):
             hint = "Give -o router and -o router_options for the whole run, not for one task."
             raise PlanError("the router cannot change once it knows tasks: another one knows none of them", hint)
         if self._built is None or self._built[0] != wanted:
-            cls = self.load_part("routers", self.router)
-            if lacking := sorted(cls.needs - self.backbone.provides):
-                hint = "Choose another router: `micl plugins --kind routers` lists them."
-                raise PlanError(f"router {self.router!r} needs {', '.join(lacking)} of the backbone", hint)
-            options = parse_options(cls, _split(self.router_options), owner=f"router {self.router}")
-            self._built = wanted, cls(self.backbone, **options)
-        made = self._built[1]
-        made.experts, made.rng, made.seed = self.experts, self.rng, self.seed
+            self._built = wanted, self._build()
+        return self._built[1]
+
+    def _build(self) -> Router:
+        cls = self._load_part("routers", self.router)
+        if lacking := sorted(cls.needs - self.backbone.provides):
+            hint = "Choose another router: `micl plugins --kind routers` lists them."
+            raise PlanError(f"router {self.router!r} needs {', '.join(lacking)} of the backbone", hint)
+        options = parse_options(cls, _split(self.router_options), owner=f"router {self.router}")
+        made: Router = cls(self.backbone, **options)
         return made
 
-    def stages(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
-        _ = self.chooser  # that it cannot be had is told before anything is learnt
-        return super().stages(tasks)
+    def stages(self, tasks: Sequence[Task], load_part: PartLoader) -> Sequence[Sequence[Task]]:
+        self._load_part = load_part
+        _ = self.chooser  # raises before anything is learnt
+        return super().stages(tasks, load_part)
 
-    def begin(self, task: Task) -> None:
-        name = f"expert{self.position}"
-        if name not in self.backbone.adapters:
-            self.backbone.add_adapter(name, seed=self.seed)
-        self.backbone.activate(name)
+    def begin(self, stage: Stage) -> None:
+        name = f"expert{stage.position}"
+        if name not in self.backbone.adapters.names:
+            self.backbone.adapters.add(name, seed=stage.seed)
+        self.backbone.adapters.activate(name)
 
-    def end(self, task: Task) -> None:
-        self.experts[task.name] = f"expert{self.position}"
-        self.chooser.learn(task, task.examples("train"))
+    def end(self, stage: Stage) -> None:
+        self.experts |= {task.name: f"expert{stage.position}" for task in stage.tasks}
 
-    def route(self, examples: Sequence[Example]) -> Sequence[str] | None:
+    def after(self, stage: Stage) -> Iterator[Progress]:
+        context = RouterContext(experts=self.experts, rng=stage.rng, seed=stage.seed)
+        for task in stage.tasks:
+            yield from self.chooser.learn(task, task.examples("train"), context)
+
+    def route(self, examples: Sequence[Example]) -> Sequence[Route] | None:
         if not self.experts:
             return None
-        chooser = self.chooser
-        self.routes, self.routing_passes = chooser.route(examples), chooser.passes
-        return [self.experts[task] for task, _ in self.routes]
+        return [route._replace(selection=self.experts[route.task]) for route in self.chooser.route(examples)]
+
+    @property
+    def routed_by(self) -> tuple[str, int]:
+        return self.router, self.chooser.passes
 
     def state(self) -> State:
         if not self.experts:

@@ -1,4 +1,4 @@
-"""What the methods with one adapter share: rehearsal of kept examples, and a teacher."""
+"""What the methods with one adapter share: rehearsal of stored examples, and a teacher."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Annotated, Any, Literal
 
 from torch import nn
 
-from micl_cli.api import ADAPTER, Backbone, Batch, Example, State, Strategy, Task
+from micl_cli.api import ADAPTER, Backbone, Batch, Example, Range, Stage, State, Strategy
 from micl_strategies.buffer import Buffer
 
 TEACHER = "teacher"
-"""The model as it stood before the task: an adapter on the same base."""
+"""The adapter that holds the model as it stood before the task."""
 
 
 class SingleAdapter(Strategy):
-    """One adapter learns every task. ``-o replay N`` adds rehearsal of old examples to any such method."""
+    """Learn every task in one adapter. ``-o replay N`` adds rehearsal of old examples to any such method."""
 
     def __init__(
         self,
         backbone: Backbone,
         *,
-        replay: Annotated[int, "examples of earlier tasks that are kept and rehearsed (0: none)"] = 0,
+        replay: Annotated[int, "examples of earlier tasks that are stored and rehearsed (0: none)", Range(0)] = 0,
         replay_policy: Annotated[
             Literal["task", "reservoir"],
-            "keep the same number of each task, or a uniform sample of all that was seen",
+            "store the same number of each task, or a uniform sample of all examples so far",
         ] = "task",
-        replay_batch: Annotated[int, "kept examples that join each batch"] = 8,
-        replay_bytes: Annotated[int, "bytes that the kept examples may take, media included (0: any)"] = 0,
+        replay_batch: Annotated[int, "stored examples that join each batch", Range(0)] = 8,
+        replay_bytes: Annotated[int, "bytes that stored examples may take, media included (0: no limit)", Range(0)] = 0,
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
@@ -38,44 +38,50 @@ class SingleAdapter(Strategy):
     # Rehearsal
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        return self.backbone.batch([*examples, *self.recalled()])
+        return self.backbone.batch([*examples, *self.rehearsed()])
 
-    def recalled(self) -> list[Example]:
-        """Kept examples for one step, each with one of its references."""
-        return self.buffer.draw(self.replay_batch, self.rng) if self.replay else []
+    def rehearsed(self) -> list[Example]:
+        """Return stored examples for one step, each with one of its references."""
+        return self.buffer.draw(self.replay_batch, self.stage.rng) if self.replay else []
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The active adapter's LoRA, this task's connector, and those of what is rehearsed."""
+        """Yield the learning adapter, with the connectors of this stage and of what is rehearsed."""
         rehearsed = self.buffer.modalities if self.replay else set()
-        yield from self.backbone.trainable({task.modality for task in self.stage} | rehearsed).items()
+        yield from self.backbone.adapters.trainable(self.stage.modalities | rehearsed).items()
+        yield from ((f"modules/{name}", weight) for name, weight in self.modules.named_parameters())
+
+    def remember(self, stage: Stage) -> None:
+        """Store examples of the tasks that were learnt."""
+        if self.replay:
+            for task in stage.tasks:
+                self.buffer.add(task, self.replay, self.replay_policy, self.replay_bytes, stage.rng)
 
     # The teacher
 
     def keep_teacher(self) -> bool:
-        """Keep the adapter as it stands as the teacher; False before anything was learnt."""
-        if self.seen:
-            self.backbone.copy_adapter(ADAPTER, TEACHER)
-        return bool(self.seen)
+        """Copy the adapter as it stands to the teacher; return False before anything was learnt."""
+        if self.stage.previous_tasks:
+            self.backbone.adapters.copy(ADAPTER, TEACHER)
+        return bool(self.stage.previous_tasks)
 
     @property
-    def taught(self) -> bool:
+    def has_teacher(self) -> bool:
         """Whether there is a teacher."""
-        return TEACHER in self.backbone.adapters
+        return TEACHER in self.backbone.adapters.names
 
     def drop_teacher(self) -> None:
-        """Let go of the teacher, where there is one."""
-        if self.taught:
-            self.backbone.drop_adapter(TEACHER)
+        """Remove the teacher, where there is one."""
+        if self.has_teacher:
+            self.backbone.adapters.remove(TEACHER)
 
-    # After a task, and for going on
+    # After a stage, and to resume
 
-    def end(self, task: Task) -> None:
-        if self.replay:
-            self.buffer.take(task, self.replay, self.replay_policy, self.replay_bytes, self.rng)
+    def end(self, stage: Stage) -> None:
+        self.remember(stage)
 
     def state(self) -> State:
         return State(data={"buffer": self.buffer.as_json()} if self.replay else {})
 
     def restore(self, state: State) -> None:
         if "buffer" in state.data:
-            self.buffer.restore(state.data["buffer"], [*self.seen, *self.stage])
+            self.buffer.restore(state.data["buffer"], [*self.stage.previous_tasks, *self.stage.tasks])

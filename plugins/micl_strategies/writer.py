@@ -1,13 +1,13 @@
-"""Writing with models: captions by the teacher, questions by a language model, texts from files."""
+"""Questions written from captions by a language model, and texts read from files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from micl_cli.api import Backbone, Example, PlanError
+from micl_cli.api import Backbone, PlanError
 
 Item = TypeVar("Item")
 PROMPT = (
@@ -16,30 +16,28 @@ PROMPT = (
 )
 
 
-def answers(backbone: Backbone, examples: Sequence[Example], at_once: int) -> list[str]:
-    """What the active adapter answers to each example, in their order."""
-    return [text for chunk in chunks(examples, at_once) for text in backbone.generate(chunk)]
-
-
 def write_questions(
-    backbone: Backbone, captions: Sequence[str], at_once: int, writer: str = ""
-) -> list[tuple[str, str] | None]:
-    """One (question, short answer) a caption, by the backbone's own language model or ``writer``.
+    backbone: Backbone, captions: Sequence[str], batch_size: int, writer: str = ""
+) -> Iterator[list[tuple[str, str] | None]]:
+    """Yield one (question, short answer) a caption, batch by batch.
 
-    ``writer`` is a path or hub id of a causal language model. None where the text written is
-    no question with an answer. Raises PlanError where the writer cannot be loaded.
+    They are written by the backbone's own language model, or by ``writer``: a path or hub id of a causal language
+    model. None stands where what was written is no question with an answer. Raises PlanError where the writer cannot
+    be loaded.
     """
     if writer:
-        return _by_other_model(captions, at_once, writer)
-    return [pair for chunk in chunks(captions, at_once) for pair in backbone.ask(chunk)]
+        yield from _by_other_model(captions, batch_size, writer)
+    else:
+        for chunk in chunks(captions, batch_size):
+            yield backbone.write_questions(chunk)
 
 
 def chunks(whole: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    """``whole`` in pieces of at most ``size``."""
-    return [whole[at : at + size] for at in range(0, len(whole), size)]
+    """Return ``whole`` in pieces of at most ``size``."""
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 
-def _by_other_model(captions: Sequence[str], at_once: int, writer: str) -> list[tuple[str, str] | None]:
+def _by_other_model(captions: Sequence[str], batch_size: int, writer: str) -> Iterator[list[tuple[str, str] | None]]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
@@ -52,7 +50,8 @@ def _by_other_model(captions: Sequence[str], at_once: int, writer: str) -> list[
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return [split_question(text) for chunk in chunks(captions, at_once) for text in _continue(model, tokenizer, chunk)]
+    for chunk in chunks(captions, batch_size):
+        yield [split_question(text) for text in _continue(model, tokenizer, chunk)]
 
 
 def _continue(model: Any, tokenizer: Any, captions: Sequence[str]) -> list[str]:
@@ -63,14 +62,14 @@ def _continue(model: Any, tokenizer: Any, captions: Sequence[str]) -> list[str]:
 
 
 def split_question(text: str) -> tuple[str, str] | None:
-    """("question?", "answer") from text that starts with a question; None where it does not."""
+    """Return ("question?", "answer") from text that starts with a question, or None where it does not."""
     question, mark, answer = text.strip().partition("?")
     answer = answer.strip().split("\n")[0].strip(" .\"'")
     return (f"{question.strip()}?", answer) if mark and question.strip() and answer else None
 
 
 def read_lines(path: Path) -> list[str]:
-    """The texts of a file: one a line, plain or as JSON objects with a "text". Raises PlanError."""
+    """Return the texts of a file: one a line, plain or as JSON objects with a "text". Raises PlanError."""
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         return [str(json.loads(line)["text"]) if line.startswith("{") else line for line in lines]

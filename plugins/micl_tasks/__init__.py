@@ -1,1 +1,1 @@
-"""Benchmarks and their tasks."""
+"""The in-tree benchmarks and their tasks."""

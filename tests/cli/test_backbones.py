@@ -17,13 +17,14 @@ from micl_cli.api import Backbone, PresetInfo
 
 class Garden(Backbone):
     @classmethod
-    def presets(cls):
+    def presets(cls, resources):
         how = {"licence": "MIT", "source": "a package", "ready": False, "fetchable": True, "summary": ""}
         size = {"parameters": 5_000_000, "bytes": 10_000_000}
         return [PresetInfo(name="oak", modalities=frozenset({"image"}), **size, **how)]
 
     @classmethod
-    def fetch(cls, preset, tell):
+    def fetch(cls, preset, tell, resources):
+        assert resources.weights.name == "weights"
         tell("leaves", 5, 10)
         tell("leaves", 10, 10)
 """
@@ -66,15 +67,15 @@ def test_what_is_known_by_name_is_listed(micl: Any, garden: None) -> None:
 def test_fetching_tells_what_comes(name: str, micl: Any, garden: None) -> None:
     done = micl("backbones", "fetch", name)
     assert (done.code, done.out) == (0, "")
-    assert done.err == "fetching leaves (0 MB)\noak is here; it needs no network from now on\n"
+    assert done.err == "downloading leaves (0 MB)\noak is downloaded and works without a network\n"
 
 
 @pytest.mark.parametrize(
     ("name", "code", "told"),
     [
         ("smoll", 2, "Did you mean 'smol'?"),
-        ("tiny", 2, "tiny is here already"),
-        ("garden", 2, "What can be fetched: composed:micl, composed:smol, "),
+        ("tiny", 2, "tiny is downloaded already"),
+        ("garden", 2, "Models that can be downloaded: composed:micl, composed:smol, "),
         ("composed:tiny", 4, "there is nothing to fetch for tiny"),
         ("composed:none.toml", 4, "no preset 'none.toml'"),
         ("compozed:tiny", 3, "Did you mean 'composed'?"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from micl_cli.api.task import Example
+from micl_cli.api.task import Media
 from micl_cli.training.feature_cache import Features
 
 
@@ -15,9 +15,9 @@ from micl_cli.training.feature_cache import Features
 def filled(isolated: Path) -> Path:
     """A cache with what two encoders made of two media."""
     cache = Features(isolated / "features")
-    media = [Example(id=name, prompt="", modality="image", digest=name) for name in "ab"]
+    media = [Media("image", digest=name) for name in "ab"]
     for key in ("image-1", "audio-2"):
-        cache(key, media, lambda examples: torch.zeros(len(examples), 250))
+        cache(key, media, lambda media: torch.zeros(len(media), 250))
         cache.flush()
     return isolated / "features"
 
@@ -57,4 +57,4 @@ def test_a_limit_that_is_no_size(micl: Any, limit: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("MICL_CACHE_LIMIT", limit)
     done = micl("cache")
     assert done.code == 2
-    assert f"{limit!r} (from MICL_CACHE_LIMIT) is no size" in done.err
+    assert f"{limit!r} (from MICL_CACHE_LIMIT) is not a size" in done.err

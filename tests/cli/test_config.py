@@ -34,6 +34,11 @@ def test_a_flag_is_a_source_too(micl: Any, tmp_path: Path) -> None:
     assert values(micl, "--home", str(tmp_path / "x"))["home"] == (str(tmp_path / "x"), "flag --home")
 
 
+def test_options_of_listeners_are_shown(micl: Any, tmp_path: Path) -> None:
+    (tmp_path / "micl.toml").write_text('[listen.my-log]\npath = "log.txt"\n')
+    assert values(micl)["listen.my-log.path"] == ("log.txt", str(tmp_path / "micl.toml"))
+
+
 def test_passwords_are_not_shown(micl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICL_STORE", "postgresql://me:secret@host/runs")
     assert values(micl)["store"] == ("postgresql://me:***@host/runs", "MICL_STORE")

@@ -9,15 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from micl_cli.api.events import Event, Notice, RunStarted, Scored, Step, TaskLearned, TaskStarted, Validated
+from micl_cli.api.events import (
+    Event,
+    Notice,
+    PassProgress,
+    RunStarted,
+    Scored,
+    Step,
+    TaskLearned,
+    TaskStarted,
+    Validated,
+)
 from micl_cli.cli.console import (
     Progress,
     counting,
     echo_json,
-    echo_json_line,
     escape,
-    manner,
     note,
+    output,
     table,
     wants_colour,
     warn,
@@ -31,7 +40,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def plain() -> None:
-    manner.reset()
+    output.reset()
 
 
 def test_a_table_is_aligned_and_numbers_stand_to_the_right() -> None:
@@ -84,16 +93,13 @@ def test_json_is_one_document_in_ascii(capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     assert out.isascii()
     assert json.loads(out) == {"a": ["é", None], "b": "\x1b"}
-    echo_json_line({"a": 1})
-    echo_json_line({"a": 2})
-    assert capsys.readouterr().out == '{"a": 1}\n{"a": 2}\n'
 
 
 def test_all_but_results_goes_to_stderr_and_quiet_hides_notes(capsys: pytest.CaptureFixture[str]) -> None:
     note("by the way")
     warn("take care")
     assert capsys.readouterr() == ("", "by the way\nwarning: take care\n")
-    manner.quiet = True
+    output.quiet = True
     note("by the way")
     warn("take care")
     assert capsys.readouterr() == ("", "warning: take care\n")
@@ -112,7 +118,7 @@ def test_colour_obeys_the_environment(monkeypatch: pytest.MonkeyPatch, name: str
 def test_no_color_is_a_flag_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "xterm")
-    manner.no_color = True
+    output.no_color = True
     assert not wants_colour(Terminal())
 
 
@@ -177,6 +183,15 @@ def test_progress_on_a_terminal_draws_a_bar_with_the_loss() -> None:
     assert "loss 0.500, best validation 80.0" in text
 
 
+def test_passes_around_learning_have_a_bar_of_their_own() -> None:
+    progress = {"position": 1, "total": 8, "label": "pseudo samples"}
+    events = [RUN, started(1, ["mini/img_cap"]), PassProgress(when="before", done=4, **progress), step(1)]
+    text = shown(events, Terminal())
+    assert "task 1, pseudo samples:   0%|" in text
+    assert text.index("pseudo samples") < text.rindex("1/2 mini/img_cap: ")
+    assert "pseudo samples" not in shown(events)
+
+
 def test_joint_learning_is_one_stage() -> None:
     assert "1/1 mini/img_cap, mini/aud_qa: 640" in shown([RUN, started(1, RUN.tasks)])
 
@@ -185,7 +200,7 @@ def test_a_resumed_run_goes_on_counting() -> None:
     run = RunStarted(run="r", tasks=RUN.tasks, strategy="s", backbone="b", seed=0, resumed_from=(2, 40))
     lines = shown([run, learned(1, RUN.tasks[:1], restored=True), started(2, RUN.tasks[1:])]).splitlines()
     assert lines[1:] == [
-        "going on from task 2, step 40",
+        "resuming at task 2, step 40",
         "1/2 mini/img_cap: already learnt",
         "2/2 mini/aud_qa: 640 examples, 200 steps",
     ]

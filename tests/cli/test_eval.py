@@ -91,4 +91,4 @@ def test_an_interrupt_shows_what_was_scored(finished: str, micl: Any, monkeypatc
     done = micl("eval", finished)
     assert done.code == 130
     assert "own/img_cap" in done.out
-    assert done.err.strip() == ("interrupted; tasks scored so far are kept\nhint: Give the same command again.")
+    assert done.err.strip() == ("interrupted; scores so far are stored\nhint: Run the same command again.")

@@ -37,20 +37,20 @@ def matrix(micl: Any, run: str) -> list[list[float | None]]:
     return found
 
 
-# What is said
+# Output
 
 
-def test_stdout_is_the_id_alone_and_stderr_tells_what_goes_on(learn: Any, home: Path) -> None:
+def test_stdout_is_the_id_alone_and_stderr_shows_the_progress(learn: Any, home: Path) -> None:
     code, out, err = learn()
     assert code == 0
     run = out.strip()
     assert (len(run), out) == (12, f"{run}\n")
-    told = err.splitlines()
-    assert told[0] == f"run {run}: finetune on toy, seed 0"
-    assert told[1] == "1/2 own/img_cap: 12 examples, 4 steps"
-    assert told[2].startswith("  learnt in ")
-    assert told[3].startswith("  own/img_cap  cider ")
-    assert told[4] == "2/2 own/aud_qa: 12 examples, 4 steps"
+    shown = err.splitlines()
+    assert shown[0] == f"run {run}: finetune on toy, seed 0"
+    assert shown[1] == "1/2 own/img_cap: 12 examples, 4 steps"
+    assert shown[2].startswith("  learnt in ")
+    assert shown[3].startswith("  own/img_cap  cider ")
+    assert shown[4] == "2/2 own/aud_qa: 12 examples, 4 steps"
     assert rows(home, run)[::2] == (2, 8)
     assert learn("--quiet", "--seed", "1").err == ""
 
@@ -68,9 +68,9 @@ def test_json_lines_tell_every_event_in_order(learn: Any) -> None:
     assert order == [name for name in stage if name != "validated"]
     assert (names[0], names[-1]) == ("run_started", "run_finished")
     fields = {
-        "run_started": {"run", "tasks", "strategy", "backbone", "seed", "resumed_from"},
+        "run_started": {"run", "tasks", "strategy", "backbone", "seed", "resumed_from", "plan"},
         "task_started": {"position", "tasks", "examples", "steps_planned", "trainable_parameters"},
-        "step": {"position", "step", "epoch", "loss", "lr", "seconds", "parts"},
+        "step": {"position", "step", "epoch", "loss", "lr", "seconds", "terms"},
         "validated": {"position", "step", "epoch", "value", "best"},
         "task_learned": {
             *("position", "tasks", "data_sha256", "steps", "examples", "seconds", "peak_bytes"),
@@ -82,7 +82,7 @@ def test_json_lines_tell_every_event_in_order(learn: Any) -> None:
     assert set(names) == set(fields)
     for event in found:
         assert event.keys() - {"event"} >= fields[event["event"]]
-    terms = next(e["parts"] for e in found if e["event"] == "step" and e["position"] == 2)
+    terms = next(e["terms"] for e in found if e["event"] == "step" and e["position"] == 2)
     assert {"answers", "text_kl"} <= terms.keys()
 
 
@@ -110,7 +110,7 @@ def test_the_same_command_tells_the_finished_run_and_repeats_nothing(learn: Any,
     ]
     assert all(e["restored"] for e in found if e["event"] in ("scored", "task_learned"))
     assert (files(home / "runs"), rows(home, run)) == (before, known)
-    assert "--again makes a further one" in learn().err
+    assert "--again makes another one" in learn().err
     assert len(json.loads(micl("runs", "--json").out)["runs"]) == 1
 
 
@@ -133,7 +133,7 @@ def test_a_run_whose_folder_is_gone_is_learnt_again(learn: Any, home: Path) -> N
     assert rows(home, run)[::2] == (2, 8)
 
 
-# Going on
+# Continuing
 
 
 def test_after_goes_on_from_a_finished_run(finished: str, isolated: Path, micl: Any) -> None:
@@ -206,7 +206,7 @@ def test_a_dry_run_writes_nothing(finished: str, micl: Any, isolated: Path) -> N
     done = micl("learn", "--after", finished, "--tasks", "own/img_qa", "--dry-run")
     assert done.code == 0
     assert "own/img_qa" in done.out
-    assert "s of learning, as the latest such run went" in done.out
+    assert "s of learning, based on the latest such run" in done.out
     for words in (("--resume", finished), ("--after", finished, "--tasks", "img_qa", "--again")):
         assert micl("learn", *words, "--dry-run").code == 0
     assert files(isolated) == before
@@ -321,9 +321,90 @@ def test_scores_on_validation_data_leave_test_data_unseen(learn: Any, micl: Any)
 
 
 @pytest.mark.parametrize("wrong", [("--strategy", "moinc"), ("--backbone", "toi"), ("-o", "alfa", "1")])
-def test_wrong_words_are_told_before_any_task_is_prepared(wrong: tuple[str, ...], learn: Any, home: Path) -> None:
+def test_invalid_arguments_are_reported_before_any_task_is_prepared(
+    wrong: tuple[str, ...], learn: Any, home: Path
+) -> None:
     shutil.rmtree(home)
     code, _, err = learn("--tasks", "img_qa", *wrong)
     assert code in (2, 3)
     assert "preparing" not in err
     assert not (home / "tasks").exists()
+
+
+STRICT = """
+from typing import Annotated
+
+from micl_cli.api import ExistingFile, Range, Strategy
+from micl_cli.testing import ToyBackbone
+
+class Strict(Strategy):
+    def __init__(
+        self,
+        backbone,
+        *,
+        alpha: Annotated[float, "a weight", Range(0, 1)] = 0.5,
+        temperature: Annotated[float, "of the softmax", Range(0, low_open=True)] = 1.0,
+        replay: Annotated[int, "examples kept", Range(0)] = 0,
+        instructions: Annotated[str, "a file of texts", ExistingFile()] = "",
+    ):
+        super().__init__(backbone)
+
+class StrictToy(ToyBackbone):
+    def __init__(self, preset="", *, lora_rank: Annotated[int, "rank of LoRA", Range(1)] = 4, resources):
+        super().__init__(preset, resources=resources)
+"""
+STRICT_PLUGIN = """
+from micl_cli.api import hookimpl
+
+@hookimpl
+def micl_register_strategies(register):
+    register("strict", "strict_parts:Strict")
+
+@hookimpl
+def micl_register_backbones(register):
+    register("stricttoy", "strict_parts:StrictToy")
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("-o", "alpha", "-5"), "'alpha' of strategy strict expects a number, at least 0 and at most 1, not '-5'"),
+        (("-o", "2:alpha", "1.5"), "'alpha' of strategy strict expects a number, at least 0 and at most 1, not '1.5'"),
+        (("-o", "temperature", "0"), "expects a number, more than 0, not '0'"),
+        (("-o", "replay", "-3"), "expects a whole number, at least 0, not '-3'"),
+        (("-o", "instructions", "/nope.txt"), "expects the path of a file that exists, not '/nope.txt'"),
+        (("-b", "lora_rank", "0"), "'lora_rank' of backbone stricttoy expects a whole number, at least 1, not '0'"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_options_out_of_range_are_refused(
+    option: tuple[str, ...], message: str, more: tuple[str, ...], learn: Any, install: Any, home: Path
+) -> None:
+    install("micl-strict", entry_points="[micl]\nstrict = strict_plugin\n",
+            files={"strict_plugin.py": STRICT_PLUGIN, "strict_parts.py": STRICT})  # fmt: skip
+    done = learn("--strategy", "strict", "--backbone", "stricttoy", *option, *more)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert not (home / "runs").exists()
+
+
+@pytest.mark.parametrize("flag", ["--learning-rate", "--lr"])
+def test_settings_have_the_ranges_that_they_declare(flag: str, learn: Any) -> None:
+    done = learn(flag, "0")
+    assert (done.code, done.out) == (2, "")
+    assert "0.0 is not in the range x>0" in done.err
+
+
+def test_a_recipes_settings_have_the_same_ranges(learn: Any, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('strategy = "finetune"\ntasks = "own/img_cap"\n[evaluation]\nbatch_size = 0\n')
+    done = learn("--recipe", "r.toml")
+    assert (done.code, done.out) == (2, "")
+    assert "option 'batch_size' of evaluation expects a whole number, at least 1, not 0" in done.err
+
+
+def test_switches_go_before_files(learn: Any, tmp_path: Path) -> None:
+    (tmp_path / "micl.toml").write_text("[learn]\neval-unseen = true\ngradient_checkpointing = true\n")
+    words = ("--no-eval-unseen", "--no-gradient-checkpointing", "--dry-run", "--json")
+    plan = plan_of(learn(*words))
+    assert (plan["evaluation"]["unseen"], plan["training"]["gradient_checkpointing"]) == (False, False)

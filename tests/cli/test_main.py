@@ -83,7 +83,7 @@ def test_wrong_usage_is_told_in_two_lines(micl: Any) -> None:
     code, out, err = micl("plugins", "show", "--jsn")
     assert (code, out) == (2, "")
     assert err.startswith("error: No such option")
-    assert err.endswith("hint: `micl plugins show --help` tells how to use it.\n")
+    assert err.endswith("hint: See `micl plugins show --help`.\n")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +141,32 @@ def test_a_narrow_encoding_is_no_error() -> None:
 def test_home_moves_everything_for_this_command_only(micl: Any, isolated: Path, tmp_path: Path) -> None:
     assert str(tmp_path / "other" / "config.toml") in micl("--home", "other", "config", "path").out
     assert str(isolated / "config.toml") in micl("config", "path").out
+
+
+def test_home_is_passed_to_commands_and_not_put_into_the_environment(
+    micl: Any, failing: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from micl_cli.cli.context import current_settings
+
+    homes: list[tuple[Path, str]] = []
+
+    @click.command()
+    def show() -> None:
+        homes.append((current_settings().home, os.environ["MICL_HOME"]))
+
+    failing(ValueError())
+    monkeypatch.setattr(sys.modules[__name__], "fail", show)
+    before = os.environ["MICL_HOME"]
+    assert micl("--home", "~/other", "fail").code == 0
+    assert micl("fail").code == 0
+    assert homes == [(tmp_path / "other", before), (Path(before), before)]
+
+
+def test_files_in_the_home_of_the_flag_set_defaults(micl: Any, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.toml").write_text('[plugins.list]\nkind = "metrics"\n')
+    assert {line.split()[0] for line in micl("--home", "other", "plugins").out.splitlines()[1:]} == {"metrics"}
+    assert len({line.split()[0] for line in micl("plugins").out.splitlines()[1:]}) > 1
 
 
 def test_files_set_defaults_and_flags_and_variables_go_first(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 
 from micl_cli.registry import KINDS
 
@@ -81,6 +80,23 @@ def test_show_as_json_lists_the_options(micl: Any) -> None:
     assert options["pseudo_when"]["choices"] == ["modality", "type"]
 
 
+def test_show_tells_the_range_of_an_option(micl: Any, install: Any) -> None:
+    plugin = announcing("micl_register_listeners", "register('bell', 'bell_part:Bell', 'rings')")
+    bell = (
+        "from typing import Annotated\nfrom micl_cli.api import Listener, Range\n\n"
+        "class Bell(Listener):\n    def __init__(self, *, volume: Annotated[int, 'how loud', Range(0, 11)] = 5): ...\n"
+    )
+    install("micl-bell", entry_points="[micl]\nbell = bell_plugin\n",
+            files={"bell_plugin.py": plugin, "bell_part.py": bell})  # fmt: skip
+    shown = micl("plugins", "show", "listener", "bell").out
+    assert "Options ([listen.NAME] in micl.toml):\n" in shown
+    assert "volume  int   5        how loud (at least 0 and at most 11)" in shown
+
+
+def announcing(hook: str, line: str) -> str:
+    return f"from micl_cli.api import hookimpl\n\n@hookimpl\ndef {hook}(register):\n    {line}\n"
+
+
 def test_every_installed_part_can_be_shown(micl: Any) -> None:
     for part in json.loads(micl("plugins", "--json").out):
         if part["kind"] in KINDS and part["distribution"] == "micl-cli":
@@ -115,7 +131,8 @@ def test_other_new_parts_are_whole_and_keep_their_contracts(micl: Any, tmp_path:
 
 def assert_sound(folder: Path) -> None:
     """Its tests pass, and ruff finds nothing to change."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     done = subprocess.run(tests, capture_output=True, text=True, cwd=folder, env=environment, check=False)
     assert done.returncode == 0, done.stdout

@@ -15,7 +15,7 @@ def test_a_folder_becomes_a_task_in_the_store(micl: Any, own_folders: Path, isol
     assert code == 0
     assert err == "".join(f"preparing {own_folders / name}\n" for name in ("img_cap", "aud_qa"))
     head, first, second = out.splitlines()
-    assert head.split() == ["task", "modality", "type", "train", "val", "test", "left", "out", "sha256", "folder"]
+    assert head.split() == ["task", "modalities", "type", "train", "val", "test", "left", "out", "sha256", "folder"]
     assert first.split()[:7] == ["own/img_cap", "image", "captioning", "12", "4", "6", "0"]
     assert second.split()[0] == "own/aud_qa"
     with Store.open(f"sqlite:///{isolated / 'micl.db'}") as store:
@@ -57,7 +57,7 @@ def test_an_interrupt_leaves_nothing_half_done(
     for words in (("prepare", "img_qa"), ("learn", "--strategy", "finetune", "--tasks", "img_qa")):
         done = micl(*words)
         assert (done.code, done.out) == (130, "")
-        assert "interrupted; nothing of mini/img_qa was prepared\nhint: Give the same command again.\n" in done.err
+        assert "interrupted; mini/img_qa was not prepared\nhint: Run the same command again.\n" in done.err
     assert not [path for path in isolated.rglob("*") if path.suffix == ".png"]
 
 
@@ -70,3 +70,36 @@ def test_unknown_tasks_name_the_nearest(micl: Any) -> None:
 def test_a_bar_is_drawn_on_a_terminal(micl: Any, own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert "example/s]" in micl("prepare", own_folders / "img_cap").err
+
+
+def test_tasks_of_several_modalities_and_of_text_alone(micl: Any, own_folders: Path, tmp_path: Path) -> None:
+    toml = 'type = "choice"\nmetric = "accuracy"\n'
+    mixed = Path(shutil.copytree(own_folders / "img_cap", tmp_path / "mixed"))
+    (mixed / "task.toml").write_text(f'name = "mixed"\nmodalities = ["image", "audio"]\n{toml}')
+    shutil.copy(own_folders / "aud_qa/media/1.wav", mixed / "media")
+    content = [{"image": "media/1.png"}, {"image": "media/2.png"}, {"audio": "media/1.wav"}, "Which one?"]
+    line = {"references": ["A"], "choices": ["A", "B"], "source": "web"}
+    splits = [{"id": split, "split": split} for split in ("train", "test")]
+    text = "".join(json.dumps({**split, **line, "content": content}) + "\n" for split in splits)
+    (mixed / "manifest.jsonl").write_text(text)
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "task.toml").write_text(f'name = "plain"\n{toml}')
+    (plain / "manifest.jsonl").write_text("".join(json.dumps({**s, **line, "prompt": "A?"}) + "\n" for s in splits))
+    done = micl("prepare", mixed, plain)
+    assert done.code == 0
+    assert "own/mixed: 2 lines have further keys: source; kept as metadata\n" in done.err
+    rows = [row.split()[:3] for row in done.out.splitlines()[1:]]
+    assert rows == [["own/mixed", "audio+image", "choice"], ["own/plain", "text", "choice"]]
+    tasks = json.loads(micl("prepare", mixed, plain, "--json").out)["tasks"]
+    assert [task["modalities"] for task in tasks] == [["audio", "image"], []]
+    assert tasks[0]["notes"] == ["2 lines have further keys: source; kept as metadata"]
+
+
+def test_misspelt_keys_are_refused(micl: Any, own_folders: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(own_folders / "img_cap", tmp_path / "copy"))
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace('"references"', '"refrences"'))
+    done = micl("prepare", folder)
+    assert (done.code, done.out) == (4, "")
+    assert "Did you mean 'references'?" in done.err

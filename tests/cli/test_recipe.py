@@ -33,9 +33,9 @@ def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("strategy = ", "is no recipe", "TOML"),
+        ("strategy = ", "is not a recipe", "TOML"),
         ("task = 'a'", "unknown key 'task'", "Did you mean 'tasks'?"),
-        ("tasks = 3", "tasks is 3", "It must be text."),
+        ("tasks = 3", "tasks is 3", "It must be a string."),
         ("training = 3", "training is 3", "It must be a table."),
     ],
 )
@@ -52,13 +52,12 @@ def test_a_recipe_that_is_not_there(name: str) -> None:
 
 
 def test_every_option_of_the_recipes_exists() -> None:
-    from micl_cli.registry import Registry
-    from micl_cli.session import Request
-    from micl_cli.session.request import make_plan
+    from micl_cli.session import Request, Session
+    from micl_cli.settings import load_settings
 
     for name in recipe_names():
         recipe = read_recipe(name)
-        tasks = [Task(t, "image", "qa", "accuracy", sha256="0") for t in recipe.tasks.split(",")]
+        tasks = [Task(t, frozenset({"image"}), "qa", "accuracy", sha256="0") for t in recipe.tasks.split(",")]
         stages: dict[str, dict[str, object]] = {}
         for key, value in recipe.options.items():
             position, _, option = key.rpartition(":")
@@ -70,4 +69,4 @@ def test_every_option_of_the_recipes_exists() -> None:
             strategy_options=stages.pop(""),
             stage_options=stages,
         )
-        assert make_plan(request, tasks, Registry.discover()).stage_options == stages
+        assert Session(load_settings()).plan(request, tasks).stage_options == stages

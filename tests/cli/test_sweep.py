@@ -16,18 +16,18 @@ from micl_cli.store import Store
 ONE_ORDER = ("--tasks", "own/img_cap,own/aud_qa")
 BREAKS = """
 @hookimpl
-def micl_step(run, event):
-    if os.environ.get("BREAK") in (run, "all"):
+def micl_event(run, event):
+    if event.name == "step" and os.environ.get("BREAK") in (run, "all"):
         os.kill(os.getpid(), signal.SIGKILL)
 """
 SIGNALS = """
 @hookimpl
-def micl_step(run, event):
-    if os.environ.get("PARENT") == "1" and (event.position, event.step) == (2, 2):
+def micl_event(run, event):
+    if os.environ.get("PARENT") == "1" and event.name == "step" and (event.position, event.step) == (2, 2):
         os.kill(os.getppid(), signal.SIGINT)
         import time
 
-        time.sleep(1)  # a toy's steps are faster than the news
+        time.sleep(1)  # the toy's steps are faster than the signal
 """
 
 
@@ -53,9 +53,9 @@ def words(learn_words: Any) -> Any:
 
 
 @pytest.fixture
-def sweep(home: Path, micl: Any, words: Any, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run ``micl sweep`` in this process; its cells find ``toy`` as well."""
-    monkeypatch.setenv("PYTHONPATH", str(toy_site))
+def sweep(home: Path, micl: Any, words: Any, toy_site: Path, on_path: Any) -> Any:
+    """Run ``micl sweep`` in this process; its workers find ``toy`` as well."""
+    on_path(toy_site)
     return lambda *more: micl(*words(*more))
 
 
@@ -103,10 +103,10 @@ def test_a_grid_is_learnt_and_the_same_command_skips_it(sweep: Any, micl: Any, l
 
 
 def test_a_cell_that_fails_stops_no_other(
-    sweep: Any, cells: Any, listener: Any, toy_site: Path, monkeypatch: pytest.MonkeyPatch
+    sweep: Any, cells: Any, listener: Any, toy_site: Path, on_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (cell["run"] for cell in cells("--strategy", "finetune", "--seed", "0,1"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(listener(BREAKS)), str(toy_site)]))
+    on_path(listener(BREAKS), toy_site)
     monkeypatch.setenv("BREAK", first)
     done = sweep("--strategy", "finetune", "--seed", "0,1")
     assert (done.code, done.out) == (1, f"{second}\n")
@@ -115,7 +115,7 @@ def test_a_cell_that_fails_stops_no_other(
     assert [cell["status"] for cell in cells("--strategy", "finetune", "--seed", "0,1")] == ["partly", "finished"]
 
 
-def test_a_cell_that_somebody_else_has_is_left_to_him(sweep: Any, cells: Any, home: Path) -> None:
+def test_a_cell_that_another_process_learns_is_skipped(sweep: Any, cells: Any, home: Path) -> None:
     (cell,) = cells("--strategy", "finetune")
     with only_one(home / "runs" / cell["run"]):
         done = sweep("--strategy", "finetune")
@@ -126,9 +126,9 @@ def test_a_cell_that_somebody_else_has_is_left_to_him(sweep: Any, cells: Any, ho
 
 
 def test_machines_that_share_a_store_share_the_grid(
-    home: Path, words: Any, toy_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, words: Any, toy_site: Path, on_path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(toy_site))
+    on_path(toy_site)
     monkeypatch.setenv("MICL_STORE", f"sqlite:///{tmp_path / 'shared.db'}")
     homes = [home, Path(shutil.copytree(home, tmp_path / "elsewhere"))]
     command = [sys.executable, "-m", "micl_cli", *words("--strategy", "finetune", "--seed", "0..2", "--json")]
@@ -143,35 +143,37 @@ def test_machines_that_share_a_store_share_the_grid(
     assert learnt[0] | learnt[1] == {cell["run"] for cell in told[0]}
     assert {cell["status"] for found in told for cell in found} <= {"finished", "busy"}
     with Store.open(os.environ["MICL_STORE"]) as store:
-        assert [(run.status, store.holder(run.id)) for run in store.runs()] == [("finished", None)] * 3
+        assert [(run.status, store.lease_holder(run.id)) for run in store.runs()] == [("finished", None)] * 3
 
 
-def test_what_another_machine_works_on_is_left_to_it(sweep: Any, cells: Any, learn: Any, micl: Any, home: Path) -> None:
+def test_a_cell_that_another_machine_learns_is_skipped(
+    sweep: Any, cells: Any, learn: Any, micl: Any, home: Path
+) -> None:
     (cell,) = cells("--strategy", "finetune")
     learn("--max-steps", "1")
     with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
-        store.claim(cell["run"], "node7:/home/ada/.micl")
+        store.acquire_lease(cell["run"], "node7:/home/ada/.micl")
     assert [line["status"] for line in lines(sweep("--strategy", "finetune", "--json").out)] == ["busy"]
     refused = learn()
     assert (refused.code, refused.out) == (1, "")
     assert "node7:/home/ada/.micl works on run" in refused.err
-    assert "can be taken over 120 seconds later" in refused.err
+    assert "its lease expires 120 seconds later" in refused.err
     with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
-        store.claim(cell["run"], "node7:/home/ada/.micl", now=0.0)  # it was killed long ago
+        store.acquire_lease(cell["run"], "node7:/home/ada/.micl", now=0.0)  # it was killed long ago
     assert sweep("--strategy", "finetune").out.split() == [cell["run"]]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals between processes")
 def test_a_stop_keeps_what_is_learnt_and_the_same_command_goes_on(
-    home: Path, micl: Any, words: Any, listener: Any, toy_site: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, micl: Any, words: Any, listener: Any, toy_site: Path, on_path: Any
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(listener(SIGNALS)), str(toy_site)]))
+    on_path(listener(SIGNALS), toy_site)
     command = [sys.executable, "-m", "micl_cli", *words("--strategy", "finetune", "--seed", "0..1")]
     env = {**os.environ, "PARENT": "1"}
     stopped = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert (stopped.returncode, stopped.stdout) == (130, ""), stopped.stderr
     assert "1/2 finetune own/img_cap,own/aud_qa seed 0: interrupted\n" in stopped.stderr
-    assert stopped.stderr.endswith("hint: Go on with the same command.\n")
+    assert stopped.stderr.endswith("hint: Continue with the same command.\n")
     with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
         (run,) = store.runs()
         assert run.status == "interrupted"
@@ -181,7 +183,56 @@ def test_a_stop_keeps_what_is_learnt_and_the_same_command_goes_on(
     assert files(home / "runs" / run.id / "stages" / "01") == before
 
 
-# What is planned
+# Workers
+
+
+def test_cells_get_the_home_of_the_flag(sweep: Any, words: Any, home: Path, micl: Any, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(home, tmp_path / "other"))
+    done = micl("--home", other, *words("--strategy", "finetune"))
+    assert done.code == 0, done.err
+    run = done.out.strip()
+    assert (other / "runs" / run / "stages" / "02").is_dir()
+    assert not (home / "runs").exists()
+
+
+def test_workers_import_nothing_from_the_current_folder(sweep: Any, tmp_path: Path) -> None:
+    for name in ("queue", "json", "micl_cli", "micl_toy_plugin"):
+        (tmp_path / f"{name}.py").write_text(
+            "from pathlib import Path\nPath('imported').touch()\nraise SystemExit(9)\n"
+        )
+    done = sweep("--strategy", "finetune", "--max-steps", "1")
+    assert done.code == 0, done.err
+    assert not (tmp_path / "imported").exists()
+
+
+def test_cells_send_their_events_to_listeners(
+    sweep: Any, install: Any, toy_site: Path, on_path: Any, tmp_path: Path
+) -> None:
+    plugin = "from micl_cli.api import hookimpl\n\n@hookimpl\ndef micl_register_listeners(register):\n    {}\n"
+    log = (
+        "from pathlib import Path\nfrom typing import Annotated\nfrom micl_cli.api import Listener\n\n"
+        "class Log(Listener):\n"
+        "    def __init__(self, *, folder: Annotated[Path, 'where to write']):\n        self.folder = folder\n"
+        "    def consume(self, run, event):\n"
+        "        with (self.folder / run).open('a') as file:\n            file.write(event.name + '\\n')\n"
+    )
+    files = {"log_plugin.py": plugin.format("register('log', 'log_part:Log')"), "log_part.py": log}
+    on_path(install("micl-log", entry_points="[micl]\nlog = log_plugin\n", files=files), toy_site)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "micl.toml").write_text('[listen.log]\nfolder = "logs"\n[learn]\nlisten = ["log"]\n')
+    done = sweep("--strategy", "finetune", "--seed", "0..1", "--max-steps", "1")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == sorted(done.out.split())
+    for path in (tmp_path / "logs").iterdir():
+        assert path.read_text().split()[::1000] == ["run_started"]
+        assert path.read_text().split()[-1] == "run_finished"
+    (tmp_path / "micl.toml").write_text("[listen.log]\nfoldr = 1\n")
+    refused = sweep("--strategy", "finetune", "--listen", "log")
+    assert (refused.code, refused.out) == (2, "")
+    assert "listener log needs the option 'folder'" in refused.err
+
+
+# Plans
 
 
 def test_a_dry_run_lists_the_grid_and_writes_nothing(sweep: Any, isolated: Path, home: Path) -> None:
@@ -196,7 +247,7 @@ def test_a_dry_run_lists_the_grid_and_writes_nothing(sweep: Any, isolated: Path,
         for order in ("own/img_", "own/aud_")
         for seed in "01"
     ]
-    assert done.out.splitlines()[-1].startswith("8 of 8 cells to learn: no earlier run")
+    assert done.out.splitlines()[-1].startswith("8 of 8 cells to learn: no time estimate")
     assert files(isolated) == before
 
 
@@ -265,7 +316,7 @@ def test_what_files_set_for_learn_holds_for_a_sweep(cells: Any, learn: Any, tmp_
         (("--strategy", "finetune", "--jobs", "0"), 2, "--jobs"),
     ],
 )
-def test_wrong_words_are_told_before_anything_is_done(
+def test_invalid_arguments_are_reported_before_anything_is_done(
     wrong: tuple[str, ...], code: int, message: str, sweep: Any, home: Path
 ) -> None:
     before = files(home)

@@ -19,10 +19,10 @@ import PIL.Image
 import pytest
 import soundfile
 
-from micl_cli.api import Modality, Row, TaskSource
+from micl_cli.api import Media, Modality, Row, TaskSource
+from micl_cli.data import preparation
 from micl_cli.data.preparation import is_prepared, open_task, prepare_folder, prepare_source, prepared_tasks
 from micl_cli.errors import ManifestError, MediaError, MiclError, PlanError
-from micl_cli.training import prepare
 from micl_modalities.audio import Audio
 from micl_modalities.image import Image
 from micl_modalities.video import Video
@@ -48,13 +48,17 @@ class Letters(Modality):
         return {"letters": len(text)}
 
 
+def letter_at(path: str) -> Media:
+    return Media("letter", Path(path))
+
+
 class Alphabet(TaskSource):
     """A toy source with four examples."""
 
     benchmark = "toy"
     name = "alphabet"
-    modality = "letter"
-    kind = "qa"
+    modalities = frozenset({"letter"})
+    type = "qa"
     metric = "accuracy"
     description = "Name the letter."
     embedded = True
@@ -66,7 +70,7 @@ class Alphabet(TaskSource):
         (folder / "media").mkdir()
         for number, (split, letter) in enumerate(zip(SPLITS, self.letters, strict=True)):
             (folder / f"media/{number}.txt").write_text(letter)
-            yield Row(f"{split}-{number}", split, f"media/{number}.txt", "Which letter?", (letter,))
+            yield Row(f"{split}-{number}", split, (letter_at(f"media/{number}.txt"), "Which letter?"), (letter,))
 
 
 class Failing(Alphabet):
@@ -129,15 +133,15 @@ def test_folder_becomes_a_task(folder: Path, home: Path) -> None:
     prepared = prepare_folder(folder, home, letters)
     task = open_task("own/letters", home)
     assert task == prepared.task
-    assert (task.modality, task.kind, task.metric) == ("letter", "captioning", "cider")
+    assert (task.modalities, task.type, task.metric) == (frozenset({"letter"}), "captioning", "cider")
     assert task.counts == {"train": 2, "val": 1, "test": 1}
     assert (prepared.folder, prepared.root, prepared.refused) == (home / "tasks/own/letters", folder, ())
     assert prepared_tasks(home) == ["own/letters"]
     assert snapshot(folder) == before
     example = task.examples("val")[0]
-    assert (example.id, example.task, example.modality, example.target) == ("2", "own/letters", "letter", "letter 2")
-    assert example.media == folder / "media/2.txt"
-    assert example.digest == "2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6"
+    assert (example.id, example.task, example.target) == ("2", "own/letters", "letter 2")
+    digest = "2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6"
+    assert example.content == (Media("letter", folder / "media/2.txt", digest), "Name it.")
     assert task.examples("val") is task.examples("val")
 
 
@@ -153,7 +157,7 @@ def test_answers_of_a_closed_qa_task(tmp_path: Path, home: Path, monkeypatch: py
     task = prepare_folder(path, home, letters).task
     assert task.answers == ("letter 0", "letter 1", "letter 2", "letter 3")
     assert task.instruction == ""
-    monkeypatch.setattr(prepare, "MAX_ANSWERS", 3)
+    monkeypatch.setattr(preparation, "MAX_ANSWERS", 3)
     assert prepare_folder(path, tmp_path / "other", letters).task.answers == ()
 
 
@@ -233,13 +237,13 @@ def test_name_taken_by_another_folder(folder: Path, home: Path, tmp_path: Path) 
 
 
 def test_prepared_task_is_not_taken_for_a_users_folder(home: Path) -> None:
-    prepare_source(Alphabet(), "toy/alphabet", home, Letters())
+    prepare_source(Alphabet(), "toy/alphabet", home, letters)
     with pytest.raises(PlanError, match="is a prepared task already"):
         prepare_folder(home / "tasks/toy/alphabet", home, letters)
 
 
 def test_name_of_a_registered_task_is_not_taken_over(home: Path, tmp_path: Path) -> None:
-    prepare_source(Alphabet(), "toy/alphabet", home, Letters())
+    prepare_source(Alphabet(), "toy/alphabet", home, letters)
     own = write_folder(tmp_path / "own", "abcd", benchmark="toy")
     (own / "task.toml").write_text((own / "task.toml").read_text().replace('"letters"', '"alphabet"'))
     with pytest.raises(PlanError, match="already prepared from the registered task"):
@@ -436,39 +440,39 @@ def test_task_that_is_not_prepared(home: Path) -> None:
 
 
 def test_source_writes_its_media_into_its_own_folder(home: Path) -> None:
-    prepared = prepare_source(Alphabet(), "toy/alphabet", home, Letters())
+    prepared = prepare_source(Alphabet(), "toy/alphabet", home, letters)
     assert prepared.root == prepared.folder == home / "tasks/toy/alphabet"
     assert prepared.task.counts == {"train": 2, "val": 1, "test": 1}
     assert prepared.task.answers == ("a", "b", "c")
     assert prepared.task.description == "Name the letter."
-    assert prepared.task.examples("test")[0].media == prepared.folder / "media/3.txt"
+    assert prepared.task.examples("test")[0].media[0].path == prepared.folder / "media/3.txt"
     assert is_prepared("toy/alphabet", home)
     assert [path.name for path in (home / "tasks/toy").iterdir() if path.name != ".alphabet.lock"] == ["alphabet"]
 
 
 def test_home_can_be_moved(home: Path) -> None:
-    prepare_source(Alphabet(), "toy/alphabet", home, Letters())
+    prepare_source(Alphabet(), "toy/alphabet", home, letters)
     moved = home.rename(home.with_name("moved"))
     example = open_task("toy/alphabet", moved).examples("test")[0]
-    assert example.media
-    assert example.media.read_text() == "a"
+    assert example.media[0].path
+    assert example.media[0].path.read_text() == "a"
 
 
 def test_same_data_stays_as_it_is(home: Path) -> None:
-    prepared = prepare_source(Alphabet(), "toy/alphabet", home, Letters())
+    prepared = prepare_source(Alphabet(), "toy/alphabet", home, letters)
     before = snapshot(prepared.folder)
-    assert prepare_source(Alphabet(), "toy/alphabet", home, Letters()) == prepared
+    assert prepare_source(Alphabet(), "toy/alphabet", home, letters) == prepared
     assert snapshot(prepared.folder) == before
 
 
 def test_other_data_and_damaged_data_are_replaced(home: Path) -> None:
-    first = prepare_source(Alphabet(), "toy/alphabet", home, Letters())
+    first = prepare_source(Alphabet(), "toy/alphabet", home, letters)
     (first.folder / "media/0.txt").write_text("?")
     with pytest.raises(PlanError, match=r"media/0\.txt \(changed\)\n.*micl prepare toy/alphabet"):
         open_task("toy/alphabet", home)
-    assert prepare_source(Alphabet(), "toy/alphabet", home, Letters()).task.sha256 == first.task.sha256
+    assert prepare_source(Alphabet(), "toy/alphabet", home, letters).task.sha256 == first.task.sha256
     assert open_task("toy/alphabet", home).sha256 == first.task.sha256
-    second = prepare_source(Alphabet("xyzx"), "toy/alphabet", home, Letters())
+    second = prepare_source(Alphabet("xyzx"), "toy/alphabet", home, letters)
     assert open_task("toy/alphabet", home).answers == ("x", "y", "z")
     assert second.task.sha256 != first.task.sha256
 
@@ -483,39 +487,39 @@ def test_other_data_and_damaged_data_are_replaced(home: Path) -> None:
 )
 def test_broken_off_preparation_leaves_what_was_there(home: Path, error: Exception, shown: type[Exception]) -> None:
     with pytest.raises(shown):
-        prepare_source(Failing(error), "toy/alphabet", home, Letters())
+        prepare_source(Failing(error), "toy/alphabet", home, letters)
     assert prepared_tasks(home) == []
-    first = prepare_source(Alphabet(), "toy/alphabet", home, Letters())
+    first = prepare_source(Alphabet(), "toy/alphabet", home, letters)
     with pytest.raises(shown):
-        prepare_source(Failing(error), "toy/alphabet", home, Letters())
+        prepare_source(Failing(error), "toy/alphabet", home, letters)
     assert open_task("toy/alphabet", home) == first.task
     assert sorted(path.name for path in (home / "tasks/toy").iterdir()) == [".alphabet.lock", "alphabet"]
 
 
 def test_exchange_that_was_killed_half_way_is_undone(home: Path) -> None:
-    prepared = prepare_source(Alphabet(), "toy/alphabet", home, Letters())
+    prepared = prepare_source(Alphabet(), "toy/alphabet", home, letters)
     prepared.folder.rename(prepared.folder.with_name(".alphabet.old"))
     (prepared.folder.with_name(".alphabet.new") / "media").mkdir(parents=True)
     assert prepared_tasks(home) == []
     with pytest.raises(MiclError):
-        prepare_source(Failing(OSError("full")), "toy/alphabet", home, Letters())
+        prepare_source(Failing(OSError("full")), "toy/alphabet", home, letters)
     assert open_task("toy/alphabet", home) == prepared.task
 
 
 def test_bad_rows_of_a_source(home: Path) -> None:
     class Escaping(Alphabet):
         def rows(self, folder: Path) -> Iterator[Row]:
-            yield Row("1", "train", "../../../etc/passwd", "?", ("a",))
+            yield Row("1", "train", (letter_at("../../../etc/passwd"), "?"), ("a",))
 
     class Repeating(Alphabet):
         def rows(self, folder: Path) -> Iterator[Row]:
             yield from super().rows(folder)
-            yield Row("train-0", "train", "media/0.txt", "?", ("a",))
+            yield Row("train-0", "train", (letter_at("media/0.txt"), "?"), ("a",))
 
     with pytest.raises(ManifestError, match=r"toy/alphabet: example 1: .* leads out"):
-        prepare_source(Escaping(), "toy/alphabet", home, Letters())
+        prepare_source(Escaping(), "toy/alphabet", home, letters)
     with pytest.raises(ManifestError, match="example 5: id 'train-0' comes twice"):
-        prepare_source(Repeating(), "toy/alphabet", home, Letters())
+        prepare_source(Repeating(), "toy/alphabet", home, letters)
 
 
 def test_source_with_bad_media(home: Path) -> None:
@@ -523,12 +527,12 @@ def test_source_with_bad_media(home: Path) -> None:
         def rows(self, folder: Path) -> Iterator[Row]:
             for row in super().rows(folder):
                 if row.id == "train-1":
-                    (folder / row.media).write_text("bad")
+                    (folder / "media/1.txt").write_text("bad")
                 yield row
 
     with pytest.raises(MediaError, match=r"1 of 4 media files cannot be used:\n  media/1\.txt: cannot be read"):
-        prepare_source(Bad(), "toy/alphabet", home, Letters())
-    prepared = prepare_source(Bad(), "toy/alphabet", home, Letters(), on_error="skip")
+        prepare_source(Bad(), "toy/alphabet", home, letters)
+    prepared = prepare_source(Bad(), "toy/alphabet", home, letters, on_error="skip")
     assert [refused.id for refused in prepared.refused] == ["train-1"]
 
 
@@ -538,7 +542,7 @@ def test_home_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
     with refused:
         prepare_folder(folder, tmp_path / "file", letters)
     with refused:
-        prepare_source(Alphabet(), "toy/alphabet", tmp_path / "file", Letters())
+        prepare_source(Alphabet(), "toy/alphabet", tmp_path / "file", letters)
 
 
 def test_two_processes_at_once_make_it_once(home: Path, tmp_path: Path) -> None:
@@ -547,7 +551,7 @@ def test_two_processes_at_once_make_it_once(home: Path, tmp_path: Path) -> None:
         textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        from micl_cli.api import Modality, Row, TaskSource
+        from micl_cli.api import Media, Modality, Row, TaskSource
         from micl_cli.data.preparation import prepare_source
 
         home, log = Path(sys.argv[1]), Path(sys.argv[2])
@@ -558,16 +562,17 @@ def test_two_processes_at_once_make_it_once(home: Path, tmp_path: Path) -> None:
             def inspect(self, path): return {}
 
         class Slow(TaskSource):
-            benchmark, name, modality, kind, metric = "toy", "slow", "letter", "qa", "accuracy"
+            benchmark, name, modalities, type, metric = "toy", "slow", frozenset({"letter"}), "qa", "accuracy"
             def rows(self, folder):
                 with log.open("a") as file:
                     file.write("made\\n")
                 for number in range(20):
                     (folder / f"{number}.txt").write_text(str(number))
-                    yield Row(str(number), ("train", "test")[number % 2], f"{number}.txt", "?", ("a",))
+                    medium = Media("letter", Path(f"{number}.txt"))
+                    yield Row(str(number), ("train", "test")[number % 2], (medium, "?"), ("a",))
                     time.sleep(0.05)
 
-        print(prepare_source(Slow(), "toy/slow", home, Plain()).task.sha256)
+        print(prepare_source(Slow(), "toy/slow", home, lambda _: Plain()).task.sha256)
         """)
     )
     log = tmp_path / "log"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from micl_cli.errors import CheckpointError
+from micl_cli.io import files
 from micl_cli.io.files import whole_folder, write_json
-from micl_cli.training import files
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(CheckpointError) as caught:
         write_json(tmp_path / "x.json", {"new": 1})
     assert caught.value.message == f"cannot write {tmp_path / 'x.json'}: {os.strerror(number)}"
-    assert "Make room" in caught.value.hint
+    assert "Free disk space" in caught.value.hint
     assert json.loads((tmp_path / "x.json").read_text()) == {"old": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 

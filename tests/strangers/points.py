@@ -37,14 +37,15 @@ class PointEncoder(Encoder):
     def __init__(self, *, tokens: int = 2, width: int = 16) -> None:
         super().__init__(tokens, width, {})
         drawn = torch.Generator().manual_seed(0)
-        self.weight = nn.Parameter(torch.randn(tokens * width, 9, generator=drawn) / 3)
+        self.weight = nn.Parameter(torch.randn(tokens * width, 9, generator=drawn) / 9)
+        self.bias = nn.Parameter(torch.randn(tokens * width, generator=drawn))
 
     def prepare(self, medium: Any) -> Tensor:
         cloud = torch.from_numpy(medium)
         return torch.cat([cloud.mean(0), cloud.std(0, correction=0), cloud.amax(0) - cloud.amin(0)])
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x @ self.weight.T).tanh().view(len(x), self.tokens, self.width)
+        return (x @ self.weight.T + self.bias).tanh().view(len(x), self.tokens, self.width)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Weights over experts per example from the similarity of features (after DISCO, arXiv 2503.12897), as a stranger does."""
+"""Experts weighted per example by the similarity of features (after DISCO, arXiv 2503.12897), as a stranger does."""
 
 from __future__ import annotations
 

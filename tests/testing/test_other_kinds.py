@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from micl_cli.api import Example, MediaError, Metric, Modality, Router, Row, Score, State, Task, TaskSource
-from micl_cli.api.router import Route
+from micl_cli.api import (
+    Example,
+    Media,
+    MediaError,
+    Metric,
+    Modality,
+    Progress,
+    Route,
+    Router,
+    RouterContext,
+    Row,
+    Score,
+    State,
+    Task,
+    TaskSource,
+)
 from micl_cli.testing import MetricContract, ModalityContract, RouterContract, TaskSourceContract
 
 # Metrics
@@ -20,7 +34,7 @@ from micl_cli.testing import MetricContract, ModalityContract, RouterContract, T
 
 class Exact(Metric):
     name = "exact"
-    kinds = frozenset({"qa"})
+    task_types = frozenset({"qa"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         each = tuple(float(answer in known) for answer, known in zip(answers, references, strict=True))
@@ -55,9 +69,9 @@ class Running(Exact):
 @pytest.mark.parametrize(
     ("faulty", "test"),
     [
-        (Constant, "test_right_answers_beat_wrong_ones"),
+        (Constant, "test_right_answers_score_higher_than_wrong_ones"),
         (Undefined, "test_each_answer_has_a_finite_number"),
-        (Running, "test_scoring_leaves_nothing_behind"),
+        (Running, "test_scores_do_not_depend_on_earlier_ones"),
     ],
 )
 def test_the_contract_finds_metrics(faulty: type[Metric], test: str) -> None:
@@ -139,12 +153,12 @@ def test_the_contract_finds_a_modality_of_another_form(tmp_path: Path) -> None:
 
 
 class Numbers(TaskSource):
-    benchmark, name, modality, kind, metric = "toys", "numbers", "image", "qa", "accuracy"
+    benchmark, name, modalities, type, metric = "toys", "numbers", frozenset({"image"}), "qa", "accuracy"
 
     def rows(self, folder: Path) -> Iterable[Row]:
         for number, split in enumerate(["train", "train", "val", "test"]):
             (folder / f"{number}.txt").write_text(self.content(number))
-            yield Row(str(number), split, f"{number}.txt", "which number?", (str(number),))
+            yield Row(str(number), split, (Media("image", Path(f"{number}.txt")), "which number?"), (str(number),))
 
     def content(self, number: int) -> str:
         return f"number {number}"
@@ -167,7 +181,15 @@ class Unsteady(Numbers):
 class Escaping(Numbers):
     def rows(self, folder: Path) -> Iterable[Row]:
         (folder.parent / "outside.txt").write_text("outside")
-        yield Row("1", "train", "../outside.txt", "which?", ("1",))
+        yield Row("1", "train", (Media("image", Path("../outside.txt")), "which?"), ("1",))
+
+
+class Undeclared(Numbers):
+    modalities = frozenset({"image", "audio"})
+
+
+class Undecided(Numbers):
+    type = "choice"
 
 
 class Twice(Numbers):
@@ -181,7 +203,9 @@ class Twice(Numbers):
         (Leaking, "test_no_train_medium_is_tested"),
         (Unsteady, "test_the_same_each_time"),
         (Escaping, "test_media_are_files_below_the_folder"),
-        (Twice, "test_rows_are_whole"),
+        (Twice, "test_rows_are_complete"),
+        (Undeclared, "test_media_are_of_the_declared_modalities"),
+        (Undecided, "test_choices_hold_the_answer"),
     ],
 )
 def test_the_contract_finds_sources(faulty: type[TaskSource], test: str, tmp_path: Path) -> None:
@@ -200,7 +224,8 @@ class Nearest(Router):
         super().__init__(backbone)
         self.means: dict[str, torch.Tensor] = {}
 
-    def learn(self, task: Task, examples: Sequence[Example]) -> None:
+    def learn(self, task: Task, examples: Sequence[Example], context: RouterContext) -> Iterator[Progress]:
+        yield Progress(len(examples), len(examples))
         self.means[task.name] = self.backbone.features(examples).mean(0)
 
     def route(self, examples: Sequence[Example]) -> Sequence[Route]:
@@ -241,8 +266,8 @@ class Sociable(Nearest):
     ("faulty", "test"),
     [
         (Amnesiac, "test_a_restored_one_goes_on_alike"),
-        (Sleepy, "test_sends_most_examples_home"),
-        (Sociable, "test_company_changes_nothing"),
+        (Sleepy, "test_routes_most_examples_to_their_task"),
+        (Sociable, "test_other_examples_in_a_batch_change_nothing"),
     ],
 )
 def test_the_contract_finds_routers(faulty: type[Router], test: str) -> None:

@@ -1,4 +1,4 @@
-"""The flow's own parts: the toy backbone on tasks held in memory, in a folder of its own."""
+"""Components of a run: the toy backbone on tasks held in memory, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from micl_cli.api.resources import Resources
 from micl_cli.api.task import Task
 from micl_cli.plan import Evaluation, Plan, Training
 from micl_cli.registry import Registry
@@ -16,12 +17,12 @@ from micl_cli.training.checkpoint import RunFolder
 from micl_cli.training.components import RunComponents, assemble
 from micl_cli.training.feature_cache import Features
 
-MakeParts = Callable[..., RunComponents]
+MakeComponents = Callable[..., RunComponents]
 
 
 @pytest.fixture
-def make_parts(toy_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeParts:
-    """Assemble the parts of a plan: ``make_parts("moincl", tasks, max_steps=3)``."""
+def make_components(toy_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeComponents:
+    """Assemble the components of a plan: ``make_components("moincl", tasks, max_steps=3)``."""
     monkeypatch.syspath_prepend(str(toy_site))
     registry = Registry.discover()
 
@@ -46,7 +47,8 @@ def make_parts(toy_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             training=Training(**training),
             evaluation=evaluation or Evaluation(max_new_tokens=6, examples=3),
         )
-        return assemble(plan, tasks, registry, Features(tmp_path / "features"), "cpu")
+        resources = Resources(tmp_path / "home", registry.load)
+        return assemble(plan, tasks, registry, Features(tmp_path / "features"), "cpu", resources=resources)
 
     return make
 

@@ -8,8 +8,9 @@ import torch
 from micl_cli.api.events import Scored, TaskLearned
 from micl_cli.api.strategy import State
 from micl_cli.errors import CheckpointError, PlanError
-from micl_cli.testing import ToyBackbone, toy_tasks
-from micl_cli.training.checkpoint import RunFolder, Snapshot, adapters_of, load_adapters
+from micl_cli.testing import toy_tasks
+from micl_cli.training.checkpoint import RunFolder
+from micl_cli.training.snapshot import Snapshot
 
 CAPTIONS, QUESTIONS, SOUNDS = toy_tasks()
 
@@ -34,7 +35,8 @@ def snapshot(*names: str, position: int = 1) -> Snapshot:
     del fields["restored"]
     state = State({"fisher": torch.arange(3.0)}, {"kept": [1, "two"]})
     weights = {"main/a": torch.randn(2, 3).T, "main/b": torch.ones(1, dtype=torch.bfloat16)}
-    return Snapshot(weights, state, {"learned": fields, "active": "main"}, {"0/step": torch.tensor(3.0)})
+    data = {"learned": fields, "active": "main"}
+    return Snapshot(weights, state, data, {"gate.weight": torch.eye(2)}, {"0/step": torch.tensor(3.0)})
 
 
 def scored(task: str, value: float = 1 / 3) -> Scored:
@@ -56,6 +58,7 @@ def test_a_stage_comes_back_as_it_was(folder: RunFolder) -> None:
     assert torch.equal(found.strategy.tensors["fisher"], torch.arange(3.0))
     assert found.strategy.data == {"kept": [1, "two"]}
     assert found.data["active"] == "main"
+    assert torch.equal(found.modules["gate.weight"], torch.eye(2))
     assert folder.learned(1) == TaskLearned(**{**vars(learned("a")), "restored": True})
 
 
@@ -66,7 +69,7 @@ def test_only_safetensors_and_json_are_written(folder: RunFolder) -> None:
     assert {path.suffix for path in folder.path.rglob("*") if path.is_file()} == {".safetensors", ".json"}
 
 
-def test_a_finished_stage_lets_go_of_its_steps_and_a_step_of_the_one_before(folder: RunFolder) -> None:
+def test_a_finished_stage_removes_its_steps_and_a_step_the_one_before(folder: RunFolder) -> None:
     assert folder.latest_step() is None
     for step in (9, 10, 101):
         folder.write_step(1, step, snapshot("a"))
@@ -77,7 +80,19 @@ def test_a_finished_stage_lets_go_of_its_steps_and_a_step_of_the_one_before(fold
     assert folder.latest_step() is None
 
 
-def test_scores_are_added_and_told_as_restored(folder: RunFolder) -> None:
+def test_what_is_written_after_learning_replaces_the_last_step(folder: RunFolder) -> None:
+    folder.write_step(1, 9, snapshot("a"))
+    after = snapshot("a")
+    after.data["phase"] = "after"
+    folder.write_step(1, 9, after)
+    assert [path.name for path in folder.path.iterdir()] == ["step-1-9-after"]
+    assert folder.latest_step() == (1, 9)
+    assert folder.load_step(1, 9).data["phase"] == "after"
+    folder.finish_stage(1, snapshot("a"))
+    assert folder.latest_step() is None
+
+
+def test_scores_are_added_and_come_back_as_restored(folder: RunFolder) -> None:
     folder.add_scores(1, [scored("a")])
     folder.add_scores(1, [scored("b", 2.0)])
     assert folder.scores(1) == [
@@ -87,7 +102,7 @@ def test_scores_are_added_and_told_as_restored(folder: RunFolder) -> None:
     assert folder.scores(2) == []
 
 
-@pytest.mark.parametrize("file", ["adapters.safetensors", "strategy.safetensors", "stage.json"])
+@pytest.mark.parametrize("file", ["adapters.safetensors", "modules.safetensors", "strategy.safetensors", "stage.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"])
 def test_a_damaged_stage_is_named_with_the_way_out(folder: RunFolder, file: str, content: bytes) -> None:
     folder.finish_stage(1, snapshot("a"))
@@ -132,28 +147,3 @@ def test_an_heir_of_nothing_or_of_another_order_is_refused(folder: RunFolder, tm
     with pytest.raises(PlanError, match="not what run run learnt"):
         heir.inherit(folder, [[CAPTIONS, QUESTIONS, SOUNDS]])
     assert not heir.has_stage(1)
-
-
-# Adapters
-
-
-def test_a_backbone_gets_exactly_the_adapters_of_a_snapshot() -> None:
-    backbone = ToyBackbone()
-    for seed, name in enumerate(("main", "teacher")):
-        backbone.add_adapter(name, seed=seed)
-    kept = adapters_of(backbone)
-    other = ToyBackbone()
-    other.add_adapter("stranger")
-    other.activate("stranger")
-    load_adapters(other, kept)
-    assert set(other.adapters) == {"main", "teacher"}
-    assert other.active is None
-    assert all(torch.equal(weight, kept[name]) for name, weight in adapters_of(other).items())
-
-
-@pytest.mark.parametrize("name", ["main/lora-query-down", "main/unknown"])
-def test_weights_of_another_shape_or_name_are_refused(name: str) -> None:
-    backbone = ToyBackbone()
-    backbone.add_adapter("main")
-    with pytest.raises(CheckpointError, match="does not fit the backbone"):
-        load_adapters(backbone, {**adapters_of(backbone), name: torch.zeros(1, 2, 3)})

@@ -1,53 +1,56 @@
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
 
+import numpy as np
+import PIL.Image
 import pytest
+import torch
 
-from micl_cli.api.task import Example
+from micl_cli.api.resources import Resources
+from micl_cli.api.task import Example, Media
 from micl_cli.errors import OptionError, PlanError, PluginError
 from micl_cli.registry import Registry
-from micl_cli.testing import toy_task, toy_tasks
-from micl_cli.training.components import Reader, Unaugmented, load_metrics, strategy_options
+from micl_cli.testing import ToyBackbone, toy_task, toy_tasks
+from micl_cli.training.components import RegisteredReader, UnaugmentedCache, load_metrics, strategy_options
 
 
-def test_parts_are_put_together_as_the_plan_says(make_parts: Any) -> None:
-    parts = make_parts("moincl", options={"alpha": 0.25}, backbone_options={"rank": 2})
-    assert type(parts.strategy).__name__ == "MoInCL"
-    assert parts.strategy.backbone is parts.backbone
-    assert (parts.strategy.alpha, parts.backbone.rank) == (0.25, 2)
-    assert [[task.name for task in stage] for stage in parts.stages] == [["toy/img_cap"], ["toy/img_qa"]]
-    assert parts.accelerator.device.type == "cpu"
+def test_components_are_put_together_as_the_plan_says(make_components: Any) -> None:
+    components = make_components("moincl", options={"alpha": 0.25}, backbone_options={"rank": 2})
+    assert type(components.strategy).__name__ == "MoInCL"
+    assert components.strategy.backbone is components.backbone
+    assert (components.strategy.alpha, components.backbone.rank) == (0.25, 2)
+    assert [[task.name for task in stage] for stage in components.stages] == [["toy/img_cap"], ["toy/img_qa"]]
+    assert components.accelerator.device.type == "cpu"
 
 
-def test_a_tasks_own_metric_and_those_of_its_kind_are_loaded() -> None:
+def test_a_task_s_own_metric_and_those_for_its_type_are_loaded() -> None:
     metrics = load_metrics(Registry.discover(), [toy_task("image", "captioning")])
     assert set(metrics) == {"cider", "bleu4", "rouge_l"}
     assert set(load_metrics(Registry.discover(), toy_tasks())) == {*metrics, "accuracy", "vqa_accuracy"}
 
 
-def test_a_metric_that_nobody_knows() -> None:
-    from dataclasses import replace
-
+def test_an_unknown_metric() -> None:
     with pytest.raises(PluginError, match="no metric 'cidre'"):
         load_metrics(Registry.discover(), [replace(toy_task("image", "qa"), metric="cidre")])
 
 
-def test_options_of_one_stage_are_typed(make_parts: Any) -> None:
-    from dataclasses import replace
-
-    parts = make_parts("moincl", options={"alpha": 0.25})
-    plan = replace(parts.plan, stage_options={"2": {"alpha": "0.75"}})
-    chosen = [strategy_options(plan, type(parts.strategy), position)["alpha"] for position in (1, 2)]
+def test_options_of_one_stage_are_typed(make_components: Any) -> None:
+    components = make_components("moincl", options={"alpha": 0.25})
+    plan = replace(components.plan, stage_options={"2": {"alpha": "0.75"}})
+    chosen = [strategy_options(plan, type(components.strategy), position)["alpha"] for position in (1, 2)]
     assert chosen == [0.25, 0.75]
     wrong = replace(plan, stage_options={"2": {"alpha": "x"}})
     with pytest.raises(OptionError, match="expects a number"):
-        strategy_options(wrong, type(parts.strategy), 2)
+        strategy_options(wrong, type(components.strategy), 2)
 
 
 @pytest.mark.parametrize(("asked", "used"), [("auto", "no"), ("fp32", "no"), ("bf16", "bf16")])
-def test_precision_on_a_cpu(make_parts: Any, asked: str, used: str) -> None:
-    assert make_parts(precision=asked).accelerator.mixed_precision == used
+def test_precision_on_a_cpu(make_components: Any, asked: str, used: str) -> None:
+    assert make_components(precision=asked).accelerator.mixed_precision == used
 
 
 @pytest.mark.parametrize(
@@ -55,44 +58,86 @@ def test_precision_on_a_cpu(make_parts: Any, asked: str, used: str) -> None:
     [("auto", None, "auto"), ("fp32", None, "fp32"), ("fp32", "bf16", "bf16"), ("bf16", None, "auto")],
 )
 def test_fp32_is_asked_of_a_backbone_that_chooses(
-    asked: str, stated: str | None, used: str, make_parts: Any, monkeypatch: pytest.MonkeyPatch
+    asked: str, stated: str | None, used: str, make_components: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from micl_backbones import composed
+    class Choosing(ToyBackbone):
+        def __init__(self, *, dtype: Annotated[str, "number format"] = "auto", **options: Any) -> None:
+            super().__init__(**options)
+            self.dtype = dtype
 
-    found: list[str] = []
-    load = composed.load_parts
-    monkeypatch.setattr(composed, "load_parts", lambda p, q, dtype: found.append(dtype) or load(p, q, "fp32"))
-    make_parts(backbone="tiny", backbone_options={"dtype": stated} if stated else {}, precision=asked)
-    assert found == [used]
+    monkeypatch.setattr("micl_cli.testing.toy.ToyBackbone", Choosing)
+    components = make_components(backbone_options={"dtype": stated} if stated else {}, precision=asked)
+    assert components.backbone.dtype == used
 
 
-def test_nothing_is_kept_of_a_medium_that_is_read_differently_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
+def test_features_of_a_medium_that_is_read_differently_each_time_are_not_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from micl_modalities.image import Image
 
     registry, asked = Registry.discover(), []
-    cache = Unaugmented(lambda key, examples, compute: asked.append(key) or compute(examples), registry)
-    pictures = [Example("1", "", modality="image", digest="1")]
+    cache = UnaugmentedCache(lambda key, media, compute: asked.append(key) or compute(media), registry)
+    pictures = [Media("image", digest="1")]
     for _ in range(2):
-        assert torch.equal(cache("kept", pictures, lambda examples: torch.ones(1, 2)), torch.ones(1, 2))
+        assert torch.equal(cache("stored", pictures, lambda media: torch.ones(1, 2)), torch.ones(1, 2))
     monkeypatch.setattr(Image, "augments", True)
-    assert torch.equal(cache("not kept", pictures, lambda examples: torch.ones(1, 2)), torch.ones(1, 2))
-    assert asked == ["kept", "kept"]
+    assert torch.equal(cache("not stored", pictures, lambda media: torch.ones(1, 2)), torch.ones(1, 2))
+    assert asked == ["stored", "stored"]
 
 
-def test_media_are_read_by_the_modality_of_their_example(tmp_path: Any) -> None:
-    import numpy as np
-    import PIL.Image
-
+def test_media_are_read_by_their_modality(tmp_path: Path) -> None:
     PIL.Image.fromarray(np.full((4, 6, 3), 9, np.uint8)).save(tmp_path / "x.png")
-    read = Reader(Registry.discover())
-    pixels = read(Example("1", "", modality="image", media=tmp_path / "x.png"), {})
-    assert pixels.shape == (4, 6, 3)
-    with pytest.raises(ValueError, match="has no medium"):
-        read(Example("2", ""), {})
+    read = RegisteredReader(Registry.discover())
+    assert read(Media("image", tmp_path / "x.png"), {}).shape == (4, 6, 3)
+    with pytest.raises(ValueError, match="has no file to read"):
+        read(Media("image"), {})
 
 
-def test_gradients_that_cannot_be_checkpointed(make_parts: Any) -> None:
+def test_a_backbone_that_cannot_checkpoint_gradients(make_components: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(ToyBackbone, "enable_gradient_checkpointing")
     with pytest.raises(PlanError, match="cannot checkpoint gradients"):
-        make_parts(gradient_checkpointing=True)
+        make_components(gradient_checkpointing=True)
+
+
+# What a backbone is asked before anything is learnt
+
+
+def test_a_backbone_is_given_the_home_folder(
+    make_components: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homes = []
+
+    class Homely(ToyBackbone):
+        def __init__(self, preset: str = "", *, resources: Resources, **options: Any) -> None:
+            super().__init__(preset, resources=resources, **options)
+            homes.append(resources.home)
+
+    monkeypatch.setattr("micl_cli.testing.toy.ToyBackbone", Homely)
+    make_components()
+    assert homes == [tmp_path / "home"]
+
+
+def test_a_backbone_checks_each_form_of_content_once(make_components: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a task with single images, pairs of images and text alone, in any split."""
+    task, image = toy_task("image", "qa"), Media("image", digest="00" * 32)
+    more = {"train": [Example("two", (image, image, "same?"), ("yes",))], "test": [Example("text", ("?",), ("!",))]}
+    mixed = replace(task, load=lambda split: [*task.examples(split), *more.get(split, ())])
+    checked: list[str] = []
+    monkeypatch.setattr(ToyBackbone, "check", lambda self, examples: checked.extend(e.id for e in examples))
+    make_components(tasks=[mixed])
+    assert checked == [task.examples("train")[0].id, "two", "text"]
+
+
+def test_content_that_the_backbone_cannot_take_is_refused_before_learning(
+    make_components: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(self: ToyBackbone, examples: Sequence[Example]) -> None:
+        if any(len(example.media) > 1 for example in examples):
+            raise PlanError("one image only", "Choose another --backbone.")
+
+    image = Media("image", digest="00" * 32)
+    pairs = replace(toy_task("image", "qa"), load=lambda split: [Example("1", (image, image, "same?"), ("yes",))])
+    monkeypatch.setattr(ToyBackbone, "check", check)
+    make_components()
+    with pytest.raises(PlanError, match="one image only"):
+        make_components(tasks=[pairs])

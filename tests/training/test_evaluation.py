@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from micl_cli.api.events import Answered, Routed, Scored
-from micl_cli.api.task import Example
+from micl_cli.api.selection import as_mixtures
+from micl_cli.api.strategy import Route
+from micl_cli.api.task import CHOICE, Example, Media, Task
 from micl_cli.errors import Interrupted, PlanError
 from micl_cli.plan import Evaluation
 from micl_cli.testing import toy_task
@@ -18,18 +20,18 @@ QA = toy_task("image", "qa")
 
 
 @pytest.fixture
-def knowing(make_parts: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def knowing(make_components: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """RunComponents whose backbone answers rightly, but for questions about a shape; batches are recorded."""
-    parts = make_parts(tasks=[QA, toy_task("image", "captioning")], evaluation=Evaluation(batch_size=2))
-    parts.batches = []
+    components = make_components(tasks=[QA, toy_task("image", "captioning")], evaluation=Evaluation(batch_size=2))
+    components.batches = []
 
     def generate(examples: Sequence[Example], **options: Any) -> list[str]:
-        parts.batches.append([example.prompt for example in examples])
-        parts.options = options
+        components.batches.append([example.prompt for example in examples])
+        components.options = options
         return ["" if "shape" in example.prompt else example.references[0] for example in examples]
 
-    monkeypatch.setattr(parts.backbone, "generate", generate)
-    return parts
+    monkeypatch.setattr(components.backbone, "generate", generate)
+    return components
 
 
 def test_answers_keep_their_order_while_like_prompts_are_answered_together(knowing: Any) -> None:
@@ -38,14 +40,15 @@ def test_answers_keep_their_order_while_like_prompts_are_answered_together(knowi
     assert answers == ["" if "shape" in e.prompt else e.references[0] for e in examples]
     assert all(len(set(map(len, batch))) == 1 for batch in knowing.batches[:1] + knowing.batches[2:])
     assert max(map(len, knowing.batches)) == 2
-    assert knowing.options == {"adapters": None, "max_new_tokens": 40, "num_beams": 1}
+    assert knowing.options == {"max_new_tokens": 40, "num_beams": 1}
 
 
 def test_questions_on_one_medium_are_answered_together(knowing: Any) -> None:
     first, second = QA.examples("test")[:2]
     prompts = ["is it red?", "is the thing that is to be seen here red?"]
-    asked = [replace(e, prompt=prompt) for prompt in prompts for e in (first, second)]
-    assert len(answer(knowing, [*asked, Example("text", "say a word", ("yes",))])) == 5
+    asked = [e.with_prompt(prompt, "yes") for prompt in prompts for e in (first, second)]
+    asked = [replace(e, references=("yes",)) for e in asked]
+    assert len(answer(knowing, [*asked, Example("text", ("say a word",), ("yes",))])) == 5
     assert knowing.batches == [["say a word", prompts[0]], [prompts[1], prompts[0]], [prompts[1]]]
     knowing.batches.clear()
     answer(knowing, asked)
@@ -60,34 +63,24 @@ def test_a_task_is_scored_by_its_own_metric_first(knowing: Any) -> None:
     assert (second.metric, second.main) == ("vqa_accuracy", False)
 
 
-def test_answers_are_told_where_asked_for(knowing: Any) -> None:
+def test_answers_are_yielded_where_asked_for(knowing: Any) -> None:
     *_, told = score(knowing, QA, 1, keep_answers=True)
     assert isinstance(told, Answered)
     assert [row[0] for row in told.rows] == [example.id for example in QA.examples("test")]
     assert {row[1] for row in told.rows} <= {"", "red", "green", "blue"}
 
 
-def test_a_strategy_that_routes_names_an_adapter_for_each_example(
-    knowing: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(knowing.strategy, "route", lambda batch: ["main"] * len(batch))
-    answer(knowing, QA.examples("test")[:1])
-    assert knowing.options["adapters"] == ["main"]
-
-
 def test_validation_is_the_mean_over_the_stages_tasks(knowing: Any) -> None:
-    assert validate(knowing, [QA], lambda: None) == 50.0
-    both = validate(knowing, knowing.tasks, lambda: None)
-    caption = validate(knowing, knowing.tasks[1:], lambda: None)
+    assert validate(knowing, [QA]) == 50.0
+    both = validate(knowing, knowing.tasks)
+    caption = validate(knowing, knowing.tasks[1:])
     assert caption is not None
     assert both == pytest.approx((50.0 + caption) / 2)
 
 
 def test_without_validation_examples_there_is_no_score(knowing: Any) -> None:
-    from dataclasses import replace
-
     bare = replace(QA, load=lambda split: () if split == "val" else QA.examples(split))
-    assert validate(knowing, [bare], lambda: None) is None
+    assert validate(knowing, [bare]) is None
     with pytest.raises(PlanError, match="has no val examples"):
         list(score(knowing, bare, 1, split="val"))
 
@@ -102,69 +95,146 @@ def test_a_pause_may_stop_between_batches(knowing: Any) -> None:
     assert len(knowing.batches) == 1
 
 
-def test_validation_asks_the_adapter_in_work_and_no_router(knowing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def route(batch: Sequence[Example]) -> list[str]:
-        raise AssertionError("what is in work cannot be routed to yet")
-
-    monkeypatch.setattr(knowing.strategy, "route", route)
-    assert validate(knowing, [QA], pause=lambda: None) is not None
-    assert knowing.options["adapters"] is None
-
-
-def test_what_was_routed_is_told_with_the_scores(knowing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def route(batch: Sequence[Example]) -> list[str]:
-        knowing.strategy.routes = [("toy/img_qa", 0.9), *[("toy/aud_qa", 0.1)] * (len(batch) - 1)]
-        return ["main"] * len(batch)
-
-    monkeypatch.setattr(knowing.strategy, "route", route)
-    *_, told = score(knowing, QA, 1)
-    assert isinstance(told, Routed)
-    assert (told.n, told.chosen, told.unsure) == (6, {"toy/img_qa": 3, "toy/aud_qa": 3}, 3)
-    assert told.seconds > 0
+def test_examples_are_ordered_by_modalities_length_and_media(knowing: Any) -> None:
+    """As the answers of several media need no other order than those of one."""
+    image, sound = Media("image", digest="aa"), Media("audio", digest="bb")
+    contents = [(image, sound, "both"), (image, "longer"), ("text",), (sound, "x"), (image, "y")]
+    examples = [Example(str(i), content, ("",)) for i, content in enumerate(contents)]
+    knowing.plan = replace(knowing.plan, evaluation=Evaluation(batch_size=9))
+    answer(knowing, examples)
+    assert knowing.batches == [["text", "x", "both", "y", "longer"]]
 
 
-def test_a_closed_set_of_answers_is_also_scored_by_choosing(make_parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = make_parts(tasks=[QA], evaluation=Evaluation(batch_size=8, score="choices", max_new_tokens=2))
-    parts.backbone.add_adapter("main")
-    parts.backbone.activate("main")
+# Routes
 
-    def choose(examples: Sequence[Example], choices: Sequence[str]) -> torch.Tensor:
-        assert parts.backbone.active == "main"
-        right = [[float(choice == example.references[0]) for choice in choices] for example in examples]
+
+@pytest.fixture
+def routed(make_components: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Components that route questions about shapes to adapter two, others to one; who answered is recorded."""
+    components = make_components(tasks=[QA], evaluation=Evaluation(batch_size=4, score="choices", max_new_tokens=2))
+    adapters = components.backbone.adapters
+    for name in ("one", "two"):
+        adapters.add(name)
+    adapters.activate("one")
+    components.routed, components.answered, components.chosen = [], {}, {}
+
+    def route(batch: Sequence[Example]) -> list[Route]:
+        components.routed.extend(example.id for example in batch)
+        return [Route("toy/x", 0.9, "two") if "shape" in e.prompt else Route("toy/y", 0.1, "one") for e in batch]
+
+    def acting(count: int) -> list[str]:
+        (mixture,) = as_mixtures(adapters.active)
+        weights = mixture.weights.expand(count, -1).tolist()
+        return [mixture.names[row.index(1.0)] for row in weights]
+
+    def generate(examples: Sequence[Example], **options: Any) -> list[str]:
+        components.answered.update(zip((e.id for e in examples), acting(len(examples)), strict=True))
+        return [""] * len(examples)
+
+    def score_choices(examples: Sequence[Example], choices: Sequence[str] | None) -> torch.Tensor:
+        components.chosen.update(zip((e.id for e in examples), acting(len(examples)), strict=True))
+        own = [choices or example.choices for example in examples]
+        return torch.tensor([[float(c == e.references[0]) for c in row] for e, row in zip(examples, own, strict=True)])
+
+    monkeypatch.setattr(components.strategy, "route", route)
+    monkeypatch.setattr(components.backbone, "generate", generate)
+    monkeypatch.setattr(components.backbone, "score_choices", score_choices)
+    return components
+
+
+def by_question() -> dict[str, str]:
+    return {e.id: "two" if "shape" in e.prompt else "one" for e in QA.examples("test")}
+
+
+def test_each_example_is_answered_by_the_selection_of_its_route(routed: Any) -> None:
+    list(score(routed, QA, 1))
+    assert routed.answered == by_question()
+    assert routed.backbone.adapters.active == "one"
+
+
+def test_routes_of_the_answers_hold_for_the_choices_too(routed: Any) -> None:
+    list(score(routed, QA, 1))
+    assert sorted(routed.routed) == sorted(example.id for example in QA.examples("test"))
+    assert routed.chosen == by_question()
+
+
+def test_routes_are_reported_with_the_scores(routed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    *_, event = score(routed, QA, 1)
+    assert isinstance(event, Routed)
+    assert (event.n, event.chosen, event.unsure) == (6, {"toy/x": 3, "toy/y": 3}, 3)
+    assert (event.router, event.passes) == ("finetune", 0)
+    assert event.seconds > 0
+    monkeypatch.setattr(type(routed.strategy), "routed_by", ("oracle", 2))
+    *_, event = score(routed, QA, 1)
+    assert (event.router, event.passes) == ("oracle", 2)
+
+
+def test_validation_routes_nothing(routed: Any) -> None:
+    assert validate(routed, [QA]) == 0.0
+    assert routed.routed == []
+    assert set(routed.answered.values()) == {"one"}
+
+
+# Choices
+
+
+def choice_task() -> Task:
+    return toy_task("image", CHOICE)
+
+
+def test_multiple_choice_is_scored_by_each_example_s_own_choices(
+    make_components: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = choice_task()
+    components = make_components(tasks=[task], evaluation=Evaluation(batch_size=8))
+    components.backbone.adapters.add("main")
+    components.backbone.adapters.activate("main")
+    sizes: list[int] = []
+
+    def score_choices(examples: Sequence[Example], choices: Sequence[str] | None) -> torch.Tensor:
+        assert choices is None
+        sizes.append(len(examples))
+        right = [[float(c == e.references[0] or "shape" in e.prompt) for c in e.choices] for e in examples]
         return torch.tensor(right)
 
-    monkeypatch.setattr(parts.backbone, "choose", choose)
-    (chosen,) = [event for event in score(parts, QA, 1) if isinstance(event, Scored) and event.metric == "choices"]
+    monkeypatch.setattr(components.backbone, "score_choices", score_choices)
+    monkeypatch.setattr(components.backbone, "generate", lambda *args, **more: pytest.fail("nothing is generated"))
+    first, *others = score(components, task, 1, keep_answers=True)
+    assert isinstance(first, Scored)
+    assert (first.metric, first.main, first.n) == ("accuracy", True, 6)
+    rows = {row[0]: row[1] for row in others[-1].rows}
+    for example in task.examples("test"):
+        assert rows[example.id] == (example.choices[0] if "shape" in example.prompt else example.references[0])
+    assert max(sizes) == 2, "each prompt is read with every choice"
+    assert validate(components, [task]) is not None
+
+
+def test_multiple_choice_is_answered_by_routes_too(routed: Any) -> None:
+    task = choice_task()
+    *_, event = score(routed, task, 1)
+    assert isinstance(event, Routed)
+    assert routed.chosen == {e.id: "two" if "shape" in e.prompt else "one" for e in task.examples("test")}
+    assert sorted(routed.routed) == sorted(example.id for example in task.examples("test"))
+
+
+def test_a_closed_set_of_answers_is_also_scored_by_choosing(
+    make_components: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = Evaluation(batch_size=8, score="choices", max_new_tokens=2)
+    components = make_components(tasks=[QA], evaluation=evaluation)
+    components.backbone.adapters.add("main")
+    components.backbone.adapters.activate("main")
+
+    def score_choices(examples: Sequence[Example], choices: Sequence[str]) -> torch.Tensor:
+        assert components.backbone.adapters.active == "main"
+        return torch.tensor([[float(choice == e.references[0]) for choice in choices] for e in examples])
+
+    monkeypatch.setattr(components.backbone, "score_choices", score_choices)
+    (chosen,) = [e for e in score(components, QA, 1) if isinstance(e, Scored) and e.metric == "choices"]
     assert (chosen.value, chosen.main, chosen.n) == (100.0, False, 6)
 
 
 def test_captions_are_not_chosen_among(knowing: Any) -> None:
     knowing.plan = replace(knowing.plan, evaluation=Evaluation(score="choices"))
-    told = score(knowing, toy_task("image", "captioning"), 1)
-    assert all(event.metric != "choices" for event in told if isinstance(event, Scored))
-
-
-def test_what_was_routed_for_the_answers_is_not_routed_again_for_the_choices(
-    make_parts: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parts = make_parts(tasks=[QA], evaluation=Evaluation(batch_size=4, score="choices", max_new_tokens=2))
-    for name in ("one", "two"):
-        parts.backbone.add_adapter(name)
-    parts.backbone.activate("one")
-    routed: list[str] = []
-    chosen: dict[str, str | None] = {}
-
-    def route(batch: Sequence[Example]) -> list[str]:
-        routed.extend(example.id for example in batch)
-        return ["two" if "shape" in example.prompt else "one" for example in batch]
-
-    def choose(examples: Sequence[Example], choices: Sequence[str]) -> torch.Tensor:
-        chosen.update({example.id: parts.backbone.active for example in examples})
-        return torch.zeros(len(examples), len(choices))
-
-    monkeypatch.setattr(parts.strategy, "route", route)
-    monkeypatch.setattr(parts.backbone, "choose", choose)
-    list(score(parts, QA, 1))
-    asked = QA.examples("test")
-    assert sorted(routed) == sorted(example.id for example in asked)
-    assert chosen == {e.id: "two" if "shape" in e.prompt else "one" for e in asked}
+    events = score(knowing, toy_task("image", "captioning"), 1)
+    assert all(event.metric != "choices" for event in events if isinstance(event, Scored))

@@ -31,7 +31,7 @@ def test_targets_are_metrics_of_that_name() -> None:
         metric = getattr(import_module(module), attribute)
         assert issubclass(metric, Metric)
         assert metric.name == name
-        assert metric.kinds in ({"captioning"}, {"qa"})
+        assert metric.task_types in ({"captioning"}, {"qa"})
 
 
 def test_metrics_need_no_heavy_library() -> None:

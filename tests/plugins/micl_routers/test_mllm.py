@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from micl_cli.api import Batch, Example, PlanError
-from micl_cli.testing import ToyBackbone, toy_task
+from micl_cli.api import Batch, Example, Media, PlanError
+from micl_cli.testing import ToyBackbone, learn_task, toy_task
 from micl_routers.mllm import ADAPTER, MLLMRouter
 
 IMG_CAP = replace(toy_task("image", "captioning"), description="describe pictures")
@@ -23,25 +22,25 @@ TASKS = (IMG_CAP, IMG_QA, AUD_QA)
 
 
 class Watched(ToyBackbone):
-    """Tells what was taught, and among which choices it was asked to choose."""
+    """Records what was learnt, and among which choices it was asked to choose."""
 
     def __init__(self) -> None:
         super().__init__()
         self.taught: list[Example] = []
         self.choices: list[Sequence[str]] = []
         self.asked: list[Example] = []
-        self.add_adapter("expert1", seed=1)
-        self.activate("expert1")
+        self.adapters.add("expert1", seed=1)
+        self.adapters.activate("expert1")
 
-    def batch(self, examples: Sequence[Example]) -> Batch:
-        if self.active == ADAPTER and self.module.training is False and torch.is_grad_enabled():
+    def batch(self, examples: Sequence[Example], groups: Any = None) -> Batch:
+        if self.adapters.active == ADAPTER and self.module.training is False and torch.is_grad_enabled():
             self.taught += examples
-        return super().batch(examples)
+        return super().batch(examples, groups)
 
-    def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
-        self.choices.append(choices)
+    def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
+        self.choices.append(choices or ())
         self.asked += examples
-        return super().choose(examples, choices)
+        return super().score_choices(examples, choices)
 
 
 def router(**options: Any) -> MLLMRouter:
@@ -51,7 +50,7 @@ def router(**options: Any) -> MLLMRouter:
 def learnt(count: int = 3, **options: Any) -> tuple[MLLMRouter, Watched]:
     made = router(**options)
     for task in TASKS[:count]:
-        made.learn(task, task.examples("train"))
+        learn_task(made, task)
     assert isinstance(made.backbone, Watched)
     return made, made.backbone
 
@@ -67,20 +66,35 @@ def test_prompts_hold_every_task_s_letter_and_description_and_the_question() -> 
     made, backbone = learnt()
     made.route(asked())
     for posed, example in zip(backbone.asked, asked(), strict=True):
-        assert posed.context.splitlines() == [
+        assert str(posed.content[0]).splitlines() == [
             "A: describe pictures",
             "B: answer about pictures",
             "C: answer about sounds",
         ]
-        assert posed.prompt.splitlines() == [example.prompt, "letter:"]
-        assert (posed.id, posed.modality, posed.digest) == (example.id, example.modality, example.digest)
+        assert posed.content[1:] == (*example.media, f"{example.prompt}\nletter:")
+        assert posed.id == example.id
+
+
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [
+        ((Media("image"),), (Media("image"), "\nletter:")),
+        (("look", Media("image")), ("look", Media("image"), "\nletter:")),
+        ((Media("image"), "one", Media("audio"), "two"), (Media("image"), "one", Media("audio"), "two\nletter:")),
+        (("text alone",), ("text alone\nletter:",)),
+    ],
+)
+def test_the_letter_is_asked_for_behind_any_content(content: Any, asked: Any) -> None:
+    made, _ = learnt(2, epochs=1)
+    (posed,) = made._ask_for_task([Example("1", content)])
+    assert posed.content[1:] == asked
 
 
 def test_it_is_taught_the_letters_of_the_tasks() -> None:
     _, backbone = learnt()
     letters = {IMG_CAP.name: "A", IMG_QA.name: "B", AUD_QA.name: "C"}
     assert {(e.task, e.target) for e in backbone.taught} == set(letters.items())
-    assert all(e.context.startswith("A: describe pictures\nB: ") for e in backbone.taught)
+    assert all(str(e.content[0]).startswith("A: describe pictures\nB: ") for e in backbone.taught)
 
 
 def test_a_file_of_descriptions_stands_in(tmp_path: Path) -> None:
@@ -88,7 +102,7 @@ def test_a_file_of_descriptions_stands_in(tmp_path: Path) -> None:
     path.write_text(f'"{IMG_QA.name}" = "questions on images"\n')
     made, backbone = learnt(descriptions=str(path))
     made.route(asked()[:1])
-    assert backbone.asked[0].context.splitlines() == [
+    assert str(backbone.asked[0].content[0]).splitlines() == [
         "A: describe pictures",
         "B: questions on images",
         "C: answer about sounds",
@@ -105,11 +119,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str | None) -
     assert '"mini/img_cap" = ' in refused.value.hint
 
 
-def test_a_task_without_a_description_is_told_by_what_it_is() -> None:
+def test_a_task_without_a_description_is_named_by_what_it_is() -> None:
     made = router()
     for task in (replace(IMG_CAP, description=""), AUD_QA):
-        made.learn(task, task.examples("train"))
-    assert made.state().data["known"][IMG_CAP.name] == "image captioning"
+        learn_task(made, task)
+    assert made.state().data["descriptions"][IMG_CAP.name] == "image captioning"
 
 
 # What it may say
@@ -120,7 +134,7 @@ def test_choices_are_the_letters_of_the_tasks_known() -> None:
     routes = made.route(asked())
     assert set(map(tuple, backbone.choices)) == {("A", "B")}
     assert {route.task for route in routes} <= {IMG_CAP.name, IMG_QA.name}
-    made.learn(AUD_QA, AUD_QA.examples("train"))
+    learn_task(made, AUD_QA)
     made.route(asked())
     assert tuple(backbone.choices[-1]) == ("A", "B", "C")
 
@@ -129,8 +143,8 @@ def test_beyond_twenty_six_tasks_letters_stay_apart() -> None:
     made = router(epochs=1, samples=1)
     tasks = [replace(IMG_QA, name=f"toy/{i}", description=f"task {i}") for i in range(28)]
     for task in tasks[:-1]:
-        made._known[task.name] = task.description
-    made.learn(tasks[-1], IMG_QA.examples("train"))
+        made._descriptions[task.name] = task.description
+    learn_task(made, tasks[-1], IMG_QA.examples("train"))
     made.route(asked()[:1])
     assert isinstance(made.backbone, Watched)
     letters = list(made.backbone.choices[-1])
@@ -142,8 +156,8 @@ def test_margins_are_those_of_the_choices() -> None:
     made, backbone = learnt()
     routes = made.route(asked())
     posed, letters = backbone.asked[-len(asked()) :], backbone.choices[-1]
-    with backbone.using(ADAPTER):
-        chances = backbone.choose(posed, letters).double().exp()
+    with backbone.adapters.using(ADAPTER):
+        chances = backbone.score_choices(posed, letters).double().exp()
     first, second = chances.sort(1, descending=True).values[:, :2].T
     assert [route.task for route in routes] == [TASKS[i].name for i in chances.argmax(1).tolist()]
     assert [route.margin for route in routes] == pytest.approx((first - second).tolist(), abs=1e-6)
@@ -151,8 +165,8 @@ def test_margins_are_those_of_the_choices() -> None:
 
 def test_a_single_task_needs_no_model() -> None:
     made, backbone = learnt(1)
-    assert {tuple(route) for route in made.route(asked())} == {(IMG_CAP.name, 1.0)}
-    assert backbone.adapters == ("expert1",)
+    assert {(route.task, route.margin) for route in made.route(asked())} == {(IMG_CAP.name, 1.0)}
+    assert backbone.adapters.names == ("expert1",)
     assert not backbone.choices
 
 
@@ -168,20 +182,19 @@ def test_it_learns_to_tell_tasks_apart() -> None:
 @pytest.mark.parametrize(("samples", "kept"), [(3, 3), (50, 12)])
 def test_only_so_many_examples_of_a_task_are_kept_without_their_answers(samples: int, kept: int) -> None:
     made, _ = learnt(samples=samples, epochs=1)
-    found = made.state().data["kept"]
+    found = made.state().data["stored"]
     for task in TASKS:
         mine = [Example.from_json(example) for name, example in found if name == task.name]
         assert len(mine) == kept
         assert {e.id for e in mine} <= {e.id for e in task.examples("train")}
-        assert all(e.references == () and e.answer is None for e in mine)
+        assert all(e.references == () and e.choices == () and e.answer is None for e in mine)
 
 
 def test_it_draws_from_its_own_randomness_alone() -> None:
     def drawn(seed: int) -> Any:
         made = router(epochs=1)
-        made.rng = random.Random(seed)
-        made.learn(IMG_CAP, IMG_CAP.examples("train"))
-        return made.state().data["kept"]
+        learn_task(made, IMG_CAP, seed=seed)
+        return made.state().data["stored"]
 
     assert drawn(1) == drawn(1) != drawn(2)
 
@@ -189,28 +202,28 @@ def test_it_draws_from_its_own_randomness_alone() -> None:
 def test_the_experts_stay_as_they_are() -> None:
     made = router()
     backbone = made.backbone
-    backbone.add_adapter("expert2", seed=2)
-    made.experts = {IMG_CAP.name: "expert1", IMG_QA.name: "expert2"}
-    before = {name: backbone.adapter_state(name) for name in ("expert1", "expert2")}
+    backbone.adapters.add("expert2", seed=2)
+    experts = {IMG_CAP.name: "expert1", IMG_QA.name: "expert2"}
+    before = {name: backbone.adapters.state(name) for name in ("expert1", "expert2")}
     backbone.module.train()
     for task in TASKS[:2]:
-        made.learn(task, task.examples("train"))
+        learn_task(made, task, experts=experts)
     made.route(asked())
     for name, weights in before.items():
-        after = backbone.adapter_state(name)
+        after = backbone.adapters.state(name)
         assert all(torch.equal(after[key], weights[key]) for key in weights)
-    assert (backbone.active, backbone.module.training) == ("expert1", True)
+    assert (backbone.adapters.active, backbone.module.training) == ("expert1", True)
 
 
 def test_the_router_starts_from_the_experts_average() -> None:
     made = router(learning_rate=0.0)
     backbone = made.backbone
-    backbone.add_adapter("expert2", seed=2)
-    made.experts = {IMG_CAP.name: "expert1", IMG_QA.name: "expert2"}
-    first, second = backbone.adapter_state("expert1"), backbone.adapter_state("expert2")
+    backbone.adapters.add("expert2", seed=2)
+    experts = {IMG_CAP.name: "expert1", IMG_QA.name: "expert2"}
+    first, second = backbone.adapters.state("expert1"), backbone.adapters.state("expert2")
     for task in TASKS[:2]:
-        made.learn(task, task.examples("train"))
-    found = backbone.adapter_state(ADAPTER)
+        learn_task(made, task, experts=experts)
+    found = backbone.adapters.state(ADAPTER)
     assert all(torch.allclose(found[name], (first[name] + second[name]) / 2) for name in found)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from micl_cli.api import Example
-from micl_cli.testing import ToyBackbone, toy_task
+from micl_cli.testing import ToyBackbone, learn_task, toy_task
 from micl_routers.prototype import FLOOR, PrototypeRouter
 
 IMG_CAP, IMG_QA, AUD_QA = toy_task("image", "captioning"), toy_task("image", "qa"), toy_task("audio", "qa")
@@ -36,7 +36,7 @@ def asked() -> list[Example]:
 def taught(count: int = 3) -> PrototypeRouter:
     router = PrototypeRouter(ToyBackbone())
     for task in TASKS[:count]:
-        router.learn(task, task.examples("train")[: USED[task.name]])
+        learn_task(router, task, task.examples("train")[: USED[task.name]])
     return router
 
 
@@ -69,18 +69,18 @@ def test_routes_go_to_the_nearest_mean() -> None:
     np.testing.assert_allclose([route.margin for route in routes], chances[:, -1] - chances[:, -2], atol=1e-7)
 
 
-def test_a_wide_feature_does_not_drown_a_telling_one() -> None:
+def test_a_wide_feature_does_not_dominate_a_telling_one() -> None:
     """The first feature is noise a hundred times as wide as the second, which alone tells the tasks apart."""
 
     class Two(ToyBackbone):
         def features(self, examples: Sequence[Example]) -> Tensor:
             noise = np.random.default_rng(len(examples)).normal(0, 100, len(examples))
-            telling = [float(example.modality == "audio") + noise[i] / 1000 for i, example in enumerate(examples)]
+            telling = [float(example.modalities == {"audio"}) + noise[i] / 1000 for i, example in enumerate(examples)]
             return torch.tensor(np.stack([noise, telling], 1))
 
     router = PrototypeRouter(Two())
     for task in (IMG_QA, AUD_QA):
-        router.learn(task, task.examples("train"))
+        learn_task(router, task)
     examples = [*IMG_QA.examples("test"), *AUD_QA.examples("test")]
     assert [route.task for route in router.route(examples)] == [example.task for example in examples]
 
@@ -90,7 +90,7 @@ def test_a_restored_one_goes_on_alike(count: int) -> None:
     first, second = taught(count), PrototypeRouter(ToyBackbone())
     second.restore(first.state())
     for router in (first, second):
-        router.learn(AUD_QA, AUD_QA.examples("train"))
+        learn_task(router, AUD_QA)
     assert first.route(asked()) == second.route(asked())
 
 
@@ -99,7 +99,7 @@ def test_a_margin_does_not_hang_on_how_many_other_tasks_there_are() -> None:
     few, more = PrototypeRouter(ToyBackbone()), PrototypeRouter(ToyBackbone())
     for router in (few, more):
         for task in (IMG_QA, IMG_CAP):
-            router.learn(task, task.examples("train"))
+            learn_task(router, task)
     state = more.state()
     state.tensors["mean/2"] = state.tensors["mean/0"] + 1e6
     state.data["names"].append("toy/far")
@@ -114,7 +114,7 @@ def test_one_task_takes_all_surely() -> None:
 def test_features_without_spread_are_no_hindrance() -> None:
     router = PrototypeRouter(ToyBackbone())
     for task in TASKS:
-        router.learn(task, task.examples("train")[:1])
+        learn_task(router, task, task.examples("train")[:1])
     routes = router.route([task.examples("train")[0] for task in TASKS])
     assert [route.task for route in routes] == [task.name for task in TASKS]
     assert all(0 <= route.margin <= 1 for route in routes)

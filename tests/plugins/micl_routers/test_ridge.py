@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from micl_cli.api import Example, Task
-from micl_cli.testing import ToyBackbone, toy_task
+from micl_cli.testing import ToyBackbone, learn_task, toy_task
 from micl_routers.ridge import RidgeRouter
 
 IMG_CAP, IMG_QA, AUD_QA = toy_task("image", "captioning"), toy_task("image", "qa"), toy_task("audio", "qa")
@@ -51,7 +51,7 @@ def at_once(tasks: Sequence[Task], ridge: float) -> Array:
 def taught(tasks: Sequence[Task], ridge: float = 1e-3) -> RidgeRouter:
     router = RidgeRouter(ToyBackbone(), ridge=ridge)
     for task in tasks:
-        router.learn(task, used(task))
+        learn_task(router, task, used(task))
     return router
 
 
@@ -85,7 +85,7 @@ def test_a_task_weighs_the_same_whatever_its_size() -> None:
     plain, doubled = RidgeRouter(ToyBackbone()), RidgeRouter(ToyBackbone())
     for router, first in ((plain, IMG_CAP), (doubled, twice)):
         for task in (first, AUD_QA):
-            router.learn(task, task.examples("train"))
+            learn_task(router, task)
     np.testing.assert_allclose(plain.weights.numpy(), doubled.weights.numpy(), rtol=0, atol=1e-8)
 
 
@@ -103,6 +103,6 @@ def test_a_restored_one_has_the_same_solution() -> None:
     first, second = taught(TASKS[:2]), RidgeRouter(ToyBackbone())
     second.restore(first.state())
     for router in (first, second):
-        router.learn(AUD_QA, used(AUD_QA))
+        learn_task(router, AUD_QA, used(AUD_QA))
     assert torch.equal(first.weights, second.weights)
     np.testing.assert_allclose(second.weights.numpy(), at_once(TASKS, 1e-3), rtol=0, atol=1e-8)

@@ -21,16 +21,19 @@ PLAIN = {"fisher_from": "labels", "normalise": "none", "fisher_examples": 100}
 Weights = dict[str, Tensor]
 
 
+A, C = "main/layers.layers.0.query.B", "main/connector.image.bias"
+
+
 class Coin(ToyBackbone):
     """A logistic regression on two weights: logit = (a + c / 1000) x, with x the example's prompt as a number.
 
-    a is of LoRA, c of the connector; the answer "1" is heads.
+    a is of LoRA, c of the connector; the answer "1" is heads. ``A`` and ``C`` name them among the trainable weights.
     """
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        weights = self.adapter_weights("main")
+        weights = self.adapters.parameters("main")
         x = torch.tensor([float(example.prompt) for example in batch.examples])
-        logit = (weights["lora-query-up"][0, 0] + 1e-3 * weights["image-bias"][0]) * x
+        logit = (weights[A.removeprefix("main/")][0, 0] + 1e-3 * weights[C.removeprefix("main/")][0]) * x
         return torch.stack([torch.zeros_like(logit), logit], 1), torch.tensor(_heads(batch.examples))
 
 
@@ -39,8 +42,8 @@ def _heads(examples: Sequence[Example]) -> list[int]:
 
 
 def coins(*tosses: tuple[float, int]) -> Task:
-    made = [Example(f"{i}", f"{x}", (f"{y}",), "image") for i, (x, y) in enumerate(tosses)]
-    return Task("toy/coins", "image", "qa", "accuracy", load=lambda split: made)
+    made = [Example(f"{i}", (f"{x}",), (f"{y}",)) for i, (x, y) in enumerate(tosses)]
+    return Task("toy/coins", frozenset({"image"}), "qa", "accuracy", load=lambda split: made)
 
 
 def ewc(made: Course) -> EWC:
@@ -59,17 +62,17 @@ def moving(strategy: EWC) -> Weights:
 def by_hand(weights: Weights, task: Task) -> Weights:
     """The empirical Fisher information of a toy model with these weights, example by example."""
     model = ToyBackbone()
-    model.add_adapter("only")
-    model.load_adapter("only", weights)
-    model.activate("only")
-    found = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    model.adapters.add("main")
+    model.adapters.load("main", weights)
+    model.adapters.activate("main")
+    found = {f"main/{name}": torch.zeros_like(weight) for name, weight in weights.items()}
     for example in task.examples("train"):
         logits, labels = model.answer_logits(model.batch([example]))
         chosen = logits[torch.arange(len(labels)), labels]
         torch.autograd.backward((chosen - logits.logsumexp(-1)).sum())
-        for name, weight in model.adapter_weights("only").items():
+        for name, weight in model.adapters.parameters("main").items():
             if weight.grad is not None:
-                found[name] += weight.grad**2 / len(task.examples("train"))
+                found[f"main/{name}"] += weight.grad**2 / len(task.examples("train"))
                 weight.grad = None
     return found
 
@@ -81,13 +84,18 @@ def learn_two(**options: Any) -> tuple[Course, list[tuple[Weights, Weights]]]:
     for position, task in ((1, IMG_CAP), (2, IMG_QA)):
         made.begin(position)
         made.rest()
-        weights = made.strategy.backbone.adapter_state("main")
-        kept.append((by_hand(weights, task), weights))
+        weights = made.strategy.backbone.adapters.state("main")
+        kept.append((by_hand(weights, task), named(weights)))
         made.finish()
     made.begin(3)
     for _ in range(3):
         made.step()
     return made, kept
+
+
+def named(weights: Weights) -> Weights:
+    """The weights of the adapter by their names among all that is trainable."""
+    return {f"main/{name}": weight for name, weight in weights.items()}
 
 
 def quadratic(now: Weights, fisher: Weights, then: Weights) -> Tensor:
@@ -140,16 +148,17 @@ def test_the_penalty_joins_the_loss() -> None:
     strategy = ewc(made)
     batch = strategy.batch(IMG_MORE.examples("train")[:4])
     with torch.no_grad():
-        loss, answers, penalty = strategy.loss(batch), strategy.backbone.loss(batch), strategy.penalty()
-    assert float(loss) == pytest.approx(float(answers) + float(penalty))
-    assert strategy.parts == pytest.approx({"answers": float(answers), "ewc": float(penalty)})
+        terms, answers, penalty = strategy.loss(batch), strategy.backbone.loss(batch), strategy.penalty()
+    assert isinstance(terms, dict)
+    expected = {"answers": float(answers), "ewc": float(penalty)}
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(expected)
 
 
 def test_the_first_task_is_plain_fine_tuning() -> None:
     made = course(IMG_CAP, lambda_ewc=1e6)
     made.begin(1)
     made.step()
-    assert made.strategy.parts == {}
+    assert made.last.terms == {}
 
 
 def test_a_strong_penalty_keeps_the_weights_that_matter() -> None:
@@ -157,9 +166,9 @@ def test_a_strong_penalty_keeps_the_weights_that_matter() -> None:
     for strength in (0.0, 1000.0):
         made = course(IMG_CAP, IMG_QA, lambda_ewc=strength, fisher_from="labels")
         made.learn(1)
-        before, fisher = made.strategy.backbone.adapter_state("main"), dict(ewc(made).fisher)
+        before, fisher = named(made.strategy.backbone.adapters.state("main")), dict(ewc(made).fisher)
         made.learn(2)
-        now = made.strategy.backbone.adapter_state("main")
+        now = named(made.strategy.backbone.adapters.state("main"))
         drift.append(float(quadratic({name: now[name] for name in fisher}, fisher, before)))
     assert drift[1] < drift[0] / 2
 
@@ -184,7 +193,8 @@ def fisher() -> Callable[..., Weights]:
         made = Course(EWC(Coin(), **options), [coins(*tosses)], options=options)
         made.begin(1)
         with torch.no_grad():
-            made.strategy.backbone.adapter_weights("main")["lora-query-up"][0, 0] = 0.7
+            weights = dict(made.strategy.trainable())
+            weights[A][0, 0], weights[C][0] = 0.7, 0.0
         made.finish()
         return ewc(made).fisher
 
@@ -201,21 +211,21 @@ def chance(x: float) -> float:
 def test_from_labels_it_is_the_mean_squared_gradient(fisher: Callable[..., Weights]) -> None:
     found = fisher(TOSSES, fisher_from="labels")
     expected = sum(((y - chance(x)) * x) ** 2 for x, y in TOSSES) / 4
-    assert float(found["lora-query-up"][0, 0]) == pytest.approx(expected, rel=1e-5)
-    assert float(found["image-bias"][0]) == pytest.approx(expected * 1e-6, rel=1e-5)
-    assert float(found["lora-query-down"].abs().sum()) == 0
+    assert float(found[A][0, 0]) == pytest.approx(expected, rel=1e-5)
+    assert float(found[C][0]) == pytest.approx(expected * 1e-6, rel=1e-5)
+    assert float(found[A.replace(".B", ".A")].abs().sum()) == 0
 
 
 def test_from_the_model_s_own_answers_it_is_the_true_one(fisher: Callable[..., Weights]) -> None:
     many = TOSSES * 400
-    found = float(fisher(many, fisher_from="sampled")["lora-query-up"][0, 0])
+    found = float(fisher(many, fisher_from="sampled")[A][0, 0])
     assert found == pytest.approx(sum(chance(x) * (1 - chance(x)) * x**2 for x, _ in TOSSES) / 4, rel=0.1)
 
 
 def test_the_labels_do_not_matter_to_the_model_s_own_answers(fisher: Callable[..., Weights]) -> None:
     turned = [(x, 1 - y) for x, y in TOSSES]
     for source, alike in (("sampled", True), ("labels", False)):
-        first, second = (fisher(tosses, fisher_from=source)["lora-query-up"] for tosses in (TOSSES, turned))
+        first, second = (fisher(tosses, fisher_from=source)[A] for tosses in (TOSSES, turned))
         assert torch.equal(first, second) == alike
 
 
@@ -233,11 +243,22 @@ def test_only_so_many_examples_are_read() -> None:
     assert len(read) == len(set(read)) == 3
 
 
+def test_the_fisher_information_is_a_pass_with_progress_for_each_example() -> None:
+    made = course(IMG_CAP, fisher_examples=5)
+    made.begin(1)
+    made.rest()
+    made.end()
+    assert ewc(made).fisher == {}
+    made.after()
+    assert [(p.done, p.total) for p in made.progress] == [(done, 5) for done in range(1, 6)]
+    assert ewc(made).fisher
+
+
 def test_each_group_is_brought_to_mean_one(fisher: Callable[..., Weights]) -> None:
     """The connector's gradients are a thousand times smaller: beside LoRA's they would count for nothing."""
     found = fisher(TOSSES, fisher_from="labels", normalise="group")
-    for group in ("lora", "image"):
-        values = torch.cat([tensor.flatten() for name, tensor in found.items() if name.startswith(group)])
+    for group in ("layers", "connector"):
+        values = torch.cat([tensor.flatten() for name, tensor in found.items() if name.startswith(f"main/{group}")])
         assert float(values.mean()) == pytest.approx(1, rel=1e-4)
 
 
@@ -249,8 +270,8 @@ def test_so_a_group_with_tiny_gradients_is_held_too(normalise: str, least: float
     made.finish()
     made.begin(2)
     costs = []
-    for name in ("lora-query-up", "image-bias"):
-        weight = made.strategy.backbone.adapter_weights("main")[name]
+    for name in (A, C):
+        weight = dict(made.strategy.trainable())[name]
         with torch.no_grad():
             weight.view(-1)[0] += 0.1
             costs.append(float(ewc(made).penalty()))
@@ -261,6 +282,6 @@ def test_so_a_group_with_tiny_gradients_is_held_too(normalise: str, least: float
 def test_a_group_without_gradients_stays_without() -> None:
     made = course(IMG_CAP, fisher_from="labels")
     made.begin(1)
-    scaled = ewc(made)._normalised({"lora-a": torch.zeros(3), "image-b": torch.tensor([1.0, 3.0])})
-    assert scaled["lora-a"].tolist() == [0, 0, 0]
-    assert scaled["image-b"].tolist() == [0.5, 1.5]
+    scaled = ewc(made)._normalised({A: torch.zeros(3), C: torch.tensor([1.0, 3.0])})
+    assert scaled[A].tolist() == [0, 0, 0]
+    assert scaled[C].tolist() == [0.5, 1.5]

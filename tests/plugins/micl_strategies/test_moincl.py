@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from micl_cli.api import Batch, Example, PlanError, Task
+from micl_cli.api import Batch, Example, PlanError, Task, parse_options
+from micl_cli.errors import OptionError
+from micl_cli.plan import Evaluation
 from micl_cli.testing import Course, ToyBackbone, toy_task
 from micl_strategies import fusion
 from micl_strategies import moincl as moincl_module
@@ -24,20 +27,24 @@ AUD_CAP, AUD_QA = toy_task("audio", "captioning"), toy_task("audio", "qa")
 
 
 class Watched(ToyBackbone):
-    """Tells which adapter each forward pass went through, and on which examples."""
+    """Records which adapter each forward pass went through, and on which examples."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.passes: list[tuple[str | None, list[str | None]]] = []
+        self.passes: list[tuple[Any, list[str]]] = []
         self.asked: list[str] = []
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        self.passes.append((self.active, [example.modality for example in batch.examples]))
+        self.passes.append((self.adapters.active, [modality(example) for example in batch.examples]))
         return super().answer_logits(batch)
 
-    def ask(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
+    def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
         self.asked += captions
-        return super().ask(captions)
+        return super().write_questions(captions)
+
+
+def modality(example: Example) -> str:
+    return "+".join(sorted(example.modalities))
 
 
 def course(*tasks: Task, stage_options: dict[int, dict[str, Any]] | None = None, **options: Any) -> Course:
@@ -61,7 +68,7 @@ def watched(made: Course) -> Watched:
 
 
 def state(made: Course, name: str = "main") -> dict[str, Tensor]:
-    return made.strategy.backbone.adapter_state(name)
+    return made.strategy.backbone.adapters.state(name)
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
@@ -73,7 +80,7 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 def test_the_first_task_is_plain_fine_tuning() -> None:
     made = course(IMG_CAP)
-    assert made.strategy.backbone.adapters == ("main",)
+    assert made.strategy.backbone.adapters.names == ("main",)
     made.step()
     assert watched(made).passes == [("main", ["image"] * 4)]
 
@@ -93,8 +100,8 @@ def test_the_teacher_goes_when_its_task_is_learnt() -> None:
     made = course(IMG_CAP, IMG_QA)
     made.rest()
     made.finish()
-    assert made.strategy.backbone.adapters == ("main",)
-    assert made.strategy.backbone.active == "main"
+    assert made.strategy.backbone.adapters.names == ("main",)
+    assert made.strategy.backbone.adapters.active == "main"
     assert made.strategy.state().data == {"pseudo": []}
 
 
@@ -104,12 +111,12 @@ def test_the_teacher_goes_when_its_task_is_learnt() -> None:
 def test_pseudo_captions_are_the_teacher_s_answers() -> None:
     made = course(IMG_CAP, IMG_QA)
     inputs = IMG_QA.examples("train")
-    asked = [Example(e.id, IMG_CAP.instruction, modality="image", digest=e.digest) for e in inputs]
-    with made.strategy.backbone.using(TEACHER):
+    asked = [Example(e.id, (*e.media, IMG_CAP.instruction)) for e in inputs]
+    with made.strategy.backbone.adapters.using(TEACHER):
         answers = made.strategy.backbone.generate(asked)
-    found = [(s.digest, s.prompt, s.target, s.modality) for s in moincl(made).pseudo]
+    found = [(s.content, s.target) for s in moincl(made).pseudo]
     expected = zip(inputs, answers, strict=True)
-    assert found == [(e.digest, "describe the image.", answer, "image") for e, answer in expected if answer]
+    assert found == [((*e.media, "describe the image."), answer) for e, answer in expected if answer]
     assert found
 
 
@@ -117,12 +124,14 @@ def test_pseudo_questions_are_written_from_the_true_captions() -> None:
     made = course(IMG_QA, IMG_CAP)
     inputs = IMG_CAP.examples("train")
     assert watched(made).asked == [e.references[0] for e in inputs]
-    found = [(s.digest, s.prompt, s.target) for s in moincl(made).pseudo]
-    assert found == [(e.digest, f"what follows {e.target.split()[-2]}?", e.target.split()[-1]) for e in inputs]
+    found = [(s.media, s.prompt, s.target) for s in moincl(made).pseudo]
+    assert found == [(e.media, f"what follows {e.target.split()[-2]}?", e.target.split()[-1]) for e in inputs]
 
 
 def test_captions_that_give_no_question_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Watched, "ask", lambda self, captions: [("what?", "it"), *[None] * (len(captions) - 1)])
+    monkeypatch.setattr(
+        Watched, "write_questions", lambda self, captions: [("what?", "it"), *[None] * (len(captions) - 1)]
+    )
     assert [sample.target for sample in moincl(course(IMG_QA, IMG_CAP)).pseudo] == ["it"]
 
 
@@ -152,30 +161,62 @@ def test_a_caption_asked_for_in_a_new_modality_names_it() -> None:
 
 def test_a_medium_is_captioned_once_however_many_questions_it_has() -> None:
     twice = [e for e in IMG_QA.examples("train")[:3] for _ in range(2)]
-    task = Task("toy/twice", "image", "qa", "accuracy", load=lambda split: twice)
-    digests = [sample.digest for sample in moincl(course(IMG_CAP, task)).pseudo]
-    assert len(digests) == len(set(digests)) > 0
+    task = Task("toy/twice", frozenset({"image"}), "qa", "accuracy", load=lambda split: twice)
+    media = [sample.media_key for sample in moincl(course(IMG_CAP, task)).pseudo]
+    assert len(media) == len(set(media)) > 0
 
 
 def test_so_many_join_each_batch() -> None:
     made = course(IMG_CAP, IMG_QA, pseudo_num=3, text_instruct_num=2)
     made.step()
-    assert watched(made).passes[-1] == ("main", ["image"] * (4 + 3) + [None] * 2)
+    assert watched(made).passes[-1] == ("main", ["image"] * (4 + 3) + [""] * 2)
     off = course(IMG_CAP, IMG_QA, pseudo_num=0, text_instruct_num=0)
     off.step()
-    assert (off.strategy.parts, watched(off).passes[-1]) == ({}, ("main", ["image"] * 4))
+    assert (off.last.terms, watched(off).passes[-1]) == ({}, ("main", ["image"] * 4))
 
 
 def test_pseudo_samples_are_on_the_media_of_the_batch_where_there_are_such() -> None:
     strategy = moincl(course(IMG_CAP, IMG_QA, pseudo_num=3))
-    known = {sample.digest for sample in strategy.pseudo}
-    inputs = [e for e in IMG_QA.examples("train") if e.digest in known]
+    known = {sample.media for sample in strategy.pseudo}
+    inputs = [e for e in IMG_QA.examples("train") if e.media in known]
     assert len(inputs) > 5
     drawn = strategy.batch(inputs[:4]).examples[4:7]
-    assert len({s.digest for s in drawn}) == 3 and {s.digest for s in drawn} < {e.digest for e in inputs[:4]}
+    assert len({s.media for s in drawn}) == 3 and {s.media for s in drawn} < {e.media for e in inputs[:4]}
     drawn = strategy.batch(inputs[:1]).examples[1:4]
-    assert drawn[0].digest == inputs[0].digest
-    assert len({s.digest for s in drawn}) == 3
+    assert drawn[0].media == inputs[0].media
+    assert len({s.media for s in drawn}) == 3
+
+
+def test_a_batch_names_its_groups() -> None:
+    strategy = moincl(course(IMG_CAP, IMG_QA, pseudo_num=3, text_instruct_num=2, replay=6, replay_batch=2))
+    batch = strategy.batch(IMG_QA.examples("train")[:4])
+    groups = {name: [batch.examples[i] for i in members] for name, members in batch.groups.items()}
+    assert {name: len(members) for name, members in groups.items()} == {"new": 4 + 2, "pseudo": 3, "text": 2}
+    assert all(example in strategy.pseudo for example in groups["pseudo"])
+    assert all(example in strategy.texts for example in groups["text"])
+
+
+def test_texts_and_pseudo_samples_have_ids_of_their_own() -> None:
+    strategy = moincl(course(IMG_CAP, IMG_QA))
+    ids = [example.id for example in (*strategy.texts, *strategy.pseudo, *IMG_QA.examples("train"))]
+    assert len(set(ids)) == len(ids)
+
+
+def test_modalities_are_known_as_a_whole() -> None:
+    """A question on an image with a sound is none on an image alone."""
+    sounds = AUD_QA.examples("train")
+    both = [replace(e, content=(*e.media, *s.content)) for e, s in zip(IMG_QA.examples("train"), sounds, strict=True)]
+    mixed = Task("toy/both", frozenset({"image", "audio"}), "qa", "accuracy", load=lambda split: both)
+    assert moincl(course(IMG_CAP, mixed)).pseudo == []
+    pseudo = moincl(course(IMG_CAP, mixed, pseudo_when="type")).pseudo
+    assert {sample.prompt for sample in pseudo} == {"describe the audio and the image."}
+    assert pseudo[0].modalities == {"image", "audio"}
+
+
+def test_text_alone_has_nothing_to_be_captioned() -> None:
+    questions = [Example(str(i), ("which?",), ("this",)) for i in range(8)]
+    task = Task("toy/text", frozenset(), "qa", "accuracy", load=lambda split: questions)
+    assert moincl(course(IMG_CAP, task, pseudo_when="type")).pseudo == []
 
 
 # Distillation
@@ -194,14 +235,14 @@ class WithStates(Watched):
 
 
 @pytest.mark.parametrize("room", ["all", "some", "none"])
-def test_the_teacher_reads_each_sample_once_as_far_as_its_states_can_be_kept(
+def test_the_teacher_reads_each_sample_once_as_far_as_its_states_fit(
     room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moincl_module, "READ_BYTES", {"all": 10**9, "some": kept_bytes() // 2, "none": 0}[room])
+    monkeypatch.setattr(moincl_module, "CACHE_BYTES", {"all": 10**9, "some": cached_bytes() // 2, "none": 0}[room])
     made, read = [], []
     for backbone in (Watched(), WithStates()):
         each = Course(MoInCL(backbone), [IMG_CAP, IMG_QA])
-        each.strategy.at_once = 4
+        answer_together(each, 4)
         each.learn(1)
         each.begin(2)
         backbone.passes.clear()
@@ -213,15 +254,22 @@ def test_the_teacher_reads_each_sample_once_as_far_as_its_states_can_be_kept(
     assert wanted[room], read[1]
 
 
-def kept_bytes() -> int:
+def answer_together(made: Course, count: int) -> None:
+    """Let so many examples be answered or read together outside a step."""
+    made.components.plan = replace(made.components.plan, evaluation=Evaluation(batch_size=count))
+
+
+def cached_bytes() -> int:
     """What the states of all texts and pseudo samples take."""
     rehearsal = Course(MoInCL(WithStates()), [IMG_CAP, IMG_QA])
     rehearsal.learn(1)
     rehearsal.begin(2)
-    return sum(states.nbytes for states in moincl(rehearsal)._read)
+    return sum(states.nbytes for states in moincl(rehearsal)._teacher_states.values())
 
 
-def test_the_teacher_answers_and_reads_no_more_at_once_than_is_asked_and_as_a_step_computes() -> None:
+def test_the_teacher_answers_and_reads_in_batches_and_in_a_step_s_number_format(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Counting(WithStates):
         def __init__(self) -> None:
             super().__init__()
@@ -243,17 +291,19 @@ def test_the_teacher_answers_and_reads_no_more_at_once_than_is_asked_and_as_a_st
     backbone = Counting()
     made = Course(MoInCL(backbone), [IMG_CAP, IMG_QA])
     made.learn(1)
-    made.strategy.at_once = 3
-    made.strategy.autocast = lambda: torch.autocast("cpu", torch.bfloat16)
+    answer_together(made, 3)
+    monkeypatch.setattr(made.components.accelerator, "autocast", lambda: torch.autocast("cpu", torch.bfloat16))
     backbone.sizes.clear()
     backbone.casting.clear()
     made.begin(2)
+    assert {p.label for p in made.progress} == {"pseudo captions", "teacher states"}
+    assert all(p.done <= (p.total or 0) for p in made.progress)
     assert len(backbone.sizes) > 5
     assert max(backbone.sizes) == 3
     assert all(backbone.casting)
 
 
-def test_kept_states_are_there_again_after_going_on() -> None:
+def test_cached_states_are_there_again_after_going_on() -> None:
     made = Course(MoInCL(WithStates()), [IMG_CAP, IMG_QA])
     made.learn(1)
     made.begin(2)
@@ -269,19 +319,19 @@ def test_one_pass_of_the_student_and_one_of_the_teacher_a_step() -> None:
     watched(made).passes.clear()
     made.step()
     assert watched(made).passes == [
-        (TEACHER, ["image"] * 4 + [None] * 4),
-        ("main", ["image"] * 8 + [None] * 4),
+        (TEACHER, ["image"] * 4 + [""] * 4),
+        ("main", ["image"] * 8 + [""] * 4),
     ]
 
 
 def test_a_student_like_its_teacher_is_not_pulled() -> None:
     made = course(IMG_CAP, IMG_QA)
     made.step()
-    assert made.strategy.parts["pseudo_kl"] == pytest.approx(0, abs=1e-4)
-    assert made.strategy.parts["text_kl"] == pytest.approx(0, abs=1e-4)
+    assert made.last.terms["pseudo_kl"] == pytest.approx(0, abs=1e-4)
+    assert made.last.terms["text_kl"] == pytest.approx(0, abs=1e-4)
     made.step()
-    assert made.strategy.parts["pseudo_kl"] > 0
-    assert made.strategy.parts["text_kl"] > 0
+    assert made.last.terms["pseudo_kl"] > 0
+    assert made.last.terms["text_kl"] > 0
 
 
 def test_dropout_does_not_reach_the_teacher() -> None:
@@ -306,20 +356,20 @@ def test_terms_are_those_of_two_models_on_the_same_answers() -> None:
     strategy = moincl(made)
     student, teacher = ToyBackbone(), ToyBackbone()
     for model, name in ((student, "main"), (teacher, TEACHER)):
-        model.add_adapter("only")
-        model.load_adapter("only", state(made, name))
-        model.activate("only")
+        model.adapters.add("only")
+        model.adapters.load("only", state(made, name))
+        model.adapters.activate("only")
     batch = strategy.batch(IMG_QA.examples("train")[:4])
-    loss = strategy.loss(batch)
-    own, told, read = batch.examples[:4], batch.examples[4:8], batch.examples[8:]
+    terms = strategy.loss(batch)
+    assert isinstance(terms, dict)
+    new, pseudo, texts = batch.examples[:4], batch.examples[4:8], batch.examples[8:]
     expected = {
-        "answers": likelihood(student, own),
-        "pseudo": 0.7 * likelihood(student, told),
-        "pseudo_kl": 0.5 * divergence(student, teacher, told, 3.0),
-        "text_kl": 2.0 * divergence(student, teacher, read, 3.0),
+        "answers": likelihood(student, new),
+        "pseudo": 0.7 * likelihood(student, pseudo),
+        "pseudo_kl": 0.5 * divergence(student, teacher, pseudo, 3.0),
+        "text_kl": 2.0 * divergence(student, teacher, texts, 3.0),
     }
-    assert strategy.parts == pytest.approx(expected, rel=2e-3, abs=1e-4)
-    assert float(loss.detach()) == pytest.approx(sum(expected.values()), rel=2e-3)
+    assert {name: float(term.detach()) for name, term in terms.items()} == pytest.approx(expected, rel=2e-3, abs=1e-4)
     assert min(expected.values()) > 1e-3
 
 
@@ -352,17 +402,14 @@ def test_texts_come_from_a_named_file(tmp_path: Path) -> None:
     path.write_text('one plain text\n\n{"text": "one of an object"}\n')
     strategy = moincl(course(IMG_CAP, IMG_QA, instructions=str(path)))
     assert [text.target for text in strategy.texts] == ["one plain text", "one of an object"]
-    texts = {
-        e.target for _ in range(9) for e in strategy.batch(IMG_QA.examples("train")[:1]).examples if not e.modality
-    }
+    texts = {e.target for _ in range(9) for e in strategy.batch(IMG_QA.examples("train")[:1]).examples if not e.media}
     assert texts == {text.target for text in strategy.texts}
 
 
-@pytest.mark.parametrize("content", [None, "{not json\n", '{"word": "no text"}\n', ""])
-def test_a_file_without_texts_is_named(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize("content", ["{not json\n", '{"word": "no text"}\n', ""])
+def test_a_file_without_texts_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "texts"
-    if content is not None:
-        path.write_text(content)
+    path.write_text(content)
     with pytest.raises(PlanError) as refused:
         course(IMG_CAP, IMG_QA, instructions=str(path))
     assert refused.value.hint
@@ -403,12 +450,12 @@ def test_weights_are_fused_after_an_epoch(alpha: float) -> None:
     made = course(IMG_CAP, IMG_QA, alpha=alpha)
     teacher = state(made, TEACHER)
     with unfused(made) as before:
-        for _ in range(made.in_epoch):
+        for _ in range(made.state.steps_per_epoch):
             made.step()
     after = state(made)
     assert len(before) == 1
     for name, weight in after.items():
-        if name.startswith("lora"):
+        if name.startswith("layers"):
             assert torch.allclose(weight, fused(before[0][name], teacher[name], alpha), atol=1e-6)
         else:
             assert torch.equal(weight, before[0][name]), "connectors are not fused unless asked for"
@@ -422,7 +469,11 @@ def test_or_every_so_many_steps() -> None:
         assert not before
         made.step()
     after = state(made)
-    assert all(torch.allclose(after[n], fused(before[0][n], teacher[n], 0.5), atol=1e-6) for n in after if "lora" in n)
+    assert all(
+        torch.allclose(after[n], fused(before[0][n], teacher[n], 0.5), atol=1e-6)
+        for n in after
+        if n.startswith("layers")
+    )
     with unfused(made) as before:
         made.rest()
     assert len(before) == 2, "steps 4 and 6 of 6, and no epoch's end"
@@ -431,11 +482,11 @@ def test_or_every_so_many_steps() -> None:
 @pytest.mark.parametrize(("tasks", "known"), [((IMG_CAP, IMG_QA), True), ((IMG_CAP, AUD_QA), False)])
 def test_connectors_are_fused_where_their_modality_is_known(tasks: tuple[Task, ...], known: bool) -> None:
     made = course(*tasks, fuse_connectors=True, alpha=0.0)
-    teacher, modality = state(made, TEACHER), tasks[-1].modality
-    for _ in range(made.in_epoch):
+    teacher, (modality,) = state(made, TEACHER), tasks[-1].modalities
+    for _ in range(made.state.steps_per_epoch):
         made.step()
-    weight = state(made)[f"{modality}-weight"]
-    assert torch.equal(weight, teacher[f"{modality}-weight"]) == known
+    weight = state(made)[f"connector.{modality}.weight"]
+    assert torch.equal(weight, teacher[f"connector.{modality}.weight"]) == known
 
 
 def test_the_first_task_is_not_fused() -> None:
@@ -461,7 +512,7 @@ def test_options_hold_for_one_stage() -> None:
     assert moincl(again).pseudo == []
     again.rest()
     after = state(again)
-    assert all(torch.equal(after[name], before[name]) for name in after if name.startswith("lora"))
+    assert all(torch.equal(after[name], before[name]) for name in after if name.startswith("layers"))
 
 
 def test_the_next_step_after_going_on_is_the_same() -> None:
@@ -474,7 +525,7 @@ def test_the_next_step_after_going_on_is_the_same() -> None:
     assert watched(restored).asked == []
     assert all(adapter != TEACHER for adapter, _ in watched(restored).passes)
     assert made.step() == restored.step()
-    assert made.strategy.parts == restored.strategy.parts
+    assert made.last.terms == restored.last.terms
     assert same(state(made), state(restored))
 
 
@@ -484,3 +535,19 @@ def test_a_run_ends_with_finite_weights() -> None:
     made.finish()
     assert all(math.isfinite(loss) for loss in losses)
     assert all(torch.isfinite(weight).all() for weight in state(made).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("alpha", -5),
+        ("alpha", 1.5),
+        ("temperature", 0),
+        ("replay", -3),
+        ("instructions", "/nope.txt"),
+        ("lambda_kl", -1),
+    ],
+)
+def test_values_that_cannot_work_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(OptionError, match=name):
+        parse_options(MoInCL, {name: value}, owner="strategy moincl")

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from micl_cli.api import PlanError, Task
+from micl_cli.api import AdapterSpec, PlanError, Task
 from micl_cli.testing import Course, ToyBackbone, toy_task
+from micl_cli.training.step import loss_and_terms
 from micl_strategies.olora import OLoRA
 
 IMG_CAP, IMG_QA, AUD_QA = toy_task("image", "captioning"), toy_task("image", "qa"), toy_task("audio", "qa")
-LAYERS = ("query", "key", "value", "mix", "widen", "narrow")
+LAYERS = [f"layers.layers.0.{name}" for name in ("query", "key", "value", "mix", "widen", "narrow")]
 
 
 def course(*tasks: Task, stage_options: dict[int, dict[str, Any]] | None = None, **options: Any) -> Course:
@@ -22,19 +23,19 @@ def course(*tasks: Task, stage_options: dict[int, dict[str, Any]] | None = None,
 
 
 def state(made: Course) -> dict[str, Tensor]:
-    return made.strategy.backbone.adapter_state("main")
+    return made.strategy.backbone.adapters.state("main")
 
 
 def block(weights: dict[str, Tensor], first: int, last: int) -> bytes:
     """The bytes of A's rows and of B's columns from ``first`` up to ``last``, of every layer."""
-    rows = [weights[f"lora-{layer}-down"][first:last] for layer in LAYERS]
-    columns = [weights[f"lora-{layer}-up"][:, first:last] for layer in LAYERS]
+    rows = [weights[f"{layer}.A"][first:last] for layer in LAYERS]
+    columns = [weights[f"{layer}.B"][:, first:last] for layer in LAYERS]
     return b"".join(tensor.contiguous().numpy().tobytes() for tensor in (*rows, *columns))
 
 
 def overlap(weights: dict[str, Tensor], size: int, position: int) -> float:
     old, new = slice(0, (position - 1) * size), slice((position - 1) * size, position * size)
-    all_a = [weights[f"lora-{layer}-down"].double().numpy() for layer in LAYERS]
+    all_a = [weights[f"{layer}.A"].double().numpy() for layer in LAYERS]
     return float(sum(np.abs(a[old] @ a[new].T).sum() for a in all_a))
 
 
@@ -72,11 +73,12 @@ def test_the_overlap_of_old_and_new_joins_the_loss(weight: float) -> None:
     made.step()
     batch = made.strategy.batch(IMG_QA.examples("train")[:4])
     expected = weight * overlap(state(made), 2, 2)
-    loss = float(made.strategy.loss(batch).detach())
+    terms = made.strategy.loss(batch)
     answers = float(made.strategy.backbone.loss(batch).detach())
     assert expected > 0
-    assert made.strategy.parts == pytest.approx({"answers": answers, "overlap": expected}, rel=1e-5)
-    assert loss == pytest.approx(answers + expected, rel=1e-5)
+    assert isinstance(terms, dict)
+    found = {name: float(term.detach()) for name, term in terms.items()}
+    assert found == pytest.approx({"answers": answers, "overlap": expected}, rel=1e-5)
 
 
 def test_the_overlap_teaches_the_new_block_only() -> None:
@@ -85,8 +87,8 @@ def test_the_overlap_teaches_the_new_block_only() -> None:
     made.begin(2)
     strategy = made.strategy
     batch = strategy.batch(IMG_QA.examples("train")[:4])
-    weight = strategy.backbone.adapter_weights("main")["lora-query-down"]
-    (both,) = torch.autograd.grad(strategy.loss(batch), [weight])
+    weight = strategy.backbone.adapters.parameters("main")[f"{LAYERS[0]}.A"]
+    (both,) = torch.autograd.grad(loss_and_terms(strategy.loss(batch))[0], [weight])
     (plain,) = torch.autograd.grad(strategy.backbone.loss(batch), [weight])
     a = weight.detach()
     expected = torch.sign(a[2:] @ a[:2].T) @ a[:2]
@@ -100,16 +102,16 @@ def test_gradients_of_other_blocks_do_not_count_when_they_are_clipped() -> None:
     made.begin(2)
     made.step()
     strategy = made.strategy
-    torch.autograd.backward(strategy.loss(strategy.batch(IMG_QA.examples("train")[:4])))
+    torch.autograd.backward(loss_and_terms(strategy.loss(strategy.batch(IMG_QA.examples("train")[:4])))[0])
     strategy.constrain()
-    grads = {n: w.grad for n, w in strategy.backbone.adapter_weights("main").items() if w.grad is not None}
+    grads = {n: w.grad for n, w in strategy.backbone.adapters.parameters("main").items() if w.grad is not None}
     for layer in LAYERS:
-        down, up = grads[f"lora-{layer}-down"], grads[f"lora-{layer}-up"]
+        down, up = grads[f"{layer}.A"], grads[f"{layer}.B"]
         assert not down[:2].any()
         assert not up[:, :2].any()
         assert down[2:].any()
         assert up[:, 2:].any()
-    assert grads["image-weight"].any()
+    assert grads["connector.image.weight"].any()
 
 
 def test_the_overlap_shrinks() -> None:
@@ -126,7 +128,7 @@ def test_the_first_task_has_nothing_to_overlap_with() -> None:
     made = course(IMG_CAP, IMG_QA)
     made.begin(1)
     made.step()
-    assert made.strategy.parts == {}
+    assert made.last.terms == {}
 
 
 @pytest.mark.parametrize(("tasks", "rank"), [(2, 3), (2, 5), (5, 0), (3, 2)])
@@ -156,3 +158,11 @@ def test_the_block_s_size_survives_going_on() -> None:
     restored.learn(2)
     assert block(state(restored), 0, 1) == block(before, 0, 1)
     assert block(state(restored), 2, 4) == block(before, 2, 4)
+
+
+def test_an_adapter_that_is_no_plain_lora_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = AdapterSpec("lora", {"rank": 4, "inner": "matrix"})
+    monkeypatch.setattr(ToyBackbone, "default_spec", lambda self: spec)
+    with pytest.raises(PlanError, match="plain LoRA") as refused:
+        course(IMG_CAP, IMG_QA).begin(1)
+    assert refused.value.hint

@@ -1,4 +1,4 @@
-"""The buffer keeps its bounds and is fair; what is rehearsed is taught, with its connectors."""
+"""The buffer keeps its limits and is fair; what is rehearsed is learnt, with its connectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from micl_cli.api import Example, Strategy, Task
+from micl_cli.api import Example, Media, Strategy, Task
 from micl_cli.testing import Course, ToyBackbone, toy_task
 from micl_strategies.buffer import Buffer
 from micl_strategies.ewc import EWC
@@ -27,14 +27,14 @@ IMG_CAP, AUD_QA, VID_QA = toy_task("image", "captioning"), toy_task("audio", "qa
 
 def texts(name: str, count: int, size: int = 10) -> Task:
     """A task of ``count`` examples without media, of ``size`` bytes each."""
-    made = [Example(f"{i}", "p" * (size - 1), ("r",), task=name) for i in range(count)]
-    return Task(name, "image", "qa", "accuracy", load=lambda split: made if split == "train" else [])
+    made = [Example(f"{i}", ("p" * (size - 1),), ("r",), task=name) for i in range(count)]
+    return Task(name, frozenset(), "qa", "accuracy", load=lambda split: made if split == "train" else [])
 
 
 def taken(tasks: list[Task], capacity: int, policy: str, most_bytes: int = 0, seed: int = 0) -> Buffer:
     buffer, rng = Buffer(), random.Random(seed)
     for task in tasks:
-        buffer.take(task, capacity, policy, most_bytes, rng)
+        buffer.add(task, capacity, policy, most_bytes, rng)
     return buffer
 
 
@@ -51,10 +51,10 @@ def test_never_more_than_the_capacity_nor_than_the_bytes(
     buffer, rng = Buffer(), random.Random(seed)
     for place, count in enumerate(sizes):
         task = texts(f"t/{place}", count, size=5 + place)
-        buffer.take(task, capacity, policy, most_bytes, rng)
+        buffer.add(task, capacity, policy, most_bytes, rng)
         assert len(buffer) <= capacity
         assert not most_bytes or buffer.bytes <= most_bytes
-        assert len(set(buffer.kept)) == len(buffer), "no example is kept twice"
+        assert len(set(buffer.stored)) == len(buffer), "no example is kept twice"
         if sum(sizes[: place + 1]) <= capacity and not most_bytes and policy == "reservoir":
             assert len(buffer) == sum(sizes[: place + 1]), "all are kept while there is room"
 
@@ -63,14 +63,14 @@ def test_never_more_than_the_capacity_nor_than_the_bytes(
 def test_a_smaller_capacity_from_one_stage_on_holds(capacities: list[int], policy: str, seed: int) -> None:
     buffer, rng = Buffer(), random.Random(seed)
     for place, capacity in enumerate(capacities):
-        buffer.take(texts(f"t/{place}", 20), capacity, policy, 0, rng)
+        buffer.add(texts(f"t/{place}", 20), capacity, policy, 0, rng)
         assert len(buffer) <= capacity
 
 
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 9))
 def test_the_shares_of_tasks_differ_by_one_at_most(tasks: int, capacity: int, seed: int) -> None:
     buffer = taken([texts(f"t/{i}", 40) for i in range(tasks)], capacity, "task", seed=seed)
-    shares = Counter(name for name, _ in buffer.kept)
+    shares = Counter(name for name, _ in buffer.stored)
     counts = [shares[f"t/{i}"] for i in range(tasks)]
     assert sum(counts) == capacity
     assert max(counts) - min(counts) <= 1
@@ -79,7 +79,7 @@ def test_the_shares_of_tasks_differ_by_one_at_most(tasks: int, capacity: int, se
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(10, 400), st.integers(0, 9))
 def test_also_where_bytes_are_the_bound(tasks: int, capacity: int, most_bytes: int, seed: int) -> None:
     buffer = taken([texts(f"t/{i}", 40) for i in range(tasks)], capacity, "task", most_bytes, seed)
-    shares = Counter(name for name, _ in buffer.kept)
+    shares = Counter(name for name, _ in buffer.stored)
     counts = [shares[f"t/{i}"] for i in range(tasks)]
     assert sum(counts) == min(capacity, most_bytes // 10)
     assert max(counts) - min(counts) <= 1
@@ -88,8 +88,10 @@ def test_also_where_bytes_are_the_bound(tasks: int, capacity: int, most_bytes: i
 def test_a_medium_that_several_share_is_counted_once(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"x" * 1000)
     (tmp_path / "two").write_bytes(b"x" * 500)
-    made = [Example(f"{i}", "ask", ("yes",), "image", tmp_path / name) for i, name in enumerate(("one", "one", "two"))]
-    task = Task("t/media", "image", "qa", "accuracy", load=lambda split: made)
+    images = [Media("image", tmp_path / name) for name in ("one", "two")]
+    contents = [(images[0], "ask"), (images[0], "ask"), (*images, "ask")]
+    made = [Example(f"{i}", content, ("yes",)) for i, content in enumerate(contents)]
+    task = Task("t/media", frozenset({"image"}), "qa", "accuracy", load=lambda split: made)
     assert taken([task], 3, "task").bytes == 1500 + 3 * 6
     assert taken([task], 3, "task", most_bytes=1200).bytes <= 1200
 
@@ -105,7 +107,7 @@ def test_each_example_has_the_same_chance_to_stay(policy: str, capacity: int, mo
     tasks, rounds = [texts(f"t/{i}", 10) for i in range(3)], 2000
     found: Counter[tuple[str, str]] = Counter()
     for seed in range(rounds):
-        found.update((name, example.id) for name, example in taken(tasks, capacity, policy, most_bytes, seed).kept)
+        found.update((name, example.id) for name, example in taken(tasks, capacity, policy, most_bytes, seed).stored)
     assert len(found) == 30
     spread = (rounds * 0.2 * 0.8) ** 0.5
     assert all(abs(count - rounds * 0.2) < 5 * spread for count in found.values())
@@ -116,8 +118,8 @@ def test_a_smaller_capacity_favours_no_task() -> None:
     for seed in range(2000):
         buffer, rng = Buffer(), random.Random(seed)
         for place, capacity in enumerate((8, 8, 3)):
-            buffer.take(texts(f"t/{place}", 10), capacity, "reservoir", 0, rng)
-        found.update(name for name, _ in buffer.kept)
+            buffer.add(texts(f"t/{place}", 10), capacity, "reservoir", 0, rng)
+        found.update(name for name, _ in buffer.stored)
     assert found.total() == 6000
     assert all(abs(found[f"t/{i}"] - 2000) < 5 * (6000 * 2 / 9) ** 0.5 for i in range(3))
 
@@ -125,11 +127,13 @@ def test_a_smaller_capacity_favours_no_task() -> None:
 def test_the_reservoir_follows_the_tasks_sizes() -> None:
     found: Counter[str] = Counter()
     for seed in range(300):
-        found.update(n for n, _ in taken([texts("t/small", 10), texts("t/large", 90)], 20, "reservoir", seed=seed).kept)
+        found.update(
+            n for n, _ in taken([texts("t/small", 10), texts("t/large", 90)], 20, "reservoir", seed=seed).stored
+        )
     assert found["t/large"] / found.total() == pytest.approx(0.9, abs=0.02)
 
 
-def test_what_is_drawn_is_taught_with_one_of_its_references() -> None:
+def test_what_is_drawn_is_answered_by_one_of_its_references() -> None:
     buffer, rng = taken([IMG_CAP], 12, "task"), random.Random(0)
     drawn = [example for _ in range(20) for example in buffer.draw(5, rng)]
     assert all(example.answer in example.references for example in drawn)
@@ -143,10 +147,10 @@ def test_a_restored_buffer_keeps_the_same_examples() -> None:
     tasks = [IMG_CAP, AUD_QA]
     first, second = taken(tasks, 7, "reservoir"), Buffer()
     second.restore(json.loads(json.dumps(first.as_json())), tasks)
-    assert second.kept == first.kept
+    assert second.stored == first.stored
     for buffer in (first, second):
-        buffer.take(VID_QA, 7, "reservoir", 0, random.Random(5))
-    assert second.kept == first.kept
+        buffer.add(VID_QA, 7, "reservoir", 0, random.Random(5))
+    assert second.stored == first.stored
 
 
 # Rehearsal
@@ -157,7 +161,7 @@ def course(strategy: type[Strategy], *tasks: Task, **options: Any) -> Course:
 
 
 def state(made: Course) -> dict[str, Tensor]:
-    return made.strategy.backbone.adapter_state("main")
+    return made.strategy.backbone.adapters.state("main")
 
 
 @pytest.mark.parametrize("strategy", [Replay, Finetune, MoInCL, EWC], ids=lambda strategy: strategy.__name__)
@@ -168,9 +172,9 @@ def test_an_old_connector_moves_only_when_it_is_rehearsed(strategy: type[Strateg
     before = state(made)
     made.learn(2)
     after = state(made)
-    assert torch.equal(after["image-weight"], before["image-weight"]) == (replay == 0)
-    assert not torch.equal(after["audio-weight"], before["audio-weight"])
-    assert torch.equal(after["video-weight"], before["video-weight"])
+    assert torch.equal(after["connector.image.weight"], before["connector.image.weight"]) == (replay == 0)
+    assert not torch.equal(after["connector.audio.weight"], before["connector.audio.weight"])
+    assert torch.equal(after["connector.video.weight"], before["connector.video.weight"])
 
 
 @pytest.mark.parametrize("strategy", [Replay, MoInCL, EWC], ids=lambda strategy: strategy.__name__)
@@ -180,8 +184,8 @@ def test_so_many_kept_examples_join_each_batch(strategy: type[Strategy]) -> None
     made.begin(2)
     batch = made.strategy.batch(AUD_QA.examples("train")[:4])
     assert [e.id for e in batch.examples[:4]] == [e.id for e in AUD_QA.examples("train")[:4]]
-    assert sum(example.modality == "image" for example in batch.examples) == 3
-    assert {e.id for e in batch.examples if e.modality == "image"} <= {e.id for e in IMG_CAP.examples("train")}
+    assert sum(example.modalities == {"image"} for example in batch.examples) == 3
+    assert {e.id for e in batch.examples if e.modalities == {"image"}} <= {e.id for e in IMG_CAP.examples("train")}
 
 
 def test_nothing_is_rehearsed_during_the_first_task() -> None:
@@ -203,7 +207,7 @@ def test_going_on_rehearses_the_same(strategy: type[Strategy]) -> None:
     made.finish()
     restored.finish()
     assert made.strategy.state().data == restored.strategy.state().data
-    assert {name for name, _ in made.strategy.state().data["buffer"]["kept"]} == {IMG_CAP.name, AUD_QA.name}
+    assert {name for name, _ in made.strategy.state().data["buffer"]["stored"]} == {IMG_CAP.name, AUD_QA.name}
 
 
 def test_rehearsal_holds_back_forgetting() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from micl_cli.api import Example, OptionError, PlanError, Task
+from micl_cli.api import Example, OptionError, PlanError, Task, combine
 from micl_cli.errors import PluginError
 from micl_cli.testing import Course, ToyBackbone, toy_task
 from micl_strategies.router import RouterIsolation
@@ -40,7 +40,7 @@ def asked() -> list[Example]:
 
 
 def as_bytes(made: Course, expert: str) -> Mapping[str, bytes]:
-    return {name: w.numpy().tobytes() for name, w in made.strategy.backbone.adapter_state(expert).items()}
+    return {name: w.numpy().tobytes() for name, w in made.strategy.backbone.adapters.state(expert).items()}
 
 
 # Experts
@@ -60,12 +60,12 @@ def test_a_stage_never_changes_an_earlier_expert(router: str) -> None:
 
 def test_each_expert_starts_from_the_base_model_alone() -> None:
     made, alone = learnt(TASKS, router="oracle"), ToyBackbone()
-    alone.add_adapter("fresh", seed=0)
-    fresh = alone.adapter_state("fresh")
+    alone.adapters.add("fresh", seed=0)
+    fresh = alone.adapters.state("fresh")
     again = course(TASKS, router="oracle")
     again.learn(1)
     again.begin(2)
-    started = again.strategy.backbone.adapter_state("expert2")
+    started = again.strategy.backbone.adapters.state("expert2")
     assert all(torch.equal(started[name], fresh[name]) for name in fresh)
     # Nothing of task 1 reaches task 2: learnt without it, the expert is the same.
     lone = Course(RouterIsolation(ToyBackbone(), router="oracle"), TASKS)
@@ -80,19 +80,21 @@ def test_each_expert_starts_from_the_base_model_alone() -> None:
 def test_answers_are_those_of_the_chosen_expert_alone(router: str) -> None:
     made = learnt(router=router, router_options=ROUTERS[router])
     strategy, backbone = made.strategy, made.strategy.backbone
-    experts = strategy.route(asked())
-    assert experts is not None
-    assert experts == [isolation(made).experts[task] for task, _ in strategy.routes]
-    together = backbone.generate(asked(), adapters=experts, max_new_tokens=6)
+    routes = strategy.route(asked())
+    assert routes is not None
+    experts = [isolation(made).experts[route.task] for route in routes]
+    assert [route.selection for route in routes] == experts
+    with backbone.adapters.using(combine(experts)):
+        together = backbone.generate(asked(), max_new_tokens=6)
     for example, expert, answer in zip(asked(), experts, together, strict=True):
-        with backbone.using(expert):
+        with backbone.adapters.using(expert):
             assert backbone.generate([example], max_new_tokens=6) == [answer]
 
 
 def test_the_oracle_s_experts_are_the_tasks_own() -> None:
-    strategy = learnt(router="oracle").strategy
-    assert strategy.route(asked()) == ["expert1", "expert2", "expert3"] * len(TASKS[0].examples("test"))
-    assert {margin for _, margin in strategy.routes} == {1.0}
+    routes = learnt(router="oracle").strategy.route(asked()) or []
+    assert [route.selection for route in routes] == ["expert1", "expert2", "expert3"] * len(TASKS[0].examples("test"))
+    assert {route.margin for route in routes} == {1.0}
 
 
 def test_before_anything_is_learnt_the_active_adapter_answers() -> None:
@@ -103,14 +105,13 @@ def test_before_anything_is_learnt_the_active_adapter_answers() -> None:
 def test_passes_of_the_language_model_are_counted(router: str, passes: int) -> None:
     made = course(TASKS[:1], router=router)
     made.learn(1)
-    made.strategy.route(asked())
-    assert made.strategy.routing_passes == passes
+    assert made.strategy.routed_by == (router, passes)
 
 
 def test_routing_leaves_the_active_adapter_as_it_is() -> None:
     made = learnt(router="mllm", router_options=ROUTERS["mllm"])
     made.strategy.route(asked())
-    assert made.strategy.backbone.active == "expert3"
+    assert made.strategy.backbone.adapters.active == "expert3"
 
 
 @pytest.mark.parametrize("router", ROUTERS)
@@ -121,13 +122,20 @@ def test_a_resumed_one_routes_alike(router: str) -> None:
     made.learn(2)
     restored = course(**options)
     restored.resume(made.moment(), finished=True)
-    for one in (made, restored):
-        one.strategy.route(asked())
-    assert made.strategy.routes == restored.strategy.routes
+    assert made.strategy.route(asked()) == restored.strategy.route(asked())
     assert made.learn(3) == restored.learn(3)
-    for one in (made, restored):
-        one.strategy.route(asked())
-    assert made.strategy.routes == restored.strategy.routes
+    assert made.strategy.route(asked()) == restored.strategy.route(asked())
+
+
+def test_a_router_learns_in_a_pass_after_learning() -> None:
+    made = course(TASKS, router="ridge")
+    for position in (1, 2):
+        made.begin(position)
+        made.rest()
+        made.end()
+        before = len(made.progress)
+        made.after()
+        assert len(made.progress) > before
 
 
 # Options
@@ -145,6 +153,8 @@ def test_the_router_s_options_are_parsed() -> None:
         ("mllm", "samples", "'samples' is no name=value"),
         ("mllm", "sample=3", "sample"),
         ("mllm", "samples=few", "few"),
+        ("mllm", "samples=0", "at least 1"),
+        ("mllm", "descriptions=/nowhere.toml", "a file that exists"),
         ("oracle", "samples=3", "samples"),
     ],
 )
@@ -160,7 +170,7 @@ def test_an_unknown_router_is_refused_before_anything_is_learnt() -> None:
     assert "prototype" in str(refused.value)
 
 
-def test_a_router_that_asks_too_much_of_the_backbone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_router_that_needs_too_much_of_the_backbone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ToyBackbone, "provides", frozenset({"adapters", "generate"}))
     with pytest.raises(PlanError, match="'ridge' needs features") as refused:
         course(router="ridge")

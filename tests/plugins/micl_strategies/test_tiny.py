@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from micl_backbones.composed.backbone import Tiny
-from micl_cli.api import Backbone
+from micl_cli.api import Backbone, Resources
+from micl_cli.registry import Registry
 from micl_cli.testing import StrategyContract, toy_media
 from micl_strategies.moincl import MoInCL
 
 
 def tiny() -> Backbone:
-    backbone = Tiny()
+    registry = Registry.discover()
+    backbone: Backbone = registry.load("backbones", "tiny")(resources=Resources(Path(), registry.load))
     backbone.read = toy_media
     return backbone
 
@@ -29,7 +32,7 @@ class TestMoInCLOnTiny(StrategyContract):
 def test_the_embedded_model_writes_questions_and_brings_texts() -> None:
     backbone = tiny()
     captions = ["a blue cross goes slowly up", "first comes a high bell, after that a medium knock"]
-    pairs = backbone.ask(captions)
+    pairs = backbone.write_questions(captions)
     for pair, caption in zip(pairs, captions, strict=True):
         assert pair and pair[0].endswith("?")
         assert pair[1] in {*caption.replace(",", "").split(), "none"}  # "which shape stands still?": none

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from micl_cli.api import Stage
 from micl_cli.testing import ToyBackbone, toy_task
 from micl_strategies.zeroshot import ZeroShot
 
@@ -26,5 +27,5 @@ def test_a_run_has_scores_and_no_step(learn: Any, micl: Any) -> None:
 
 def test_nothing_is_drawn_and_nothing_moves() -> None:
     strategy = ZeroShot(ToyBackbone())
-    assert list(strategy.examples(toy_task("image", "qa"))) == []
-    assert list(strategy.parameters()) == []
+    assert list(strategy.examples(Stage(position=1, tasks=[toy_task("image", "qa")]))) == []
+    assert list(strategy.trainable()) == []

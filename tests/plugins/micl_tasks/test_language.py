@@ -14,10 +14,10 @@ SOUND = SoundScene((Tone("low", "beep"), Tone("high", "buzz")))
 CLIP = VideoScene(Thing("red", "circle"), "left", "quickly", Thing("blue", "square"))
 
 
-def asked(field: Field, scene: Scene, kind: str) -> set[tuple[str, str]]:
-    """Every question of a kind that can be asked of the scene."""
+def asked(field: Field, scene: Scene, type: str) -> set[tuple[str, str]]:
+    """Every question of a type that can be asked of the scene."""
     rng = default_rng(0)
-    return {tuple(q) for _ in range(80) if (q := field.kinds[kind](scene, rng))}
+    return {(q.text, q.answer) for _ in range(80) if (q := field.questions[type](scene, rng))}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def asked(field: Field, scene: Scene, kind: str) -> set[tuple[str, str]]:
     ],
 )
 def test_captions_read_as_english(field: Field, scene: Scene, caption: str) -> None:
-    assert field.tell(scene)[0] == caption
+    assert field.captions(scene)[0] == caption
 
 
 @WORLDS
@@ -38,7 +38,7 @@ def test_every_caption_names_everything_in_the_scene(field: Field) -> None:
     for _ in range(200):
         scene = field.draw(rng)
         parts = set(re.findall(r"\w+", scene.words)) - {"still"}
-        for caption in field.tell(scene):
+        for caption in field.captions(scene):
             assert parts <= set(re.findall(r"\w+", caption)), (scene.words, caption)
 
 
@@ -58,7 +58,7 @@ def test_answers_come_from_the_closed_set(field: Field) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "scene", "kind", "expected"),
+    ("field", "scene", "type", "expected"),
     [
         (IMAGE, PICTURE, "colour", {("what colour is the circle?", "red"), ("what colour is the square?", "blue")}),
         (IMAGE, PICTURE, "shape", {("which shape is red?", "circle"), ("which shape is blue?", "square")}),
@@ -83,8 +83,8 @@ def test_answers_come_from_the_closed_set(field: Field) -> None:
         (VIDEO, CLIP, "still_colour", {("what colour is the still shape?", "blue")}),
     ],
 )
-def test_questions_have_their_answers(field: Field, scene: Scene, kind: str, expected: set[tuple[str, str]]) -> None:
-    assert asked(field, scene, kind) == expected
+def test_questions_have_their_answers(field: Field, scene: Scene, type: str, expected: set[tuple[str, str]]) -> None:
+    assert asked(field, scene, type) == expected
 
 
 def test_no_question_has_two_answers() -> None:
@@ -104,6 +104,6 @@ def test_a_question_never_contradicts_itself(field: Field) -> None:
     for _ in range(100):
         scene = field.draw(rng)
         seen: dict[str, str] = {}
-        for kind in field.kinds:
-            for question, answer in asked(field, scene, kind):
+        for type in field.questions:
+            for question, answer in asked(field, scene, type):
                 assert seen.setdefault(question, answer) == answer, scene.words

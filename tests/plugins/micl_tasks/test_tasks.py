@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from micl_cli.api import Row
+from micl_cli.data.preparation import prepare_source
+from micl_modalities.audio import Audio
+from micl_modalities.image import Image
 from micl_tasks.mini import media, tasks
 from micl_tasks.mini.scenes import Scene
 from micl_tasks.mini.tasks import COUNTS, QUESTIONS, MiniTask
@@ -34,6 +37,13 @@ def unwritten(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     return scenes
 
 
+def medium(folder: Path, row: Row) -> Path:
+    """The file of a row's only medium."""
+    (found,) = row.media
+    assert found.path
+    return folder / found.path
+
+
 def best_blind(rows: list[Row]) -> float:
     """The test accuracy of the best predictor that sees the prompt alone."""
     by_prompt: dict[str, Counter[str]] = defaultdict(Counter)
@@ -51,14 +61,14 @@ def best_blind(rows: list[Row]) -> float:
 def test_no_test_or_val_scene_occurs_in_train(
     task: type[MiniTask], tmp_path: Path, unwritten: dict[str, list[str]]
 ) -> None:
-    asked = QUESTIONS if task.kind == "qa" else dict.fromkeys(COUNTS, 1)
+    asked = QUESTIONS if task.type == "qa" else dict.fromkeys(COUNTS, 1)
     assert Counter(row.split for row in task().rows(tmp_path)) == {s: COUNTS[s] * asked[s] for s in COUNTS}
     assert {split: len(words) for split, words in unwritten.items()} == COUNTS
     train, val, test = (set(unwritten[split]) for split in ("train", "val", "test"))
     assert not train & val and not train & test and not val & test
 
 
-@pytest.mark.parametrize("pair", [TASKS[0:2], TASKS[2:4], TASKS[4:6]], ids=lambda pair: pair[0].modality)
+@pytest.mark.parametrize("pair", [TASKS[0:2], TASKS[2:4], TASKS[4:6]], ids=lambda pair: pair[0].field.modality)
 def test_nor_in_the_other_task_of_the_modality(
     pair: tuple[type[MiniTask], ...], tmp_path: Path, unwritten: dict[str, list[str]]
 ) -> None:
@@ -85,15 +95,16 @@ def test_files_are_the_same_each_time(task: type[MiniTask], tmp_path: Path, monk
     first, second = (list(task().rows(tmp_path / name)) for name in ("a", "b"))
     assert first == second
     for row in first:
-        assert (tmp_path / "a" / row.media).read_bytes() == (tmp_path / "b" / row.media).read_bytes()
+        assert medium(tmp_path / "a", row).read_bytes() == medium(tmp_path / "b", row).read_bytes()
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_a_task_says_what_it_is(task: type[MiniTask]) -> None:
     assert (task.benchmark, task.embedded) == ("mini", True)
-    assert task.name.startswith(task.modality[:3].replace("ima", "img"))
-    assert (task.kind, task.metric) in {("captioning", "cider"), ("qa", "accuracy")}
-    assert bool(task.instruction) == (task.kind == "captioning")
+    assert task.name.startswith(task.field.modality[:3].replace("ima", "img"))
+    assert task.modalities == {task.field.modality}
+    assert (task.type, task.metric) in {("captioning", "cider"), ("qa", "accuracy")}
+    assert bool(task.instruction) == (task.type == "captioning")
 
 
 def test_captioning_rows_share_the_instruction_and_have_several_references(
@@ -109,7 +120,7 @@ def test_sounds_are_between_one_and_two_seconds(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(tasks, "COUNTS", {"train": 20, "val": 0, "test": 0})
     for row in tasks.AudioQA().rows(tmp_path):
-        assert 0.99 <= soundfile.info(tmp_path / row.media).duration <= media.SECONDS
+        assert 0.99 <= soundfile.info(medium(tmp_path, row)).duration <= media.SECONDS
 
 
 @pytest.mark.parametrize("task", QA, ids=lambda task: task.name)
@@ -117,5 +128,21 @@ def test_questions_about_one_medium_differ(
     task: type[MiniTask], tmp_path: Path, unwritten: dict[str, list[str]]
 ) -> None:
     rows = list(task().rows(tmp_path))
-    assert len({(row.media, row.prompt) for row in rows}) == len(rows)
+    assert len({row.content for row in rows}) == len(rows)
     assert len({row.id for row in rows}) == len(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "sha256"),
+    [
+        (tasks.ImageCaptioning, "8df7b68bf16e1fcbd76fc01ea3af787f69b3c2d391df016910ca2d634b80c242"),
+        (tasks.AudioQA, "83b3bc7e98ba00bc8590f247fd79808ef64b436ceca2e9b02ffce208e681d7d3"),
+    ],
+    ids=["img_cap", "aud_qa"],
+)
+def test_data_is_that_of_the_first_version(task: type[MiniTask], sha256: str, tmp_path: Path) -> None:
+    """Files depend on the encoders that are installed; these values hold for the pinned versions."""
+    readers = {"image": Image, "audio": Audio}
+    prepared = prepare_source(task(), f"mini/{task.name}", tmp_path, lambda name: readers[name]())
+    assert prepared.task.sha256 == sha256

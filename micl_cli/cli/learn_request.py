@@ -1,0 +1,204 @@
+"""From the arguments of ``micl learn`` to a plan: flags, recipes, configuration files and earlier runs combined."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from micl_cli.cli.plan_options import given_settings, pop_settings
+from micl_cli.cli.recipe import Recipe, read_recipe
+from micl_cli.cli.status import preparing
+from micl_cli.errors import PlanError, UsageError
+from micl_cli.plan import Evaluation, Plan, Training, split_tasks
+
+if TYPE_CHECKING:
+    from micl_cli.api.task import Task
+    from micl_cli.session import Request, Session
+
+Pairs = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class LearnArguments:
+    """The arguments of ``micl learn`` that make up a plan."""
+
+    strategy: str | None
+    tasks: str | None
+    backbone: str
+    benchmark: str
+    recipe: str | None
+    options: Pairs
+    backbone_options: Pairs
+    seed: int
+    name: str
+    resume: str | None
+    after: str | None
+    again: bool
+    training: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    flagged: frozenset[str]
+    """The parameters given on the command line; they take precedence over a recipe and the plan of an earlier run."""
+
+    @classmethod
+    def from_flags(cls, flags: dict[str, Any]) -> LearnArguments:
+        """Return the arguments of the current command, whose parameters are ``flags``."""
+        context = click.get_current_context()
+        flagged = {name for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+        training, evaluation = pop_settings(Training, flags), pop_settings(Evaluation, flags)
+        flags["backbone_options"] = backbone_options(flags.pop("quantize"), flags["backbone_options"])
+        return cls(**flags, training=training, evaluation=evaluation, flagged=frozenset(flagged))
+
+    @property
+    def flagged_training(self) -> dict[str, Any]:
+        """The training settings given on the command line."""
+        return given_settings(Training, self.training, self.flagged)
+
+    @property
+    def flagged_evaluation(self) -> dict[str, Any]:
+        """The evaluation settings given on the command line."""
+        return given_settings(Evaluation, self.evaluation, self.flagged)
+
+    @property
+    def flagged_options(self) -> dict[str, str]:
+        """The strategy options given on the command line."""
+        return dict(self.options) if "options" in self.flagged else {}
+
+    def refuse(self, parameters: Collection[str], why: str) -> None:
+        """Raise UsageError if one of ``parameters`` is given on the command line."""
+        if given := sorted(self.flagged & set(parameters)):
+            flags = ", ".join("-o" if name == "options" else f"--{name.replace('_', '-')}" for name in given)
+            raise UsageError(why, f"Leave out {flags}.")
+
+
+def backbone_options(quantize: str | None, pairs: Pairs) -> Pairs:
+    """Return the backbone options with the value of --quantize; "none" leaves the option out."""
+    others = tuple(pair for pair in pairs if not (quantize and pair[0] == "quantize"))
+    return others if quantize in (None, "none") else (*others, ("quantize", quantize))
+
+
+def split_stage_options(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the options of the run by name, and those of single stages ("3:name") by position and name."""
+    options: dict[str, Any] = {}
+    stages: dict[str, dict[str, Any]] = {}
+    for name, value in raw.items():
+        position, colon, bare = name.partition(":")
+        if not colon:
+            options[name] = value
+        elif position.isdecimal():
+            stages.setdefault(str(int(position)), {})[bare] = value
+        else:
+            raise UsageError(
+                f"option {name!r}: {position!r} is not the position of a task",
+                "Write -o 3:NAME VALUE for the third task.",
+            )
+    return options, stages
+
+
+def make_learn_plan(
+    session: Session, arguments: LearnArguments, configured: Mapping[str, Any], dry: bool
+) -> tuple[Plan, list[Task]]:
+    """Return the plan that the arguments describe, and its tasks, prepared.
+
+    ``configured`` holds the strategy options of the configuration files. ``dry`` writes nothing.
+    """
+    if arguments.resume:
+        return _plan_to_resume(session, arguments, dry)
+    request = _request_after(session, arguments, dry) if arguments.after else _new_request(arguments, configured)
+    session.plan(request, ())  # reports invalid arguments before any data is prepared
+    tasks = session.tasks.open_tasks(request.tasks, dry=dry, watch=preparing)
+    plan = session.plan(request, tasks)
+    return (session.further_attempt(plan) if arguments.again else plan), tasks
+
+
+def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> tuple[Plan, list[Task]]:
+    arguments.refuse(arguments.flagged - {"resume"}, "--resume continues a run with its own plan")
+    run_id = session.resolve(str(arguments.resume))
+    _, plan = session.record(run_id)
+    if plan.id != run_id:
+        raise PlanError(
+            f"run {run_id} was planned by a version of micl with other settings",
+            "Continue it with that version, or start a new run.",
+        )
+    return plan, session.open_planned(run_id, plan, dry=dry, watch=preparing)
+
+
+def _new_request(arguments: LearnArguments, configured: Mapping[str, Any]) -> Request:
+    from micl_cli.session import Request
+
+    recipe = read_recipe(arguments.recipe) if arguments.recipe else Recipe()
+    strategy, tasks = _first(arguments, recipe, "strategy"), _first(arguments, recipe, "tasks")
+    if not strategy:
+        hint = "Name one: --strategy moincl; `micl plugins --kind strategies` lists them."
+        raise UsageError("no strategy is named", hint)
+    if not tasks:
+        raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
+    of_recipe = recipe.options if strategy == recipe.strategy else {}
+    options, stage_options = split_stage_options(
+        {**configured, **dict(arguments.options), **of_recipe, **arguments.flagged_options}
+    )
+    return Request(
+        strategy=strategy,
+        backbone=arguments.backbone,
+        tasks=split_tasks(tasks, arguments.benchmark),
+        strategy_options=options,
+        stage_options=stage_options,
+        backbone_options=dict(arguments.backbone_options),
+        seed=arguments.seed,
+        training={**not_none(arguments.training), **recipe.training, **arguments.flagged_training},
+        evaluation={**not_none(arguments.evaluation), **recipe.evaluation, **arguments.flagged_evaluation},
+        name=arguments.name,
+    )
+
+
+def _first(arguments: LearnArguments, recipe: Recipe, name: str) -> str | None:
+    """Return an argument from the command line, else from the recipe, else from the files and variables."""
+    value: str | None = getattr(arguments, name)
+    return value if name in arguments.flagged else getattr(recipe, name) or value
+
+
+def _request_after(session: Session, arguments: LearnArguments, dry: bool) -> Request:
+    """Return a request that continues a finished run: its plan, with more tasks."""
+    from micl_cli.session import Request
+
+    record, plan = session.record(session.resolve(str(arguments.after)))
+    _check_after(arguments, record.id, record.status, plan)
+    session.open_planned(record.id, plan, dry=dry, watch=preparing)
+    options, stage_options = split_stage_options(arguments.flagged_options)
+    tasks = (*plan.tasks, *split_tasks(str(arguments.tasks), arguments.benchmark))
+    positions = dict.fromkeys((*plan.stage_options, *stage_options))
+    return Request(
+        strategy=plan.strategy,
+        backbone=plan.backbone,
+        tasks=split_tasks(",".join(tasks), arguments.benchmark),
+        strategy_options={**plan.strategy_options, **options},
+        stage_options={at: {**plan.stage_options.get(at, {}), **stage_options.get(at, {})} for at in positions},
+        backbone_options=plan.backbone_options,
+        seed=plan.seed,
+        training={**asdict(plan.training), **arguments.flagged_training},
+        evaluation={**asdict(plan.evaluation), **arguments.flagged_evaluation},
+        parent=record.id,
+        name=arguments.name,
+    )
+
+
+def _check_after(arguments: LearnArguments, run: str, status: str, plan: Plan) -> None:
+    """Raise UsageError if the arguments contradict the run that they continue."""
+    arguments.refuse({"recipe"}, "--after continues with the plan of a run, not with a recipe")
+    if status != "finished":
+        raise UsageError(f"run {run} is not finished ({status})", f"Finish it: micl learn --resume {run}")
+    for name in ("strategy", "backbone", "seed"):
+        if name in arguments.flagged and getattr(arguments, name) != getattr(plan, name):
+            was = getattr(plan, name)
+            raise UsageError(f"run {run} was learnt with {name} {was}", f"Leave out --{name}, which a run keeps.")
+    arguments.refuse({"backbone_options", "quantize"}, f"run {run} keeps its backbone as it is")
+    if not arguments.tasks:
+        raise UsageError("no task is named", "Name what to learn next: --after RUN --tasks vid_qa")
+
+
+def not_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a mapping whose value is not None."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,54 @@
+"""Command line options of the settings that a plan declares (``Training`` and ``Evaluation``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from micl_cli.plan import Evaluation, Setting, Training, declared_settings
+
+_C = TypeVar("_C", bound=Callable[..., Any])
+
+
+def plan_options(command: _C) -> _C:
+    """Add the options of every training and evaluation setting to a command."""
+    settings = [*declared_settings(Training).values(), *declared_settings(Evaluation).values()]
+    for setting in reversed(settings):
+        _option(setting)(command)
+    return command
+
+
+def _option(setting: Setting) -> Callable[[Any], Any]:
+    option, flags = setting.option, list(setting.flags)
+    if option.type is bool:
+        flags[0] += f"/--no-{flags[0].removeprefix('--')}"
+    text = option.help[0].upper() + option.help[1:] + "."
+    if option.help.startswith("choices:"):
+        text = option.help + "."
+    return click.option(*flags, setting.parameter, type=_type(setting), default=None, help=text)
+
+
+def _type(setting: Setting) -> Any:
+    option = setting.option
+    if option.choices:
+        return click.Choice(list(option.choices))
+    if option.range is None or option.type is bool:
+        return option.type
+    bounds: dict[str, Any] = {"min_open": option.range.low_open, "max_open": option.range.high_open}
+    if option.type is int:
+        low, high = (None if bound is None else int(bound) for bound in (option.range.low, option.range.high))
+        return click.IntRange(low, high, **bounds)
+    return click.FloatRange(option.range.low, option.range.high, **bounds)
+
+
+def pop_settings(cls: type[Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """Remove the parameters of the settings of ``cls`` from ``flags``. Returns their values by setting."""
+    return {name: flags.pop(setting.parameter) for name, setting in declared_settings(cls).items()}
+
+
+def given_settings(cls: type[Any], values: Mapping[str, Any], parameters: Collection[str]) -> dict[str, Any]:
+    """Return those of the settings ``values`` of ``cls`` whose parameter is in ``parameters``."""
+    declared = declared_settings(cls)
+    return {name: value for name, value in values.items() if declared[name].parameter in parameters}

@@ -1,0 +1,83 @@
+"""Evaluation: a run is scored again, from the checkpoint of any stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from micl_cli.api.events import Event
+from micl_cli.api.task import Task
+from micl_cli.errors import UsageError
+from micl_cli.plan import Plan, check_fit
+from micl_cli.session.learning import use_threads
+from micl_cli.session.library import Watch, unwatched
+from micl_cli.session.session import Session
+
+if TYPE_CHECKING:
+    from micl_cli.training.checkpoint import RunFolder
+    from micl_cli.training.components import RunComponents
+    from micl_cli.training.loop import Control
+
+
+def evaluate(
+    session: Session,
+    run_id: str,
+    names: Sequence[str],
+    split: str,
+    control: Control,
+    *,
+    stage: int | None = None,
+    examples: int | None = None,
+    scoring: str | None = None,
+    device: str = "auto",
+    watch: Watch = unwatched,
+) -> Iterator[Event]:
+    """Score a run's model, as of ``stage`` (None: its last), on the named tasks, or on its own if none is named.
+
+    Scores are stored, except on fewer ``examples`` than the run's own. Raises UsageError if the stage has no
+    checkpoint, PlanError if a task does not fit.
+    """
+    from micl_cli.training.checkpoint import RunFolder
+    from micl_cli.training.evaluation import score
+    from micl_cli.training.loop import restore_stage
+
+    run, plan = session.record(run_id)
+    folder = RunFolder(session.settings.runs / run_id)
+    own = session.open_planned(run_id, plan, watch=watch)
+    tasks = session.tasks.open_tasks(names, watch=watch) if names else own
+    use_threads(session, plan, run)
+    changed: dict[str, Any] = {"examples": examples, "score": scoring}
+    changed = {name: value for name, value in changed.items() if value}
+    plan = replace(plan, evaluation=replace(plan.evaluation, **changed))
+    components = _components(session, plan, own, tasks, device)
+    position = _position(folder, len(components.stages), stage)
+    restore_stage(components, folder, position)
+    keep, pause = control.keep_answers, control.pause
+    with session.store() as store:
+        for task in tasks:
+            events = list(score(components, task, position, split=split, keep_answers=keep, pause=pause))
+            if not examples:
+                store.write(run_id, events)
+            components.features.flush()
+            yield from events
+
+
+def _components(session: Session, plan: Plan, own: Sequence[Task], tasks: Sequence[Task], device: str) -> RunComponents:
+    """Return the components of a run, checked and with metrics for other tasks than its own."""
+    from micl_cli.training.components import load_metrics
+
+    components = session.components(plan, own, device)
+    check_fit(plan, tasks, components.backbone, session.registry.load("strategies", plan.strategy))
+    components.metrics = load_metrics(session.registry, tasks)
+    return components
+
+
+def _position(folder: RunFolder, stages: int, stage: int | None) -> int:
+    """Return the position of the stage to evaluate. Raises UsageError if it has no checkpoint."""
+    learnt = [position for position in range(1, stages + 1) if folder.has_stage(position)]
+    if not learnt:
+        raise UsageError(f"run {folder.path.name} has no finished stage yet", "Let it learn a task first.")
+    if stage is not None and stage not in learnt:
+        raise UsageError(f"stage {stage} is not learnt", f"Stages with a checkpoint: {', '.join(map(str, learnt))}.")
+    return stage or learnt[-1]

@@ -1,0 +1,151 @@
+"""Learning: a plan is carried out, and its events are recorded and delivered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from micl_cli.api.events import Event, Notice, RunFinished, RunStarted
+from micl_cli.api.task import Task
+from micl_cli.errors import BusyError, Interrupted, StoreError
+from micl_cli.io.lock import only_one
+from micl_cli.plan import Plan
+from micl_cli.session.lease import leased
+from micl_cli.session.listeners import EventDelivery, ListenerFactory
+from micl_cli.session.recorder import Recorder, changes, environment_of, new_run
+from micl_cli.session.session import Session
+from micl_cli.store import RunRecord, Store
+
+if TYPE_CHECKING:
+    from micl_cli.training.checkpoint import RunFolder
+    from micl_cli.training.loop import Control
+
+
+def learn(
+    session: Session,
+    plan: Plan,
+    tasks: Sequence[Task],
+    control: Control,
+    *,
+    device: str = "auto",
+    threads: int = 0,
+    listeners: Mapping[str, ListenerFactory] | None = None,
+    skip_finished_elsewhere: bool = False,
+) -> Generator[Event, None, None]:
+    """Carry out a plan, or continue its run; of a finished run, the recorded events are yielded again.
+
+    ``skip_finished_elsewhere`` yields nothing for a run that another machine with the same store has finished. Raises
+    BusyError if another process or machine works on the run, Interrupted once all is saved, and any error of a part.
+    """
+    from micl_cli.training.checkpoint import RunFolder
+    from micl_cli.training.loop import learn as learn_stages
+
+    settings = session.settings
+    folder = RunFolder(settings.runs / plan.id)
+    with only_one(folder.path), session.store() as store:
+        folder.tidy()
+        run = store.run(plan.id)
+        if run and run.status == "finished" and folder.has_stages(len(store.details(plan.id).stages)):
+            yield from _recorded_events(plan, store, folder)
+            return
+        with leased(plan.id, store, settings) as lease:
+            run = store.run(plan.id)  # another machine may have learnt it before this one had the lease
+            if skip_finished_elsewhere and run and run.status == "finished" and not folder.begun:
+                return
+            use_threads(session, plan, run, threads)
+            components = session.components(plan, tasks, device)
+            if plan.parent:
+                folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
+            environment = environment_of(components)
+            store.start_run(new_run(plan, environment, session.registry))
+            events = _with_plan(plan, learn_stages(components, folder, control))
+            events = _with_notices(events, changes(run.environment if run else {}, environment))
+            delivery = EventDelivery(plan.id, session.registry, listeners or {})
+            yield from _record(plan, store, delivery, lease.guard(events))
+
+
+def use_threads(session: Session, plan: Plan, run: RunRecord | None, threads: int = 0) -> None:
+    """Set the number of CPU threads: ``threads``, else that of the ``run``, else what the backbone prefers.
+
+    A resumed run keeps its number, since another one rounds sums differently.
+    """
+    import torch
+
+    former = int(run.environment.get("threads", 0)) if run else 0
+    if count := threads or former or session.preferred_threads(plan):
+        torch.set_num_threads(count)
+
+
+def _with_plan(plan: Plan, events: Iterator[Event]) -> Iterator[Event]:
+    for event in events:
+        yield replace(event, plan=plan.as_json()) if isinstance(event, RunStarted) else event
+
+
+def _with_notices(events: Iterator[Event], notices: Sequence[str]) -> Iterator[Event]:
+    """Yield events, with notices after the first one, which is RunStarted."""
+    for number, event in enumerate(events):
+        yield event
+        if not number:
+            yield from (Notice(text=text) for text in notices)
+
+
+def _record(plan: Plan, store: Store, delivery: EventDelivery, events: Iterator[Event]) -> Iterator[Event]:
+    """Yield events that are already stored and delivered. However the run ends, the end is stored and delivered."""
+    recorder, started = Recorder(store, plan.id), time.perf_counter()
+    try:
+        for event in events:
+            recorder.take(event)
+            yield from delivery.deliver(event)
+            if isinstance(event, RunFinished):
+                yield from delivery.close()
+            yield event
+    except BaseException as error:
+        status, shown = _ending(error, plan)
+        if not recorder.ended:
+            if not isinstance(error, BusyError):  # the machine that has the run now stores how it ends
+                with suppress(StoreError):  # a full disk stops the store as well: show what stopped the run
+                    recorder.end(status, _first_line(shown) if status == "failed" else "")
+            list(delivery.deliver(RunFinished(run=plan.id, status=status, seconds=time.perf_counter() - started)))
+        if shown is not error:
+            raise shown from error
+        raise
+    finally:
+        delivery.close()
+
+
+def _ending(error: BaseException, plan: Plan) -> tuple[str, BaseException]:
+    """Return the status of a run that ``error`` ended, and the error to show."""
+    if isinstance(error, Interrupted):
+        error.hint = f"Continue with the same command, or: micl learn --resume {plan.id}"
+    if isinstance(error, (Interrupted, KeyboardInterrupt, GeneratorExit, BusyError)):
+        return "interrupted", error
+    if isinstance(error, Exception):
+        from micl_cli.training.memory import explained
+
+        return "failed", explained(error)
+    return "failed", error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _recorded_events(plan: Plan, store: Store, folder: RunFolder) -> Iterator[Event]:
+    """Yield the events of a finished run, from its files alone."""
+    from micl_cli.training.loop import replay
+
+    stages = store.details(plan.id).stages
+    yield RunStarted(
+        run=plan.id,
+        tasks=list(plan.tasks),
+        strategy=plan.strategy,
+        backbone=plan.backbone,
+        seed=plan.seed,
+        plan=plan.as_json(),
+    )
+    yield from replay(folder, len(stages))
+    yield Notice(text="this run is finished already; --again makes another one")
+    yield RunFinished(run=plan.id, status="finished", seconds=sum(stage.seconds for stage in stages))

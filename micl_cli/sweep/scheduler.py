@@ -1,0 +1,100 @@
+"""Scheduling of a sweep: cells are started up to a limit, and skipped if they are finished or busy."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from micl_cli.session.session import Session
+from micl_cli.sweep.executor import CellEvent, ProcessExecutor, ProcessExit
+from micl_cli.sweep.grid import Cell, CellState, cell_state
+from micl_cli.sweep.worker import CellTask
+
+_POLL_SECONDS = 0.2
+"""The time between checks whether a stop was asked for."""
+
+
+@dataclass(frozen=True)
+class CellStarted:
+    """A process was started for a cell."""
+
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class CellEnded:
+    """A cell is "finished", "busy", "interrupted" or "failed", for this sweep."""
+
+    cell: Cell
+    status: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class CellOptions:
+    """How the runs of a sweep are made, without effect on their results."""
+
+    jobs: int = 1
+    device: str = "auto"
+    threads: int = 0
+    save_seconds: float = 5.0
+    save_predictions: bool = False
+    listeners: tuple[str, ...] = ()
+    debug: bool = False
+
+
+def run_cells(
+    session: Session, cells: Sequence[Cell], options: CellOptions, stop: Callable[[], bool]
+) -> Generator[CellStarted | CellEvent | CellEnded, None, None]:
+    """Learn the cells that are not finished, ``options.jobs`` at a time. Yields what happens.
+
+    After ``stop`` returns True, no further cell is started, and running ones save what is learnt and end.
+    """
+    waiting, by_run = deque(cells), {cell.plan.id: cell for cell in cells}
+    with ProcessExecutor(options.jobs) as executor:
+        while waiting or len(executor):
+            if stop():
+                waiting.clear()
+                executor.stop()
+            while waiting and len(executor) < options.jobs:
+                yield _start(session, executor, waiting.popleft(), options)
+            message = executor.next_message(_POLL_SECONDS) if len(executor) else None
+            if isinstance(message, ProcessExit):
+                # A process that the signal ended had not installed its handler yet.
+                interrupted = stop() and message.code < 0
+                status = "interrupted" if interrupted else message.status
+                yield CellEnded(by_run[message.run], status, message.error)
+            elif message is not None:
+                yield message
+
+
+def _start(session: Session, executor: ProcessExecutor, cell: Cell, options: CellOptions) -> CellStarted | CellEnded:
+    """Start a cell, unless it is finished or another process or machine works on it."""
+    with session.store() as store:
+        state = cell_state(cell, store, session.settings)
+    if state in ("finished", "busy"):
+        return CellEnded(cell, state)
+    executor.start(
+        CellTask(
+            run=cell.plan.id,
+            plan=cell.plan.as_json(),
+            home=str(session.settings.home),
+            device=options.device,
+            threads=_threads(session, cell, state, options),
+            save_seconds=options.save_seconds,
+            save_predictions=options.save_predictions,
+            listeners=options.listeners,
+            debug=options.debug,
+        )
+    )
+    return CellStarted(cell)
+
+
+def _threads(session: Session, cell: Cell, state: CellState, options: CellOptions) -> int:
+    """Return a process's share of the threads; 0 lets the run keep its number, or the backbone's preference."""
+    if not options.threads and (options.jobs == 1 or state != "new"):
+        return 0
+    share = max(1, (options.threads or os.cpu_count() or 1) // options.jobs)
+    return share if options.threads else min(share, session.preferred_threads(cell.plan) or share)

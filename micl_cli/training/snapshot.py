@@ -1,0 +1,165 @@
+"""Weights and states at one moment: taken from the components of a run, and put back into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from micl_cli.api.adapter_kinds import AdapterSpec
+from micl_cli.api.adapters import Adapters
+from micl_cli.api.selection import Mixture, Selection
+from micl_cli.api.strategy import State, Strategy
+from micl_cli.errors import CheckpointError
+
+MODULES = "modules"
+"""The prefix of a strategy's own modules among best weights, where adapters stand by their names."""
+
+
+@dataclass
+class Snapshot:
+    """What a checkpoint holds.
+
+    ``adapters`` holds weights by "adapter/parameter", ``modules`` those of the strategy's own modules, and ``best``
+    both, as "adapter/parameter" and "modules/name". ``data`` is JSON-ready: the specs of all adapters in their order
+    ("adapters"), the selection that acts ("active"), and the names of the adapters that learn ("learning").
+    """
+
+    adapters: dict[str, Tensor]
+    strategy: State
+    data: dict[str, Any] = field(default_factory=dict)
+    modules: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all tensors that a finished stage keeps."""
+        kept = (*self.adapters.values(), *self.modules.values(), *self.strategy.tensors.values())
+        return sum(tensor.nbytes for tensor in kept)
+
+
+def take_snapshot(strategy: Strategy, **data: Any) -> Snapshot:
+    """Return copies of all weights and of the strategy's state, with further JSON-ready ``data``."""
+    adapters = strategy.backbone.adapters
+    standing = {"adapters": adapter_specs(adapters), "active": selection_as_json(adapters.active)}
+    standing |= {"learning": list(adapters.learning)}
+    return Snapshot(
+        adapter_weights(adapters, adapters.names),
+        strategy.state(),
+        {**standing, **data},
+        module_weights(strategy.modules),
+    )
+
+
+def restore_snapshot(strategy: Strategy, snapshot: Snapshot) -> None:
+    """Put adapters, the strategy's state and its modules back. Raises CheckpointError where they do not fit.
+
+    The strategy must have entered its stage already.
+    """
+    adapters = strategy.backbone.adapters
+    load_adapters(adapters, snapshot.adapters, snapshot.data.get("adapters"))
+    adapters.activate(snapshot.data["active"], learning=snapshot.data["learning"])
+    strategy.restore(State(snapshot.strategy.tensors, snapshot.strategy.data))
+    strategy.modules.to(strategy.backbone.device)
+    load_modules(strategy.modules, snapshot.modules)
+
+
+# Weights by name
+
+
+def adapter_specs(adapters: Adapters) -> list[dict[str, Any]]:
+    """Return the name and the spec of all adapters, in their order, as JSON-ready data."""
+    return [{"name": name, **adapters.spec(name).as_json()} for name in adapters.names]
+
+
+def adapter_weights(adapters: Adapters, names: Iterable[str]) -> dict[str, Tensor]:
+    """Return copies of the weights of some adapters on the CPU, by "adapter/parameter"."""
+    return {f"{name}/{key}": weight for name in names for key, weight in adapters.state(name).items()}
+
+
+def module_weights(modules: nn.Module) -> dict[str, Tensor]:
+    """Return copies of a strategy's own weights and buffers on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in modules.state_dict().items()}
+
+
+def learning_weights(strategy: Strategy) -> dict[str, Tensor]:
+    """Return copies of all that learns: adapters by "adapter/parameter", own modules by "modules/name"."""
+    adapters = strategy.backbone.adapters
+    modules = {f"{MODULES}/{name}": weight for name, weight in module_weights(strategy.modules).items()}
+    return {**adapter_weights(adapters, adapters.learning), **modules}
+
+
+def load_learning_weights(strategy: Strategy, weights: Mapping[str, Tensor]) -> None:
+    """Write what ``learning_weights`` returned."""
+    by_owner = _by_owner(weights)
+    load_modules(strategy.modules, by_owner.pop(MODULES, {}))
+    for name, state in by_owner.items():
+        strategy.backbone.adapters.load(name, state)
+
+
+def load_modules(modules: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Write a strategy's own weights and buffers. Raises CheckpointError where names or shapes differ."""
+    try:
+        modules.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise _misfit("the strategy", error) from error
+
+
+def load_adapters(adapters: Adapters, weights: Mapping[str, Tensor], specs: Any) -> None:
+    """Make ``adapters`` exactly those of a snapshot; missing ones are added by their specs.
+
+    Raises CheckpointError where the weights do not fit, or where an earlier version of micl wrote no specs.
+    """
+    if not isinstance(specs, list):
+        raise CheckpointError(
+            "the checkpoint was written by an earlier version of micl, which described adapters in another way",
+            "Start a new run (--again), or install that version to go on with this one.",
+        )
+    wanted = {spec["name"]: AdapterSpec(spec["kind"], spec["options"], spec["connectors"]) for spec in specs}
+    obsolete = [name for name in adapters.names if name not in wanted or adapters.spec(name) != wanted[name]]
+    if adapters.acting & set(obsolete):
+        adapters.activate(None)
+    for name in obsolete:
+        adapters.remove(name)
+    by_owner = _by_owner(weights)
+    for name, spec in wanted.items():
+        if name not in adapters.names:
+            adapters.add(name, spec)
+        try:
+            adapters.load(name, by_owner.get(name, {}))
+        except (KeyError, RuntimeError) as error:
+            raise _misfit("the backbone", error) from error
+
+
+def _by_owner(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return weights by the name before the first slash, and then by the rest of their name."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, weight in weights.items():
+        owner, _, key = name.partition("/")
+        found.setdefault(owner, {})[key] = weight
+    return found
+
+
+def _misfit(part: str, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint does not fit {part}: {error}",
+        "It was written by another version of that part: install that version again, or start a new run.",
+    )
+
+
+def selection_as_json(selection: Selection) -> Any:
+    """Return a selection as JSON-ready data.
+
+    A Mixture, also inside a list, holds for one batch only and is written as None: a strategy that lets one act
+    activates it again in ``restore``.
+    """
+    if selection is None or isinstance(selection, str):
+        return selection
+    if isinstance(selection, Mapping):
+        return dict(selection)
+    if isinstance(selection, Mixture) or any(isinstance(part, Mixture) for part in selection):
+        return None
+    return list(selection)

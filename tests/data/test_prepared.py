@@ -1,0 +1,92 @@
+"""Tasks that the former version prepared are opened as they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from micl_cli.data.preparation import prepare_folder
+from micl_cli.data.prepared import open_task
+from micl_cli.errors import PlanError
+
+TOML = """benchmark = "own"
+name = "letters"
+modality = "letter"
+type = "qa"
+metric = "accuracy"
+"""
+MANIFEST = """{"id": "1", "split": "train", "letter": "media/1.txt", "prompt": "Größe?", "references": ["a", "A"]}
+{"id": "2", "split": "train", "letter": "media/2.txt", "prompt": "", "references": ["b"]}
+{"id": "3", "split": "test", "letter": "media/3.txt", "prompt": "Which?", "references": ["a"]}
+"""
+A = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+B = "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
+RECORD: dict[str, Any] = {
+    "format": 1,
+    "sha256": "81413fd3ea14318f70776d1a4e07ae4ba6f172b50f5c7f4125244a82dc1df6b5",
+    "counts": {"train": 2, "val": 0, "test": 1},
+    "answers": ["A", "a", "b"],
+    "media": {
+        "media/1.txt": {"size": 1, "mtime_ns": 1795728422975044513, "sha256": A, "facts": {"letters": 1}},
+        "media/2.txt": {"size": 1, "mtime_ns": 1795728422975147675, "sha256": B, "facts": {"letters": 1}},
+        "media/3.txt": {"size": 1, "mtime_ns": 1795728422975252921, "sha256": A, "facts": {"letters": 1}},
+    },
+    "refused": [],
+    "root": None,
+    "manifest": None,
+    "described": "",
+}
+OWN = {
+    "manifest": {
+        "size": 296,
+        "mtime_ns": 1795728422975444088,
+        "sha256": "f1bd12e522072a4e07a9b94166f750b75413cefe096f766468bf23ed0f29dbf3",
+        "facts": {},
+    },
+    "described": "e0bad1cddf7f848eb64b056fe385f1c7548083d3dcc02128830436201dd97b9b",
+}
+
+
+def write(folder: Path, record: dict[str, Any], media: Path) -> None:
+    """Write a prepared folder as the former version did, and its media."""
+    folder.mkdir(parents=True)
+    (folder / "task.toml").write_text(TOML, encoding="utf-8")
+    (folder / "manifest.jsonl").write_text(MANIFEST, encoding="utf-8")
+    (folder / "prepared.json").write_text(json.dumps(record), encoding="utf-8")
+    (media / "media").mkdir(parents=True)
+    for name, letter in (("1", "a"), ("2", "b"), ("3", "a")):
+        (media / f"media/{name}.txt").write_text(letter)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "home/tasks/own/letters"
+
+
+def test_task_of_the_former_version(folder: Path, tmp_path: Path) -> None:
+    write(folder, RECORD, folder)
+    task = open_task("own/letters", tmp_path / "home")
+    assert (task.modalities, task.type, task.answers) == (frozenset({"letter"}), "qa", ("A", "a", "b"))
+    assert [example.prompt for example in task.examples("train")] == ["Größe?", ""]
+    medium = task.examples("train")[1].media[0]
+    assert (medium.modality, medium.path, medium.digest) == ("letter", folder / "media/2.txt", B)
+
+
+def test_users_folder_prepared_by_the_former_version(folder: Path, tmp_path: Path, readers: Any) -> None:
+    own = tmp_path / "own"
+    write(folder, {**RECORD, **OWN, "root": str(own)}, own)
+    (own / "task.toml").write_text(TOML.partition("\n")[2])
+    lines = (json.loads(line) for line in MANIFEST.splitlines())
+    (own / "manifest.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    task = open_task("own/letters", tmp_path / "home")
+    assert task.sha256 == RECORD["sha256"]
+    assert prepare_folder(own, tmp_path / "home", readers.__getitem__).task == task
+
+
+def test_record_of_another_format_asks_to_prepare_anew(folder: Path, tmp_path: Path) -> None:
+    write(folder, {**RECORD, "format": 99}, folder)
+    with pytest.raises(PlanError, match=r"cannot be read: .*\nDelete the folder .* and prepare the task again"):
+        open_task("own/letters", tmp_path / "home")
