@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -36,6 +36,11 @@ class PlainPass(NamedTuple):
 class LayerStatistics(ABC):
     """Streams statistics of a model's adaptable layers; a backbone that gives ``plain_passes`` has it."""
 
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """The torch module that holds every weight."""
+
     def plain_passes(self, examples: Sequence[Example]) -> Iterator[PlainPass]:
         """Yield the passes that read ``examples``, which are few enough for one batch."""
         raise TypeError(f"{type(self).__name__} has no layer statistics")
@@ -51,18 +56,40 @@ class LayerStatistics(ABC):
 
         "inputs": [in, in], the mean over tokens of x x^T for the layer's inputs x. "gradients": [out, in], the gradient
         of the mean cross entropy over answer tokens by the layer's full weight, that of its adapters included. In
-        float32. One matrix is in memory at a time, at the price of a pass over the examples for each layer.
+        float32, without dropout. One matrix is in memory at a time, at the price of a pass over the examples for each
+        layer.
         """
         batches = [examples[at : at + batch_size] for at in range(0, len(examples), batch_size)]
-        measure = _second_moment if what == "inputs" else _weight_gradient
-        for name, module in self.statistics_layers():
-            total: Tensor | None = None
-            count = 0
+        for name, module in self.statistics_layers() if batches else ():
+            yield (
+                name,
+                self._mean_product(batches, module, _inputs_twice if what == "inputs" else _gradients_and_inputs),
+            )
+
+    def _mean_product(self, batches: Sequence[Sequence[Example]], module: nn.Module, measure: _Measure) -> Tensor:
+        """Return the mean over ``measure``'s vectors of left right^T; the matrix is the only one of its size."""
+        total, count = torch.zeros(()), 0
+        with _evaluating(self.module):
             for each in (one for batch in batches for one in self.plain_passes(batch)):
-                matrix, weight = measure(each, module)
-                total, count = matrix if total is None else total.add_(matrix), count + weight
-            if total is not None:
-                yield name, total.div_(max(1, count))
+                left, right, counted = measure(each, module)
+                total = left.T @ right if total.ndim == 0 else total.addmm_(left.T, right)
+                count += counted
+        return total.div_(max(1, count))
+
+
+_Measure = Callable[[PlainPass, nn.Module], tuple[Tensor, Tensor, int]]
+"""Returns (left [n, rows], right [n, columns], what the sum of their products is divided by) of one pass."""
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Compute without dropout and gradient checkpointing; the mode that was comes back afterwards."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
 
 
 class _Reached(Exception):
@@ -70,8 +97,8 @@ class _Reached(Exception):
 
 
 @torch.no_grad()
-def _second_moment(each: PlainPass, module: nn.Module) -> tuple[Tensor, int]:
-    """Return the sum of x x^T over the real tokens, and their number."""
+def _inputs_twice(each: PlainPass, module: nn.Module) -> tuple[Tensor, Tensor, int]:
+    """Return the layer's inputs at real tokens, twice, and their number."""
     inputs: list[Tensor] = []
 
     def take(module: nn.Module, given: tuple[Any, ...]) -> None:
@@ -84,11 +111,11 @@ def _second_moment(each: PlainPass, module: nn.Module) -> tuple[Tensor, int]:
             each.run()
     finally:
         hook.remove()
-    return inputs[0].T @ inputs[0], len(inputs[0])
+    return inputs[0], inputs[0], len(inputs[0])
 
 
-def _weight_gradient(each: PlainPass, module: nn.Module) -> tuple[Tensor, int]:
-    """Return the gradient of the summed cross entropy by the layer's weight, and the number of answer tokens."""
+def _gradients_and_inputs(each: PlainPass, module: nn.Module) -> tuple[Tensor, Tensor, int]:
+    """Return the gradients of the summed cross entropy by the layer's outputs, its inputs, and the answer tokens."""
     inputs: list[Tensor] = []
     outputs: list[Tensor] = []
 
@@ -103,7 +130,7 @@ def _weight_gradient(each: PlainPass, module: nn.Module) -> tuple[Tensor, int]:
             (gradient,) = torch.autograd.grad(each.run(), outputs[0])
     finally:
         hook.remove()
-    return _real(gradient, each.real).T @ inputs[0], each.answers
+    return _real(gradient, each.real), inputs[0], each.answers
 
 
 def _real(vectors: Tensor, real: Tensor) -> Tensor:

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from micl_cli.api import Backbone, Batch, Example
+from micl_cli.api import (
+    IGNORE_INDEX,
+    Adapters,
+    AdapterSpec,
+    Backbone,
+    Batch,
+    Example,
+    Mixture,
+    PlainPass,
+    Selection,
+)
 from micl_cli.testing import BackboneContract, ToyBackbone, toy_media, toy_task
+from micl_cli.testing.adapters import disturb
 
 
 class TestToyBackbone(BackboneContract):
@@ -28,24 +40,24 @@ class TestToyBackboneOfOtherSize(BackboneContract):
 
 def test_learns_a_task_it_then_answers() -> None:
     backbone, examples = ToyBackbone(), toy_task("image", "qa").examples("train")
-    backbone.add_adapter("main")
-    backbone.activate("main")
-    optimizer = torch.optim.AdamW(backbone.trainable({"image"}).values(), lr=1e-2)
-    for _ in range(200):
+    backbone.adapters.add("main")
+    backbone.adapters.activate("main")
+    optimizer = torch.optim.AdamW(backbone.adapters.trainable({"image"}).values(), lr=1e-2)
+    for _ in range(300):
         optimizer.zero_grad()
-        backbone.loss(backbone.batch(examples)).backward()
+        torch.autograd.backward(backbone.loss(backbone.batch(examples)))
         optimizer.step()
     for beams in (1, 3):
         answers = backbone.generate(examples, num_beams=beams)
         assert sum(a == e.target for a, e in zip(answers, examples, strict=True)) >= 10
 
 
-def test_dropout_is_felt_in_training_alone() -> None:
+def test_dropout_acts_in_training_alone() -> None:
     backbone = ToyBackbone(dropout=0.5)
-    backbone.add_adapter("main")
-    backbone.activate("main")
+    backbone.adapters.add("main")
+    backbone.adapters.activate("main")
     with torch.no_grad():
-        backbone.adapter_weights("main")["lora-mix-up"].add_(0.5)
+        backbone.adapters.parameters("main")["layers.layers.0.mix.B"].add_(0.5)
     batch = backbone.text_batch(["one two"])
     assert torch.equal(backbone.answer_logits(batch)[0], backbone.answer_logits(batch)[0])
     backbone.module.train()
@@ -53,7 +65,7 @@ def test_dropout_is_felt_in_training_alone() -> None:
 
 
 def test_the_base_alone_takes_no_medium() -> None:
-    with pytest.raises(ValueError, match="activate an adapter"):
+    with pytest.raises(ValueError, match="has a connector for image"):
         backbone = ToyBackbone()
         backbone.answer_logits(backbone.batch(toy_task("image", "qa").examples("train")[:1]))
 
@@ -63,73 +75,115 @@ def test_the_base_alone_takes_no_medium() -> None:
 
 class Shifted(ToyBackbone):
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        wanted = batch.labels != -100
-        return self._words(self._read(batch.inputs["ids"], batch.examples)[wanted]), batch.labels[wanted]
+        prompt = torch.cumsum(batch.labels != IGNORE_INDEX, 1) == 0
+        hidden = self._read(batch.inputs["ids"], batch.examples, list(range(len(batch))), prompt)
+        return self._words(hidden[batch.labels != IGNORE_INDEX]), batch.labels[batch.labels != IGNORE_INDEX]
 
 
 class PromptCounts(ToyBackbone):
-    def batch(self, examples: Sequence[Example]) -> Batch:
-        batch = super().batch(examples)
+    def batch(self, examples: Sequence[Example], groups: Mapping[str, Sequence[int]] | None = None) -> Batch:
+        batch = super().batch(examples, groups)
         return Batch(batch.examples, batch.inputs["ids"].clone(), batch.inputs)
 
 
 class SeesCompany(ToyBackbone):
-    def _read(self, ids: Tensor, examples: Sequence[Example]) -> Tensor:
-        hidden = super()._read(ids, examples)
+    def _read(self, *given: Any) -> Tensor:
+        hidden = super()._read(*given)
         return hidden + hidden.mean((0, 1))
 
 
 class NotFresh(ToyBackbone):
-    def add_adapter(self, name: str, *, seed: int = 0) -> None:
-        super().add_adapter(name, seed=seed)
-        self.adapter_weights(name)["lora-mix-up"].data.fill_(1.0)
+    def new_connectors(self) -> Mapping[str, nn.Module]:
+        for name in self._layers:
+            nn.init.ones_(self._layers[name].weight)  # adding an adapter changes the base
+        return super().new_connectors()
 
 
-class Careless(ToyBackbone):
+class FaultyAdapters(Adapters):
+    """Adapters as a subclass of ToyBackbone makes them worse."""
+
+    @classmethod
+    def of(cls, backbone: ToyBackbone) -> None:
+        """Let a backbone have adapters of this class."""
+        backbone.adapters = cls(backbone, backbone.adapters.load_part)
+        backbone.module["adapters"] = backbone.adapters.store  # type: ignore[operator]
+
+
+class Careless(FaultyAdapters):
     @contextmanager
-    def using(self, name: str | None) -> Iterator[None]:
+    def using(self, selection: Selection) -> Iterator[None]:
         former = self.active
-        self.activate(name)
+        self.activate(selection)
         yield
         self.activate(former)
 
 
-class OneForAll(ToyBackbone):
-    def generate(self, examples: Sequence[Example], **settings: Any) -> list[str]:
-        return super().generate(examples, **{**settings, "adapters": None})
+class OneForAll(FaultyAdapters):
+    def activate(self, selection: Selection, **more: Any) -> None:
+        super().activate("main" if isinstance(selection, Mixture) else selection, **more)
+
+
+class Unweighted(FaultyAdapters):
+    def activate(self, selection: Selection, **more: Any) -> None:
+        super().activate(list(selection) if isinstance(selection, Mapping) else selection, **more)
+
+
+class KeepsGradients(FaultyAdapters):
+    def activate(self, selection: Selection, **more: Any) -> None:
+        super().activate(selection, **more)
+        self.host.module["base"].requires_grad_(True)  # type: ignore[index]
+
+
+class SharedState(FaultyAdapters):
+    def state(self, name: str) -> dict[str, Tensor]:
+        return {key: weight.data for key, weight in self.parameters(name).items()}
+
+
+class GlobalDraw(FaultyAdapters):
+    def add(self, name: str, spec: AdapterSpec | None = None, *, seed: int = 0) -> None:
+        nn.Linear(2, 2)
+        super().add(name, spec, seed=seed)
+
+
+class LearnsAll(FaultyAdapters):
+    def activate(self, selection: Selection, **more: Any) -> None:
+        super().activate(selection)
 
 
 class Unnormalised(ToyBackbone):
-    def choose(self, examples: Sequence[Example], choices: Sequence[str]) -> Tensor:
-        return super().choose(examples, choices) - 1
+    def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
+        return super().score_choices(examples, choices) - 1
+
+
+class ChoicesOfTheFirst(ToyBackbone):
+    def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
+        return super().score_choices(examples, examples[0].choices if choices is None else choices)
 
 
 class AdapterInFeatures(ToyBackbone):
     def features(self, examples: Sequence[Example]) -> Tensor:
-        return super().features(examples) + len(self.active or "")
+        return super().features(examples) + len(str(self.adapters.active or ""))
 
 
 class Deaf(ToyBackbone):
-    def _seen(self, modality: str, examples: Sequence[Example]) -> Tensor:
-        return 0 * super()._seen(modality, examples)
+    def new_connectors(self) -> Mapping[str, nn.Module]:
+        return {modality: _Nothing(8, self.width) for modality in self.modalities}
 
 
-class KeepsGradients(ToyBackbone):
-    def activate(self, name: str | None) -> None:
-        super().activate(name)
-        self._base.requires_grad_(True)
+class _Nothing(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 0 * super().forward(x)
 
 
-class SharedState(ToyBackbone):
-    def adapter_state(self, name: str) -> dict[str, Tensor]:
-        return {key: weight.data for key, weight in self.adapter_weights(name).items()}
+class Sorts(ToyBackbone):
+    def batch(self, examples: Sequence[Example], groups: Mapping[str, Sequence[int]] | None = None) -> Batch:
+        return super().batch([replace(e, content=tuple(sorted(e.content, key=str))) for e in examples], groups)
 
 
-class GlobalDraw(ToyBackbone):
-    def add_adapter(self, name: str, *, seed: int = 0) -> None:
-        torch.manual_seed(seed)
-        nn.Linear(2, 2)
-        super().add_adapter(name, seed=seed)
+class CountsPadding(ToyBackbone):
+    def plain_passes(self, examples: Sequence[Example]) -> Iterator[PlainPass]:
+        for each in super().plain_passes(examples):
+            yield each._replace(real=torch.ones_like(each.real))
 
 
 class StaysInEval(ToyBackbone):
@@ -138,16 +192,21 @@ class StaysInEval(ToyBackbone):
         return super().generate(examples, **settings)
 
 
-FAULTS = [
+FAULTS: list[tuple[type[ToyBackbone] | type[FaultyAdapters], str]] = [
     (Shifted, "test_a_logit_knows_only_what_stands_before_it"),
     (PromptCounts, "test_labels_are_the_answer_whatever_the_prompt"),
     (SeesCompany, "test_padding_and_company_change_nothing"),
     (NotFresh, "test_a_fresh_adapter_changes_nothing_yet"),
     (Careless, "test_using_comes_back_and_blocks_gradients"),
     (OneForAll, "test_mixed_adapters_answer_as_single_ones"),
-    (Unnormalised, "test_choose_is_normalised_and_counts_whole_answers"),
+    (Unweighted, "test_sums_and_mixtures_of_adapters"),
+    (LearnsAll, "test_who_acts_and_who_learns_are_chosen_apart"),
+    (Unnormalised, "test_choices_are_normalised_and_count_as_whole_answers"),
+    (ChoicesOfTheFirst, "test_each_example_has_choices_of_its_own"),
     (AdapterInFeatures, "test_features_are_frozen_and_tell_media_apart"),
     (Deaf, "test_medium_and_prompt_matter"),
+    (Sorts, "test_content_is_read_in_its_order"),
+    (CountsPadding, "test_statistics_count_real_tokens_once"),
     (KeepsGradients, "test_gradients_reach_the_active_adapter_only"),
     (SharedState, "test_copy_and_state_hold_everything"),
     (GlobalDraw, "test_the_seed_decides_a_fresh_adapter"),
@@ -155,9 +214,17 @@ FAULTS = [
 ]
 
 
+def _made(faulty: type[ToyBackbone] | type[FaultyAdapters]) -> ToyBackbone:
+    if issubclass(faulty, ToyBackbone):
+        return faulty()
+    backbone = ToyBackbone()
+    faulty.of(backbone)
+    return backbone
+
+
 @pytest.mark.parametrize(("faulty", "test"), FAULTS, ids=[faulty.__name__ for faulty, _ in FAULTS])
-def test_the_contract_finds(faulty: type[ToyBackbone], test: str) -> None:
-    contract = type("Contract", (BackboneContract,), {"make": lambda self: faulty()})()
+def test_the_contract_finds(faulty: type[ToyBackbone] | type[FaultyAdapters], test: str) -> None:
+    contract = type("Contract", (BackboneContract,), {"make": lambda self: _made(faulty)})()
     backbone = _prepared(contract)
     run = getattr(contract, test)
     with pytest.raises(AssertionError):
@@ -165,15 +232,13 @@ def test_the_contract_finds(faulty: type[ToyBackbone], test: str) -> None:
 
 
 def _prepared(contract: BackboneContract) -> Backbone:
-    """What the contract's fixture gives to its tests."""
+    """Return what the contract's fixture gives to its tests."""
     backbone = contract.make()
     backbone.read = toy_media
     for seed, name in enumerate(("main", "other"), 3):
-        backbone.add_adapter(name, seed=seed)
-        drawn = torch.Generator().manual_seed(seed)
-        for weight in backbone.adapter_weights(name).values():
-            weight.data.add_(0.1 * torch.randn(weight.shape, generator=drawn))
-    backbone.activate("main")
+        backbone.adapters.add(name, seed=seed)
+        disturb(backbone, name, seed)
+    backbone.adapters.activate("main")
     return backbone
 
 

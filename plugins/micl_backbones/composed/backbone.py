@@ -7,35 +7,25 @@ modality are learnt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 from transformers.pytorch_utils import Conv1D
 
 from micl_backbones.attention import keeps_to_masks
+from micl_backbones.composed.answers import ComposedAnswers
 from micl_backbones.composed.connector import FIT_MEDIA, Connector
-from micl_backbones.composed.decoding import Prompts, attends_plainly, greedy, likelihoods
+from micl_backbones.composed.decoding import attends_plainly
 from micl_backbones.composed.inputs import Inputs, padded, sharing
-from micl_backbones.composed.load import encoder_key, language_source, load_modules
+from micl_backbones.composed.load import encoder_key, load_modules
 from micl_backbones.composed.media import MediaTokens, encode_each, mean_tokens, media_tokens
 from micl_backbones.composed.packing import plan_packing
 from micl_backbones.composed.preset import Preset, known_presets, preset_digest, preset_info, read_preset
 from micl_backbones.composed.prompt import Prompt, write_prompts
-from micl_backbones.instructions import GENERAL, QUESTION_PROMPT
-from micl_backbones.language import (
-    LanguageBackbone,
-    choices_of,
-    has_trainable,
-    matching_layers,
-    normalised,
-    numerics,
-)
+from micl_backbones.language import has_trainable, matching_layers, numerics
 from micl_backbones.weights.fetch import fetch_parts
 from micl_backbones.weights.hub import fetch_checkpoint
 from micl_backbones.weights.quantize import DType, Quantize
@@ -54,7 +44,7 @@ from micl_cli.api import (
 )
 
 
-class Composed(LanguageBackbone):
+class Composed(ComposedAnswers):
     """A language model that reads media through frozen encoders and trained connectors."""
 
     provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions", "states"})
@@ -133,22 +123,6 @@ class Composed(LanguageBackbone):
         return self.modules.standardizers.load_unfitted(state)
 
     @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        path, revision = language_source(self.preset)
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision)
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token_id = tokenizer.eos_token_id
-        return tokenizer
-
-    @property
-    def _end(self) -> int:
-        return cast(int, self.tokenizer.eos_token_id)
-
-    @property
-    def _filler(self) -> int:
-        return cast(int, self.tokenizer.pad_token_id)
-
-    @cached_property
     def _packs(self) -> bool:
         """Whether several sequences can stand in one row."""
         return attends_plainly(self.language.config) and keeps_to_masks(self.language.config)
@@ -186,9 +160,6 @@ class Composed(LanguageBackbone):
         soft = self.adapters.prompt_lengths(len(examples))
         tokens = {modality: self._encoder(modality).tokens for modality in self.modalities}
         return write_prompts(examples, soft, tokens, self._tokenize, self._filler)
-
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        return [row.ids for row in self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         states, labels = self.answer_states(batch)
@@ -282,62 +253,6 @@ class Composed(LanguageBackbone):
             if media:
                 standardizer.fit(self.encode(modality, media[:: -(-len(media) // FIT_MEDIA)]))
 
-    # Answers
-
-    def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
-        """Return answers; greedy ones, which most are, by ``greedy`` of this package."""
-        if self._packs and search.get("num_beams", 1) == 1:
-            prompts = self._reading(examples)
-            ids = greedy(self.language, prompts, end=self._end, limit=search["max_new_tokens"])
-        else:
-            ids = self._searched(examples, search)
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
-
-    def _searched(self, examples: Sequence[Example], search: Mapping[str, Any]) -> list[list[int]]:
-        """Return token ids by the search of transformers, whose prompts are padded at the left."""
-        prompts = self._prompts(examples)
-        length = max(map(len, prompts))
-        gaps = [length - len(prompt) for prompt in prompts]
-        ids = torch.tensor(
-            [[self._filler] * gap + p.ids for gap, p in zip(gaps, prompts, strict=True)], device=self.device
-        )
-        mask = (torch.arange(length) >= torch.tensor(gaps)[:, None]).to(self.device)
-        places = [(row, *place) for row, prompt in enumerate(prompts) for place in prompt.moved(gaps[row])]
-        soft = [prompt.soft for prompt in prompts]
-        inputs = Inputs(ids, torch.tensor(list(map(len, prompts))), self._media(places), None, None, soft, gaps)
-        if self.adapters.needs_positions:
-            self.adapters.locate(torch.arange(len(examples), device=self.device), len(examples), mask)
-        found: Tensor = self.language.generate(
-            inputs_embeds=self._embed(inputs),
-            attention_mask=mask.long(),
-            **search,
-            eos_token_id=self._end,
-            pad_token_id=self._filler,
-        )
-        return found.tolist()
-
-    def _reading(self, examples: Sequence[Example]) -> Prompts:
-        """Return the examples' prompts to be read together; a text that all begin with is read once."""
-        first = {example.content[0] if len(example.content) > 1 else None for example in examples}
-        uniform = not self.adapters.needs_positions and not self.adapters.has_prompts
-        common = next(iter(first)) if len(first) == 1 and uniform else None
-        shared = self._tokenize([common])[0] if isinstance(common, str) else []
-        asked = [replace(example, content=example.content[1:]) for example in examples] if shared else examples
-        prompts = self._prompts(asked)
-        inputs = self._inputs(asked, prompts, [prompt.ids for prompt in prompts])
-        locate = partial(self._locate, inputs)
-        return Prompts(self._embed(inputs), inputs.lengths, inputs.packing, shared, locate, self.adapters.follow)
-
-    def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
-        if not self._packs:
-            return super().score_choices(examples, choices)
-        own = choices_of(examples, choices)
-        known = list(dict.fromkeys(text for texts in own for text in texts))
-        ids = {text: [*ids, self._end] for text, ids in zip(known, self._tokenize(known), strict=True)}
-        with self.answering():
-            ends = [[ids[text] for text in texts] for texts in own]
-            return normalised(likelihoods(self.language, self._reading(examples), ends), list(map(len, own)))
-
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:
         """Return each modality's mean token, whether there is a medium of it, and the mean word embedding of texts."""
@@ -350,13 +265,3 @@ class Composed(LanguageBackbone):
         texts = [prompt.text_ids or [self._end] for prompt in prompts]
         words = [self.embeddings[torch.tensor(ids, device=self.device)].float().mean(0) for ids in texts]
         return torch.cat([*vectors, *present, torch.stack(words)], dim=1)
-
-    def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        return self.questions(self.preset.language.get("question_prompt", QUESTION_PROMPT), captions)
-
-    def instructions(self) -> Sequence[str]:
-        name = self.preset.language.get("instructions")
-        if not name:
-            return GENERAL
-        lines = (self.preset.folder / name).read_text(encoding="utf-8").splitlines()
-        return tuple(json.loads(line)["text"] for line in lines if line.strip())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Annotated, Any, cast
 import torch
 from torch import Tensor, nn
 
+from micl_backbones.hf.answers import HFAnswers
 from micl_backbones.hf.chat import Chat
 from micl_backbones.hf.check import check_content
 from micl_backbones.hf.encoder_outputs import Encoders
@@ -26,15 +26,7 @@ from micl_backbones.hf.load import (
 from micl_backbones.hf.passes import Reached, before_answers, mean_vectors, projecting, watching
 from micl_backbones.hf.soft_prompts import SoftPlaces, make_places
 from micl_backbones.instructions import GENERAL
-from micl_backbones.language import (
-    LanguageBackbone,
-    choices_of,
-    has_trainable,
-    matching_layers,
-    normalised,
-    numerics,
-    uncast,
-)
+from micl_backbones.language import has_trainable, matching_layers, numerics, uncast
 from micl_backbones.weights.hub import fetch_checkpoint
 from micl_backbones.weights.quantize import DType, Quantize
 from micl_cli.api import (
@@ -53,17 +45,13 @@ from micl_cli.api import (
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TRAINING = {"learning_rate": 2e-4, "batch_size": 4, "accumulation": 4, "epochs": 3, "warmup": 0.03, "weight_decay": 0.0}
 """What QLoRA (Dettmers et al., arXiv 2305.14314) and its successors use for models of about 7 billion weights."""
-ASK = (
-    "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
-    "Caption: a black dog jumps over a log in the woods\nWhat does the dog jump over? log\nCaption: {caption}"
-)
 FEATURES, SOFT = "features", "soft"
 """Keys of a batch's inputs that the model is not given as arguments: encoder outputs, places of soft prompts."""
 ADAPTERS = "micl_adapters"
 """The name under which the model holds the adapters' weights."""
 
 
-class HF(LanguageBackbone):
+class HF(HFAnswers):
     """A pretrained multimodal model; adapters are on the linear layers of its language model."""
 
     provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions"})
@@ -192,7 +180,7 @@ class HF(LanguageBackbone):
         self, examples: Sequence[Example], texts: Sequence[str], *, soft: Sequence[int] = (), cache: bool = True
     ) -> dict[str, Any]:
         """Return the processor's tensors, encoder outputs where these can be cached, and places of soft prompts."""
-        cached = cache and all(self.encoders.keeps(m.modality) for e in examples for m in e.media)
+        cached = cache and self.encoders.replaceable([[medium.modality for medium in e.media] for e in examples])
         cached = cached and not has_trainable(self.model, (self._decoder, ADAPTERS))
         media = [self._read_media(example) for example in examples]  # once: an augmented one is another each time
         pairs = [
@@ -316,62 +304,6 @@ class HF(LanguageBackbone):
         with projecting(self.model, partial(before_answers, wanted)):
             return nn.functional.cross_entropy(run().logits.float(), targets, reduction="sum")
 
-    # Answers
-
-    def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
-        rows = range(len(examples))
-        # A search with beams repeats its inputs, which cached encoder outputs would not follow.
-        soft, greedy = self.adapters.prompt_lengths(len(examples)), search.get("num_beams", 1) == 1
-        inputs = self._inputs(examples, self._asked(examples), soft=soft, cache=greedy)
-        ends, pad = list(self.chat.ends), self.chat.tokenizer.pad_token_id
-        self._locate(inputs, rows, len(examples))
-        run = partial(self._run, self.model.generate, inputs, rows, len(examples))
-        ids: Tensor = run(**search, eos_token_id=ends, pad_token_id=pad)
-        answers = ids[:, inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in self.chat.tokenizer.batch_decode(answers, skip_special_tokens=True)]
-
-    def _asked(self, examples: Sequence[Example]) -> list[str]:
-        return [prompt + self.chat.turn.lead.rstrip(" ") for prompt in self.chat.prompts(examples)]
-
-    def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
-        """See Backbone. Each prompt is read once, and its keys and values serve all choices."""
-        own, prompts = choices_of(examples, choices), self.chat.prompts(examples)
-        read = len(self.chat.encode(prompts[0]))
-        known = dict.fromkeys(text for texts in own for text in texts)
-        ids = {text: self.chat.encode(prompts[0] + self.chat.answer(text))[read:] for text in known}
-        with self.answering():
-            inputs = self._inputs(examples, prompts, soft=self.adapters.prompt_lengths(len(examples)))
-            self._locate(inputs, range(len(examples)), len(examples))
-            with watching(self.model) as given, projecting(self.model, lambda hidden: hidden[:, -1:]):
-                output = self._run(self.model, inputs, range(len(examples)), len(examples), use_cache=True)
-            first = torch.log_softmax(output.logits[:, -1].float(), -1)
-            position, cache = given[0].get("position_ids"), output.past_key_values
-            self.adapters.follow(torch.arange(len(examples), device=first.device))
-            columns = [[ids[texts[min(k, len(texts) - 1)]] for texts in own] for k in range(max(map(len, own)))]
-            totals = [self._follow(inputs["attention_mask"], position, cache, first, column) for column in columns]
-        return normalised(torch.stack(totals, dim=1), list(map(len, own)))
-
-    def _follow(
-        self, mask: Tensor, position: Tensor | None, cache: Any, first: Tensor, answers: Sequence[Sequence[int]]
-    ) -> Tensor:
-        """Return [B]: the log-likelihood of each row's answer behind prompts that were read into ``cache``."""
-        width = max(map(len, answers))
-        tokens = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in answers], device=first.device)
-        total = first.gather(1, tokens[:, :1])[:, 0]
-        if width == 1:
-            return total
-        steps = torch.arange(1, width, device=first.device)
-        output = self.model(
-            input_ids=tokens[:, :-1],
-            attention_mask=torch.cat([mask, torch.ones_like(tokens[:, :-1])], dim=1),
-            position_ids=None if position is None else position[..., -1:] + steps,
-            past_key_values=copy.deepcopy(cache),
-            use_cache=True,
-        )
-        each = torch.log_softmax(output.logits.float(), -1).gather(2, tokens[:, 1:, None])[..., 0]
-        real = steps < torch.tensor([[len(ids)] for ids in answers], device=first.device)
-        return total + (each * real).sum(1)
-
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:
         """Return the media's mean token as the language model gets it, which modalities there are, the mean word."""
@@ -386,9 +318,6 @@ class HF(LanguageBackbone):
         rows = [[float(name in example.modalities) for name in sorted(self.modalities)] for example in examples]
         present = torch.tensor(rows, device=embeds.device)
         return torch.cat([mean_vectors(embeds, media), present, mean_vectors(words, there & ~media)], dim=1)
-
-    def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        return self.questions(ASK, captions)
 
     def instructions(self) -> Sequence[str]:
         return GENERAL

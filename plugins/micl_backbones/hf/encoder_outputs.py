@@ -20,6 +20,9 @@ CLIPS_AS_PICTURES = frozenset({"internvl"})
 UNDIVIDED = frozenset({("internvl", "image"), ("llava_onevision", "video")})
 """Where the model wants one tensor for all media, and not one for each."""
 
+TILED = frozenset({("llava_onevision", "image")})
+"""Where a medium is divided into tiles only if it is the only one of its modality in an example."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -43,9 +46,12 @@ class Encoders:
         self._kinds = {name: "image" if self.kind in CLIPS_AS_PICTURES else name for name in modalities}
         self._owners = {name: _owner(model, name) for name in set(self._kinds.values())}
 
-    def keeps(self, modality: str) -> bool:
-        """Whether what this encoder makes can be put into a later pass."""
-        return self.kind in KNOWN and self._owners[self._kinds[modality]] is not None
+    def replaceable(self, contents: Sequence[Sequence[str]]) -> bool:
+        """Whether outputs of each medium alone can stand for those in these contents, lists of modalities."""
+        modalities = {modality for content in contents for modality in content}
+        known = self.kind in KNOWN and all(self._owners[self._kinds[modality]] is not None for modality in modalities)
+        tiled = [modality for modality in modalities if (self.kind, modality) in TILED]
+        return known and not any(content.count(modality) > 1 for content in contents for modality in tiled)
 
     @contextmanager
     def recording(self) -> Iterator[list[Tensor]]:

@@ -1,0 +1,104 @@
+"""Answers of a checkpoint of transformers: generated ones, and likelihoods of given ones."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from micl_backbones.hf.chat import Chat
+from micl_backbones.hf.passes import projecting, watching
+from micl_backbones.language import LanguageBackbone, choices_of, normalised
+from micl_cli.api import Example
+
+ASK = (
+    "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
+    "Caption: a black dog jumps over a log in the woods\nWhat does the dog jump over? log\nCaption: {caption}"
+)
+
+
+class HFAnswers(LanguageBackbone):
+    """The answering half of ``HF``."""
+
+    model: Any
+    chat: Chat
+
+    @abstractmethod
+    def _inputs(
+        self, examples: Sequence[Example], texts: Sequence[str], *, soft: Sequence[int] = (), cache: bool = True
+    ) -> dict[str, Any]:
+        """Return what a pass over ``texts`` with the examples' media needs."""
+
+    @abstractmethod
+    def _run(
+        self, call: Callable[..., Any], inputs: Mapping[str, Any], rows: Sequence[int], count: int, **more: Any
+    ) -> Any:
+        """Call the model with ``_inputs`` of the examples ``rows`` of a batch of ``count``."""
+
+    @abstractmethod
+    def _locate(self, inputs: Mapping[str, Any], rows: Sequence[int], count: int, labels: Tensor | None = None) -> None:
+        """Tell the adapters which example each row belongs to, and which positions are prompts."""
+
+    def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
+        rows = range(len(examples))
+        # A search with beams repeats its inputs, which cached encoder outputs would not follow.
+        soft, greedy = self.adapters.prompt_lengths(len(examples)), search.get("num_beams", 1) == 1
+        inputs = self._inputs(examples, self._asked(examples), soft=soft, cache=greedy)
+        ends, pad = list(self.chat.ends), self.chat.tokenizer.pad_token_id
+        self._locate(inputs, rows, len(examples))
+        run = partial(self._run, self.model.generate, inputs, rows, len(examples))
+        ids: Tensor = run(**search, eos_token_id=ends, pad_token_id=pad)
+        answers = ids[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in self.chat.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+
+    def _asked(self, examples: Sequence[Example]) -> list[str]:
+        return [prompt + self.chat.turn.lead.rstrip(" ") for prompt in self.chat.prompts(examples)]
+
+    def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
+        """See Backbone; each prompt is read once, and its keys and values serve all choices."""
+        own, prompts = choices_of(examples, choices), self.chat.prompts(examples)
+        read = len(self.chat.encode(prompts[0]))
+        known = dict.fromkeys(text for texts in own for text in texts)
+        ids = {text: self.chat.encode(prompts[0] + self.chat.answer(text))[read:] for text in known}
+        with self.answering():
+            inputs = self._inputs(examples, prompts, soft=self.adapters.prompt_lengths(len(examples)))
+            self._locate(inputs, range(len(examples)), len(examples))
+            with watching(self.model) as given, projecting(self.model, lambda hidden: hidden[:, -1:]):
+                output = self._run(self.model, inputs, range(len(examples)), len(examples), use_cache=True)
+            first = torch.log_softmax(output.logits[:, -1].float(), -1)
+            cache, position = output.past_key_values, given[0].get("position_ids")
+            if position is None:  # a model may hold on to the offsets of an earlier batch
+                position = torch.arange(inputs["input_ids"].shape[1], device=first.device)[None]
+            self.adapters.follow(torch.arange(len(examples), device=first.device))
+            columns = [[ids[texts[min(k, len(texts) - 1)]] for texts in own] for k in range(max(map(len, own)))]
+            totals = [self._follow(inputs["attention_mask"], position, cache, first, column) for column in columns]
+        return normalised(torch.stack(totals, dim=1), list(map(len, own)))
+
+    def _follow(
+        self, mask: Tensor, position: Tensor, cache: Any, first: Tensor, answers: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Return [B]: the log-likelihood of each row's answer behind prompts that were read into ``cache``."""
+        width = max(map(len, answers))
+        tokens = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in answers], device=first.device)
+        total = first.gather(1, tokens[:, :1])[:, 0]
+        if width == 1:
+            return total
+        steps = torch.arange(1, width, device=first.device)
+        output = self.model(
+            input_ids=tokens[:, :-1],
+            attention_mask=torch.cat([mask, torch.ones_like(tokens[:, :-1])], dim=1),
+            position_ids=position[..., -1:] + steps,
+            past_key_values=copy.deepcopy(cache),
+            use_cache=True,
+        )
+        each = torch.log_softmax(output.logits.float(), -1).gather(2, tokens[:, 1:, None])[..., 0]
+        real = steps < torch.tensor([[len(ids)] for ids in answers], device=first.device)
+        return total + (each * real).sum(1)
+
+    def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
+        return self.questions(ASK, captions)
