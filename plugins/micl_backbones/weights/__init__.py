@@ -1,1 +1,1 @@
-"""Weights: fetching, converting, telling them apart, storing them in fewer bits."""
+"""Model weights: downloading, conversion, digests, quantisation."""

@@ -109,13 +109,13 @@ to = "{to}"
 @pytest.mark.parametrize(
     ("name", "package", "to", "message"),
     [
-        ("../mine", "words", "language", "no name for a preset"),
-        ("/mine", "words", "language", "no name for a preset"),
-        ("smol", "words", "language", "is a preset of this package"),
-        ("mine", "../words", "language", "no plain name"),
-        ("mine", "words", "../../language", "no plain name"),
-        ("mine", "words", "/language", "no plain name"),
-        ("mine", "words", "..", "no plain name"),
+        ("../mine", "words", "language", "not a valid preset name"),
+        ("/mine", "words", "language", "not a valid preset name"),
+        ("smol", "words", "language", "is the name of an in-tree preset"),
+        ("mine", "../words", "language", "not a plain name"),
+        ("mine", "words", "../../language", "not a plain name"),
+        ("mine", "words", "/language", "not a plain name"),
+        ("mine", "words", "..", "not a plain name"),
     ],
 )
 def test_a_preset_writes_in_a_folder_of_its_own_only(
