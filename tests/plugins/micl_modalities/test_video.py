@@ -130,6 +130,6 @@ def test_limits(write_video: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, pytest.raises(MediaError, match="more than 15 frames"):
         patch.setattr(video, "MAX_FRAMES", 15)
         Video().inspect(path)
-    with monkeypatch.context() as patch, pytest.raises(MediaError, match="32 x 16, and more than 511 pixels"):
+    with monkeypatch.context() as patch, pytest.raises(MediaError, match="32 x 16, which is more than 511 pixels"):
         patch.setattr(video, "MAX_PIXELS", 511)
         Video().read(path)

@@ -87,7 +87,7 @@ def test_more_than_was_announced_is_not_written(site: str, tmp_path: Path) -> No
 
 
 def test_no_network(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="the download of .* failed"):
+    with pytest.raises(PlanError, match=r"the download of .* failed"):
         download("http://127.0.0.1:1/w.whl", tmp_path / "w", DIGEST, 10, lambda done, total: None)
 
 
