@@ -1,4 +1,4 @@
-"""A run that is stopped, however roughly, ends as if nothing had happened."""
+"""A run that is stopped in any way ends with the same result as one that is not."""
 
 from __future__ import annotations
 
@@ -18,15 +18,20 @@ from micl_cli.store import Store
 
 SHOT = """
 @hookimpl
-def {hook}(run, event):
-    place = f"{{getattr(event, 'position', 0)}}:{{getattr(event, 'step', '')}}{{getattr(event, 'task', '')}}"
+def micl_event(run, event):
+    if event.name != "{event}":
+        return
+    what = getattr(event, "step", "") or getattr(event, "task", "") or getattr(event, "when", "")
     name, _, wanted = os.environ.get("SHOT", "").partition(":")
-    if wanted == place:
+    if wanted == f"{{getattr(event, 'position', 0)}}:{{what}}":
         del os.environ["SHOT"]
         os.kill(os.getpid(), getattr(signal, name))
 """
 # Dropout, so that the generators' state counts too.
 OWN = ("-b", "dropout", "0.2", "--max-steps", "6", "--save-seconds", "0")
+
+# So that there is something to do in their passes.
+OPTIONS = {"moincl": ("-o", "pseudo_when", "type"), "router": ("-o", "router", "ridge")}
 
 
 def ending(home: Path, run: str) -> tuple[dict[str, str], list[Any], list[tuple[int, int, float | None]]]:
@@ -68,31 +73,48 @@ def test_a_signal_amid_a_task_changes_nothing_in_the_end(
 ) -> None:
     words = (*OWN, "--strategy", strategy)
     run, expected = whole(*words)
-    listener(SHOT.format(hook="micl_step"))
+    listener(SHOT.format(event="step"))
     monkeypatch.setenv("SHOT", f"{name}:2:3")
     before = signal.getsignal(signal.SIGINT)
     stopped = learn(*words)
     assert (stopped.code, stopped.out) == (130, "")
     assert stopped.err.endswith(
-        "stopping: keeping what is learnt (once more ends at once)\n"
-        "interrupted; what is learnt is kept\n"
-        f"hint: Go on with the same command, or: micl learn --resume {run}\n"
+        "stopping: saving what is learnt (press Ctrl-C again to end at once)\n"
+        "interrupted; what is learnt is saved\n"
+        f"hint: Continue with the same command, or: micl learn --resume {run}\n"
     )
     assert status(home, run) == "interrupted"
     assert signal.getsignal(signal.SIGINT) is before
     resumed = learn("--resume", run) if resume else learn(*words)
     assert (resumed.code, resumed.out.strip()) == (0, run)
     assert "1/2 own/img_cap: already learnt\n" in resumed.err
-    assert "going on from task 2, step 3\n" in resumed.err
+    assert "resuming at task 2, step 3\n" in resumed.err
     assert ending(home, run) == expected
     assert status(home, run) == "finished"
+
+
+@pytest.mark.parametrize(("strategy", "when"), [("moincl", "before"), ("router", "after")])
+def test_a_signal_in_a_pass_over_data_changes_nothing_in_the_end(
+    strategy: str, when: str, learn: Any, whole: Any, home: Path, listener: Any, monkeypatch: Any
+) -> None:
+    words = (*OWN, "--strategy", strategy, *OPTIONS[strategy])
+    run, expected = whole(*words)
+    listener(SHOT.format(event="pass_progress"))
+    monkeypatch.setenv("SHOT", f"SIGTERM:2:{when}")
+    assert learn(*words).code == 130
+    assert (home / "runs" / run / "stages" / "01").exists()
+    assert not (home / "runs" / run / "stages" / "02").exists()
+    kept = {"before": [], "after": ["step-2-6-after"]}[when]
+    assert [path.name for path in (home / "runs" / run).glob("step-*")] == kept
+    assert learn(*words).out.strip() == run
+    assert ending(home, run) == expected
 
 
 def test_a_signal_while_answers_are_scored_changes_nothing_in_the_end(
     learn: Any, whole: Any, home: Path, listener: Any, monkeypatch: Any
 ) -> None:
     run, expected = whole(*OWN)
-    listener(SHOT.format(hook="micl_scored"))
+    listener(SHOT.format(event="scored"))
     monkeypatch.setenv("SHOT", "SIGINT:0:own/img_cap")  # a score has no position
     assert learn(*OWN).code == 130
     assert not (home / "runs" / run / "stages" / "02").exists()
@@ -102,16 +124,19 @@ def test_a_signal_while_answers_are_scored_changes_nothing_in_the_end(
 
 
 @pytest.mark.parametrize(
-    ("strategy", "hook", "shot"),
+    ("strategy", "event", "shot"),
     [
-        ("moincl", "micl_step", "SIGKILL:2:4"),
-        ("finetune", "micl_step", "SIGKILL:2:1"),
-        ("moincl", "micl_task_learned", "SIGKILL:2:"),
+        ("moincl", "step", "SIGKILL:2:4"),
+        ("finetune", "step", "SIGKILL:2:1"),
+        ("moincl", "task_learned", "SIGKILL:2:"),
+        ("moincl", "pass_progress", "SIGKILL:2:before"),
+        ("ewc", "pass_progress", "SIGKILL:1:after"),
+        ("ewc", "pass_progress", "SIGKILL:2:after"),
     ],
 )
 def test_a_killed_process_changes_nothing_in_the_end(
     strategy: str,
-    hook: str,
+    event: str,
     shot: str,
     learn: Any,
     learn_words: Any,
@@ -121,9 +146,9 @@ def test_a_killed_process_changes_nothing_in_the_end(
     listener: Any,
     toy_site: Path,
 ) -> None:
-    words = (*OWN, "--strategy", strategy)
+    words = (*OWN, "--strategy", strategy, *OPTIONS.get(strategy, ()))
     run, expected = whole(*words)
-    path = os.pathsep.join([str(listener(SHOT.format(hook=hook))), str(toy_site)])
+    path = os.pathsep.join([str(listener(SHOT.format(event=event))), str(toy_site)])
     command = [sys.executable, "-m", "micl_cli", *learn_words(*words)]
     env = {**os.environ, "SHOT": shot, "PYTHONPATH": path}
     killed = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
@@ -141,7 +166,7 @@ def test_whole_exactness_holds_for_the_embedded_backbone(
 ) -> None:
     words = ("--backbone", "tiny", "--strategy", "moincl", "--max-steps", "3", "--save-seconds", "0", "--lr", "0.003")
     run, expected = whole(*words)
-    listener(SHOT.format(hook="micl_step"))
+    listener(SHOT.format(event="step"))
     monkeypatch.setenv("SHOT", "SIGTERM:2:2")
     assert learn(*words).code == 130
     assert learn(*words).out.strip() == run

@@ -1,4 +1,4 @@
-"""Templates of plugin packages, and filling them in."""
+"""Templates of plugin packages, and how they are filled in."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ SCAFFOLDS = {
 """Templates by kind: file names by the folder that holds them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.IGNORECASE)
-_IMPORTED = frozenset(("Annotated", "Any", "Backbone", "Batch", "Example", "Metric", "Route", "Router", "Score"))
-_IMPORTED |= frozenset(("Sequence", "State", "Strategy", "Task", "Tensor"))
+_IMPORTED = frozenset(("Annotated", "Any", "Backbone", "Batch", "Example", "Iterator", "Loss", "Metric", "Progress"))
+_IMPORTED |= frozenset(("Range", "Route", "Router", "RouterContext", "Score", "Sequence", "Stage", "State", "Strategy"))
+_IMPORTED |= frozenset(("Task", "Tensor"))
 
 
 def create(kind: str, name: str, parent: Path, taken: Collection[str] = ()) -> Path:
@@ -47,7 +48,7 @@ def create(kind: str, name: str, parent: Path, taken: Collection[str] = ()) -> P
 
 
 def _words(kind: str, name: str, taken: Collection[str]) -> dict[str, str]:
-    """What the templates' placeholders stand for."""
+    """Return the values of the templates' placeholders."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be a name", "Letters, digits and single hyphens can, a letter first: my-method"
@@ -74,7 +75,7 @@ def _words(kind: str, name: str, taken: Collection[str]) -> dict[str, str]:
 
 
 def _place(file: str, kind: str, package: str) -> str:
-    """Where a template's text belongs in the new package."""
+    """Return where a template's text belongs in the new package."""
     places = {"plugin.py": f"{package}/plugin.py", "part.py": f"{package}/{kind}.py"}
     return {**places, "test_contract.py": "tests/test_contract.py"}.get(file, file)
 

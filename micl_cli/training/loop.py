@@ -52,7 +52,7 @@ class Control:
     def pause(self) -> None:
         """Raise Interrupted where a stop was asked for."""
         if self.stop():
-            raise Interrupted("interrupted; what is learnt is kept", "Give the same command to go on.")
+            raise Interrupted("interrupted; what is learnt is saved", "Continue with the same command.")
 
 
 def learn(components: RunComponents, folder: RunFolder, control: Control) -> Iterator[Event]:

@@ -19,7 +19,7 @@ from micl_cli.testing import StrategyContract, toy_media
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "plugins" / "micl_backbones"))
 
-from checkpoints import build
+from checkpoints import build  # noqa: E402
 
 
 @pytest.mark.parametrize("name", ["moelora", "prompt_pool", "similarity", "points"])

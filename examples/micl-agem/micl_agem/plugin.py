@@ -7,4 +7,4 @@ from micl_cli.api import Register, hookimpl
 
 @hookimpl
 def micl_register_strategies(register: Register) -> None:
-    register("agem", "micl_agem.strategy:AGEM", "never step where what is remembered gets worse (Chaudhry et al.)")
+    register("agem", "micl_agem.strategy:AGEM", "never step where the loss on stored examples rises (Chaudhry et al.)")

@@ -19,16 +19,20 @@ def strategy() -> AGEM:
     return course.strategy
 
 
-def remembered(strategy: AGEM) -> list[torch.Tensor]:
+def weights_of(strategy: AGEM) -> list[torch.nn.Parameter]:
+    return [weight for _, weight in strategy.trainable()]
+
+
+def reference_of(strategy: AGEM) -> list[torch.Tensor]:
     loss = strategy.backbone.loss(strategy.backbone.batch(strategy.memory))
-    return list(torch.autograd.grad(loss, list(strategy.parameters()), materialize_grads=True, allow_unused=True))
+    return list(torch.autograd.grad(loss, weights_of(strategy), materialize_grads=True, allow_unused=True))
 
 
 def constrained(strategy: AGEM, gradients: list[torch.Tensor]) -> list[torch.Tensor]:
-    for weight, gradient in zip(strategy.parameters(), gradients, strict=True):
+    for weight, gradient in zip(weights_of(strategy), gradients, strict=True):
         weight.grad = gradient.clone()
     strategy.constrain()
-    return [weight.grad for weight in strategy.parameters() if weight.grad is not None]
+    return [weight.grad for weight in weights_of(strategy) if weight.grad is not None]
 
 
 def dot(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
@@ -36,13 +40,13 @@ def dot(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
 
 
 def test_a_step_that_helps_the_memory_stays_as_it_is(strategy: AGEM) -> None:
-    gradients = remembered(strategy)
+    gradients = reference_of(strategy)
     after = constrained(strategy, gradients)
     assert all(torch.equal(one, two) for one, two in zip(gradients, after, strict=True))
 
 
 def test_a_step_against_the_memory_loses_just_that_part(strategy: AGEM) -> None:
-    reference = remembered(strategy)
+    reference = reference_of(strategy)
     noise = torch.Generator().manual_seed(0)
     gradients = [torch.randn(r.shape, generator=noise) - 9 * r for r in reference]
     share = dot(gradients, reference) / dot(reference, reference)
@@ -53,7 +57,7 @@ def test_a_step_against_the_memory_loses_just_that_part(strategy: AGEM) -> None:
     assert dot(after, reference) == pytest.approx(0, abs=1e-2)
 
 
-def test_so_many_examples_of_each_task_are_kept() -> None:
+def test_so_many_examples_of_each_task_are_stored() -> None:
     course = Course(AGEM(ToyBackbone(), per_task=5), toy_tasks())
     for position in (1, 2):
         course.learn(position)
@@ -65,5 +69,5 @@ def test_the_first_task_is_not_held_back() -> None:
     course = Course(AGEM(ToyBackbone()), toy_tasks())
     course.begin(1)
     assert isinstance(course.strategy, AGEM)
-    gradients = [torch.ones_like(weight) for weight in course.strategy.parameters()]
+    gradients = [torch.ones_like(weight) for weight in weights_of(course.strategy)]
     assert all(bool((gradient == 1).all()) for gradient in constrained(course.strategy, gradients))
