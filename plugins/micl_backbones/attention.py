@@ -1,4 +1,4 @@
-"""Attention on a CPU, in float32 also between layers that compute in bfloat16."""
+"""Attention on a CPU: in float32, even between layers that compute in bfloat16."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CPU_ATTENTION = "sdpa_float32"
 
 
 def attend_in_float32(model: nn.Module) -> None:
-    """Let a model on a CPU that computes in bfloat16 attend as below, wherever it would by torch's own kernel.
+    """Set ``float32_attention`` in a bfloat16 model on a CPU, in place of torch's own kernel.
 
-    A part that transformers gave another implementation, since it allows no other, keeps that.
+    Modules with another implementation, because they support no other, keep it.
     """
     if on_gpu() or next(model.parameters()).dtype == torch.float32:
         return
@@ -30,9 +30,9 @@ def attend_in_float32(model: nn.Module) -> None:
 
 
 def keeps_to_masks(config: Any) -> bool:
-    """Whether attention is by an implementation that takes a mask [B, 1, L, L] of who sees whom as it is.
+    """Whether the attention implementation takes a boolean mask [B, 1, L, L] as it is.
 
-    Eager attention would add its ones and zeros to the scores, flash attention takes no such mask.
+    Eager attention would add its ones and zeros to the scores, and flash attention takes no such mask.
     """
     return config._attn_implementation in ("sdpa", CPU_ATTENTION)
 
@@ -40,7 +40,7 @@ def keeps_to_masks(config: Any) -> bool:
 def float32_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
 ) -> tuple[Tensor, None]:
-    """Scaled dot product attention in float32, its result in the queries' precision.
+    """Compute scaled dot product attention in float32; the result has the queries' precision.
 
     In bfloat16 the backward pass of torch's kernel takes a CPU twenty times as long as in float32, half of a step
     of a small language model. Attention is too little of the work for bfloat16 to save anything.

@@ -1,4 +1,4 @@
-"""General instructions on text alone, for distillation on any language model that brings none of its own.
+"""General text instructions, for distillation with language models whose preset brings none.
 
 Each is a task and an input to it, the form of Natural Instructions (Mishra et al., arXiv 2104.08773).
 """
@@ -48,4 +48,4 @@ QUESTION_PROMPT = (
     "Caption: a man plays the guitar on a stage\nQuestion: what does the man play? the guitar\n"
     "Caption: {caption}\nQuestion:"
 )
-"""Lets any language model write a question and its answer, by two examples."""
+"""A prompt with two examples, for any language model, that asks for a question and its answer."""

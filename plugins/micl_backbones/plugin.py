@@ -32,16 +32,8 @@ ENCODERS = {
 
 @hookimpl
 def micl_register_backbones(register: Register) -> None:
-    register(
-        "composed",
-        "micl_backbones.composed.backbone:Composed",
-        "a language model, one frozen encoder a modality, connectors",
-    )
-    register(
-        "tiny", "micl_backbones.composed.named:Tiny", "composed from the small weights in this package; no download"
-    )
-    register("smol", "micl_backbones.composed.named:Smol", "composed from real parts of laptop size; fetched once")
-    register("hf", "micl_backbones.hf.backbone:HF", "any multimodal checkpoint of transformers: hf:ID or hf:FOLDER")
+    for name, (target, summary) in BACKBONES.items():
+        register(name, target, summary)
 
 
 @hookimpl

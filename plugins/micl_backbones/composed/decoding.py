@@ -1,4 +1,4 @@
-"""Answers behind prompts that are read together: what they share once, and whoever has answered leaves the batch."""
+"""Greedy decoding and likelihoods for a batch of prompts: shared prefixes are read once, finished rows leave."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from micl_backbones.composed.packing import Branches, Packing, plan_branches
 
 @dataclass(frozen=True)
 class Prompts:
-    """B prompts for a language model that attends plainly: ``embeds`` [B, L, size], padded at the right.
+    """B prompts for a language model with plain attention: ``embeds`` [B, L, size], padded at the right.
 
-    ``lengths`` [B] are without padding; ``packing`` tells how they are read, None: as they stand. The tokens
-    ``context`` stand before each. ``locate`` is called before they are read, ``follow`` before each later pass with
+    ``lengths`` [B] are without padding; ``packing`` is how they are packed, None: not at all. The tokens ``context``
+    precede each. ``locate`` is called before they are read, ``follow`` before each later pass with
     the prompt that each of its rows continues.
     """
 
@@ -32,15 +32,15 @@ class Prompts:
 
 
 def attends_plainly(config: Any) -> bool:
-    """Whether every layer attends to all that stands before, so that a mask alone can keep sequences apart.
+    """Whether every layer attends to all earlier positions, so that a mask suffices to separate sequences.
 
-    It is not so where a layer keeps a running state or sees a window only.
+    Layers with a recurrent state or a sliding window do not.
     """
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
 
 def greedy(language: Any, prompts: Prompts, *, end: int, limit: int) -> list[list[int]]:
-    """The likeliest tokens, one after another, behind each prompt: at most ``limit``, without the ``end``."""
+    """Return the greedy continuation of each prompt: at most ``limit`` tokens, without ``end``."""
     cache, states, lengths = _read(language, prompts)
     answers: list[list[int]] = [[] for _ in lengths]
     going = torch.arange(len(lengths), device=states.device)
@@ -71,7 +71,7 @@ def greedy(language: Any, prompts: Prompts, *, end: int, limit: int) -> list[lis
 def likelihoods(language: Any, prompts: Prompts, ends: Sequence[Sequence[Sequence[int]]]) -> Tensor:
     """Return [B, C]: the log-likelihoods of each prompt's continuations ``ends``, of at least one token each.
 
-    A prompt is read once, and all its continuations in one further pass. Where a prompt has fewer than C
+    Each prompt is read once, and all its continuations in one further pass. Where a prompt has fewer than C
     continuations, the rest of its row has no meaning.
     """
     cache, states, lengths = _read(language, prompts)
@@ -116,12 +116,12 @@ def _padded(rows: Sequence[Sequence[int]], width: int, device: torch.device) -> 
 
 
 def _filled(cache: DynamicCache, lengths: Tensor) -> Tensor:
-    """[B, kept positions]: where something stands and no padding."""
+    """Return [B, cached positions]: which are no padding."""
     return torch.arange(cache.get_seq_length(), device=lengths.device) < lengths[:, None]
 
 
 def _read(language: Any, prompts: Prompts) -> tuple[DynamicCache, Tensor, Tensor]:
-    """(keys and values [B, heads, context + L, dim] a layer, the last states [B, size], lengths with the context)."""
+    """Read the prompts; return (keys and values of B rows, last states [B, size], lengths with the context)."""
     embeds, lengths, packing, before = prompts.embeds, prompts.lengths, prompts.packing, len(prompts.context)
     each = torch.arange(len(lengths), device=embeds.device)
     cache = _context(language, prompts, rows=len(lengths) if packing is None else packing.rows)
@@ -148,7 +148,7 @@ def _read(language: Any, prompts: Prompts) -> tuple[DynamicCache, Tensor, Tensor
 
 
 def _context(language: Any, prompts: Prompts, *, rows: int) -> DynamicCache:
-    """Keys and values of the text before the prompts, read once, for so many rows."""
+    """Return keys and values of the text before the prompts, read once, for a number of rows."""
     cache = DynamicCache(config=language.config)
     if prompts.context:
         ids = torch.tensor([list(prompts.context)], device=prompts.embeds.device)

@@ -1,4 +1,4 @@
-"""Packing: several sequences in one row, so that little is computed twice, or for padding."""
+"""Packing: several sequences in one row, which saves padding and shares common prefixes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 WORTH_IT = 0.85
-"""Where sequences fill more than this share of their padded rows, padding costs less than a mask."""
+"""The share of padded rows filled by sequences above which padding costs less than a mask."""
 LOOKING_BACK = 1500
-"""In rows of this width, attention to what stands before doubles the cost of a position (of smol on a CPU)."""
+"""The row width at which attention doubles the cost of a position (smol on a CPU)."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Where B sequences of ``lengths`` lie in rows of ``width``: ``row`` and ``start``, each [B].
+    """The places of B sequences of ``lengths`` in rows of ``width``: ``row`` and ``start``, each [B].
 
-    A sequence whose first ``skip`` positions are those of its ``leader`` too has only the rest at its place, and
-    sees the leader's; ``skip`` is 0 where it leads itself.
+    A sequence that shares its first ``skip`` positions with its ``leader`` stores only the rest, and attends to the
+    leader's; ``skip`` is 0 for a sequence that leads itself.
     """
 
     lengths: Tensor
@@ -32,12 +32,12 @@ class Packing:
     width: int
 
     def to(self, device: torch.device) -> Packing:
-        """The same on another device."""
+        """Return a copy on a device."""
         lengths, row, start = self.lengths.to(device), self.row.to(device), self.start.to(device)
         return Packing(lengths, row, start, self.skip.to(device), self.leader.to(device), self.rows, self.width)
 
     def places(self, length: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(own [B, length], row and column in the packed rows of each position that is the sequence's own)."""
+        """Return (own [B, length], row, column): which positions a sequence stores itself, and where."""
         steps = torch.arange(length, device=self.lengths.device)
         own = (steps >= self.skip[:, None]) & (steps < self.lengths[:, None])
         row = self.row[:, None].expand(-1, length)[own]
@@ -45,9 +45,9 @@ class Packing:
         return own, row, column
 
     def pack(self, padded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Padded [B, L, D] as packed [rows, width, D], position ids [rows, width], mask [rows, 1, width, width].
+        """Return packed vectors [rows, width, D], position ids [rows, width] and mask [rows, 1, width, width].
 
-        Each position sees those before it in its own sequence.
+        ``padded`` is [B, L, D]. Each position attends to those before it in its own sequence.
         """
         own, row, column = self.places(padded.shape[1])
         packed = padded.new_zeros(self.rows, self.width, padded.shape[2]).index_put((row, column), padded[own])
@@ -57,7 +57,7 @@ class Packing:
         return packed, position, (self._seen(self.owner(), position) & causal)[:, None]
 
     def pack_marks(self, marks: Tensor) -> Tensor:
-        """Return marks [B, L] of positions as [rows, width]; False where no sequence stands."""
+        """Return marks [B, L] of positions as [rows, width]; False where there is no sequence."""
         own, row, column = self.places(marks.shape[1])
         packed = marks.new_zeros(self.rows, self.width)
         packed[row, column] = marks[own]
@@ -71,14 +71,14 @@ class Packing:
         return owner
 
     def whole(self, length: int) -> tuple[Tensor, Tensor]:
-        """Row and column [B, length] of each position, the shared ones too; some place beyond a sequence's end."""
+        """Return row and column [B, length] of each position, also shared ones; arbitrary beyond a sequence's end."""
         steps = torch.arange(length, device=self.lengths.device).minimum(self.lengths[:, None] - 1)
         own = (self.start - self.skip)[:, None] + steps
         column = torch.where(steps < self.skip[:, None], self.start[self.leader][:, None] + steps, own)
         return self.row[:, None].expand(-1, length), column
 
     def _seen(self, owner: Tensor, position: Tensor) -> Tensor:
-        """[rows, width, width]: whether a column (the last) is of the same sequence, or of what that shares."""
+        """Return [rows, width, width]: whether the last is of the same sequence, or of its shared prefix."""
         same = owner[:, :, None] == owner[:, None, :]
         if not self.skip.any():
             return same
@@ -87,17 +87,17 @@ class Packing:
         return same | (led & (position[:, None, :] < self.skip[of][:, :, None]))
 
     def unpack(self, packed: Tensor, length: int) -> Tensor:
-        """Packed [rows, width, D] as padded [B, length, D], zeros where a position is not the sequence's own."""
+        """Return packed [rows, width, D] as padded [B, length, D], zero where a sequence does not store a position."""
         own, row, column = self.places(length)
         padded = packed.new_zeros(len(self.lengths), length, packed.shape[2])
         return padded.masked_scatter(own[:, :, None], packed[row, column])
 
 
 def plan_packing(lengths: Sequence[int], shared: Sequence[tuple[int, int]] = ()) -> Packing | None:
-    """Sequences put together in as many rows as cost least; None where padding is as good.
+    """Return the packing into the number of rows that costs least; None where padding is as good.
 
-    The longest first, each where most room is. ``shared`` tells of each sequence (its leader, so many first
-    positions that both share); those stand together with the leader.
+    The longest sequences are placed first, each in the emptiest row. ``shared`` holds for each sequence its leader
+    and the number of first positions that it shares with it; they are placed in the same row.
     """
     leading = list(shared) or [(i, 0) for i in range(len(lengths))]
     padded = max(lengths) * len(lengths)
@@ -116,7 +116,7 @@ def plan_packing(lengths: Sequence[int], shared: Sequence[tuple[int, int]] = ())
 
 
 def _balanced(own: Sequence[int], units: Sequence[Sequence[int]], rows: int) -> tuple[list[int], list[int], int, int]:
-    """(row and start of each sequence, rows, width): units of sequences, of so many positions of their own each."""
+    """Return (row and start of each sequence, rows, width); ``own`` counts positions, ``units`` stay together."""
     filled = [(0, row) for row in range(rows)]  # a heap: the emptiest row comes first
     row, start = [0] * len(own), [0] * len(own)
     sizes = [sum(own[i] for i in unit) for unit in units]
@@ -131,11 +131,11 @@ def _balanced(own: Sequence[int], units: Sequence[Sequence[int]], rows: int) -> 
 
 @dataclass(frozen=True)
 class Branches:
-    """Several continuations behind one prompt, in one row, none of which sees another.
+    """Several continuations of one prompt in one row, none of which attends to another.
 
-    A continuation's last token is scored and never read. ``place`` [M] counts, for each of the M tokens that are
-    read, from the prompt's end; ``mask`` [M, M] tells which sees which. ``before`` [N] gives, for each of the N
-    continuation tokens, the one that it stands behind: 0 is the prompt's last, 1 to M are those read.
+    A continuation's last token is scored and never read. ``place`` [M] is the distance of each of the M tokens that
+    are read from the prompt's end; ``mask`` [M, M] is who attends to whom. ``before`` [N] is, for each of the N
+    continuation tokens, the token before it: 0 is the prompt's last, 1 to M are those read.
     """
 
     place: Tensor
@@ -143,12 +143,12 @@ class Branches:
     before: Tensor
 
     def to(self, device: torch.device) -> Branches:
-        """The same on another device."""
+        """Return a copy on a device."""
         return Branches(self.place.to(device), self.mask.to(device), self.before.to(device))
 
 
 def plan_branches(ends: Sequence[int]) -> Branches:
-    """Where continuations of ``ends`` tokens each (at least one) stand behind their prompt."""
+    """Return the branches of continuations with ``ends`` tokens each, at least one."""
     place = torch.tensor([at for length in ends for at in range(length - 1)], dtype=torch.long)
     branch = torch.tensor([k for k, length in enumerate(ends) for _ in range(length - 1)], dtype=torch.long)
     mask = (branch[:, None] == branch) & (place[:, None] >= place)

@@ -25,7 +25,7 @@ PRESETS = Path(__file__).parents[1] / "presets"
 
 @dataclass(frozen=True)
 class Preset:
-    """A preset file, read: ``folder`` is what its paths are relative to, ``called`` how it was asked for."""
+    """The content of a preset file: its paths are relative to ``folder``, ``called`` is the name that the user gave."""
 
     name: str
     called: str
@@ -39,36 +39,36 @@ class Preset:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def checkpoint(self, name: str) -> str:
-        """A folder beside the preset file, or a hub id or path as it stands."""
+        """Return a folder beside the preset file, or the hub id or path itself."""
         return str(self.folder / name) if (self.folder / name).is_dir() else name
 
     @property
     def checkpoints(self) -> list[tuple[str, str]]:
-        """The (id, revision) of each checkpoint of a hub, once."""
+        """The (id, revision) of each checkpoint on a hub, without repetition."""
         tables = [self.language, *self.encoders.values()]
         named = [(table["checkpoint"], table.get("revision", "main")) for table in tables if "checkpoint" in table]
         return list(dict.fromkeys((name, rev) for name, rev in named if not Path(self.checkpoint(name)).is_dir()))
 
     @property
     def ready(self) -> bool:
-        """Whether all that is to be fetched is there."""
+        """Whether everything is downloaded."""
         return is_fetched(self.parts, self.folder) and all(is_here(*found) for found in self.checkpoints)
 
     @property
     def command(self) -> str:
-        """What gets all that is to be fetched."""
+        """The command that downloads everything."""
         return f"micl backbones fetch {'composed:' if self.called.endswith('.toml') else ''}{self.called}"
 
 
 def known_presets() -> list[str]:
-    """The presets of this package."""
+    """Return the names of this package's presets."""
     return sorted(path.parent.name for path in PRESETS.glob("*/preset.toml"))
 
 
 def find_preset(name: str) -> Path:
-    """The preset file for a name of this package (``tiny``) or a path to a TOML file.
+    """Return the preset file of a name in this package (``tiny``) or of a path to a TOML file.
 
-    Raises PlanError where there is neither.
+    Raises PlanError if there is neither.
     """
     path = Path(name) if name.endswith(".toml") else PRESETS / name / "preset.toml"
     if not path.is_file():
@@ -80,9 +80,9 @@ def find_preset(name: str) -> Path:
 
 
 def preset_digest(name: str, resources: Resources) -> str:
-    """A text that changes when a preset does: what its file says, or the weights in files and folders that it names."""
+    """Return a digest of a preset: of its file, and of the weights in files and folders that it names."""
     path, preset = find_preset(name), read_preset(name, resources)
-    if preset.parts:  # pinned by the file itself, and perhaps not there yet
+    if preset.parts:  # pinned in the file itself, perhaps not downloaded yet
         return sha256(path.read_bytes()).hexdigest()
     named = [preset.folder / encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]
     if "path" in preset.language:
@@ -95,7 +95,7 @@ def preset_digest(name: str, resources: Resources) -> str:
 
 
 def read_preset(name: str, resources: Resources) -> Preset:
-    """Read a preset by name or path. Raises PlanError where it is missing or malformed."""
+    """Read a preset by name or path. Raises PlanError if it is missing or malformed."""
     path = find_preset(name)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def read_preset(name: str, resources: Resources) -> Preset:
 
 
 def _check_places(path: Path, name: Any, parts: list[Mapping[str, Any]]) -> None:
-    """Refuse a preset that would write outside its folder, or into that of a preset of this package."""
+    """Raise PlanError for a preset that would write outside its folder, or into that of a preset of this package."""
     if not parts:
         return
     if not re.fullmatch(r"[\w-][\w.-]*", str(name)):
@@ -134,7 +134,7 @@ def _check_places(path: Path, name: Any, parts: list[Mapping[str, Any]]) -> None
 
 
 def preset_info(preset: Preset) -> PresetInfo:
-    """What is told of a preset."""
+    """Return the facts about a preset."""
     about = preset.about
     own = sum(path.stat().st_size for path in preset.folder.rglob("*") if path.is_file()) if preset.ready else 0
     fetched = sum(part["bytes"] for part in preset.parts)

@@ -1,4 +1,4 @@
-"""Prompts, media and answers as a checkpoint's own processor and chat template want them."""
+"""Prompts, media and answers in the form of a checkpoint's own processor and chat template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from micl_cli.api import Example, Media, PlanError, Sound
 
 PLACED = "{{ messages[0]['rendered'] }}"
-"""A chat template for what the checkpoint's own has rendered already: media are still taken from the messages."""
+"""A chat template for text that the checkpoint's own has rendered; media are still read from the messages."""
 _PROBE = "\u2042"
 _KINDS = {"image": "image_processor", "video": "video_processor", "audio": "feature_extractor"}
 
@@ -30,10 +30,10 @@ class Turn:
 
 
 class Chat:
-    """Turns examples into what a processor makes of them.
+    """Renders examples with the chat template and encodes them with the processor.
 
-    ``options`` are, by modality, the reading options of its media. Raises PlanError where the
-    checkpoint has no chat template.
+    ``options`` holds the reading options of media by modality. Raises PlanError if the checkpoint has no chat
+    template.
     """
 
     def __init__(self, processor: Any, ends: Sequence[int], *, frames: int) -> None:
@@ -49,13 +49,13 @@ class Chat:
             self.options["audio"] = {"rate": int(processor.feature_extractor.sampling_rate)}
         if not getattr(processor, "chat_template", None):
             raise PlanError(
-                "this checkpoint has no chat template", "Take its instruction-tuned version, which has one."
+                "this checkpoint has no chat template", "Choose its instruction-tuned version, which has one."
             )
         self._special = re.compile("|".join(map(re.escape, self._marks())))
         self.turn = self._turn()
 
     def _marks(self) -> list[str]:
-        """What the tokenizer reads as a control token or a medium's place, the longest first."""
+        """Return the texts of control tokens and media placeholders, the longest first."""
         media = [getattr(self.processor, f"{kind}_token", None) for kind in _KINDS]
         control = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
         named = {*self.tokenizer.all_special_tokens, *control, *(mark for mark in media if isinstance(mark, str))}
@@ -64,7 +64,7 @@ class Chat:
     # Text
 
     def prompts(self, examples: Sequence[Example]) -> list[str]:
-        """Each example's prompt as the template renders it, up to where the answer begins."""
+        """Return each example's rendered prompt, up to where the answer begins."""
         return [self._rendered([_user(self._content(e))]) for e in examples]
 
     def _rendered(self, messages: list[dict[str, Any]], *, ask: bool = True) -> str:
@@ -72,13 +72,13 @@ class Chat:
         return shown
 
     def _turn(self) -> Turn:
-        """Read from the template what stands around an answer. Raises PlanError where it shows none."""
+        """Return what the template puts around an answer. Raises PlanError if it renders none."""
         question = _user([{"type": "text", "text": "a"}])
         answer = {"role": "assistant", "content": [{"type": "text", "text": _PROBE}]}
-        asked, told = self._rendered([question]), self._rendered([question, answer], ask=False)
-        before, mark, after = told.partition(_PROBE)
+        asked, answered = self._rendered([question]), self._rendered([question, answer], ask=False)
+        before, mark, after = answered.partition(_PROBE)
         if not mark:
-            raise PlanError("this checkpoint's chat template shows no answers", "Take another checkpoint.")
+            raise PlanError("this checkpoint's chat template renders no answers", "Choose another checkpoint.")
         lead = before[len(asked) :] if before.startswith(asked) else ""
         ids = self.encode(after)
         place = next((at for at, token in enumerate(ids) if token in self.ends), None)
@@ -86,20 +86,20 @@ class Chat:
         return Turn(lead, end)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, no special ones added."""
+        """Return the token ids of a text, without special tokens around it."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
     def plain(self, text: str) -> str:
-        """A text of the user's, in which nothing can pass for a control token or a medium's place."""
+        """Return a user's text without the texts of control tokens and media placeholders."""
         return self._special.sub("", text)
 
     def answer(self, text: str) -> str:
-        """An answer with what stands around it."""
+        """Return an answer with what the template puts around it."""
         return f"{self.turn.lead}{self.plain(text)}{self.turn.end}"
 
     def _content(self, example: Example) -> list[dict[str, Any]]:
-        """Return what the user says, with a mark where each medium stands."""
+        """Return the user's message, with a placeholder for each medium."""
         content = [
             {"type": part.modality} if isinstance(part, Media) else {"type": "text", "text": self.plain(part)}
             for part in example.content
@@ -114,7 +114,7 @@ class Chat:
     # Media
 
     def medium(self, modality: str, canonical: Any) -> Image.Image | NDArray[Any]:
-        """A medium in its canonical form (see Modality) as the processor takes it."""
+        """Return a medium in its canonical form (see Modality) as the processor takes it."""
         if modality == "image":
             return Image.fromarray(canonical)
         if modality == "audio":
@@ -143,14 +143,14 @@ class Chat:
 
     @property
     def settings(self) -> str:
-        """How the processor reads media; what is kept of them holds for these settings alone."""
+        """The processor's settings for media; part of the key under which their features are cached."""
         parts = [getattr(self.processor, part) for kind, part in _KINDS.items() if kind in self.modalities]
         return json.dumps([self.options, *(part.to_dict() for part in parts)], sort_keys=True, default=str)
 
     def _settings(self, modalities: set[str]) -> dict[str, Any]:
         settings: dict[str, Any] = {"padding": True}
         if "video" in modalities:
-            # Frames are chosen before; some processors forget their own size where none is passed.
+            # Frames were sampled by the reader; some processors lose their own size where none is passed.
             video: dict[str, Any] = {"do_sample_frames": False}
             if size := getattr(self.processor.video_processor, "size", None):
                 video["size"] = dict(size)
@@ -159,15 +159,15 @@ class Chat:
 
 
 def modalities_of(processor: Any) -> frozenset[str]:
-    """What a processor takes."""
+    """Return the modalities that a processor takes."""
     return frozenset(kind for kind, part in _KINDS.items() if getattr(processor, part, None) is not None)
 
 
 def _whole_hops(sound: Sound, hop: int) -> NDArray[np.float32]:
-    """Samples with silence behind them up to a multiple of ``hop``.
+    """Return the samples, padded with silence to a multiple of ``hop``.
 
-    Of a last hop that is not whole, extractors of spectrograms make a frame where other sounds of the batch are
-    longer, and none where they are not; so that the same sound would be of different lengths.
+    Feature extractors make a frame of an incomplete last hop only if other sounds of the batch are longer, so the
+    same sound would have different lengths.
     """
     samples = np.asarray(sound.samples, dtype=np.float32)
     return np.pad(samples, (0, -len(samples) % hop))

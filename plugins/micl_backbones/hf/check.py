@@ -1,4 +1,4 @@
-"""Whether a checkpoint can take the content of an example, told before anything is learnt."""
+"""Whether a checkpoint can take the content of an example, checked before anything is learnt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint's frozen encoders make of media: taken out of one forward pass, put into later ones."""
+"""Outputs of a checkpoint's frozen encoders: recorded in one forward pass, reused in later ones."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ KNOWN = frozenset(
     {"llava", "llava_next", "llava_onevision", "internvl", "smolvlm", "gemma4"}
     | {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"}
 )
-"""The model types whose encoders are called through ``get_MODALITY_features`` as is assumed here."""
+"""The model types whose encoders are called through ``get_MODALITY_features``, as this module assumes."""
 CLIPS_AS_PICTURES = frozenset({"internvl"})
 UNDIVIDED = frozenset({("internvl", "image"), ("llava_onevision", "video")})
-"""Where the model wants one tensor for all media, and not one for each."""
+"""Where the model expects one tensor for all media, not one for each."""
 
 TILED = frozenset({("llava_onevision", "image")})
 """Where a medium is divided into tiles only if it is the only one of its modality in an example."""
@@ -26,7 +26,7 @@ TILED = frozenset({("llava_onevision", "image")})
 
 @dataclass(frozen=True)
 class Features:
-    """What ``get_MODALITY_features`` returns, as far as models of the known types read it."""
+    """The fields of what ``get_MODALITY_features`` returns that models of the known types read."""
 
     pooler_output: Any
     last_hidden_state: Tensor
@@ -37,8 +37,8 @@ class Features:
 class Encoders:
     """The encoders of one model, each called by the model itself through one of its methods.
 
-    Of a medium, ``recording`` takes out [1 + K, T, D]: what the language model reads, and behind it what K of
-    its layers are given besides (Qwen3-VL's DeepStack; K is 0 elsewhere).
+    Of each medium, ``recording`` collects [1 + K, T, D]: the inputs of the language model, then those of K of its
+    layers (Qwen3-VL's DeepStack; K is 0 elsewhere).
     """
 
     def __init__(self, model: Any, modalities: Collection[str]) -> None:
@@ -55,7 +55,7 @@ class Encoders:
 
     @contextmanager
     def recording(self) -> Iterator[list[Tensor]]:
-        """What the encoders make while the block runs."""
+        """Collect the outputs of the encoders in the block."""
         found: list[Tensor] = []
 
         def recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,7 +72,7 @@ class Encoders:
 
     @contextmanager
     def giving(self, media: Sequence[tuple[str, Tensor]]) -> Iterator[None]:
-        """Let the model be given these, (modality, [1 + K, T, D]) in a batch's order, in its encoders' place."""
+        """Replace the encoders' outputs in the block by these, (modality, [1 + K, T, D]) in a batch's order."""
         by_kind: dict[str, list[Tensor]] = {}
         for modality, tensor in media:
             by_kind.setdefault(self._kinds[modality], []).append(tensor)
@@ -102,7 +102,7 @@ class Encoders:
 
 @contextmanager
 def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Let an object's attribute be another while the block runs."""
+    """Set an attribute of an object in the block."""
     own = vars(owner).get(name)
     setattr(owner, name, value)
     try:
@@ -119,13 +119,13 @@ def _method(modality: str) -> str:
 
 
 def _owner(model: Any, modality: str) -> Any:
-    """The module whose method the forward pass calls; the whole model's own only passes on to it."""
+    """Return the module whose method the forward pass calls; the model's own method only delegates to it."""
     within = getattr(model, "model", None)
     return next((module for module in (within, model) if hasattr(module, _method(modality))), None)
 
 
 def _taken(output: Any) -> Tensor:
-    """[1 + K, T, D] of one medium."""
+    """Return [1 + K, T, D] of one medium."""
     tokens = output.pooler_output if getattr(output, "pooler_output", None) is not None else output.last_hidden_state
     mask = getattr(output, "attention_mask", None)
     if mask is not None:

@@ -1,4 +1,4 @@
-"""A multimodal checkpoint of transformers: model, processor, and what ends an answer."""
+"""Loading multimodal checkpoints of transformers: model, processor, and end tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ THINKERS = {
     "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
     "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
 }
-"""Models that also speak: of these the part that reads, sees and hears is loaded alone."""
+"""Models with speech output, of which only the part that reads media and text is loaded."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Checkpoint:
 
 
 def named_checkpoint(preset: str) -> tuple[str, str]:
-    """(id or folder, revision) of what is named ID, ID@REVISION or FOLDER. Raises PlanError for nothing."""
+    """Return (id or folder, revision) of ID, ID@REVISION or FOLDER. Raises PlanError if there is no name."""
     name, at, revision = preset.partition("@")
     if preset and Path(preset).is_dir():
         return preset, "main"
@@ -53,7 +53,7 @@ def named_checkpoint(preset: str) -> tuple[str, str]:
 
 
 def load_checkpoint(preset: str, quantize: Quantize, dtype: DType, *, trust: bool) -> Checkpoint:
-    """Load a checkpoint, frozen; see ``named_checkpoint``. Raises PlanError naming what is missing."""
+    """Load a frozen checkpoint, see ``named_checkpoint``. Raises PlanError with the reason."""
     name, revision = named_checkpoint(preset)
     transformers_logging.disable_progress_bar()
     common: dict[str, Any] = {"trust_remote_code": trust, "revision": revision}
@@ -67,7 +67,7 @@ def load_checkpoint(preset: str, quantize: Quantize, dtype: DType, *, trust: boo
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise _unusable(preset, error) from error
     if not hasattr(processor, "tokenizer"):
-        raise PlanError(f"the checkpoint {name} is not multimodal", "Take one with a processor for images or sounds.")
+        raise PlanError(f"the checkpoint {name} is not multimodal", "Choose one with a processor for images or sounds.")
     model.requires_grad_(False).eval()
     attend_in_float32(model)
     keep_gradients_true(model)
@@ -81,19 +81,19 @@ def _class(config: Any) -> Any:
 
 
 def _stored(config: Any) -> Any:
-    """The precision of the language model's weights in the checkpoint."""
+    """Return the precision of the language model's weights in the checkpoint."""
     return config.get_text_config().dtype or config.dtype
 
 
 def _language_in(cls: Any, config: Any) -> str:
-    """``decoder_name``, before any weights are loaded."""
+    """Return ``decoder_name`` before any weights are loaded."""
     with torch.device("meta"):
         skeleton = cls.from_config(config) if hasattr(cls, "from_config") else cls._from_config(config)
     return decoder_name(skeleton)
 
 
 def decoder_name(model: Any) -> str:
-    """The name of the language model within the whole."""
+    """Return the name of the language model within the model."""
     decoder = model.get_decoder()
     return str(next(name for name, module in model.named_modules() if module is decoder))
 
@@ -105,12 +105,12 @@ def _ends(model: Any, processor: Any) -> tuple[int, ...]:
 
 
 def checkpoint_digest(preset: str) -> str:
-    """A text that changes when the checkpoint does; an id on a hub stands for itself."""
+    """Return a digest of a checkpoint in a folder; the id of one on a hub."""
     return folder_digest(Path(preset)) if Path(preset).is_dir() else preset
 
 
 def known_checkpoints() -> list[PresetInfo]:
-    """Well-known checkpoints of a hub; any other is used by its id just the same."""
+    """Return well-known checkpoints of a hub; others are used by their id in the same way."""
     tables: Any = tomllib.loads(
         (Path(__file__).parents[1] / "presets" / "checkpoints.toml").read_text(encoding="utf-8")
     )

@@ -1,1 +1,1 @@
-"""Weights: fetching, converting, telling them apart, storing them in fewer bits."""
+"""Weights: download, conversion, digests and quantisation."""

@@ -1,4 +1,4 @@
-"""Weights of other formats as safetensors. A file with pickle in it is read by torch's restricted loader alone."""
+"""Convert weights of other formats to safetensors; files with pickle are read by torch's restricted loader only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WHISPER = (
 
 
 def gguf_language(source: Path, target: Path) -> Path:
-    """A GGUF language model, dequantised to bf16, with its tokenizer, as a folder."""
+    """Write a GGUF language model, dequantised to bf16, and its tokenizer to a folder, and return it."""
     how: dict[str, Any] = {"gguf_file": source.name}
     model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, **how)
     for owner, mark in ((model.config, "quantization_config"), (model, "hf_quantizer"), (model, "is_quantized")):
@@ -44,21 +44,21 @@ def gguf_language(source: Path, target: Path) -> Path:
 
 
 def efficientnet_lite(source: Path, target: Path) -> Path:
-    """EfficientNet-lite without its classifier, under the names of micl_backbones.composed.encoders.pretrained."""
+    """Write EfficientNet-lite without its classifier, with the names of composed.encoders.pretrained."""
     weights = torch.load(source, map_location="cpu", weights_only=True)
     kept = {_lite_name(name): weight for name, weight in weights.items() if not name.startswith("_fc.")}
     return _saved(kept, target)
 
 
 def _lite_name(name: str) -> str:
-    """ "_blocks.3._bn1.weight" -> "blocks.3.depthwise_norm.weight"."""
+    """Return the new name of a weight: "blocks.3.depthwise_norm.weight" for "_blocks.3._bn1.weight"."""
     parts = [part.removeprefix("_") for part in name.split(".")]
     norms = _WITHIN if parts[0] == "blocks" else _TOP
     return ".".join({**_LITE, **norms}.get(part, part) for part in parts)
 
 
 def whisper_encoder(source: Path, target: Path, layers: int = 3) -> Path:
-    """The encoder of a Whisper checkpoint, its lowest ``layers``, under the names of transformers."""
+    """Write the lowest ``layers`` of a Whisper checkpoint's encoder, with the names of transformers."""
     weights: Mapping[str, Tensor] = torch.load(source, map_location="cpu", weights_only=True)["model_state_dict"]
     encoder = {n.removeprefix("encoder."): w for n, w in weights.items() if n.startswith("encoder.")}
     kept = {n: w for n, w in encoder.items() if not (m := re.match(r"blocks\.(\d+)", n)) or int(m[1]) < layers}

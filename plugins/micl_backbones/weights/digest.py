@@ -1,4 +1,4 @@
-"""Whether weights are the same as before, told without reading all of them."""
+"""Digests of weights, computed without reading all of a large file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from hashlib import sha256
 from pathlib import Path
 
 WHOLE, PIECES, PIECE = 1 << 20, 256, 1 << 12
-"""Bytes up to which a file is read whole; of a larger one, so many pieces of so many bytes."""
+"""The size in bytes up to which a whole file is read; the number and size of the pieces read of a larger one."""
 
 
 def file_digest(path: Path) -> str:
-    """A text that changes when a file does: of a large one, by its size and pieces from all over it.
+    """Return a digest of a file: of a large one, of its size and of pieces spread over it.
 
-    Learning moves nearly every weight, so that pieces tell; to read all takes as long as loading the model.
+    Training changes nearly every weight, so pieces suffice; reading everything takes as long as loading the model.
     """
     size = path.stat().st_size
     found = sha256(str(size).encode())
@@ -27,6 +27,6 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """A text that changes when the settings or the weights of a checkpoint in a folder do."""
+    """Return a digest of the settings and weights of a checkpoint in a folder."""
     files = sorted(path for kind in ("*.json", "*.safetensors") for path in folder.glob(kind))
     return sha256("\n".join(f"{path.name} {file_digest(path)}" for path in files).encode()).hexdigest()

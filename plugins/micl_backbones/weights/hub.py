@@ -1,7 +1,7 @@
-"""Checkpoints of a model hub: fetched into the hub's own cache, each file checked, read without a network then.
+"""Checkpoints of a model hub: downloaded into the hub's own cache, each file verified.
 
-Weights are downloaded here and not by huggingface_hub, which begins a broken download anew: they become blobs of
-its cache, and it links them into the snapshot as if it had fetched them itself.
+Weights are downloaded here and not by huggingface_hub, which restarts an interrupted download: they become blobs of
+its cache, which it links into the snapshot as if it had downloaded them itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from micl_cli.api import PlanError, Tell
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _READ = re.compile(r"[^/]+\.(json|txt|model|jinja|tiktoken)|additional_chat_templates/[^/]+\.jinja")
-"""Configurations, tokenizers and chat templates. Folders hold copies in other formats, and pickles are left alone."""
+"""Configurations, tokenizers and chat templates; copies in other formats and pickles are skipped."""
 _OTHER_INDEX = ".index.json"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -48,7 +48,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class _File:
-    """One file as the hub states it; ``large`` ones have a sha256, others the sha1 of a git blob."""
+    """One file as the hub describes it; ``large`` files have a sha256, others the sha1 of a git blob."""
 
     name: str
     size: int
@@ -58,7 +58,7 @@ class _File:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """A checkpoint at one commit; ``name`` is how it was asked for, ``id`` how the hub calls it."""
+    """A checkpoint at one commit; ``name`` is the requested name, ``id`` the hub's own."""
 
     name: str
     id: str
@@ -67,12 +67,12 @@ class _Snapshot:
 
     @property
     def blobs(self) -> Path:
-        """The folder of the cache that holds its files by digest."""
+        """The cache folder that holds its files by digest."""
         return _cached(self.name) / "blobs"
 
 
 def is_id(name: str) -> bool:
-    """Whether a name can be that of a checkpoint on a hub."""
+    """Whether a name is a valid checkpoint id."""
     try:
         validate_repo_id(name)
     except HFValidationError:
@@ -81,7 +81,7 @@ def is_id(name: str) -> bool:
 
 
 def is_here(name: str, revision: str = "main") -> bool:
-    """Whether a checkpoint's configuration and all of its weights are in the cache. Asks no network."""
+    """Whether a checkpoint's configuration and all of its weights are in the cache; needs no network."""
     try:
         found = {file: _in_cache(name, file, revision) for file in (CONFIG, WEIGHTS, INDEX)}
         if not found[CONFIG]:
@@ -94,12 +94,12 @@ def is_here(name: str, revision: str = "main") -> bool:
 
 
 def fetch_checkpoint(name: str, revision: str, tell: Tell) -> None:
-    """Get what transformers loads of a checkpoint. Raises PlanError; what is there by then stays.
+    """Download the files of a checkpoint that transformers loads. Raises PlanError; finished files stay.
 
-    ``revision`` is a commit, tag or branch. ``tell`` hears of the whole checkpoint's bytes.
+    ``revision`` is a commit, tag or branch. ``tell`` is called with the bytes of the whole checkpoint.
     """
     if is_offline_mode() and is_here(name, revision):
-        return  # nothing more can be asked for
+        return  # it is complete, and the hub cannot be asked
     with _asking(name, revision):
         snapshot = _stated(name, revision)
         read = [file for file in snapshot.files.values() if _is_read(file.name)]
@@ -115,18 +115,18 @@ def fetch_checkpoint(name: str, revision: str, tell: Tell) -> None:
 
 
 def _tell_whole(tell: Tell, name: str, before: int, total: int, done: int, size: int) -> None:
-    """Tell of the whole checkpoint where one file of it is told of."""
+    """Report a file's progress as that of the whole checkpoint."""
     tell(name, before + done, total)
 
 
-# What there is
+# What the hub has
 
 
 def _stated(name: str, revision: str) -> _Snapshot:
-    """What the hub says of a checkpoint. Raises PlanError where it says too little to check what comes."""
+    """Return the hub's description of a checkpoint. Raises PlanError where files could not be verified by it."""
     info = HfApi().model_info(name, revision=revision, files_metadata=True)
     if _COMMIT.fullmatch(revision) and info.sha != revision:
-        raise PlanError(f"{name} is not what was pinned: the hub gives commit {info.sha}", "Do not use this hub.")
+        raise PlanError(f"{name} does not match its pinned commit: the hub gives {info.sha}", "Do not use this hub.")
     files = {}
     for sibling in info.siblings or []:
         if sibling.lfs is not None:
@@ -134,7 +134,7 @@ def _stated(name: str, revision: str) -> _Snapshot:
         else:
             files[sibling.rfilename] = _File(sibling.rfilename, sibling.size or 0, sibling.blob_id or "", False)
     if CONFIG not in files:
-        raise PlanError(f"{name} is no checkpoint of transformers: it has no {CONFIG}", "Take another one.")
+        raise PlanError(f"{name} is no checkpoint of transformers: it has no {CONFIG}", "Choose another one.")
     return _Snapshot(name, info.id, str(info.sha), files)
 
 
@@ -143,18 +143,18 @@ def _is_read(name: str) -> bool:
 
 
 def _weights(snapshot: _Snapshot) -> list[_File]:
-    """The files that transformers takes weights from. Raises PlanError where there are none in safetensors."""
+    """Return the files that transformers loads weights from. Raises PlanError if none are safetensors."""
     files = snapshot.files
     if WEIGHTS in files:
         return [files[WEIGHTS]]
     if INDEX not in files:
         raise PlanError(
             f"{snapshot.name} has no safetensors: its weights are in a format that can hold code",
-            "Take a checkpoint, or a revision of it, with safetensors.",
+            "Choose a checkpoint, or a revision of it, with safetensors.",
         )
     shards = _shards(str(_in_cache(snapshot.name, INDEX, snapshot.commit)))
     if missing := [shard for shard in shards if shard not in files]:
-        raise PlanError(f"{snapshot.name} lacks {missing[0]}, which its index names", "Take another revision.")
+        raise PlanError(f"{snapshot.name} lacks {missing[0]}, which its index names", "Choose another revision.")
     return [files[shard] for shard in shards]
 
 
@@ -163,7 +163,7 @@ def _shards(index: str) -> list[str]:
     return sorted(set(named))
 
 
-# Getting it
+# Downloads
 
 
 def _get_small(snapshot: _Snapshot, file: _File) -> None:
@@ -174,7 +174,7 @@ def _get_large(snapshot: _Snapshot, file: _File, tell: Callable[[int, int], None
     if not file.large:
         return _get_small(snapshot, file)
     if not _SHA256.fullmatch(file.digest):
-        raise PlanError(f"the hub states no sha256 of {file.name}", "Take another checkpoint.")
+        raise PlanError(f"the hub gives no sha256 of {file.name}", "Choose another checkpoint.")
     blob = snapshot.blobs / file.digest
     blob.parent.mkdir(parents=True, exist_ok=True)
     lock = blob.parents[2] / ".locks" / blob.parents[1].name / f"{file.digest}.lock"  # huggingface_hub's own too
@@ -190,14 +190,14 @@ def _get_large(snapshot: _Snapshot, file: _File, tell: Callable[[int, int], None
 
 
 def _linked(snapshot: _Snapshot, file: _File) -> Path:
-    """The file in the cache's snapshot: downloaded, unless it is among the blobs already."""
+    """Return the file in the cache's snapshot, downloaded unless its blob is there."""
     return Path(hf_hub_download(snapshot.name, file.name, revision=snapshot.commit))
 
 
 def _request(snapshot: _Snapshot, file: _File) -> Request:
-    """The hub's address of a file; a token goes to the hub alone, not to where that sends us on."""
+    """Return a request for a file; a token is sent to the hub only, not to where it redirects."""
     url = hf_hub_url(snapshot.id, file.name, revision=snapshot.commit)
-    get_hf_file_metadata(url)  # a refusal comes with its reason here
+    get_hf_file_metadata(url)  # raises the reason where the hub refuses
     request = Request(url)
     for header, value in build_hf_headers().items():
         add = request.add_unredirected_header if header == "authorization" else request.add_header
@@ -206,7 +206,7 @@ def _request(snapshot: _Snapshot, file: _File) -> Request:
 
 
 def _check(file: _File, path: Path) -> None:
-    """Compare a file with what the hub states of it, and delete it where it is another. Raises PlanError."""
+    """Verify a file by the hub's digest, and delete it where they differ. Raises PlanError."""
     found = sha256() if file.large else sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
@@ -215,13 +215,13 @@ def _check(file: _File, path: Path) -> None:
         path.resolve().unlink()
         path.unlink(missing_ok=True)
         raise PlanError(
-            f"{file.name} is not what was stated: its digest is {found.hexdigest()}, not {file.digest or 'known'}",
-            "It was deleted. Try again; if it stays so, do not use this hub.",
+            f"{file.name} does not match the hub's digest {file.digest or '(none)'}: it has {found.hexdigest()}",
+            "The file was deleted. Try again; if this happens again, do not use this hub.",
         )
 
 
 def _remember(snapshot: _Snapshot, revision: str) -> None:
-    """Note which commit a branch or tag is, once all of it is here."""
+    """Record the commit of a branch or tag, once all files are there."""
     if revision != snapshot.commit:
         ref = _cached(snapshot.name) / "refs" / revision
         ref.parent.mkdir(parents=True, exist_ok=True)
@@ -236,29 +236,29 @@ def _cached(name: str) -> Path:
 
 
 def _in_cache(name: str, file: str, revision: str) -> str:
-    """Where a file is in the cache; empty where it is not."""
+    """Return the path of a file in the cache, empty if it is not there."""
     found: Any = try_to_load_from_cache(name, file, revision=revision)
     return found if isinstance(found, str) else ""
 
 
-# What goes wrong
+# Errors
 
 
 @contextmanager
 def _asking(name: str, revision: str) -> Iterator[None]:
-    """Tell what a hub refuses, and the way out. Raises PlanError."""
+    """Turn what a hub refuses into a PlanError with a hint."""
     try:
         yield
     except PlanError:
         raise
-    # What a failing connection raises depends on the HTTP library, of which huggingface_hub has had three.
+    # What a failing connection raises depends on huggingface_hub's HTTP library, which has changed twice.
     except Exception as error:
         raise _refusal(name, revision, error) from error
 
 
 def _refusal(name: str, revision: str, error: Exception) -> PlanError:
     page = f"{constants.ENDPOINT}/{name}"
-    if isinstance(error, GatedRepoError):  # before what it is a kind of
+    if isinstance(error, GatedRepoError):  # a subclass of RepositoryNotFoundError
         return PlanError(
             f"the checkpoint {name} is gated",
             f"Accept its licence at {page}, then log in (`hf auth login`) or set HF_TOKEN.",
@@ -272,9 +272,10 @@ def _refusal(name: str, revision: str, error: Exception) -> PlanError:
         return PlanError(f"{name!r} is no id of a checkpoint, and no folder", "An id is OWNER/NAME.")
     if is_offline_mode():
         return PlanError(
-            f"{name} is not here, and offline mode is set", "Fetch it with HF_HUB_OFFLINE (TRANSFORMERS_OFFLINE) unset."
+            f"{name} is not here, and offline mode is set",
+            "Fetch it with HF_HUB_OFFLINE (TRANSFORMERS_OFFLINE) unset.",
         )
     reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
     return PlanError(
-        f"{name} cannot be fetched from {constants.ENDPOINT}: {reason}", f"It needs a network once. {AGAIN}"
+        f"{name} cannot be fetched from {constants.ENDPOINT}: {reason}", f"A network is needed once. {AGAIN}"
     )

@@ -1,4 +1,4 @@
-"""Frozen weights in 4 or 8 bits by bitsandbytes (QLoRA, Dettmers et al., arXiv 2305.14314)."""
+"""Frozen weights in 4 or 8 bits, by bitsandbytes (QLoRA, Dettmers et al., arXiv 2305.14314)."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ DType = Literal["auto", "bf16", "fp32"]
 
 
 def on_gpu() -> bool:
-    """Whether this process computes on a GPU: there is one, and the CPU was not asked for."""
+    """Whether this process computes on a GPU: one is there, and the CPU was not chosen."""
     if is_initialized():
         return bool(PartialState().device.type == "cuda")
     return torch.cuda.is_available()
 
 
 def _computes_bf16() -> bool:
-    """Whether bfloat16 is computed and not emulated, which takes a CPU ten times as long as float32."""
+    """Whether bfloat16 is native; emulated it takes a CPU ten times as long as float32."""
     if on_gpu():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def storage(quantize: Quantize, dtype: DType, *, stored: Any = None, only: str = "") -> dict[str, Any]:
-    """Arguments of ``from_pretrained``: in what the frozen weights are kept and computed.
+    """Return arguments of ``from_pretrained`` for the storage and compute precision of frozen weights.
 
-    ``stored`` is the precision that the checkpoint has them in: a CPU does not round those of a float32 one.
-    ``only`` is the name of the module that is quantised; what is outside keeps its precision. "nf4" is the
+    ``stored`` is the precision of the checkpoint: a CPU does not round float32 weights. ``only`` is the name of the
+    module that is quantised; others keep their precision. "nf4" is the
     4-bit NormalFloat with double quantisation, computed in bfloat16 where that is not emulated. Raises
     PlanError where bitsandbytes is missing.
     """
@@ -70,10 +70,10 @@ def _need_bitsandbytes(quantize: str) -> None:
 
 
 def keep_gradients_true(model: nn.Module) -> None:
-    """Keep 4-bit layers from repacking their weights for evaluation on a CPU.
+    """Prevent 4-bit layers from repacking their weights for evaluation on a CPU.
 
     Where the CPU has AVX512-BF16, bitsandbytes repacks them in evaluation mode for an operator that has no
-    gradient: every step after the first evaluation would then learn from wrong ones, and only a warning would tell.
+    gradient: every step after the first evaluation would then use wrong gradients, with no more than a warning.
     """
     for layer in model.modules():
         if hasattr(layer, "support_avx512bf16_for_cpu"):
@@ -81,9 +81,9 @@ def keep_gradients_true(model: nn.Module) -> None:
 
 
 def project_whole_states(model: Any) -> None:
-    """Let a model's vocabulary projection read its states from one piece of memory.
+    """Make a model's vocabulary projection read contiguous states.
 
-    Of a slice of the states, as answering makes one, torch multiplies each row with a copy of the projection: in
-    bfloat16 that is 57 MB a row for 49,152 words of width 576.
+    For a slice of the states, as in generation, torch multiplies each row with a copy of the projection: in bfloat16
+    57 MB a row for 49,152 words of width 576.
     """
     model.get_output_embeddings().register_forward_pre_hook(lambda head, given: (given[0].contiguous(), *given[1:]))
