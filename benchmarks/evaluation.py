@@ -11,8 +11,6 @@ five on each medium (VQAv2 5.4, Clotho-AQA 6), which is timed too, with the ques
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -21,50 +19,36 @@ from pathlib import Path
 from typing import Any
 
 from common import micl, record
+from runs import load_run
 
 from micl_cli.api import Example
-from micl_cli.data.preparation import open_task
-from micl_cli.plan import Plan
-from micl_cli.registry import Registry
-from micl_cli.training.checkpoint import RunFolder
-from micl_cli.training.components import Parts, assemble
+from micl_cli.training.components import RunComponents
 from micl_cli.training.evaluation import answer
-from micl_cli.training.feature_cache import Features
-from micl_cli.training.loop import restore_stage
 
 TASKS = "img_cap,aud_qa"
 
 
 def learnt(backbone: str, home: Path) -> str:
-    """A short run."""
+    """Learn two tasks for a few steps, and return the run."""
     words = ["--backbone", backbone, "--strategy", "finetune", "--tasks", TASKS, "--max-steps", "60"]
     return micl(["learn", *words, "--eval-examples", "2", "--validation-examples", "2", "--quiet"], home).stdout.strip()
 
 
-def opened(run: str, home: Path) -> Parts:
-    """The parts of a run as they stand at its end."""
-    shown = json.loads(micl(["runs", "show", run, "--json"], home).stdout)
-    plan = Plan.from_json(shown["plan"])
-    tasks = [open_task(name, home) for name in plan.tasks]
-    parts = assemble(plan, tasks, Registry.discover(), Features(home / "features"))
-    restore_stage(parts, RunFolder(Path(shown["folder"])), len(parts.stages))
-    return parts
-
-
-def asked(parts: Parts, name: str, count: int) -> list[Example]:
+def asked(components: RunComponents, name: str, count: int) -> list[Example]:
     """``count`` examples of a task; of "NAME, K on a medium" each K have the first one's."""
     name, _, several = name.partition(", ")
-    examples = next(task for task in parts.tasks if task.name.endswith(name)).examples("test")[:count]
+    examples = next(task for task in components.tasks if task.name.endswith(name)).examples("test")[:count]
     each = int(several.partition(" ")[0] or 1)
     leaders = [examples[place // each * each] for place in range(len(examples))]
-    return [replace(e, media=first.media, digest=first.digest) for e, first in zip(examples, leaders, strict=True)]
+    return [first.with_prompt(e.prompt) for e, first in zip(examples, leaders, strict=True)]
 
 
-def rate(parts: Parts, examples: Sequence[Example], batch: int) -> float:
+def rate(components: RunComponents, examples: Sequence[Example], batch: int) -> float:
     """Examples a second that ``answer`` gets through, in batches of ``batch``."""
-    parts.plan = replace(parts.plan, evaluation=replace(parts.plan.evaluation, batch_size=batch))
+    plan = components.plan
+    components.plan = replace(plan, evaluation=replace(plan.evaluation, batch_size=batch))
     started = time.perf_counter()
-    answer(parts, examples, by_active=True)
+    answer(components, examples)
     return len(examples) / (time.perf_counter() - started)
 
 
@@ -76,15 +60,14 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    os.environ["MICL_HOME"] = str(given.home)
-    parts = opened(given.run or learnt(given.backbone, given.home), given.home)
-    together = parts.plan.evaluation.batch_size
+    components = load_run(given.run or learnt(given.backbone, given.home), given.home)
+    together = components.plan.evaluation.batch_size
     found: dict[str, list[dict[str, Any]]] = {}
     for name in (*TASKS.split(","), "aud_qa, 5 on a medium"):
-        examples = asked(parts, name, given.examples)
-        rate(parts, examples, together)
+        examples = asked(components, name, given.examples)
+        rate(components, examples, together)
         for _ in range(given.repeats):
-            each = {f"batch_{size}": rate(parts, examples, size) for size in (together, 1)}
+            each = {f"batch_{size}": rate(components, examples, size) for size in (together, 1)}
             found.setdefault(name, []).append(each)
     ratios = {
         name: round(statistics.median(each[f"batch_{together}"] / each["batch_1"] for each in rates), 2)

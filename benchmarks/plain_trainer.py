@@ -33,7 +33,7 @@ from transformers import (
     set_seed,
 )
 
-from micl_backbones.composed.connector import FITTED_TO, Connector, Standard
+from micl_backbones.composed.connector import FIT_MEDIA, Connector, Standardizer
 from micl_backbones.composed.encoders.pretrained import EfficientNetLite, Whisper
 from micl_cli.api import Sound
 
@@ -51,7 +51,7 @@ class Model(nn.Module):
         self.encoder.requires_grad_(False).eval()
         embedding = language.get_input_embeddings().weight
         size, scale = embedding.shape[1], float(embedding.std())
-        self.standard = Standard(self.encoder.width) if self.encoder.uneven else nn.Identity()
+        self.standardizer = Standardizer(self.encoder.width) if self.encoder.standardize else nn.Identity()
         self.connector = Connector(self.encoder.tokens, self.encoder.width, size, hidden=size, scale=scale)
         lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
         self.language = get_peft_model(language, lora)
@@ -65,7 +65,7 @@ class Model(nn.Module):
         with torch.no_grad():
             tokens = self.encoder(media)
         embeds = self.language.get_input_embeddings()(input_ids)
-        seen = self.connector(self.standard(tokens)).to(embeds.dtype)
+        seen = self.connector(self.standardizer(tokens)).to(embeds.dtype)
         embeds = torch.cat([embeds[:, :start], seen, embeds[:, start + seen.shape[1] :]], dim=1)
         return self.language(inputs_embeds=embeds, attention_mask=attention_mask, labels=labels)
 
@@ -162,10 +162,10 @@ def main() -> None:
             use_cpu=not torch.cuda.is_available(),
         )
         collator = Collator(given.task, modality, tokenizer, model.encoder)
-        if model.encoder.uneven:
-            some = [collator.read(given.task / row[modality]) for row in rows.rows[:: len(rows) // FITTED_TO]]
+        if model.encoder.standardize:
+            some = [collator.read(given.task / row[modality]) for row in rows.rows[:: len(rows) // FIT_MEDIA]]
             with torch.no_grad():
-                model.standard.fit(torch.cat([model.encoder(medium[None]) for medium in some]))
+                model.standardizer.fit(torch.cat([model.encoder(medium[None]) for medium in some]))
         Trainer(model, training, data_collator=collator, train_dataset=rows, callbacks=[Clock()]).train()
 
 

@@ -190,18 +190,18 @@ def _described(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, cou
     scenes = [draw(world, "test", rng) for _ in range(count)]
     samples = [Sample(f" {modality}: ", scene.words, [Ask(f"\n{world.instruction}", "")]) for scene in scenes]
     written = complete(model, tokenizer, samples)
-    return sum(w in world.tell(scene) for w, scene in zip(written, scenes, strict=True)) / count
+    return sum(w in world.captions(scene) for w, scene in zip(written, scenes, strict=True)) / count
 
 
 def _asked(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, count: int, rng: Generator) -> float:
     """The share of written pairs that mini itself could have asked of the scene, with that answer."""
     world = FIELDS[modality]
     scenes = [draw(world, "test", rng) for _ in range(count)]
-    prompts = [text.QUESTION_PROMPT.format(caption=pick(rng, world.tell(scene))) for scene in scenes]
+    prompts = [text.QUESTION_PROMPT.format(caption=pick(rng, world.captions(scene))) for scene in scenes]
     written = complete(model, tokenizer, [Sample(prompt, "", [Ask("", "")]) for prompt in prompts])
     right = 0
     for line, scene in zip(written, scenes, strict=True):
-        possible = {f"{q.text} {q.answer}" for k in world.kinds.values() for _ in range(60) if (q := k(scene, rng))}
+        possible = {f"{q.text} {q.answer}" for k in world.questions.values() for _ in range(60) if (q := k(scene, rng))}
         right += line in possible
     print(f"asked of {modality}: {len({line.split('?')[0] for line in written})} different questions", flush=True)
     return right / count

@@ -12,8 +12,9 @@ from numpy.random import Generator, default_rng
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from micl_backbones.composed.encoders.conv import Encoder, build_encoder
-from micl_cli.api import Sound
+from micl_backbones.composed.load import build_encoder
+from micl_cli.api import Encoder, Sound
+from micl_cli.registry import Registry
 from micl_tasks.mini import media, scenes
 from micl_tasks.mini.language import FIELDS, draw
 from micl_tasks.mini.scenes import ImageScene, SoundScene, Thing, VideoScene
@@ -98,7 +99,7 @@ class Namer(nn.Module):
     def __init__(self, modality: str) -> None:
         super().__init__()
         config = dict(CONFIGS[modality])
-        self.encoder = build_encoder(config.pop("family"), **config)
+        self.encoder = build_encoder(config.pop("family"), Registry.discover().load, **config)
         self.readers = nn.ModuleList(nn.Linear(self.encoder.width, n) for n in ATTRIBUTES[modality].values())
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -79,7 +79,7 @@ def _seen(world: Field, scene: Scene, asks: list[Ask], rng: Generator, soft: boo
 
 
 def _question(world: Field, scene: Scene, rng: Generator) -> Question:
-    while (question := pick(rng, tuple(world.kinds.values()))(scene, rng)) is None:
+    while (question := pick(rng, tuple(world.questions.values()))(scene, rng)) is None:
         pass
     return question
 
@@ -91,7 +91,7 @@ def description(world: Field, split: str, rng: Generator) -> Sample:
 
 
 def _describe(world: Field, scene: Scene, rng: Generator) -> Ask:
-    return Ask(f"\n{world.instruction}", pick(rng, world.tell(scene)), weight=0.3)
+    return Ask(f"\n{world.instruction}", pick(rng, world.captions(scene)), weight=0.3)
 
 
 def answer(world: Field, split: str, rng: Generator) -> Sample:
@@ -115,12 +115,12 @@ def question_writing(world: Field, split: str, rng: Generator) -> Sample:
     than others, so that a model that decodes greedily still asks many kinds.
     """
     scene = draw(world, split, rng)
-    kinds = list(world.kinds.values())
-    favourite = kinds[sum(WORDS.index(word) for word in scene.words.split()[:2]) % len(kinds)]
+    askers = list(world.questions.values())
+    favourite = askers[sum(WORDS.index(word) for word in scene.words.split()[:2]) % len(askers)]
     likely = (favourite(scene, rng) for _ in range(2))
     questions = [question or _question(world, scene, rng) for question in likely]
     questions += [_question(world, scene, rng) for _ in range(2)]
-    context = QUESTION_PROMPT.format(caption=pick(rng, world.tell(scene)))
+    context = QUESTION_PROMPT.format(caption=pick(rng, world.captions(scene)))
     return Sample(context, "", [Ask("", f"{q.text} {q.answer}", weight=0.3) for q in questions])
 
 

@@ -38,6 +38,8 @@ class Adapters:
         self.learning: tuple[str, ...] = ()
         self._specs: dict[str, AdapterSpec] = {}
         self._groups: dict[str, str] = {}
+        self._group_of: dict[str, str] = {}
+        self._parameters: dict[str, dict[str, nn.Parameter]] = {}
         self._mixtures: tuple[Mixture, ...] = ()
         self._summed: tuple[Mixture, ...] = ()  # those that the hooks add
         self._layers: dict[str, dict[str, LayerAdapter]] = {}
@@ -71,7 +73,7 @@ class Adapters:
             made = self._build(name, spec)
             made["connectors"] = nn.ModuleDict(dict(self.host.new_connectors()) if spec.connectors else {})
         self.store[_key(name)] = made.to(self.host.device)
-        self._specs[name] = spec
+        self._specs[name], self._parameters[name] = spec, dict(self._named_parameters(name))
         layers = cast(nn.ModuleDict, made["layers"])
         self._layers[name] = {_unkey(key): cast(LayerAdapter, layer) for key, layer in layers.items()}
         self.host.module.train(self.host.module.training)
@@ -109,7 +111,7 @@ class Adapters:
         self._known(name)
         if name in self.acting:
             raise ValueError(f"adapter {name!r} acts: activate another one first")
-        del self.store[_key(name)], self._specs[name], self._layers[name]
+        del self.store[_key(name)], self._specs[name], self._layers[name], self._parameters[name]
         self.learning = tuple(other for other in self.learning if other != name)
 
     def copy(self, source: str, target: str) -> None:
@@ -124,20 +126,24 @@ class Adapters:
         They begin with "layers.LAYER.", are "prompt", or begin with "connector.MODALITY.". Raises KeyError if unknown.
         """
         self._known(name)
-        layers = self._member(name, "layers").named_parameters()
-        found = {f"layers.{_unkey(key)}": weight for key, weight in layers}
-        for weight in self._member(name, "prompt").parameters():
-            found["prompt"] = weight
-        connectors = self._member(name, "connectors").named_parameters()
-        return {**found, **{f"connector.{key}": weight for key, weight in connectors}}
+        return dict(self._parameters[name])
+
+    def _named_parameters(self, name: str) -> Iterator[tuple[str, nn.Parameter]]:
+        yield from ((f"layers.{_unkey(key)}", w) for key, w in self._member(name, "layers").named_parameters())
+        yield from (("prompt", weight) for weight in self._member(name, "prompt").parameters())
+        yield from ((f"connector.{key}", w) for key, w in self._member(name, "connectors").named_parameters())
 
     def group(self, parameter: str) -> str:
         """Return the group of a parameter (a name of ``parameters``): "lora", "gate", "prompt" or "connector/image"."""
-        first, _, rest = parameter.rpartition("/")[2].partition(".")
-        if first == "connector":
-            return f"connector/{rest.partition('.')[0]}"
-        if first == "prompt":
-            return "prompt"
+        name = parameter.rpartition("/")[2]
+        if name not in self._group_of:
+            self._group_of[name] = self._find_group(name)
+        return self._group_of[name]
+
+    def _find_group(self, parameter: str) -> str:
+        first, _, rest = parameter.partition(".")
+        if first in ("connector", "prompt"):
+            return f"connector/{rest.partition('.')[0]}" if rest else first
         layer = rest
         while layer and layer not in self._layer_names:
             layer = layer.rpartition(".")[0]
@@ -177,7 +183,7 @@ class Adapters:
         return {
             f"{name}/{key}": weight
             for name in self.learning
-            for key, weight in self.parameters(name).items()
+            for key, weight in self._parameters[name].items()
             if not (group := self.group(key)).startswith("connector/") or group in connectors
         }
 
@@ -208,8 +214,8 @@ class Adapters:
             self._hooked = True
             for layer in self.host.adaptable_layers:
                 self.host.layer_module(layer.name).register_forward_hook(partial(self._add, layer.name))
-        for name in self._specs:
-            for weight in self.parameters(name).values():
+        for name, parameters in self._parameters.items():
+            for weight in parameters.values():
                 weight.requires_grad_(name in self.learning)
 
     @contextmanager
@@ -297,7 +303,7 @@ class Adapters:
         for mixture, column, name in self._on_inputs():
             connectors = cast(nn.ModuleDict, self._member(name, "connectors"))
             if modality in connectors:
-                terms.append((connectors[modality], _column(mixture, column, examples)))
+                terms.append((connectors[modality], mixture.column(column, examples)))
         return weighted_outputs(terms, tokens, modality)
 
     def prompts(self, count: int) -> list[list[Tensor]]:
@@ -305,7 +311,7 @@ class Adapters:
         found: list[list[Tensor]] = [[] for _ in range(count)]
         for mixture, column, name in self._on_inputs():
             for prompt in self._member(name, "prompt").parameters():
-                for row, weight in enumerate(_column(mixture, column, range(count))):
+                for row, weight in enumerate(mixture.column(column, range(count))):
                     if float(weight.detach()):
                         found[row].append(prompt * weight.to(prompt))
         return found
@@ -333,12 +339,6 @@ class Adapters:
     def _known(self, name: str) -> None:
         if name not in self._specs:
             raise KeyError(f"no adapter {name!r}; there are {', '.join(self._specs) or 'none'}")
-
-
-def _column(mixture: Mixture, column: int, examples: Sequence[int]) -> Tensor:
-    """Return [n]: the weight that a mixture gives to one of its adapters for each of ``examples``."""
-    weights = mixture.weights[..., column]
-    return weights[list(examples)] if weights.ndim else weights.expand(len(examples))
 
 
 def _key(name: str) -> str:

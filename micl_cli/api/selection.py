@@ -72,6 +72,11 @@ class Mixture:
         sizes |= {len(gate) for gate in self.gates.values()}
         return max(sizes, default=None)
 
+    def column(self, column: int, examples: Sequence[int]) -> Tensor:
+        """Return [n]: the weight of one of the adapters for each of ``examples``."""
+        weights = self.weights[..., column]
+        return weights[list(examples)] if weights.ndim else weights.expand(len(examples))
+
     def key(self, row: int) -> tuple[float, ...]:
         """Return the weights of an example as numbers: two examples with the same are read alike.
 

@@ -92,7 +92,7 @@ def test_it_describes_scenes_in_words(model: Any, field: Field) -> None:
     scenes = [draw(field, "test", rng) for _ in range(40)]
     written = complete(model, [f" {field.modality}: {scene.words}\n{field.instruction}\n" for scene in scenes])
     assert (
-        np.mean([text in field.tell(scene) for text, scene in zip(written, scenes, strict=True)])
+        np.mean([text in field.captions(scene) for text, scene in zip(written, scenes, strict=True)])
         > DESCRIPTIONS[field.modality]
     )
 
@@ -102,12 +102,12 @@ def test_it_writes_a_question_and_its_answer_from_a_caption(model: Any, field: F
     rng = default_rng(13)
     scenes = [draw(field, "test", rng) for _ in range(40)]
     template = PRESET["language"]["question_prompt"]
-    written = complete(model, [template.format(caption=field.tell(scene)[0]) + "\n" for scene in scenes])
+    written = complete(model, [template.format(caption=field.captions(scene)[0]) + "\n" for scene in scenes])
     right = 0
     for text, scene in zip(written, scenes, strict=True):
         found = re.fullmatch(r"([^?]+\?) ([^?]+)", text)
         assert found, text
-        known = {tuple(q) for ask in field.kinds.values() for _ in range(40) if (q := ask(scene, rng))}
+        known = {tuple(q) for ask in field.questions.values() for _ in range(40) if (q := ask(scene, rng))}
         right += found.groups() in known
     assert right / len(scenes) > QUESTIONS[field.modality]
     assert len({text.partition("?")[0] for text in written}) > 5

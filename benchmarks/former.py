@@ -1,0 +1,81 @@
+"""Steps of learning beside another version of micl, in turn: what a change costs.
+
+Usage: python benchmarks/former.py --former DIR [--backbone tiny] [--pairs 3] [--steps 40] [--record NAME]
+
+DIR is a checkout of the other version. Both run with the same interpreter and libraries, one after the other and in
+changing order; what is compared is the median time of a step, its first ones left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from common import fresh_home, record
+
+HERE = Path(__file__).parents[1]
+WARM = 3
+"""Steps at the beginning of each task that are left out."""
+
+
+def steps(checkout: Path, words: Sequence[str], home: Path) -> list[float]:
+    """Learn with the code of a checkout; return the seconds of each step, those at the beginning of a task left out."""
+    path = os.pathsep.join([str(checkout), str(checkout / "plugins")])
+    command = [sys.executable, "-P", "-m", "micl_cli", "learn", *words, "--json", "--again"]
+    environment = {**os.environ, "PYTHONPATH": path, "MICL_HOME": str(home)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    return [event["seconds"] for event in events if event["event"] == "step" and event["step"] > WARM]
+
+
+def main() -> None:
+    """Compare the two versions."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--former", type=Path, required=True, help="a checkout of the other version")
+    parser.add_argument("--backbone", default="tiny")
+    parser.add_argument("--strategies", default="finetune,moincl")
+    parser.add_argument("--tasks", default="img_cap,img_qa")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=40, help="steps a task")
+    parser.add_argument("--homes", type=Path, help="keep the two homes below this folder, with fetched weights")
+    parser.add_argument("--record", default="", help="write results/NAME.json")
+    asked = parser.parse_args()
+    with fresh_home() as folder:
+        root = asked.homes or folder
+        found = {}
+        for strategy in asked.strategies.split(","):
+            words = ["--strategy", strategy, "--backbone", asked.backbone, "--tasks", asked.tasks]
+            words += ["--max-steps", str(asked.steps), "--threads", "1", "--eval-examples", "4"]
+            words += ["--validation-examples", "4", "--save-seconds", "1000"]
+            found[strategy] = compare(asked.former.absolute(), words, root.absolute(), asked.pairs)
+            print(strategy, json.dumps(found[strategy]))
+    if asked.record:
+        record(asked.record, {"backbone": asked.backbone, "strategies": found})
+
+
+def compare(former: Path, words: Sequence[str], root: Path, pairs: int) -> dict[str, float]:
+    """Return the median step of both versions in ms, and the median over pairs of their ratio."""
+    times: dict[Path, list[float]] = {former: [], HERE: []}
+    for pair in range(pairs):
+        for checkout in (former, HERE) if pair % 2 else (HERE, former):
+            home = root / ("former" if checkout == former else "now")
+            home.mkdir(parents=True, exist_ok=True)
+            times[checkout].append(statistics.median(steps(checkout, words, home)))
+    ratios = [now / before for now, before in zip(times[HERE], times[former], strict=True)]
+    return {
+        "former_ms": round(1000 * statistics.median(times[former]), 2),
+        "now_ms": round(1000 * statistics.median(times[HERE]), 2),
+        "ratio": round(statistics.median(ratios), 3),
+    }
+
+
+if __name__ == "__main__":
+    main()
