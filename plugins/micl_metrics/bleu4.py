@@ -26,7 +26,7 @@ class _Counts(NamedTuple):
 class BLEU4(Metric):
     """Corpus BLEU-4 (Papineni et al. 2002) in 0..1: counts are summed over the set before division.
 
-    The geometric mean of clipped n-gram precisions, n = 1..4, times the brevity penalty relative to the reference closest
+    The geometric mean of clipped n-gram precisions, n = 1..4, times the brevity penalty for the reference closest
     in length (the shorter of two equally close). ``Score.each`` holds the BLEU-4 of single examples. Agrees with
     pycocoevalcap's "closest". Empty answers and an empty set score 0.
     """

@@ -64,7 +64,7 @@ def _corners(shape: str) -> Floats:
 
 @cache
 def _outline(shape: str) -> Floats:
-    """Return the shape's radius at 361 angles from 0 to 360 degrees: every ray from the centre meets the outline once."""
+    """Return the shape's radius at 361 angles: every ray from its centre meets its outline once."""
     angles = np.linspace(0, 2 * pi, 361)
     if shape in ("circle", "ring"):
         return np.ones_like(angles)
@@ -81,7 +81,7 @@ def _outline(shape: str) -> Floats:
 
 
 def _mask(shape: str, x: Floats, y: Floats, radius: float, turn: float) -> Floats:
-    """Return the shape's coverage [frames, H, W], in 0..1, of pixels at ``x`` [frames, W], ``y`` [frames, H] from its centre."""
+    """Return the shape's coverage [frames, H, W] of pixels; ``x`` [frames, W] and ``y`` [frames, H] are relative to its centre."""
     dx, dy = x[:, None, :], y[:, :, None]
     distance = np.hypot(dx, dy)
     edge = radius * np.interp((np.arctan2(dy, dx) - turn) % (2 * pi), np.linspace(0, 2 * pi, 361), _outline(shape))

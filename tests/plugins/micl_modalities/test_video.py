@@ -107,7 +107,7 @@ def test_truncated_clip_is_an_error(write_video: Write) -> None:
         ("a.mp4", b"RIFF\x24\0\0\0WAVEfmt ", "its content is WAV"),
         ("a.mp4", b"\x1aE\xdf\xa3" + bytes(100), "its name says MP4, its content is Matroska .rename it to a.mkv."),
         ("a.mp4", b"hello\n", "it holds text"),
-        ("a.mp4", bytes(range(256)), "damaged or of no known format"),
+        ("a.mp4", bytes(range(256)), "damaged or in no known format"),
         ("a.mp4", b"", "the file is empty"),
     ],
 )

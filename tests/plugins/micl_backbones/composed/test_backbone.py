@@ -18,7 +18,7 @@ from transformers import GenerationConfig, Lfm2Config, LlamaConfig, MistralConfi
 from micl_backbones.composed.backbone import Composed
 from micl_backbones.composed.encoders.conv import ConvImage, ConvSound
 from micl_backbones.instructions import GENERAL_INSTRUCTIONS
-from micl_cli.api import Backbone, Example, Media, PlanError, combine, options_of
+from micl_cli.api import Backbone, Example, PlanError, combine, options_of
 from micl_cli.testing import BackboneContract, toy_examples, toy_media, toy_task
 
 

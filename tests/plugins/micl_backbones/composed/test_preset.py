@@ -137,14 +137,14 @@ def test_a_hubs_checkpoints_are_named_once_and_pinned() -> None:
     assert all(len(revision) == 40 for _, revision in preset.checkpoints)
     info = preset_info(preset)
     assert (info.ready, info.fetchable) == (False, True)
-    assert preset.command == "micl backbones fetch micl"
+    assert preset.fetch_command == "micl backbones fetch micl"
 
 
 def test_a_folder_beside_the_file_comes_from_no_hub(tmp_path: Path) -> None:
     text = WHOLE.replace('path = "language"', 'checkpoint = "words"')
     preset = read_preset(write(tmp_path, text), resources())
     assert preset.checkpoints == [("words", "main")]
-    assert preset.command == f"micl backbones fetch composed:{tmp_path / 'mine.toml'}"
+    assert preset.fetch_command == f"micl backbones fetch composed:{tmp_path / 'mine.toml'}"
     (tmp_path / "words").mkdir()
     assert preset.checkpoints == []
     assert preset.ready
