@@ -80,7 +80,7 @@ class EWC(SingleAdapter):
     # After a stage: the Fisher information
 
     def end(self, stage: Stage) -> None:
-        """Do nothing: ``after`` stores the rehearsal examples, behind the random draws of the Fisher information."""
+        """Do nothing: ``after`` stores the rehearsal examples once the Fisher information has drawn its own."""
 
     def after(self, stage: Stage) -> Iterator[Progress]:
         for task in stage.tasks:

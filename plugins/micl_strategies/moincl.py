@@ -10,7 +10,7 @@ From the second task on, with the model after the previous task as teacher and K
 Deviations from the authors' code: the teacher is an adapter on the same base, not a second model, and its last states
 are cached. KL is taken at aligned answer tokens, not over the last rows of differently padded batches. The cross
 entropy on pseudo samples is a term of its own, not part of one mean over the batch. Captions are generated once per
-medium; questions are written by the backbone's language model (shipped ready-made there). A step prefers pseudo samples
+medium; questions are written by the backbone's language model (theirs are pre-generated). A step prefers pseudo samples
 on the batch's media. ``pseudo_when`` is by modality (theirs, in order 2: by type). The defaults of T (5), lambda_text
 (1) and alpha (set by hand per task) were tuned on mini; the recipes hold the paper's values. Texts are the backbone's,
 not Natural Instructions.

@@ -136,7 +136,7 @@ def _balanced(own: Sequence[int], units: Sequence[Sequence[int]], rows: int) -> 
 class Branches:
     """Alternative continuations of one prompt, packed into one row without attention between them.
 
-    A continuation's last token is scored but is no input, which leaves M input tokens out of N. ``offset`` [M] is the
+    A continuation's last token is scored but not processed, which leaves M input tokens out of N. ``offset`` [M] is the
     position of each input token after the prompt; ``mask`` [M, M] is the attention mask. ``previous`` [N] holds, for
     each token of a continuation, the index of the state that predicts it: 0 is the prompt's last, 1 to M those of the
     inputs.
