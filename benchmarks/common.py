@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: running micl as a user would, and telling on which machine."""
+"""Shared code of the benchmark scripts: running micl as a user does, and recording figures with the machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORDERS = {
 
 
 def micl(words: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``micl`` with its own home folder; raises CalledProcessError with its stderr shown."""
+    """Run ``micl`` with its own home folder. Prints stderr and raises CalledProcessError if it fails."""
     command = [sys.executable, "-m", "micl_cli", *words]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "MICL_HOME": str(home)})
     if done.returncode:
@@ -34,56 +34,56 @@ def micl(words: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
 
 
 def events(words: Sequence[str], home: Path) -> list[dict[str, Any]]:
-    """The events of ``micl learn … --json``."""
+    """Return the events of ``micl learn … --json``."""
     return [json.loads(line) for line in micl(["learn", *words, "--json"], home).stdout.splitlines()]
 
 
 def timed(words: Sequence[str], home: Path) -> float:
-    """Wall seconds of a whole process."""
+    """Return the wall seconds of a ``micl`` process."""
     started = time.perf_counter()
     micl(words, home)
     return time.perf_counter() - started
 
 
 def smaller(name: str, home: Path, folder: Path, examples: int) -> Path:
-    """A prepared task's first training examples and ten more of each other split, in a folder of its own."""
+    """Copy the first ``examples`` training examples and ten of each other split of a prepared task to ``folder``."""
     source = home / "tasks" / "mini" / name
     rows = [json.loads(line) for line in (source / "manifest.jsonl").read_text().splitlines()]
-    left = {"train": examples, "val": 10, "test": 10}
-    chosen = []
+    remaining = {"train": examples, "val": 10, "test": 10}
+    selected = []
     for row in rows:
-        if left[row["split"]]:
-            left[row["split"]] -= 1
-            chosen.append({**row, "references": row["references"][:1]})
-    made = folder / name
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
-    (made / "manifest.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in chosen))
-    (made / "task.toml").write_text((source / "task.toml").read_text().replace('"mini"', '"smaller"'))
-    shutil.copytree(source / "media", made / "media")
-    return made
+        if remaining[row["split"]]:
+            remaining[row["split"]] -= 1
+            selected.append({**row, "references": row["references"][:1]})
+    target = folder / name
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    (target / "manifest.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in selected))
+    (target / "task.toml").write_text((source / "task.toml").read_text().replace('"mini"', '"smaller"'))
+    shutil.copytree(source / "media", target / "media")
+    return target
 
 
 def watched(command: Sequence[str], home: Path) -> tuple[list[tuple[float, dict[str, Any]]], int]:
-    """A process's lines of JSON, each with when it came (s), and its peak resident memory (bytes)."""
+    """Run a process; return its lines of JSON with their arrival times (s), and its peak resident memory (bytes)."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "MICL_HOME": str(home)})
     assert process.stdout
-    told = [(time.perf_counter(), json.loads(line)) for line in process.stdout if line.startswith('{"')]
+    lines = [(time.perf_counter(), json.loads(line)) for line in process.stdout if line.startswith('{"')]
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    return told, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return lines, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager
 def fresh_home() -> Iterator[Path]:
-    """An empty home folder."""
+    """Create an empty, temporary home folder."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """Describe the machine and the libraries for a record."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -106,7 +106,7 @@ def _processor() -> str:
 
 
 def record(name: str, data: dict[str, Any]) -> None:
-    """Write the figures with the machine to results/NAME.json."""
+    """Write figures, machine and command to results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     words = [f"benchmarks/{Path(sys.argv[0]).name}", *("DIR" if "/" in word else word for word in sys.argv[1:])]

@@ -1,4 +1,4 @@
-"""How long the first commands take, in a fresh home folder: the demo, and all six tasks.
+"""Wall time of the first commands in a fresh home folder: the demo, and all six tasks of mini.
 
 Usage: python benchmarks/demo.py
 """

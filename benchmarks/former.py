@@ -1,9 +1,9 @@
-"""Steps of learning beside another version of micl, in turn: what a change costs.
+"""Step time relative to another version of micl: the cost of a change.
 
 Usage: python benchmarks/former.py --former DIR [--backbone tiny] [--pairs 3] [--steps 40] [--record NAME]
 
-DIR is a checkout of the other version. Both run with the same interpreter and libraries, one after the other and in
-changing order; what is compared is the median time of a step, its first ones left out.
+DIR is a checkout of the other version. Both run with the same interpreter and libraries, alternately and in changing
+order. The median step times are compared, without the first steps of each task.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from common import fresh_home, record
 
 HERE = Path(__file__).parents[1]
 WARM = 3
-"""Steps at the beginning of each task that are left out."""
+"""Number of steps at the beginning of each task that are not counted."""
 
 
 def steps(checkout: Path, words: Sequence[str], home: Path) -> list[float]:
-    """Learn with the code of a checkout; return the seconds of each step, those at the beginning of a task left out."""
+    """Learn with the code of a checkout; return the seconds of each step after the first ones of each task."""
     path = os.pathsep.join([str(checkout), str(checkout / "plugins")])
     command = [sys.executable, "-P", "-m", "micl_cli", "learn", *words, "--json", "--again"]
     environment = {**os.environ, "PYTHONPATH": path, "MICL_HOME": str(home)}
@@ -44,25 +44,25 @@ def main() -> None:
     parser.add_argument("--strategies", default="finetune,moincl")
     parser.add_argument("--tasks", default="img_cap,img_qa")
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=40, help="steps a task")
-    parser.add_argument("--homes", type=Path, help="keep the two homes below this folder, with fetched weights")
+    parser.add_argument("--steps", type=int, default=40, help="steps per task")
+    parser.add_argument("--homes", type=Path, help="folder for the two home folders, with fetched weights")
     parser.add_argument("--record", default="", help="write results/NAME.json")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with fresh_home() as folder:
-        root = asked.homes or folder
-        found = {}
-        for strategy in asked.strategies.split(","):
-            words = ["--strategy", strategy, "--backbone", asked.backbone, "--tasks", asked.tasks]
-            words += ["--max-steps", str(asked.steps), "--threads", "1", "--eval-examples", "4"]
+        root = args.homes or folder
+        results = {}
+        for strategy in args.strategies.split(","):
+            words = ["--strategy", strategy, "--backbone", args.backbone, "--tasks", args.tasks]
+            words += ["--max-steps", str(args.steps), "--threads", "1", "--eval-examples", "4"]
             words += ["--validation-examples", "4", "--save-seconds", "1000"]
-            found[strategy] = compare(asked.former.absolute(), words, root.absolute(), asked.pairs)
-            print(strategy, json.dumps(found[strategy]))
-    if asked.record:
-        record(asked.record, {"backbone": asked.backbone, "strategies": found})
+            results[strategy] = compare(args.former.absolute(), words, root.absolute(), args.pairs)
+            print(strategy, json.dumps(results[strategy]))
+    if args.record:
+        record(args.record, {"backbone": args.backbone, "strategies": results})
 
 
 def compare(former: Path, words: Sequence[str], root: Path, pairs: int) -> dict[str, float]:
-    """Return the median step of both versions in ms, and the median over pairs of their ratio."""
+    """Return the median step time of both versions in ms, and the median ratio over pairs."""
     times: dict[Path, list[float]] = {former: [], HERE: []}
     for pair in range(pairs):
         for checkout in (former, HERE) if pair % 2 else (HERE, former):

@@ -1,10 +1,10 @@
-"""A 7B-shaped LLaVA with random weights on one GPU: micl beside a plain Trainer script, in bf16 and NF4.
+"""micl compared with a plain Trainer script on one GPU: LLaVA in 7B size with random weights, in bf16 and NF4.
 
-Tokens a second and peak memory of fine-tuning by both, of `moincl` and of the router, and whether `moincl` on
-4-bit weights stays within 24 GB. Each is a process of its own; the second task's steps are timed.
+Measures tokens per second and peak memory of fine-tuning with both, of `moincl` and of `router`, and checks that
+`moincl` on 4-bit weights stays within 24 GB. Each is a separate process; the second task's steps are timed.
 
 Usage: python benchmarks/gpu.py            (without a GPU the record says "not measured")
-       python benchmarks/gpu.py --shape tiny --record ""    (a few seconds on any machine: does the script work?)
+       python benchmarks/gpu.py --shape tiny --record ""    (a test of the script, a few seconds on any machine)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from checkpoints import build_tokenizer, chat_template, save
 
 TASKS = ("img_cap", "img_qa")
 EXAMPLES, WARM = 32, 3
-"""Training examples a task; steps that are not counted."""
+"""Training examples per task; first steps that are not counted."""
 BUDGET = 24 * 10**9
 CELLS: tuple[tuple[str, str, tuple[str, ...], int, int], ...] = (
     ("finetune bf16", "finetune", (), 4, 1),
@@ -38,7 +38,7 @@ CELLS: tuple[tuple[str, str, tuple[str, ...], int, int], ...] = (
     ("router nf4", "router", ("--quantize", "nf4"), 4, 1),
     ("moincl nf4, 1 x 8", "moincl", ("--quantize", "nf4"), 1, 8),
 )
-"""What is run: its name, strategy, further words, batch size, accumulation."""
+"""The runs: name, strategy, further arguments, batch size, accumulation."""
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "7b": {  # LLaVA-1.5-7B: Vicuna's language model, CLIP ViT-L/14 at 336 pixels
         "text": {
@@ -73,20 +73,20 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def build(shape: str, folder: Path) -> Path:
-    """A checkpoint of random weights with tokenizer, processor and chat template."""
-    given, tokenizer = SHAPES[shape], build_tokenizer(image_token="<image>")
-    side = given["vision"]["image_size"]
+    """Write a checkpoint of random weights with tokenizer, processor and chat template."""
+    sizes, tokenizer = SHAPES[shape], build_tokenizer(image_token="<image>")
+    side = sizes["vision"]["image_size"]
     ids = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
     config = hf.LlavaConfig(
-        vision_config=hf.CLIPVisionConfig(**given["vision"]),
-        text_config=hf.LlamaConfig(**{"vocab_size": 320, **given["text"], **ids}),
+        vision_config=hf.CLIPVisionConfig(**sizes["vision"]),
+        text_config=hf.LlamaConfig(**{"vocab_size": 320, **sizes["text"], **ids}),
         image_token_index=tokenizer.image_token_id,
-        image_seq_length=(side // given["vision"]["patch_size"]) ** 2,
+        image_seq_length=(side // sizes["vision"]["patch_size"]) ** 2,
     )
     processor = hf.LlavaProcessor(
         image_processor=hf.CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side}),
         tokenizer=tokenizer,
-        patch_size=given["vision"]["patch_size"],
+        patch_size=sizes["vision"]["patch_size"],
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=chat_template({"image": "<image>\n"}),
@@ -99,27 +99,30 @@ def build(shape: str, folder: Path) -> Path:
 
 
 def plain(checkpoint: Path, task: Path, steps: int, *, nf4: bool) -> dict[str, Any]:
-    """Median step (s), tokens an example and peak memory of the plain script."""
+    """Return step time, tokens per second and per example, and peak memory of the plain script."""
     words = [str(checkpoint), str(task), "--steps", str(steps), "--batch-size", "4", *(["--nf4"] if nf4 else [])]
     script = str(Path(__file__).parent / "plain_hf.py")
     done = subprocess.run([sys.executable, script, *words], stdout=subprocess.PIPE, text=True, check=True)
-    told = json.loads(done.stdout.splitlines()[-1])
-    seconds = statistics.median(told["step_s"][WARM:])
-    tokens = told["tokens_per_example"]
-    return _figures(seconds, 4, tokens, told["peak_bytes"]) | {"tokens_per_example": tokens}
+    output = json.loads(done.stdout.splitlines()[-1])
+    seconds = statistics.median(output["step_s"][WARM:])
+    tokens = output["tokens_per_example"]
+    return _figures(seconds, 4, tokens, output["peak_bytes"]) | {"tokens_per_example": tokens}
 
 
 def ours(checkpoint: Path, home: Path, cell: tuple[str, str, tuple[str, ...], int, int], tokens: float) -> Any:
-    """The same of a strategy's second task; ``tokens`` counts those of the task's own examples alone."""
+    """Return step time, tokens per second and peak memory of a cell's second task.
+
+    ``tokens`` is the number of tokens per example of the task itself, without the samples that a strategy adds.
+    """
     _, strategy, more, batch, accumulation = cell
     words = ["--backbone", f"hf:{checkpoint}", "--strategy", strategy, "--tasks", "smaller/img_cap,smaller/img_qa"]
     words += [*more, "--batch-size", str(batch), "--accumulation", str(accumulation), "--epochs", "1"]
     words += ["--gradient-checkpointing", "--eval-examples", "2", "--validation-examples", "2", "--max-new-tokens", "8"]
     if strategy == "moincl":
         words += ["-o", "pseudo_num", "4" if batch > 1 else "1", "-o", "text_instruct_num", "4" if batch > 1 else "1"]
-    told = events(words, home)
-    steps = [e["seconds"] for e in told if e["event"] == "step" and e["position"] == 2]
-    learned = next(e for e in told if e["event"] == "task_learned" and e["position"] == 2)
+    output = events(words, home)
+    steps = [e["seconds"] for e in output if e["event"] == "step" and e["position"] == 2]
+    learned = next(e for e in output if e["event"] == "task_learned" and e["position"] == 2)
     return _figures(statistics.median(steps[1:]), batch * accumulation, tokens, learned["peak_bytes"])
 
 
@@ -127,9 +130,9 @@ def _figures(seconds: float, examples: int, tokens: float, peak: int | None) -> 
     return {"step_s": seconds, "tokens_per_s": examples * tokens / seconds, "peak_bytes": peak}
 
 
-def measured(shape: str) -> dict[str, Any]:
-    """All cells, by name."""
-    found: dict[str, Any] = {}
+def measure(shape: str) -> dict[str, Any]:
+    """Run all cells; return their figures by name."""
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         checkpoint = build(shape, Path(folder) / "llava")
@@ -138,29 +141,29 @@ def measured(shape: str) -> dict[str, Any]:
         micl(["prepare", *map(str, tasks)], home)
         for nf4 in (False, True):
             name = f"plain script {'nf4' if nf4 else 'bf16'}"
-            found[name] = plain(checkpoint, tasks[1], EXAMPLES // 4, nf4=nf4)
-            print(name, json.dumps(found[name]), flush=True)
-        tokens = found["plain script bf16"]["tokens_per_example"]
+            results[name] = plain(checkpoint, tasks[1], EXAMPLES // 4, nf4=nf4)
+            print(name, json.dumps(results[name]), flush=True)
+        tokens = results["plain script bf16"]["tokens_per_example"]
         for cell in CELLS:
-            found[cell[0]] = ours(checkpoint, home, cell, tokens)
-            print(cell[0], json.dumps(found[cell[0]]), flush=True)
-    return found
+            results[cell[0]] = ours(checkpoint, home, cell, tokens)
+            print(cell[0], json.dumps(results[cell[0]]), flush=True)
+    return results
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="7b")
-    parser.add_argument("--record", default="gpu", help="the name of the record; empty: none")
-    given = parser.parse_args()
-    if given.shape == "7b" and not torch.cuda.is_available():
-        record(given.record, {"measured": False, "reason": "this machine has no GPU"})
+    parser.add_argument("--record", default="gpu", help="name of the record (empty: no record)")
+    args = parser.parse_args()
+    if args.shape == "7b" and not torch.cuda.is_available():
+        record(args.record, {"measured": False, "reason": "this machine has no GPU"})
         return
-    found = measured(given.shape)
-    within = found["moincl nf4, 1 x 8"]["peak_bytes"] <= BUDGET
+    results = measure(args.shape)
+    within = results["moincl nf4, 1 x 8"]["peak_bytes"] <= BUDGET
     print(f"moincl on 4-bit weights, 1 x 8: {'within' if within else 'NOT within'} 24 GB")
-    if given.record:
-        settings = {"shape": given.shape, "tasks": TASKS, "examples": EXAMPLES}
-        record(given.record, {"measured": True, "settings": settings, "cells": found, "within_24_gb": within})
+    if args.record:
+        settings = {"shape": args.shape, "tasks": TASKS, "examples": EXAMPLES}
+        record(args.record, {"measured": True, "settings": settings, "cells": results, "within_24_gb": within})
 
 
 if __name__ == "__main__":

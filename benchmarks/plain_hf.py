@@ -1,7 +1,7 @@
-"""What micl is measured against on a GPU: a multimodal checkpoint on the Trainer of transformers and peft.
+"""The baseline of gpu.py: fine-tuning of a multimodal checkpoint with the Trainer of transformers and peft.
 
-Teaches a LLaVA checkpoint one task of pictures, in bfloat16 or as QLoRA does it in 4 bits, with gradient
-checkpointing, LoRA on every linear layer of the language model. Prints a line of JSON at the end.
+Fine-tunes a LLaVA checkpoint on one image task, in bfloat16 or in 4 bits (QLoRA), with gradient checkpointing and LoRA
+on all linear layers of the language model. Prints one line of JSON at the end.
 
 Usage: python benchmarks/plain_hf.py CHECKPOINT TASK_FOLDER [--steps 12] [--batch-size 4] [--accumulation 1] [--nf4]
 """
@@ -32,7 +32,7 @@ IGNORE_INDEX = -100
 
 
 class Collator:
-    """Reads pictures, renders prompt and answer by the chat template, masks the prompt."""
+    """Read images, render prompt and answer with the chat template, and mask the prompt in the labels."""
 
     def __init__(self, folder: Path, processor: Any) -> None:
         self.folder, self.processor = folder, processor
@@ -40,37 +40,37 @@ class Collator:
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         images = [Image.open(self.folder / row["image"]).convert("RGB") for row in rows]
-        asked = [self.rendered(row, None) for row in rows]
-        told = [self.rendered(row, row["references"][0]) for row in rows]
-        made = self.processor(text=told, images=images, padding=True, return_tensors="pt")
-        labels = torch.full_like(made["input_ids"], IGNORE_INDEX)
-        for i, (question, whole) in enumerate(zip(asked, told, strict=True)):
-            count = len(self.encode(whole)) - len(self.encode(question))
-            labels[i, -count:] = made["input_ids"][i, -count:]
-        self.tokens += int(made["attention_mask"].sum())
-        return {**made, "labels": labels}
+        prompts = [self.rendered(row, None) for row in rows]
+        texts = [self.rendered(row, row["references"][0]) for row in rows]
+        inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt")
+        labels = torch.full_like(inputs["input_ids"], IGNORE_INDEX)
+        for i, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
+            count = len(self.encode(text)) - len(self.encode(prompt))
+            labels[i, -count:] = inputs["input_ids"][i, -count:]
+        self.tokens += int(inputs["attention_mask"].sum())
+        return {**inputs, "labels": labels}
 
     def rendered(self, row: dict[str, Any], answer: str | None) -> str:
         content = [{"type": "image"}, {"type": "text", "text": row["prompt"]}]
-        talk: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if answer is not None:
-            talk.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-        return str(self.processor.apply_chat_template(talk, add_generation_prompt=answer is None))
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        return str(self.processor.apply_chat_template(messages, add_generation_prompt=answer is None))
 
     def encode(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 class Clock(TrainerCallback):
-    """Keeps the wall seconds of each optimiser step."""
+    """Record the wall seconds of each optimiser step."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.started = self.now()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.seconds.append(self.now() - self.started)
 
     @staticmethod
@@ -81,7 +81,7 @@ class Clock(TrainerCallback):
 
 
 def load(checkpoint: str, *, nf4: bool) -> Any:
-    """The checkpoint with LoRA, its weights frozen."""
+    """Load the frozen checkpoint with LoRA."""
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     four = BitsAndBytesConfig(
         load_in_4bit=True,
@@ -90,8 +90,8 @@ def load(checkpoint: str, *, nf4: bool) -> Any:
         bnb_4bit_compute_dtype=dtype,
         llm_int8_skip_modules=["vision_tower", "multi_modal_projector", "lm_head"],
     )
-    how = {"quantization_config": four} if nf4 else {}
-    model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, **how)
+    quantisation = {"quantization_config": four} if nf4 else {}
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, **quantisation)
     if nf4:
         model = prepare_model_for_kbit_training(model, gradient_checkpointing_kwargs={"use_reentrant": False})
     layers = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
@@ -106,16 +106,16 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--nf4", action="store_true")
-    given = parser.parse_args()
+    args = parser.parse_args()
     set_seed(0)
-    rows = [json.loads(line) for line in (given.task / "manifest.jsonl").read_text().splitlines()]
-    collator, clock = Collator(given.task, AutoProcessor.from_pretrained(given.checkpoint)), Clock()
+    rows = [json.loads(line) for line in (args.task / "manifest.jsonl").read_text().splitlines()]
+    collator, clock = Collator(args.task, AutoProcessor.from_pretrained(args.checkpoint)), Clock()
     with tempfile.TemporaryDirectory() as folder:
         training = TrainingArguments(
             output_dir=folder,
-            max_steps=given.steps,
-            per_device_train_batch_size=given.batch_size,
-            gradient_accumulation_steps=given.accumulation,
+            max_steps=args.steps,
+            per_device_train_batch_size=args.batch_size,
+            gradient_accumulation_steps=args.accumulation,
             gradient_checkpointing=True,
             gradient_checkpointing_kwargs={"use_reentrant": False},
             learning_rate=2e-4,
@@ -127,13 +127,13 @@ def main() -> None:
             remove_unused_columns=False,
             use_cpu=not torch.cuda.is_available(),
         )
-        model = load(given.checkpoint, nf4=given.nf4)
+        model = load(args.checkpoint, nf4=args.nf4)
         data: Any = [row for row in rows if row["split"] == "train"]
         Trainer(model, training, data_collator=collator, train_dataset=data, callbacks=[clock]).train()
-    drawn = given.steps * given.batch_size * given.accumulation
+    examples = args.steps * args.batch_size * args.accumulation
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-    told = {"step_s": clock.seconds, "tokens_per_example": collator.tokens / drawn, "peak_bytes": peak}
-    print(json.dumps(told), flush=True)
+    figures = {"step_s": clock.seconds, "tokens_per_example": collator.tokens / examples, "peak_bytes": peak}
+    print(json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":

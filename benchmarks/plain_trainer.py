@@ -1,8 +1,8 @@
-"""What micl is measured against: one script for one model, on the Trainer of transformers and peft.
+"""The baseline of trainer.py: a plain script with the Trainer of transformers and peft.
 
-It teaches `smol`'s parts (SmolLM2, EfficientNet-lite or Whisper's encoder, a connector, LoRA on q and v)
-one task, as such scripts do it: media are read by the collator, the frozen encoder runs in every
-forward pass, batches are padded to their longest row. Prints a line of JSON at each epoch's end.
+Fine-tunes the components of `smol` (SmolLM2, EfficientNet-lite or Whisper's encoder, a connector, LoRA on q and v) on
+one task in the usual way: the collator reads media, the frozen encoder runs in every forward pass, and batches are
+padded to their longest row. Prints one line of JSON after each epoch.
 
 Usage: python benchmarks/plain_trainer.py WEIGHTS TASK_FOLDER [--epochs 2] [--batch-size 8] [--dtype bf16]
 """
@@ -65,8 +65,8 @@ class Model(nn.Module):
         with torch.no_grad():
             tokens = self.encoder(media)
         embeds = self.language.get_input_embeddings()(input_ids)
-        seen = self.connector(self.standardizer(tokens)).to(embeds.dtype)
-        embeds = torch.cat([embeds[:, :start], seen, embeds[:, start + seen.shape[1] :]], dim=1)
+        connected = self.connector(self.standardizer(tokens)).to(embeds.dtype)
+        embeds = torch.cat([embeds[:, :start], connected, embeds[:, start + connected.shape[1] :]], dim=1)
         return self.language(inputs_embeds=embeds, attention_mask=attention_mask, labels=labels)
 
 
@@ -86,7 +86,7 @@ class Rows(Dataset[dict[str, Any]]):
 
 
 class Collator:
-    """Reads the media, puts the prompt before the answer, pads at the right."""
+    """Read media, concatenate prompt and answer, and pad at the right."""
 
     def __init__(self, folder: Path, modality: str, tokenizer: Any, encoder: Any) -> None:
         self.folder, self.modality, self.tokenizer, self.encoder = folder, modality, tokenizer, encoder
@@ -119,14 +119,14 @@ class Collator:
 
 
 class Clock(TrainerCallback):
-    """Tells how long each epoch took."""
+    """Print the duration of each epoch."""
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        told = {"epoch": round(state.epoch), "steps": state.global_step, "seconds": time.perf_counter() - self.started}
-        print(json.dumps(told), flush=True)
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        seconds = time.perf_counter() - self.started
+        print(json.dumps({"epoch": round(state.epoch), "steps": state.global_step, "seconds": seconds}), flush=True)
 
 
 def main() -> None:
@@ -136,24 +136,26 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32", help="of the language model's weights")
-    given = parser.parse_args()
-    set_seed(given.seed)
-    rows = Rows(given.task)
+    parser.add_argument(
+        "--dtype", choices=["fp32", "bf16"], default="fp32", help="dtype of the language model's weights"
+    )
+    args = parser.parse_args()
+    set_seed(args.seed)
+    rows = Rows(args.task)
     modality = "image" if "image" in rows[0] else "audio"
-    model = Model(given.weights, modality, {"fp32": torch.float32, "bf16": torch.bfloat16}[given.dtype])
-    tokenizer = AutoTokenizer.from_pretrained(given.weights / "language")
+    model = Model(args.weights, modality, {"fp32": torch.float32, "bf16": torch.bfloat16}[args.dtype])
+    tokenizer = AutoTokenizer.from_pretrained(args.weights / "language")
     with tempfile.TemporaryDirectory() as folder:
         training = TrainingArguments(
             output_dir=folder,
-            num_train_epochs=given.epochs,
-            per_device_train_batch_size=given.batch_size,
+            num_train_epochs=args.epochs,
+            per_device_train_batch_size=args.batch_size,
             learning_rate=1e-3,
             weight_decay=0.05,
             warmup_steps=0.05,
             lr_scheduler_type="cosine",
             max_grad_norm=1.0,
-            seed=given.seed,
+            seed=args.seed,
             save_strategy="no",
             logging_strategy="no",
             report_to=[],
@@ -161,11 +163,11 @@ def main() -> None:
             remove_unused_columns=False,
             use_cpu=not torch.cuda.is_available(),
         )
-        collator = Collator(given.task, modality, tokenizer, model.encoder)
+        collator = Collator(args.task, modality, tokenizer, model.encoder)
         if model.encoder.standardize:
-            some = [collator.read(given.task / row[modality]) for row in rows.rows[:: len(rows) // FIT_MEDIA]]
+            fitted = [collator.read(args.task / row[modality]) for row in rows.rows[:: len(rows) // FIT_MEDIA]]
             with torch.no_grad():
-                model.standardizer.fit(torch.cat([model.encoder(medium[None]) for medium in some]))
+                model.standardizer.fit(torch.cat([model.encoder(medium[None]) for medium in fitted]))
         Trainer(model, training, data_collator=collator, train_dataset=rows, callbacks=[Clock()]).train()
 
 

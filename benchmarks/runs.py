@@ -1,4 +1,4 @@
-"""Loads finished runs into this process."""
+"""Loading of finished runs into the benchmark's process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from micl_cli.training.loop import restore_stage
 
 
 def load_run(run: str, home: Path, device: str = "auto") -> RunComponents:
-    """Return the components of a finished run as they were at its end."""
+    """Return the components of a finished run with its final weights."""
     shown = json.loads(micl(["runs", "show", run, "--json"], home).stdout)
     registry, plan = Registry.discover(), Plan.from_json(shown["plan"])
     tasks, resources = [open_task(name, home) for name in plan.tasks], Resources(home, registry.load)

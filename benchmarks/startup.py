@@ -1,4 +1,4 @@
-"""How long `micl --help` takes as a whole process. Usage: python benchmarks/startup.py"""
+"""Wall time of `micl --help` as a process. Usage: python benchmarks/startup.py"""
 
 from __future__ import annotations
 

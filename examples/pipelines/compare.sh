@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compare strategies over several seeds in one table. Run it again to resume it.
+# Compare strategies over several seeds in one table. Run it again to resume.
 # Usage: examples/pipelines/compare.sh "finetune moincl" "img_cap,aud_qa" "0 1 2" > table.md
 set -euo pipefail
 strategies=${1:-"finetune moincl"} tasks=${2:-img_cap,aud_qa} seeds=${3:-0}

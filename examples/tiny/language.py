@@ -1,4 +1,4 @@
-"""Trains the tiny language model, from text alone."""
+"""Training of the tiny language model on text alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STEPS = 2400
 
 
 def new_model(tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
-    """A Llama-architecture decoder of about 0.9 million weights."""
+    """Return a new Llama-architecture decoder of about 0.9 million weights."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -42,7 +42,7 @@ def new_model(tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
     )
     model = LlamaForCausalLM(config)
     for name, weight in model.named_parameters():
-        # Words that differ clearly, and blocks that add little at first: looking a word up is learnt sooner.
+        # Distinct word embeddings and blocks with small outputs speed up learning to look words up.
         if "embed_tokens" in name:
             torch.nn.init.normal_(weight, std=0.1)
         elif name.endswith(("o_proj.weight", "down_proj.weight")):
@@ -51,10 +51,10 @@ def new_model(tokenizer: Tokenizer, seed: int) -> LlamaForCausalLM:
 
 
 class Texts(NamedTuple):
-    """Samples as tensors: [B, L] each, but for ``mask`` [B, 1, L, L] (who sees whom) and ``slots``.
+    """Samples as tensors [B, L], the attention ``mask`` [B, 1, L, L], and ``slots``.
 
-    A sample's asks stand behind one another, each with the positions that it would have right
-    after the context. ``slots`` are (row, place, word ids) of a medium's tokens.
+    A sample's asks are concatenated in one row, each with the position ids that it would have right after the context.
+    ``slots`` holds (row, position, word ids) for each of a medium's tokens.
     """
 
     ids: Tensor
@@ -66,18 +66,18 @@ class Texts(NamedTuple):
 
 
 class Collator:
-    """Turns samples into tensors."""
+    """Convert samples to tensors."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self.pad, self.end = tokenizer.token_to_id(PAD), tokenizer.token_to_id(END)
 
     def ids(self, words: str) -> list[int]:
-        """Token ids of a text."""
+        """Return the token ids of a text."""
         return list(self.tokenizer.encode(words).ids)
 
     def context(self, sample: Sample) -> list[int]:
-        """Token ids of a sample's context, with padding in the place of slots."""
+        """Return the token ids of a sample's context, with padding in place of slots."""
         return (
             self.ids(sample.head) + [self.pad] * len(sample.bags)
             if sample.bags
@@ -100,7 +100,7 @@ class Collator:
         return Texts(ids, labels, weights, positions, mask, slots)
 
     def _row(self, sample: Sample) -> list[tuple[int, int, float, int, int]]:
-        """(id, label, weight, position, ask) of each token; a label is the token to come."""
+        """Return (id, label, weight, position, ask) of each token; its label is the next token."""
         context = self.context(sample)
         row = [(token, IGNORE_INDEX, 0.0, place, 0) for place, token in enumerate(context)]
         for number, ask in enumerate(sample.asks, 1):
@@ -114,7 +114,7 @@ class Collator:
 
 
 def embed(model: LlamaForCausalLM, ids: Tensor, bags: list[tuple[int, int, list[int]]]) -> Tensor:
-    """Word embeddings [B, L, size]; a slot is the sum of its words, with the spread of one word, and noise."""
+    """Return word embeddings [B, L, size]; a slot is the noisy sum of its words, scaled to one word."""
     table = model.get_input_embeddings().weight
     embeds = F.embedding(ids, table)
     if not bags:
@@ -130,7 +130,7 @@ def embed(model: LlamaForCausalLM, ids: Tensor, bags: list[tuple[int, int, list[
 
 
 def train(tokenizer: Tokenizer, steps: int, batch_size: int, rate: float, seed: int) -> LlamaForCausalLM:
-    """Learn to describe, answer and ask, from scenes of the train split in words and in slots."""
+    """Train a new model to describe, answer and ask, on scenes of the train split in words and in slots."""
     model, collate, rng = new_model(tokenizer, seed), Collator(tokenizer), default_rng([seed, 1])
     optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     for step in range(steps):
@@ -151,17 +151,17 @@ def train(tokenizer: Tokenizer, steps: int, batch_size: int, rate: float, seed: 
 
 
 def forward(model: LlamaForCausalLM, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits [N, V], labels [N] and their weights [N] at the places that have a label."""
+    """Return logits [N, V], labels [N] and their weights [N] at all positions with a label."""
     mask = torch.zeros(texts.mask.shape).masked_fill(~texts.mask, torch.finfo(torch.float32).min)
     embeds = embed(model, texts.ids, texts.slots)
     out = model.model(inputs_embeds=embeds, attention_mask=mask, position_ids=texts.positions, use_cache=False)
-    wanted = texts.labels != IGNORE_INDEX
-    return model.lm_head(out.last_hidden_state[wanted]), texts.labels[wanted], texts.weights[wanted]
+    labelled = texts.labels != IGNORE_INDEX
+    return model.lm_head(out.last_hidden_state[labelled]), texts.labels[labelled], texts.weights[labelled]
 
 
 @torch.no_grad()
 def complete(model: LlamaForCausalLM, tokenizer: Tokenizer, samples: Sequence[Sample]) -> list[str]:
-    """Greedy answers, one a sample."""
+    """Return one greedy answer per sample."""
     collate = Collator(tokenizer)
     prompts = [collate.context(s) + collate.ids(f"{s.asks[0].prompt}\n") for s in samples]
     length = max(map(len, prompts))
@@ -172,7 +172,7 @@ def complete(model: LlamaForCausalLM, tokenizer: Tokenizer, samples: Sequence[Sa
 
 
 def held_out_scores(model: LlamaForCausalLM, tokenizer: Tokenizer, count: int, seed: int) -> dict[str, float]:
-    """Shares of right descriptions, answers and question-answer pairs on scenes of the test split."""
+    """Return the shares of correct descriptions, answers and question-answer pairs on scenes of the test split."""
     rng, scores = default_rng([seed, 2]), {}
     for world in FIELDS.values():
         asked = [text.answer(world, "test", rng) for _ in range(count)]
@@ -194,7 +194,7 @@ def _described(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, cou
 
 
 def _asked(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, count: int, rng: Generator) -> float:
-    """The share of written pairs that mini itself could have asked of the scene, with that answer."""
+    """Return the share of generated question-answer pairs that mini itself could have asked about the scene."""
     world = FIELDS[modality]
     scenes = [draw(world, "test", rng) for _ in range(count)]
     prompts = [text.QUESTION_PROMPT.format(caption=pick(rng, world.captions(scene))) for scene in scenes]
@@ -208,7 +208,7 @@ def _asked(model: LlamaForCausalLM, tokenizer: Tokenizer, modality: str, count: 
 
 
 def save(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write model and tokenizer where transformers finds them."""
+    """Save model and tokenizer as a transformers checkpoint."""
     model.generation_config = GenerationConfig(
         pad_token_id=model.config.pad_token_id,
         bos_token_id=model.config.bos_token_id,

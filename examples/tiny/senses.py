@@ -1,4 +1,4 @@
-"""Pretrains the tiny encoders: each token learns to name the attributes of its part of a scene."""
+"""Pretraining of the tiny encoders: each token learns to classify the attributes of its part of a scene."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _look(thing: Thing | None) -> list[int]:
 
 
 def _image(scene: ImageScene, rng: Generator) -> tuple[Any, Labels]:
-    """Pixels, and (colour, shape) for each of 3 x 3 tokens: the corners name their quarter's thing."""
+    """Return pixels, and (colour, shape) for each of 3 x 3 tokens; corner tokens have the shape in their quarter."""
     things = {thing.place: thing for thing in scene.things}
     labels = [[IGNORE_INDEX, IGNORE_INDEX] for _ in range(9)]
     for place, token in _CORNERS.items():
@@ -51,7 +51,7 @@ def _image(scene: ImageScene, rng: Generator) -> tuple[Any, Labels]:
 
 
 def _audio(scene: SoundScene, rng: Generator) -> tuple[Any, Labels]:
-    """Samples, and (pitch, timbre) for each fifth of a second that clearly holds one event or none."""
+    """Return samples, and (pitch, timbre) for each 0.2 seconds that clearly contain one event or none."""
     when, seconds = media.timing(scene, rng)
     labels = []
     for token in range(10):
@@ -65,14 +65,14 @@ def _audio(scene: SoundScene, rng: Generator) -> tuple[Any, Labels]:
 
 
 def _video(scene: VideoScene, rng: Generator) -> tuple[Any, Labels]:
-    """Frames, and (colour, shape, direction, speed): even tokens name the mover, odd ones what stays."""
+    """Return frames, and (colour, shape, direction, speed) of the moving (even tokens) or still shape (odd)."""
     frames = media.render_video(scene, rng)
     mover = [*_look(scene.mover), scenes.DIRECTIONS.index(scene.direction), scenes.SPEEDS.index(scene.speed)]
     return _half_chroma(frames) if rng.random() < 0.8 else frames, [mover, [*_look(scene.still), 4, 2]] * 8
 
 
 def _half_chroma(frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Colour at half the resolution, as video codecs keep it."""
+    """Return frames with colour at half the resolution, as in video codecs."""
     x = frames.astype(np.float32)
     luma = x.mean(-1, keepdims=True)
     rest = (x - luma).reshape(len(x), media.SIZE // 2, 2, media.SIZE // 2, 2, 3).mean((2, 4))
@@ -84,7 +84,7 @@ _RENDER: Mapping[str, Any] = {"image": _image, "audio": _audio, "video": _video}
 
 
 def media_set(modality: str, encoder: Encoder, split: str, count: int, rng: Generator) -> tuple[Tensor, Tensor]:
-    """``count`` fresh media of ``split`` as the encoder's input, and labels [count, tokens, attributes]."""
+    """Render ``count`` media of ``split``; return the encoder's inputs and labels [count, tokens, attributes]."""
     inputs, labels = [], []
     for _ in range(count):
         medium, named = _RENDER[modality](draw(FIELDS[modality], split, rng), rng)
@@ -94,7 +94,7 @@ def media_set(modality: str, encoder: Encoder, split: str, count: int, rng: Gene
 
 
 class Namer(nn.Module):
-    """An encoder with one linear reader an attribute, shared by all tokens."""
+    """An encoder with one linear classifier per attribute, shared by all tokens."""
 
     def __init__(self, modality: str) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Namer(nn.Module):
         return [reader(tokens) for reader in self.readers]
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:
-        """The attributes' cross entropies, summed."""
+        """Return the sum of the attributes' cross entropies."""
         return sum(
             (F.cross_entropy(out.flatten(0, 1), labels[..., i].flatten()) for i, out in enumerate(self(x))),
             torch.zeros(()),
@@ -116,7 +116,7 @@ class Namer(nn.Module):
 
 @torch.no_grad()
 def accuracy(namer: Namer, modality: str, x: Tensor, labels: Tensor) -> dict[str, float]:
-    """The share of named tokens that are right for each attribute, and of media without a mistake ("whole")."""
+    """Return the accuracy on labelled tokens by attribute, and the share of media without a mistake ("whole")."""
     outs = zip(*(namer(part) for part in x.split(100)), strict=True)
     guesses = torch.stack([torch.cat(out).argmax(-1) for out in outs], dim=-1)
     named, right = labels != IGNORE_INDEX, guesses == labels
@@ -125,7 +125,7 @@ def accuracy(namer: Namer, modality: str, x: Tensor, labels: Tensor) -> dict[str
 
 
 def train(modality: str, steps: int, batch_size: int, rate: float, seed: int, pool: int = 8000) -> Namer:
-    """Learn to name the attributes of rendered scenes of the train split."""
+    """Train a new encoder to classify the attributes of rendered scenes of the train split."""
     torch.manual_seed(seed)
     namer, rng = Namer(modality), default_rng([seed, 3])
     inputs, labels = media_set(modality, namer.encoder, "train", pool, rng)

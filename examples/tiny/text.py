@@ -1,4 +1,4 @@
-"""The language model's world: mini's scenes in words, its tokenizer, and its training samples."""
+"""Texts for the tiny language model: mini's scenes in words, its tokenizer, and its training samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORDS = (
 
 
 class Ask(NamedTuple):
-    """What is asked after a context, the answer, and how much each of its tokens counts."""
+    """A prompt after a context, its answer, and the loss weight of each token of the answer."""
 
     prompt: str
     answer: str
@@ -31,10 +31,10 @@ class Ask(NamedTuple):
 
 @dataclass
 class Sample:
-    """A context and what is asked of it, each ask on its own: none sees the others.
+    """A context and independent asks about it, none of which attends to another.
 
-    The context is ``head`` and ``scene``; ``bags`` holds the words of each slot that stands
-    for one of a medium's tokens, in the scene's place.
+    The context is ``head`` and ``scene``. ``bags``, if present, replaces the scene: it holds the words of each slot, a
+    substitute for one of a medium's tokens.
     """
 
     head: str
@@ -44,35 +44,35 @@ class Sample:
 
     @property
     def text(self) -> str:
-        """The first ask as one text, without the end mark."""
+        """The context with the first ask as one text, without the end token."""
         return f"{self.head}{self.scene}{self.asks[0].prompt}\n{self.asks[0].answer}"
 
 
 def slots(scene: Scene, rng: Generator) -> list[list[str]]:
-    """The scene as 8 to 18 bags of words in the scene's order, some empty, each phrase in a few.
+    """Return the scene as 8 to 18 bags of words in its order, some of them empty, each phrase in several.
 
-    A connector's tokens will say a part of the scene each, several words at once and the same
-    part more than once: the language model learns to read such tokens before there are any.
+    A connector's tokens will each express a part of the scene, several words at once and some parts repeatedly: this
+    trains the language model to read such tokens before there are any.
     """
     phrases = [phrase.split() for phrase in scene.phrases]
     count = int(rng.integers(8, 19))
-    kept = sorted(rng.permutation(count)[: max(len(phrases), round(count * rng.uniform(0.25, 0.9)))])
-    owner = sorted([*range(len(phrases)), *rng.integers(len(phrases), size=len(kept) - len(phrases))])
+    filled = sorted(rng.permutation(count)[: max(len(phrases), round(count * rng.uniform(0.25, 0.9)))])
+    owner = sorted([*range(len(phrases)), *rng.integers(len(phrases), size=len(filled) - len(phrases))])
     if not isinstance(scene, scenes.SoundScene) and rng.random() < 0.3:
         owner = list(rng.permutation(owner))
     bags: list[list[str]] = [[] for _ in range(count)]
-    for place, which in zip(kept, owner, strict=True):
+    for place, which in zip(filled, owner, strict=True):
         bags[place] = [word for word in phrases[which] if rng.random() < 0.85]
     for which, phrase in enumerate(phrases):
-        mine = [place for place, o in zip(kept, owner, strict=True) if o == which]
+        own = [place for place, o in zip(filled, owner, strict=True) if o == which]
         for word in phrase:
-            if not any(word in bags[place] for place in mine):
-                bags[pick(rng, tuple(mine))].append(word)
+            if not any(word in bags[place] for place in own):
+                bags[pick(rng, tuple(own))].append(word)
     return bags
 
 
 def _seen(world: Field, scene: Scene, asks: list[Ask], rng: Generator, soft: bool) -> Sample:
-    """A scene, in words or in slots, and what is asked of it."""
+    """Return a sample of a scene, in words or (``soft``) in slots, with its asks."""
     if soft:
         return Sample(f" {world.modality}: ", "", asks, slots(scene, rng))
     return Sample(f" {world.modality}: ", scene.words, asks)
@@ -85,7 +85,7 @@ def _question(world: Field, scene: Scene, rng: Generator) -> Question:
 
 
 def description(world: Field, split: str, rng: Generator) -> Sample:
-    """Describe a scene of ``split``."""
+    """Return a sample that describes a scene of ``split``."""
     scene = draw(world, split, rng)
     return _seen(world, scene, [_describe(world, scene, rng)], rng, soft=False)
 
@@ -95,13 +95,13 @@ def _describe(world: Field, scene: Scene, rng: Generator) -> Ask:
 
 
 def answer(world: Field, split: str, rng: Generator) -> Sample:
-    """Answer a question about a scene of ``split``."""
+    """Return a sample that answers a question about a scene of ``split``."""
     scene, question = draw_question(world, split, rng)
     return _seen(world, scene, [Ask(f"\n{question.text}", question.answer)], rng, soft=False)
 
 
 def many_asks(world: Field, split: str, rng: Generator, soft: bool) -> Sample:
-    """A scene of ``split`` with two descriptions and six questions."""
+    """Return a sample of a scene of ``split`` with two descriptions and six questions."""
     scene = draw(world, split, rng)
     questions = [_question(world, scene, rng) for _ in range(6)]
     asks = [_describe(world, scene, rng) for _ in range(2)] + [Ask(f"\n{q.text}", q.answer) for q in questions]
@@ -109,10 +109,10 @@ def many_asks(world: Field, split: str, rng: Generator, soft: bool) -> Sample:
 
 
 def question_writing(world: Field, split: str, rng: Generator) -> Sample:
-    """Write a question and its answer from a caption; four ways to do it.
+    """Return a sample that writes questions with answers from a caption; it has four targets.
 
-    The caption's first words of content decide which kind of question is asked more often
-    than others, so that a model that decodes greedily still asks many kinds.
+    The first words of the scene determine a question type that is drawn more often than others, so that a greedily
+    decoding model still asks questions of many types.
     """
     scene = draw(world, split, rng)
     askers = list(world.questions.values())
@@ -125,14 +125,14 @@ def question_writing(world: Field, split: str, rng: Generator) -> Sample:
 
 
 def echo(rng: Generator) -> Sample:
-    """Repeat arbitrary characters, so that every byte has been read and written."""
+    """Return a sample that repeats arbitrary characters, so that every byte occurs in the training texts."""
     top = 0x7F if rng.random() < 0.7 else 0x2FFF
     text = "".join(chr(c) for c in rng.integers(0x20, top, int(rng.integers(2, 11))))
     return Sample(f"Repeat: {text}", "", [Ask("", text, weight=0.3)])
 
 
 def sample(split: str, rng: Generator, soft: float = 0.5) -> Sample:
-    """One training sample: describe and answer, write questions, or repeat."""
+    """Draw a training sample: describing and answering, writing questions, or repeating."""
     world = pick(rng, tuple(FIELDS.values()))
     choice = rng.random()
     if choice < 0.77:
@@ -151,7 +151,7 @@ def _corpus(rng: Generator, lines: int) -> Iterator[str]:
 
 
 def learn_tokenizer(rng: Generator, size: int) -> Tokenizer:
-    """Byte-level BPE with all 256 bytes, merged on mini's language."""
+    """Train a byte-level BPE tokenizer with all 256 bytes on mini's language."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

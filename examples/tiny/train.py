@@ -1,14 +1,13 @@
-"""Makes the tiny preset's weights from nothing: tokenizer, language model, encoders, instructions.
+"""Train the tiny preset's weights from scratch: tokenizer, language model, encoders, instructions.
 
-    python examples/tiny/train.py                     everything, into the package's folder
-    python examples/tiny/train.py --only image,audio  some of the parts
-    python examples/tiny/train.py --output /tmp/tiny  somewhere else
+    python examples/tiny/train.py                     all components, into the package's folder
+    python examples/tiny/train.py --only image,audio  some components
+    python examples/tiny/train.py --output /tmp/tiny  into another folder
 
-The language model learns from text alone: mini's scenes in words, and the same with blends of
-words where a medium's tokens will stand. The encoders learn to name the attributes of rendered
-scenes. Neither sees a scene of mini's val or test split. The last lines give the scores on such
-scenes. Takes about half an hour on one core; the same seed gives the same weights on the same
-machine with the same number of threads.
+The language model learns from text alone: mini's scenes in words, and the same with blends of words in place of a
+medium's tokens. The encoders learn to classify the attributes of rendered scenes. Neither is trained on scenes of
+mini's val or test split; the last lines report the scores on test scenes. Training takes about half an hour on one
+core. The same seed gives the same weights on the same machine with the same number of threads.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ PACKAGE = Path(__file__).parents[2] / "plugins" / "micl_backbones" / "presets" /
 
 
 def make_tokenizer(arguments: argparse.Namespace) -> None:
-    """Learn the tokenizer and write it."""
+    """Train the tokenizer and write it."""
     tokenizer = text.learn_tokenizer(default_rng([arguments.seed, 0]), size=640)
     (arguments.output / "language").mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(arguments.output / "language" / "tokenizer.json"))
@@ -69,20 +68,20 @@ def make_encoder(arguments: argparse.Namespace, modality: str) -> None:
 
 
 def make_instructions(arguments: argparse.Namespace, count: int = 600) -> None:
-    """Write the pool of text-only instructions, half descriptions and half answers."""
+    """Write the text-only instructions, half descriptions and half answers."""
     rng, lines = default_rng([arguments.seed, 5]), []
     worlds = list(FIELDS.values())
     for number in range(count):
-        make = text.description if number % 2 else text.answer
-        lines.append(json.dumps({"text": make(worlds[number // 2 % 3], "train", rng).text}))
+        draw = text.description if number % 2 else text.answer
+        lines.append(json.dumps({"text": draw(worlds[number // 2 % 3], "train", rng).text}))
     (arguments.output / "instructions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Make the parts that were asked for."""
+    """Train the requested components."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=PACKAGE, help="folder of the preset")
-    parser.add_argument("--only", default=",".join(PARTS), help=f"parts to make, of: {', '.join(PARTS)}")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"components to train, out of {', '.join(PARTS)}")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every number of steps")

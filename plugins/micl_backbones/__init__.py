@@ -1,1 +1,1 @@
-"""Backbones that come with micl."""
+"""In-tree backbones and adapter kinds."""

@@ -1,4 +1,4 @@
-"""Attention on a CPU: in float32, even between layers that compute in bfloat16."""
+"""Attention in float32 on a CPU, for models whose layers compute in bfloat16."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from transformers.masking_utils import sdpa_mask
 from micl_backbones.weights.quantize import on_gpu
 
 CPU_ATTENTION = "sdpa_float32"
-"""The name of the implementation below."""
+"""The name under which ``float32_attention`` is registered with transformers."""
 
 
-def attend_in_float32(model: nn.Module) -> None:
-    """Set ``float32_attention`` in a bfloat16 model on a CPU, in place of torch's own kernel.
+def use_float32_attention(model: nn.Module) -> None:
+    """Replace torch's attention kernel by ``float32_attention`` in a bfloat16 model on a CPU.
 
-    Modules with another implementation, because they support no other, keep it.
+    Submodules for which transformers chose another implementation, because they support no other, keep it.
     """
     if on_gpu() or next(model.parameters()).dtype == torch.float32:
         return
@@ -29,10 +29,10 @@ def attend_in_float32(model: nn.Module) -> None:
             config._attn_implementation_internal = CPU_ATTENTION
 
 
-def keeps_to_masks(config: Any) -> bool:
-    """Whether the attention implementation takes a boolean mask [B, 1, L, L] as it is.
+def accepts_block_masks(config: Any) -> bool:
+    """Whether the attention implementation applies a boolean mask [B, 1, L, L] as it is.
 
-    Eager attention would add its ones and zeros to the scores, and flash attention takes no such mask.
+    Eager attention would add its ones and zeros to the scores; flash attention does not take such a mask.
     """
     return config._attn_implementation in ("sdpa", CPU_ATTENTION)
 
@@ -40,16 +40,16 @@ def keeps_to_masks(config: Any) -> bool:
 def float32_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
 ) -> tuple[Tensor, None]:
-    """Compute scaled dot product attention in float32; the result has the queries' precision.
+    """Scaled dot product attention in float32; the result has the queries' dtype.
 
-    In bfloat16 the backward pass of torch's kernel takes a CPU twenty times as long as in float32, half of a step
-    of a small language model. Attention is too little of the work for bfloat16 to save anything.
+    The backward pass of torch's CPU kernel is twenty times slower in bfloat16 than in float32, which is half of a step
+    of a small language model. Attention is too small a share of the work for bfloat16 to save anything.
     """
     if attention_mask is not None and attention_mask.is_floating_point():
         attention_mask = attention_mask.float()
     wide = query.float(), key.float(), value.float()
-    found, _ = sdpa_attention_forward(module, *wide, attention_mask, **more)
-    return found.to(query.dtype), None
+    output, _ = sdpa_attention_forward(module, *wide, attention_mask, **more)
+    return output.to(query.dtype), None
 
 
 AttentionInterface.register(CPU_ATTENTION, float32_attention)

@@ -1,6 +1,6 @@
-"""General text instructions, for distillation with language models whose preset brings none.
+"""Text-only instructions for distillation, for language models whose preset has none of its own.
 
-Each is a task and an input to it, the form of Natural Instructions (Mishra et al., arXiv 2104.08773).
+Each is a task with its input, the form of Natural Instructions (Mishra et al., arXiv 2104.08773).
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _INPUTS = (
     "They painted the door green because the shop had no other colour.",
 )
 
-GENERAL = tuple(f"{task}\n{text}" for text, task in product(_INPUTS, _TASKS))
-"""Task and input, in an order that mixes the tasks."""
+GENERAL_INSTRUCTIONS = tuple(f"{task}\n{text}" for text, task in product(_INPUTS, _TASKS))
+"""All pairs of task and input, ordered so that the tasks alternate."""
 
 QUESTION_PROMPT = (
     "Caption: a black dog jumps over a log\nQuestion: what does the dog jump over? a log\n"
     "Caption: a man plays the guitar on a stage\nQuestion: what does the man play? the guitar\n"
     "Caption: {caption}\nQuestion:"
 )
-"""A prompt with two examples, for any language model, that asks for a question and its answer."""
+"""A two-shot prompt for a question and its answer, for any language model."""

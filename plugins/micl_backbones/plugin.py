@@ -1,4 +1,4 @@
-"""Announces the backbones that come with micl."""
+"""Announces the in-tree backbones, adapter kinds and encoders."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from micl_cli.api import Register, hookimpl
 BACKBONES = {
     "composed": (
         "micl_backbones.composed.backbone:Composed",
-        "a language model, one frozen encoder a modality, connectors",
+        "a language model, one frozen encoder per modality, and connectors",
     ),
-    "tiny": ("micl_backbones.composed.named:Tiny", "composed from the small weights in this package; no download"),
-    "smol": ("micl_backbones.composed.named:Smol", "composed from real parts of laptop size; fetched once"),
-    "hf": ("micl_backbones.hf.backbone:HF", "any multimodal checkpoint of transformers: hf:ID or hf:FOLDER"),
+    "tiny": ("micl_backbones.composed.named:Tiny", "composed of small models in this package; no download"),
+    "smol": ("micl_backbones.composed.named:Smol", "composed of pretrained models of laptop size; fetched once"),
+    "hf": ("micl_backbones.hf.backbone:HF", "any multimodal transformers checkpoint: hf:ID or hf:FOLDER"),
 }
 ADAPTERS = {
-    "lora": ("micl_backbones.adapters.lora:Lora", "low-rank matrices, with a trainable matrix between them if wanted"),
-    "experts": ("micl_backbones.adapters.experts:Experts", "several LoRA experts in each layer, and a gate"),
-    "prompts": ("micl_backbones.adapters.prompts:Prompts", "input embeddings before the content"),
+    "lora": ("micl_backbones.adapters.lora:Lora", "low-rank matrices, optionally with a trainable matrix in between"),
+    "experts": ("micl_backbones.adapters.experts:Experts", "LoRA experts in each layer, weighted by a gate"),
+    "prompts": ("micl_backbones.adapters.prompts:Prompts", "trainable input embeddings before the content"),
 }
 _CONV, _PRETRAINED = "micl_backbones.composed.encoders.conv", "micl_backbones.composed.encoders.pretrained"
 ENCODERS = {
-    "conv-image": (f"{_CONV}:ConvImage", "a small convolutional network for pictures"),
+    "conv-image": (f"{_CONV}:ConvImage", "a small convolutional network for images"),
     "conv-sound": (f"{_CONV}:ConvSound", "a small convolutional network for sounds"),
-    "conv-video": (f"{_CONV}:ConvVideo", "a small convolutional network for clips"),
-    "efficientnet-lite": (f"{_PRETRAINED}:EfficientNetLite", "EfficientNet-lite0 for pictures and clips"),
+    "conv-video": (f"{_CONV}:ConvVideo", "a small convolutional network for videos"),
+    "efficientnet-lite": (f"{_PRETRAINED}:EfficientNetLite", "EfficientNet-lite0 for images and videos"),
     "whisper": (f"{_PRETRAINED}:Whisper", "the lower layers of Whisper's encoder"),
-    "hf-vision": (f"{_PRETRAINED}:HFVision", "a picture encoder of transformers: CLIP, SigLIP, DINOv2, ViT, ..."),
-    "hf-audio": (f"{_PRETRAINED}:HFAudio", "a sound encoder of transformers: AST, CLAP, Whisper, ..."),
+    "hf-vision": (f"{_PRETRAINED}:HFVision", "an image encoder of transformers: CLIP, SigLIP, DINOv2, ViT, ..."),
+    "hf-audio": (f"{_PRETRAINED}:HFAudio", "an audio encoder of transformers: AST, CLAP, Whisper, ..."),
 }
 
 

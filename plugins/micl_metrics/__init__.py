@@ -1,1 +1,1 @@
-"""Metrics for captions (CIDEr-D, BLEU-4, ROUGE-L) and for short answers (accuracy, VQA accuracy)."""
+"""In-tree metrics: CIDEr-D, BLEU-4 and ROUGE-L for captions, accuracy and VQA accuracy for short answers."""

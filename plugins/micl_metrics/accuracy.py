@@ -13,8 +13,8 @@ from micl_metrics.words import mean, paired
 class Accuracy(Metric):
     """The share of answers that equal one of their references, in 0..1.
 
-    Both are normalised first (see :func:`micl_metrics.answers.normalise`). Empty answers are
-    wrong; an empty set scores 0.
+    Both are normalised first (see :func:`micl_metrics.answers.normalise`). Empty answers are wrong; an empty set scores
+    0.
     """
 
     name: ClassVar[str] = "accuracy"

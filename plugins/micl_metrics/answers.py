@@ -1,4 +1,4 @@
-"""Short answers in one spelling, so that they can be compared."""
+"""Normalisation and comparison of short answers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ _MARKS = re.compile(rf"\.(?!\d)|[{re.escape(PUNCTUATION.replace('.', ''))}]")
 
 
 def normalise(answer: str) -> str:
-    """Return ``answer`` in the spelling by which answers are compared, after VQA's evaluation (Antol et al. 2015).
+    """Normalise an answer for comparison, after VQA's evaluation (Antol et al. 2015).
 
-    Lower case; apostrophes and commas between digits are dropped, other punctuation becomes
-    white space, save for decimal points; zero to ten and "none" become digits; the articles a,
-    an, the go; white space is single. Where only articles are left they stay; where only
-    punctuation is left, that stays.
+    Converts to lower case; drops apostrophes and commas between digits; replaces other punctuation except decimal
+    points by white space; writes zero to ten and "none" as digits; drops the articles a, an and the; collapses white
+    space. An answer of articles alone keeps them, an answer of punctuation alone keeps that.
     """
     plain = answer.lower().replace("’", "").replace("‘", "").replace("'", "")
     words = _MARKS.sub(" ", _THOUSANDS.sub("", plain)).split()
@@ -30,6 +29,6 @@ def normalise(answer: str) -> str:
 
 
 def matches(answer: str, references: Sequence[str]) -> int:
-    """Return how many of ``references`` say the same as ``answer``. An empty answer matches none."""
+    """Count the ``references`` that equal ``answer`` after normalisation. An empty answer matches none."""
     ours = normalise(answer)
     return sum(ours == normalise(text) for text in references) if ours else 0

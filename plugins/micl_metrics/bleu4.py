@@ -10,12 +10,12 @@ from typing import ClassVar, NamedTuple
 from micl_cli.api import Metric, Score
 from micl_metrics.words import ORDERS, Grams, ngrams, paired, tokenise
 
-# pycocoevalcap's constants against division by zero. They show where no n-gram of an order matches.
+# pycocoevalcap's constants against division by zero. They affect the score only if no n-gram of an order matches.
 TINY, SMALL = 1e-15, 1e-9
 
 
 class _Counts(NamedTuple):
-    """What BLEU adds up: words, words of the closest reference, and n-grams by order."""
+    """The counts that BLEU sums: words, words of the closest reference, and n-grams by order."""
 
     length: int
     closest: int
@@ -26,9 +26,9 @@ class _Counts(NamedTuple):
 class BLEU4(Metric):
     """Corpus BLEU-4 (Papineni et al. 2002) in 0..1: counts are summed over the set before division.
 
-    The geometric mean of clipped n-gram precisions, n = 1..4, times the brevity penalty against
-    the reference closest in length (the shorter of two equally close). ``each`` is the same of
-    one example. Agrees with pycocoevalcap's "closest". Empty answers and an empty set score 0.
+    The geometric mean of clipped n-gram precisions, n = 1..4, times the brevity penalty for the reference closest
+    in length (the shorter of two equally close). ``Score.each`` holds the BLEU-4 of single examples. Agrees with
+    pycocoevalcap's "closest". Empty answers and an empty set score 0.
     """
 
     name: ClassVar[str] = "bleu4"

@@ -27,11 +27,10 @@ class _Vector:
 class CIDEr(Metric):
     """CIDEr-D (Vedantam et al. 2015, section 5, with clipping and the length penalty), in 0..10.
 
-    The mean over n = 1..4 and over the references of the clipped cosine of tf-idf vectors,
-    times 10. Document frequencies come from the references of the scored set, so a score
-    belongs to its set: the same answer scores otherwise among other examples, and a set of one
-    example has no informative word and scores 0. An empty answer scores 0, an empty set 0.
-    Agrees with pycocoevalcap's "CIDEr", which measures length in bigrams.
+    The mean over n = 1..4 and over the references of the clipped cosine of tf-idf vectors, times 10. Document
+    frequencies come from the references of the scored set, so that scores of different sets are not comparable: the
+    same answer scores differently among other examples, and a set of one example has no informative words and scores 0.
+    Empty answers and an empty set score 0. Agrees with pycocoevalcap's "CIDEr", which measures length in bigrams.
     """
 
     name: ClassVar[str] = "cider"

@@ -9,14 +9,14 @@ from micl_cli.api import Metric, Score
 from micl_metrics.words import mean, paired, tokenise
 
 BETA = 1.2
-"""How much more recall counts than precision."""
+"""The weight of recall relative to precision."""
 
 
 class RougeL(Metric):
     """ROUGE-L (Lin 2004) in 0..1: the F-measure (beta 1.2) of the longest common subsequence of words.
 
-    Precision and recall are each the best over the references, as captioning evaluations do it;
-    the score is the mean over examples. Agrees with pycocoevalcap. An answer without words scores 0.
+    Precision and recall are each the maximum over the references, as in captioning evaluations; the score is the mean
+    over examples. Agrees with pycocoevalcap. An answer without words scores 0.
     """
 
     name: ClassVar[str] = "rouge_l"

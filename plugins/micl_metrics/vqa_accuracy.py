@@ -10,17 +10,16 @@ from micl_metrics.answers import matches
 from micl_metrics.words import mean, paired
 
 ENOUGH = 3
-"""The number of agreeing annotators that makes an answer wholly right."""
+"""The number of agreeing annotators that gives an answer the full score."""
 
 
 class VQAAccuracy(Metric):
-    """VQA accuracy (Antol et al. 2015) in 0..1: how many annotators gave the answer, three being enough.
+    """VQA accuracy (Antol et al. 2015) in 0..1: the share of three required annotators who gave the answer, at most 1.
 
-    With k annotators (10 in VQA and OK-VQA): the mean, over the k ways to leave one out, of
-    min(1, matches among the others / 3). Where fewer than three others are left, all of them
-    are enough, so that an answer on which everybody agrees scores 1; one reference alone makes
-    it accuracy. Answers are normalised (see :func:`micl_metrics.answers.normalise`). Empty
-    answers are wrong; an empty set scores 0.
+    With k annotators (10 in VQA and OK-VQA): the mean, over the k ways to leave one out, of min(1, matches among the
+    others / 3). If fewer than three others are left, all of them are required, so that an answer on which all agree
+    scores 1; with a single reference it is accuracy. Answers are normalised (see
+    :func:`micl_metrics.answers.normalise`). Empty answers are wrong; an empty set scores 0.
     """
 
     name: ClassVar[str] = "vqa_accuracy"

@@ -1,4 +1,4 @@
-"""Captions as words and n-grams, the same way for every caption metric."""
+"""Tokenisation and n-grams of captions, shared by all caption metrics."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Grams = Counter[tuple[str, ...]]
 
 
 def tokenise(text: str) -> list[str]:
-    """Return the words of ``text``, close to what the PTB tokenizer and the removal of punctuation give.
+    """Split a text into words, nearly as the PTB tokenizer with removal of punctuation does.
 
-    Lower case; punctuation is dropped; inner hyphens stay ("t-shirt"), and so do the points and
-    commas of numbers; English clitics are words of their own ("man's": man 's, "don't": do n't).
+    Converts to lower case; drops punctuation, but keeps inner hyphens ("t-shirt") and the points and commas of numbers;
+    splits English clitics off ("man's": man 's, "don't": do n't).
     """
     plain = text.lower().replace("’", "'").replace("‘", "'")
     return [part for token in _TOKEN.findall(plain) for part in _CLITIC.sub(r" \1", token).split()]
@@ -37,15 +37,12 @@ def ngrams(tokens: Sequence[str]) -> Grams:
 
 
 def paired(answers: Sequence[str], references: Sequence[Sequence[str]]) -> list[tuple[str, Sequence[str]]]:
-    """Return each answer with its references.
-
-    Raises ValueError where the lengths differ, or where an answer has no reference.
-    """
+    """Return each answer with its references. Raises ValueError if lengths differ or an answer has no reference."""
     if len(answers) != len(references):
         raise ValueError(f"{len(answers)} answers, but references for {len(references)}")
-    for at, texts in enumerate(references):
+    for index, texts in enumerate(references):
         if not texts:
-            raise ValueError(f"nothing to compare answer {at} with: it has no reference")
+            raise ValueError(f"answer {index} has no reference")
     return list(zip(answers, references, strict=True))
 
 

@@ -1,1 +1,1 @@
-"""The in-tree modalities: image, audio and video, read from disk."""
+"""In-tree modalities: image, audio and video, read from files."""

@@ -1,4 +1,4 @@
-"""Sounds, read by soundfile, or by PyAV for formats that soundfile does not read."""
+"""Sounds, read by soundfile, or by PyAV if soundfile does not support the format."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from micl_cli.api import Modality, OptionError, Sound
 from micl_modalities import formats
-from micl_modalities.containers import opened
+from micl_modalities.containers import open_container
 
 MAX_SECONDS = 1800.0
 """Longer sounds are refused (115 MB as samples at 16 kHz)."""
 _BLOCK = 1 << 18
-"""Samples decoded at a time, so that memory is bounded by the samples that are kept."""
+"""Samples decoded at a time, to limit memory when only the beginning of a sound is read."""
 
 
 class _Block(NamedTuple):
-    """A stretch of decoded sound: float32 mono samples [n], their rate, the file's channels."""
+    """A block of decoded sound: float32 mono samples [n], their rate, the file's number of channels."""
 
     samples: NDArray[np.float32]
     rate: int
@@ -32,10 +32,10 @@ class _Block(NamedTuple):
 
 
 class Audio(Modality):
-    """A sound as float32 mono in [-1, 1] at ``rate``: channels averaged, resampled band-limited.
+    """A sound as float32 mono in [-1, 1] at ``rate``: channels are averaged, resampling is band-limited.
 
-    At most ``MAX_SECONDS`` long; with ``seconds``, only the beginning is read. Raises OptionError
-    where an option is not positive.
+    At most ``MAX_SECONDS`` long; with ``seconds``, only the beginning is read. Raises OptionError if an option is not
+    positive.
     """
 
     name = "audio"
@@ -43,11 +43,11 @@ class Audio(Modality):
     def __init__(
         self,
         *,
-        rate: Annotated[int, "samples a second"] = 16000,
-        seconds: Annotated[float | None, "read no more than the first seconds"] = None,
+        rate: Annotated[int, "samples per second"] = 16000,
+        seconds: Annotated[float | None, "length to read from the beginning (default: the whole sound)"] = None,
     ) -> None:
         if rate < 1 or (seconds is not None and seconds <= 0):
-            raise OptionError("audio: rate and seconds must be positive", "The rate is in samples a second, as 16000.")
+            raise OptionError("audio: rate and seconds must be positive", "The rate is in samples per second: 16000.")
         self.rate = rate
         self.seconds = seconds
 
@@ -58,7 +58,7 @@ class Audio(Modality):
         if self.seconds is not None:
             samples = samples[: max(1, round(self.seconds * self.rate))]
         if not len(samples):
-            raise formats.unreadable(path, self.name, f"it is shorter than a sample at {self.rate} Hz")
+            raise formats.unreadable(path, self.name, f"it is shorter than one sample at {self.rate} Hz")
         return Sound(samples.clip(-1.0, 1.0), self.rate)
 
     def inspect(self, path: Path) -> Mapping[str, Any]:
@@ -70,19 +70,19 @@ class Audio(Modality):
 
 
 def _checked(path: Path, seconds: float | None) -> Iterator[_Block]:
-    """Yield the file's sound block by block, up to ``seconds``. Raises MediaError where it is damaged or too long."""
+    """Yield the file's sound block by block, up to ``seconds``. Raises MediaError if it is damaged or too long."""
     formats.check(path, "audio")
-    kept = 0
+    count = 0
     for block in _decoded(path):
         if not np.isfinite(block.samples).all():
             raise formats.unreadable(path, "audio", "some samples are not finite numbers")
-        kept += len(block.samples)
-        if kept > MAX_SECONDS * block.rate:
+        count += len(block.samples)
+        if count > MAX_SECONDS * block.rate:
             raise formats.unreadable(path, "audio", f"it is longer than {MAX_SECONDS:.0f} seconds")
         yield block
-        if seconds is not None and kept >= seconds * block.rate:
+        if seconds is not None and count >= seconds * block.rate:
             break
-    if not kept:
+    if not count:
         raise formats.unreadable(path, "audio", "it holds no samples")
 
 
@@ -90,13 +90,13 @@ def _decoded(path: Path) -> Iterator[_Block]:
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:
-        yield from _by_pyav(path)
+        yield from _decode_with_pyav(path)
         return
     with file:
-        yield from _by_soundfile(path, file)
+        yield from _decode_with_soundfile(path, file)
 
 
-def _by_soundfile(path: Path, file: Any) -> Iterator[_Block]:
+def _decode_with_soundfile(path: Path, file: Any) -> Iterator[_Block]:
     count = 0
     try:
         while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
@@ -104,21 +104,21 @@ def _by_soundfile(path: Path, file: Any) -> Iterator[_Block]:
             yield _Block(block.mean(axis=1), file.samplerate, file.channels)
     except soundfile.LibsndfileError as error:
         raise formats.unreadable(path, "audio", error) from error
-    # FLAC states its length up front; elsewhere the count is an estimate or comes from the data.
+    # FLAC stores its length in the header; for other formats the count is an estimate or derived from the data.
     if file.format == "FLAC" and count < file.frames:
         raise formats.unreadable(path, "audio", f"it is truncated: {count} of {file.frames} samples could be decoded")
 
 
-def _by_pyav(path: Path) -> Iterator[_Block]:
-    with opened(path, "audio") as container:
+def _decode_with_pyav(path: Path) -> Iterator[_Block]:
+    with open_container(path, "audio") as container:
         if not container.streams.audio:
             raise formats.unreadable(path, "audio", "it has no sound track")
         planar: AudioResampler | None = None
         for frame in container.decode(container.streams.audio[0]):
             planar = planar or AudioResampler(format="fltp")
-            for part in planar.resample(frame):
-                channels = part.to_ndarray()
-                yield _Block(channels.mean(axis=0, dtype=np.float32), part.sample_rate, len(channels))
+            for converted in planar.resample(frame):
+                channels = converted.to_ndarray()
+                yield _Block(channels.mean(axis=0, dtype=np.float32), converted.sample_rate, len(channels))
 
 
 def _resampled(blocks: Iterator[_Block], rate: int) -> Iterator[NDArray[np.float32]]:

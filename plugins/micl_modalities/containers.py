@@ -1,4 +1,4 @@
-"""Opening sound and video containers with PyAV."""
+"""Opening of audio and video containers with PyAV."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from av.container import InputContainer
 
 from micl_modalities import formats
 
-# Containers that hold their own data. Without the list FFmpeg would follow playlists (HLS, concat,
-# DASH) to other files and to the network.
+# Containers that hold their own data. Without this list, FFmpeg would follow playlists (HLS, concat, DASH) to other
+# files and to the network.
 _CONTAINERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,flac,flv,gif,m4v,matroska,mov,mp3,mp4,mpeg,mpegts,mpegvideo,nut,ogg,w64,wav"
 )
 
 
 @contextmanager
-def opened(path: Path, modality: str) -> Iterator[InputContainer]:
-    """Open a container. FFmpeg's errors, here and in the block, become MediaError."""
+def open_container(path: Path, modality: str) -> Iterator[InputContainer]:
+    """Open a container. Converts FFmpeg's errors, here and in the block, to MediaError."""
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
-        # The prefix keeps FFmpeg from taking a colon in the name for a protocol.
+        # The prefix prevents FFmpeg from reading a name with a colon as a protocol.
         with av.open(f"file:{path}", options=options) as container:
             yield container
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:
-        raise formats.unreadable(path, modality, "its content is damaged or of no known format") from error
+        raise formats.unreadable(path, modality, "its content is damaged or in no known format") from error
     except (av.error.FFmpegError, ValueError) as error:
         raise formats.unreadable(path, modality, getattr(error, "strerror", None) or error) from error

@@ -1,7 +1,7 @@
-"""The format of a media file by its content, and whether it agrees with the file's name.
+"""Detection of a media file's format, and checks against its name and for truncation.
 
-Only a file's first bytes and its container's own lengths are read here; whether it can be
-decoded shows when a modality reads it.
+Only a file's first bytes and the lengths in its container are read here; decoding errors show when a modality reads the
+file.
 """
 
 from __future__ import annotations
@@ -61,34 +61,34 @@ _NEVER = {
     "video": _STILL | _SOUND,
 }
 _UNKNOWN_LENGTH = 0x7FFF0000
-"""A RIFF length of at least this is a streaming writer's placeholder for an unknown length."""
+"""RIFF lengths from here on are placeholders of streaming writers for an unknown length."""
 
 _OGG_PAGE = 27 + 255 + 255 * 255
 """The largest page of an Ogg file, in bytes."""
 
 
 def unreadable(path: Path, modality: str, reason: object) -> MediaError:
-    """Return the error for a file that cannot be read; ``reason`` says why."""
+    """Return the MediaError for a file that cannot be read for ``reason``."""
     text = f"{path}: cannot be read as {NOUNS[modality]}: {reason}"
     return MediaError(text, "Replace the file, or leave it out when preparing: --on-error skip")
 
 
 def check(path: Path, modality: str) -> None:
-    """Raise MediaError where the file is missing, empty, truncated, or of another format than its name says.
+    """Raise MediaError if the file is missing, empty, truncated, or in another format than its name says.
 
-    A format that neither content nor name shows is left to the decoder.
+    Files whose format neither content nor name reveals are left to the decoder.
     """
     try:
         size = _size(path)
         with path.open("rb") as file:
             head = file.read(512)
-            found = _format(head)
-            missing = _missing(file, found, size)
+            detected = _format(head)
+            missing = _missing_bytes(file, detected, size)
     except OSError as error:
         raise unreadable(path, modality, error.strerror or error) from error
     if not size:
         raise unreadable(path, modality, "the file is empty")
-    _check_name(path, modality, found, head)
+    _check_name(path, modality, detected, head)
     if missing:
         raise unreadable(path, modality, f"it is truncated: {missing} of {size + missing} bytes are missing")
 
@@ -100,54 +100,54 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-def _check_name(path: Path, modality: str, found: str | None, head: bytes) -> None:
+def _check_name(path: Path, modality: str, detected: str | None, head: bytes) -> None:
     suffix = path.suffix.lower()
-    if found is None and _is_text(head):
+    if detected is None and _is_text(head):
         raise unreadable(path, modality, "it holds text")
-    if found in _NEVER[modality]:
-        raise unreadable(path, modality, f"its content is {found}")
+    if detected in _NEVER[modality]:
+        raise unreadable(path, modality, f"its content is {detected}")
     named = _NAMED.get(suffix)
     if named in _NEVER[modality]:
         raise unreadable(path, modality, f"its name says {named}")
-    if found and named and found != named:
-        hint = f"rename it to {path.stem}{_SUFFIXES[found][0]}"
-        raise unreadable(path, modality, f"its name says {named}, its content is {found} ({hint})")
+    if detected and named and detected != named:
+        hint = f"rename it to {path.stem}{_SUFFIXES[detected][0]}"
+        raise unreadable(path, modality, f"its name says {named}, its content is {detected} ({hint})")
 
 
 def _format(head: bytes) -> str | None:
-    """Return the format by its signature; None where it is unknown."""
-    return next((name for at, sign, name in _SIGNATURES if head[at : at + len(sign)] == sign), None)
+    """Return the format by its signature; None if it is unknown."""
+    return next((name for offset, sign, name in _SIGNATURES if head[offset : offset + len(sign)] == sign), None)
 
 
 def _is_text(head: bytes) -> bool:
-    # Netpbm pictures (P1 to P7) begin as text.
+    # Netpbm images (P1 to P7) begin as text.
     if not head or (head[:1] == b"P" and head[1:2].isdigit()):
         return False
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A character may be cut in two where the head ends.
+        # The last character of the head may be incomplete.
         if error.start < len(head) - 3:
             return False
         text = head[: error.start].decode("utf-8")
     return all(char.isprintable() or char in "\t\r\n\f\ufeff" for char in text)
 
 
-def _missing(file: BinaryIO, found: str | None, size: int) -> int:
-    """Return how many bytes are missing at the file's end, by the lengths in its container."""
-    if found in {"WAV", "AVI", "WebP"}:
+def _missing_bytes(file: BinaryIO, detected: str | None, size: int) -> int:
+    """Return the number of bytes missing at the file's end according to the lengths in its container."""
+    if detected in {"WAV", "AVI", "WebP"}:
         file.seek(4)
         declared = int.from_bytes(file.read(4), "little")
         return max(0, declared + 8 - size) if declared < _UNKNOWN_LENGTH else 0
-    if found in {"MP4", "AVIF"}:
+    if detected in {"MP4", "AVIF"}:
         return max(0, max(_box_ends(file, size), default=0) - size)
-    if found == "Ogg":
-        return _missing_of_page(file, size)
+    if detected == "Ogg":
+        return _missing_page_bytes(file, size)
     return 0
 
 
-def _missing_of_page(file: BinaryIO, size: int) -> int:
-    """Return how many bytes of the last Ogg page are missing."""
+def _missing_page_bytes(file: BinaryIO, size: int) -> int:
+    """Return the number of bytes missing in the last Ogg page."""
     file.seek(max(0, size - _OGG_PAGE))
     page = file.read()
     page = page[max(0, page.rfind(b"OggS")) :]
@@ -156,16 +156,16 @@ def _missing_of_page(file: BinaryIO, size: int) -> int:
 
 
 def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:
-    """Yield the end of each top-level box of an ISO media file (MP4 and similar), in bytes."""
-    at = 0
-    while at + 8 <= size:
-        file.seek(at)
+    """Yield the end offset in bytes of each top-level box of an ISO media file (MP4 and similar)."""
+    offset = 0
+    while offset + 8 <= size:
+        file.seek(offset)
         length = int.from_bytes(file.read(4), "big")
         if length == 1:
             file.seek(4, os.SEEK_CUR)
             length = int.from_bytes(file.read(8), "big")
-        # Zero means "to the end of the file"; other small numbers are no boxes.
+        # Zero means "to the end of the file"; other small lengths are invalid.
         if length < 8:
             return
-        at += length
-        yield at
+        offset += length
+        yield offset

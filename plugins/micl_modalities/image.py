@@ -19,15 +19,15 @@ from micl_modalities import formats
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded (192 MB as RGB)."""
 
-# Formats that are decoded in the process itself; EPS, for one, would start Ghostscript.
+# Formats that Pillow decodes itself; EPS, for one, would start Ghostscript.
 _FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "TGA", "PCX", "ICO")
 
 
 class Image(Modality):
     """An image as uint8 RGB [height, width, 3], at most ``MAX_PIXELS`` pixels.
 
-    It is turned upright by its EXIF orientation, transparency is put on white, 16-bit greys are scaled to 8 bits, and
-    the first frame of an animation is taken.
+    It is rotated by its EXIF orientation; transparency is composited on white; 16-bit greys are scaled to 8 bits; of an
+    animation, the first frame is used.
     """
 
     name = "image"
@@ -37,7 +37,7 @@ class Image(Modality):
         formats.check(path, self.name)
         try:
             with warnings.catch_warnings():
-                # Users need not hear of odd metadata, but of too many pixels.
+                # Suppress Pillow's warnings about odd metadata, but not the one about too many pixels.
                 warnings.filterwarnings("ignore", module="PIL")
                 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
                 with PIL.Image.open(path, formats=_formats()) as image:
@@ -46,12 +46,12 @@ class Image(Modality):
         except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
             raise formats.unreadable(path, self.name, f"it has more than {MAX_PIXELS:,} pixels") from error
         except PIL.UnidentifiedImageError as error:
-            raise formats.unreadable(path, self.name, "its content is no known image format") from error
-        except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead them to.
+            raise formats.unreadable(path, self.name, "its content is in no known image format") from error
+        except Exception as error:  # Pillow's decoders may raise anything on damaged data.
             raise formats.unreadable(path, self.name, error or type(error).__name__) from error
 
     def inspect(self, path: Path) -> Mapping[str, Any]:
-        """Return {"width", "height"} in pixels, as seen upright. Raises MediaError."""
+        """Return {"width", "height"} of the upright image in pixels. Raises MediaError."""
         height, width, _ = self.read(path).shape
         return {"width": width, "height": height}
 
@@ -66,16 +66,16 @@ def _formats() -> tuple[str, ...]:
 def _check_size(size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
-        raise ValueError(f"it is {width} x {height}, and more than {MAX_PIXELS:,} pixels are refused")
+        raise ValueError(f"it is {width} x {height}, which is more than {MAX_PIXELS:,} pixels")
     if not width * height:
         raise ValueError("it has no pixels")
 
 
 def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Return an upright, opaque image in 8-bit RGB. Raises ValueError for pixels without a stated range."""
+    """Convert an image to upright, opaque 8-bit RGB. Raises ValueError for pixels without a defined range."""
     image = PIL.ImageOps.exif_transpose(image)
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers without a stated range")
+        raise ValueError("its pixels are floating-point numbers without a defined range")
     if image.mode.startswith("I"):
         image = PIL.Image.fromarray(_eight_bits(np.asarray(image)))
     if image.has_transparency_data:
@@ -85,6 +85,6 @@ def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _eight_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return 16-bit greys of any integer type as 8 bits."""
+    """Scale 16-bit greys of any integer type to 8 bits."""
     scaled: NDArray[np.uint8] = (np.clip(grey, 0, 65535) / 257).round().astype(np.uint8)
     return scaled

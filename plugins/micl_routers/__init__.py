@@ -1,1 +1,1 @@
-"""Routers that come with micl: each tells tasks apart in its own way."""
+"""In-tree routers, which assign each query to one of the tasks learnt."""

@@ -1,4 +1,4 @@
-"""Frozen features in batches, and routes from probabilities."""
+"""Frozen features, batch by batch, and routes from probabilities."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ BATCH_SIZE = 64
 
 
 def feature_pass(backbone: Backbone, examples: Sequence[Example]) -> Generator[Progress, None, Tensor]:
-    """Yield progress and return [n, D] features, in double precision for closed forms, on the CPU."""
-    parts = []
+    """Yield progress and return the features [n, D] on the CPU, in float64 for closed-form solutions."""
+    batches = []
     for start in range(0, len(examples), BATCH_SIZE):
-        parts.append(backbone.features(examples[start : start + BATCH_SIZE]))
+        batches.append(backbone.features(examples[start : start + BATCH_SIZE]))
         yield Progress(min(start + BATCH_SIZE, len(examples)), len(examples), "features")
-    return torch.cat(parts).double().cpu()
+    return torch.cat(batches).double().cpu()
 
 
 def features(backbone: Backbone, examples: Sequence[Example]) -> Tensor:
-    """Return what ``feature_pass`` does, without progress."""
+    """Return the features [n, D] of ``feature_pass``, discarding its progress."""
     steps = feature_pass(backbone, examples)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            found: Tensor = end.value
-            return found
+            computed: Tensor = end.value
+            return computed
 
 
 def routes(names: Sequence[str], probabilities: Tensor) -> list[Route]:
-    """Return the likeliest of ``names`` for each row of ``probabilities`` [n, len(names)], with its margin."""
+    """Return the most probable of ``names`` for each row of ``probabilities`` [n, len(names)], with its margin."""
     ordered = probabilities.sort(dim=1, descending=True, stable=True)
     best = ordered.values
     margins = best[:, 0] - best[:, 1] if len(names) > 1 else torch.ones(len(best))

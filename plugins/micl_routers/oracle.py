@@ -1,4 +1,4 @@
-"""The oracle, which knows the task."""
+"""The oracle: the true task of each example, an upper bound that needs the test data in advance."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ _Key = tuple[str, tuple[str, ...], str]
 
 
 class OracleRouter(Router):
-    """Know which task every example is from: the upper bound of routing.
+    """Route every example to the task that it comes from: the upper bound of routing.
 
-    An example of none of the tasks learnt goes to the latest one, with margin 0.
+    An example of a task that has not been learnt is routed to the latest task, with margin 0.
     """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
-        self._known: dict[_Key, str] = {}
+        self._tasks: dict[_Key, str] = {}
         self._latest = ""
 
     def learn(self, task: Task, examples: Sequence[Example], context: RouterContext) -> Iterator[Progress]:
-        known = [*examples, *task.examples("val"), *task.examples("test")]
-        self._known.update(dict.fromkeys(map(_key, known), task.name))
+        own = [*examples, *task.examples("val"), *task.examples("test")]
+        self._tasks.update(dict.fromkeys(map(_key, own), task.name))
         self._latest = task.name
         yield from ()
 
     def route(self, examples: Sequence[Example]) -> Sequence[Route]:
-        names = [self._known.get(_key(example)) for example in examples]
+        names = [self._tasks.get(_key(example)) for example in examples]
         return [Route(name, 1.0) if name else Route(self._latest, 0.0) for name in names]
 
     def state(self) -> State:
-        known = [[id, list(media), prompt, name] for (id, media, prompt), name in self._known.items()]
+        known = [[id, list(media), prompt, name] for (id, media, prompt), name in self._tasks.items()]
         return State(data={"latest": self._latest, "known": known})
 
     def restore(self, state: State) -> None:
         self._latest = state.data["latest"]
-        self._known = {(id, tuple(media), prompt): name for id, media, prompt, name in state.data["known"]}
+        self._tasks = {(id, tuple(media), prompt): name for id, media, prompt, name in state.data["known"]}
 
 
 def _key(example: Example) -> _Key:

@@ -1,4 +1,4 @@
-"""Announces the routers that come with micl."""
+"""Announces the in-tree routers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from micl_cli.api import Register, hookimpl
 
 @hookimpl
 def micl_register_routers(register: Register) -> None:
-    register("mllm", "micl_routers.mllm:MLLMRouter", "the model itself names the task, by a router adapter of its own")
-    register("prototype", "micl_routers.prototype:PrototypeRouter", "nearest class mean on frozen features")
-    register("ridge", "micl_routers.ridge:RidgeRouter", "ridge regression on frozen features, in closed form")
-    register("oracle", "micl_routers.oracle:OracleRouter", "knows the task: the upper bound")
+    register("mllm", "micl_routers.mllm:MLLMRouter", "the model itself names the task, with a router adapter (MR-LoRA)")
+    register("prototype", "micl_routers.prototype:PrototypeRouter", "nearest class mean of frozen features")
+    register("ridge", "micl_routers.ridge:RidgeRouter", "closed-form ridge regression on frozen features")
+    register("oracle", "micl_routers.oracle:OracleRouter", "the true task of each query: the upper bound")

@@ -1,4 +1,10 @@
-"""Nearest class mean (Mensink et al., "Distance-Based Image Classification", TPAMI 2013)."""
+"""Nearest class mean (Mensink et al., "Distance-Based Image Classification", TPAMI 2013), a class being a task.
+
+p(task | x) is proportional to exp(-||x - mean_task||^2 / 2), their eq. of NCM with the metric below.
+
+Deviations: the paper learns a full low-rank metric; here it is diagonal and computed, not learnt: each feature is
+divided by its pooled standard deviation within tasks. All tasks have the same prior.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +20,11 @@ FLOOR = 1e-6
 
 
 class PrototypeRouter(Router):
-    """Choose the task whose mean feature is the nearest.
+    """Choose the task with the nearest mean feature.
 
-    Each feature is measured in units of its spread within tasks, so that neither the medium nor
-    the prompt dominates the other; only sums and squares are stored. Probabilities are those of
-    normal distributions around the means, with that spread.
+    Each feature is scaled by its standard deviation within tasks, so that neither the media nor the prompt dominate the
+    distance. Probabilities are those of normal distributions around the means with that deviation. Only means and sums
+    of squares are stored.
     """
 
     needs = frozenset({"features"})
@@ -49,9 +55,9 @@ class PrototypeRouter(Router):
         return routes(names, torch.softmax(-(distances**2) / 2, dim=1))
 
     def state(self) -> State:
-        tensors = {f"mean/{place}": mean for place, mean in enumerate(self._means.values())}
+        tensors = {f"mean/{index}": mean for index, mean in enumerate(self._means.values())}
         return State({**tensors, "within": self._within}, {"names": list(self._means), "count": self._count})
 
     def restore(self, state: State) -> None:
-        self._means = {name: state.tensors[f"mean/{place}"] for place, name in enumerate(state.data["names"])}
+        self._means = {name: state.tensors[f"mean/{index}"] for index, name in enumerate(state.data["names"])}
         self._within, self._count = state.tensors["within"], state.data["count"]

@@ -1,5 +1,13 @@
-"""Ridge regression on frozen features, in closed form and exactly updatable (as analytic continual
-learning: Zhuang et al., "ACIL", NeurIPS 2022)."""
+"""Ridge regression from frozen features to tasks, in closed form and exactly updatable, as in analytic continual
+learning (Zhuang et al., "ACIL", NeurIPS 2022) and in CF-Router (Li et al., ICLR 2026 workshop, openreview 7tWtYHTIDD).
+
+W = (G + lambda g I)^-1 C with G = sum_t X_t^T X_t / n_t, C = [mean of X_t, one column per task t], g the mean of G's
+diagonal, and X_t [n_t, D + 1] the features of task t with a constant 1. A query goes to the largest entry of x^T W.
+
+Deviations: no random expansion of the features (ACIL); the sums G and C are stored and solved, instead of a recursively
+updated inverse, which is the same solution. Dividing by n_t gives tasks equal weight whatever their size, and g makes
+lambda independent of the features' scale. Features are the backbone's (CF-Router: mean-pooled last hidden states).
+"""
 
 from __future__ import annotations
 
@@ -14,10 +22,10 @@ from micl_routers.frozen import feature_pass, features, routes
 
 
 class RidgeRouter(Router):
-    """W = (X^T X + lambda n I)^-1 X^T Y over all examples of all tasks, one column of Y a task.
+    """Choose the task by ridge regression on frozen features.
 
-    X^T X [D + 1, D + 1] and X^T Y [D + 1, tasks] are sums over examples: they grow task by task to
-    what they would be at once, and no example is stored. Each task weighs the same, whatever its size.
+    Its sums G [D + 1, D + 1] and C [D + 1, tasks] grow task by task to the values of joint learning; no example is
+    stored.
     """
 
     needs = frozenset({"features"})
@@ -26,7 +34,9 @@ class RidgeRouter(Router):
         self,
         backbone: Backbone,
         *,
-        ridge: Annotated[float, "lambda, for features of mean square 1", Range(0, low_open=True)] = 1e-3,
+        ridge: Annotated[
+            float, "regularisation lambda, relative to the features' mean square", Range(0, low_open=True)
+        ] = 1e-3,
     ) -> None:
         super().__init__(backbone)
         self.ridge = ridge
@@ -47,7 +57,7 @@ class RidgeRouter(Router):
 
     @property
     def weights(self) -> Tensor:
-        """[D + 1, tasks], solved in the features' own units; the last row is the intercept."""
+        """The regression weights W [D + 1, tasks]; the last row is the intercept."""
         scale = self._gram.diagonal().mean().clamp_min(1e-12)
         penalty = self.ridge * scale * torch.eye(len(self._gram), dtype=torch.float64)
         solved: Tensor = torch.linalg.solve(self._gram + penalty, self._cross)
@@ -65,4 +75,5 @@ class RidgeRouter(Router):
 
 
 def _with_one(x: Tensor) -> Tensor:
+    """Append a constant 1 to each row of features [n, D]."""
     return torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)

@@ -1,1 +1,1 @@
-"""Strategies that come with micl: one file each, to be read beside its paper."""
+"""In-tree strategies: one file per method, to be read beside its paper."""

@@ -1,4 +1,4 @@
-"""Examples of earlier tasks, stored for rehearsal within a limit of examples and of bytes."""
+"""Rehearsal memory: examples of earlier tasks, limited in number and in bytes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from micl_cli.api import Example, Task
 
 Stored = tuple[str, Example]
-"""A task's name, and an example of it."""
+"""A task's name and one of its examples."""
 
 
 class Buffer:
-    """The stored examples. Media are not copied: an example names their paths.
+    """Examples of earlier tasks. Media are referenced by path, not copied.
 
-    Within a task, examples stand in random order, so that its first ones are a fair sample.
+    The examples of a task are in random order, so that any prefix of them is a uniform sample.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Buffer:
 
     @property
     def bytes(self) -> int:
-        """The bytes that the stored examples take on a disk; a medium that several share counts once."""
+        """The size of the stored examples on disk; a medium shared by several of them counts once."""
         media = {medium.path for _, example in self.stored for medium in example.media if medium.path}
         return sum(path.stat().st_size for path in media) + sum(_text_bytes(example) for _, example in self.stored)
 
@@ -43,61 +43,61 @@ class Buffer:
         return [example.with_answer(_answer(example, rng)) for _, example in drawn]
 
     def add(self, task: Task, capacity: int, policy: str, max_bytes: int, rng: random.Random) -> None:
-        """Add examples of a task, within ``capacity`` examples and ``max_bytes`` bytes (0: no limit) in all."""
-        fresh: list[Stored] = [(task.name, example) for example in task.examples("train")]
-        rng.shuffle(fresh)
+        """Store examples of a task within a total of ``capacity`` examples and ``max_bytes`` bytes (0: no limit)."""
+        new: list[Stored] = [(task.name, example) for example in task.examples("train")]
+        rng.shuffle(new)
         if policy == "reservoir":
-            self._sample(fresh, capacity, rng)
+            self._sample_reservoir(new, capacity, rng)
         else:
-            self.offered += len(fresh)
-            self._share([*self.stored, *fresh], capacity)
+            self.offered += len(new)
+            self._balance([*self.stored, *new], capacity)
         while max_bytes and self.stored and self.bytes > max_bytes:
             if policy == "reservoir":
-                self._drop_any(rng)
+                self._drop_random(rng)
             else:
-                self._drop_one()
+                self._drop_from_largest()
 
-    def _sample(self, fresh: Sequence[Stored], capacity: int, rng: random.Random) -> None:
-        """Sample a reservoir (Vitter 1985, algorithm R): every example so far is stored with the same chance."""
+    def _sample_reservoir(self, new: Sequence[Stored], capacity: int, rng: random.Random) -> None:
+        """Store every example offered so far with equal probability (reservoir sampling, Vitter 1985, algorithm R)."""
         if self.offered > len(self.stored):
-            # Once something was dropped, for whatever limit, more room would favour the newest.
+            # Examples have been dropped before: growing the reservoir now would favour the new ones.
             capacity = min(capacity, len(self.stored))
         while len(self.stored) > capacity:
-            self._drop_any(rng)
-        for item in fresh:
+            self._drop_random(rng)
+        for item in new:
             self.offered += 1
             if len(self.stored) < capacity:
                 self.stored.append(item)
-            elif (place := rng.randrange(self.offered)) < capacity:
-                self.stored[place] = item
+            elif (index := rng.randrange(self.offered)) < capacity:
+                self.stored[index] = item
 
-    def _share(self, items: Sequence[Stored], capacity: int) -> None:
-        """Store the same number of each task; the remainder goes to the first ones."""
+    def _balance(self, items: Sequence[Stored], capacity: int) -> None:
+        """Store equally many examples of each task; the first tasks take the remainder."""
         names = list(dict.fromkeys(name for name, _ in items))
-        share, more = divmod(capacity, len(names))
+        share, remainder = divmod(capacity, len(names))
         self.stored = []
-        for place, name in enumerate(names):
-            self.stored += [item for item in items if item[0] == name][: share + (place < more)]
+        for index, name in enumerate(names):
+            self.stored += [item for item in items if item[0] == name][: share + (index < remainder)]
 
-    def _drop_any(self, rng: random.Random) -> None:
+    def _drop_random(self, rng: random.Random) -> None:
         del self.stored[rng.randrange(len(self.stored))]
 
-    def _drop_one(self) -> None:
-        """Drop the last example of the task with the most."""
+    def _drop_from_largest(self) -> None:
+        """Drop the last example of the task with the most stored examples."""
         (largest, _), *_ = Counter(name for name, _ in self.stored).most_common(1)
-        last = max(place for place, (name, _) in enumerate(self.stored) if name == largest)
+        last = max(index for index, (name, _) in enumerate(self.stored) if name == largest)
         del self.stored[last]
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON-ready data: which examples are stored."""
+        """Return the ids of the stored examples as JSON-ready data."""
         return {"offered": self.offered, "stored": [[name, example.id] for name, example in self.stored]}
 
     def restore(self, data: Mapping[str, Any], tasks: Sequence[Task]) -> None:
-        """Take back what ``as_json`` returned, with the examples looked up in ``tasks``."""
-        wanted = {name for name, _ in data["stored"]}
-        known = {(t.name, e.id): e for t in tasks if t.name in wanted for e in t.examples("train")}
+        """Restore the buffer from the data of ``as_json``; the examples are looked up in ``tasks``."""
+        names = {name for name, _ in data["stored"]}
+        examples = {(t.name, e.id): e for t in tasks if t.name in names for e in t.examples("train")}
         self.offered = data["offered"]
-        self.stored = [(name, known[name, id]) for name, id in data["stored"]]
+        self.stored = [(name, examples[name, id]) for name, id in data["stored"]]
 
 
 def _answer(example: Example, rng: random.Random) -> str:

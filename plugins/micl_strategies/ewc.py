@@ -1,8 +1,14 @@
 """EWC (Kirkpatrick et al., "Overcoming catastrophic forgetting in neural networks", PNAS 2017).
 
-After each task the diagonal of the Fisher information of the weights that moved is estimated;
-later tasks pay lambda / 2 * sum_i F_i (theta_i - theta*_i)^2 (their eq. 3). The online form is
-that of Schwarz et al., "Progress & Compress" (ICML 2018).
+After each task the diagonal F of the Fisher information of the trainable weights is estimated; later tasks add the
+penalty lambda / 2 * sum_i F_i (theta_i - theta*_i)^2 to the loss (their eq. 3), theta* being the weights at the end of
+the task. ``form online`` is the form of Schwarz et al., "Progress & Compress" (ICML 2018), with F <- gamma F + F_new
+and the latest theta* alone.
+
+Deviations: by default F is scaled to mean 1 within LoRA and within each connector (``normalise none``: raw values), so
+that lambda_ewc is not comparable with other implementations. F is the mean over ``fisher_examples`` examples of the
+squared gradient of a whole answer's log-likelihood; sampled answers are drawn token by token after the reference's
+prefix, not after their own. In the online form the paper's further factor gamma on the latest F is left to lambda_ewc.
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ from micl_strategies.single import SingleAdapter
 
 
 class EWC(SingleAdapter):
-    """Hold each weight where it was, the harder the more the tasks before depended on it."""
+    """Penalise the change of each weight in proportion to its importance for earlier tasks."""
 
     def __init__(
         self,
@@ -28,21 +34,21 @@ class EWC(SingleAdapter):
         lambda_ewc: Annotated[float, "weight of the penalty", Range(0)] = 0.1,
         fisher_from: Annotated[
             Literal["sampled", "labels"],
-            "answers drawn from the model's own distribution (Fisher information), or the labels (the empirical one)",
+            "answers sampled from the model (true Fisher information), or the labels (empirical Fisher information)",
         ] = "sampled",
         fisher_examples: Annotated[
-            int, "training examples of a task that its Fisher information is estimated on", Range(1)
+            int, "training examples per task for estimating the Fisher information", Range(1)
         ] = 100,
         form: Annotated[
             Literal["sum", "online"],
-            "every task's penalty with its own anchor, or one decaying Fisher information and the latest anchor",
+            "one penalty per task around its own weights, or one decaying penalty around the latest weights",
         ] = "sum",
         gamma: Annotated[
-            float, "factor on the older Fisher information with each task, in the online form", Range(0, 1)
+            float, "decay of the accumulated Fisher information at each task, in the online form", Range(0, 1)
         ] = 0.9,
         normalise: Annotated[
             Literal["group", "none"],
-            "scale to mean 1 the Fisher information of LoRA and of each connector on its own, or leave it raw",
+            "scale the Fisher information of LoRA and of each connector to mean 1 separately, or leave it raw",
         ] = "group",
         **options: Any,
     ) -> None:
@@ -62,7 +68,7 @@ class EWC(SingleAdapter):
     def penalty(self) -> Tensor:
         """Return lambda / 2 * sum over tasks and weights of F (theta - theta*)^2, a scalar.
 
-        A weight's quadratics of all tasks are stored as one: its curvature, its minimum, and its value there.
+        The quadratic terms of all tasks are stored as one per weight: curvature, minimum, and value at the minimum.
         """
         terms = [
             (self.fisher[name] * (weight - self.anchor[name]) ** 2).sum() + self.offset.get(name, 0.0)
@@ -74,18 +80,18 @@ class EWC(SingleAdapter):
     # After a stage: the Fisher information
 
     def end(self, stage: Stage) -> None:
-        """Leave rehearsal to ``after``: the Fisher information draws its examples first."""
+        """Do nothing: ``after`` stores the rehearsal examples, behind the random draws of the Fisher information."""
 
     def after(self, stage: Stage) -> Iterator[Progress]:
         for task in stage.tasks:
-            estimate = self._normalised((yield from self._estimate(task)))
+            estimate = self._normalised((yield from self._estimate_fisher(task)))
             weights = {name: weight.detach().clone() for name, weight in self.trainable()}
             for name, fisher in estimate.items():
-                self._add(name, fisher, weights[name])
+                self._add_quadratic(name, fisher, weights[name])
         self.remember(stage)
 
-    def _estimate(self, task: Task) -> Generator[Progress, None, dict[str, Tensor]]:
-        """Return the mean over examples of the squared gradient of an answer's log-likelihood, by name."""
+    def _estimate_fisher(self, task: Task) -> Generator[Progress, None, dict[str, Tensor]]:
+        """Return the mean over examples of the squared gradient of the answer's log-likelihood, by weight name."""
         rng, pool = self.stage.rng, list(task.examples("train"))
         examples = rng.sample(pool, min(self.fisher_examples, len(pool)))
         named = dict(self.trainable())
@@ -93,16 +99,16 @@ class EWC(SingleAdapter):
         generator = torch.Generator().manual_seed(rng.randrange(2**31))
         self.backbone.module.eval()
         for done, example in enumerate(examples, 1):
-            likelihood = self._likelihood(example, generator)
-            gradients = torch.autograd.grad(likelihood, list(named.values()), allow_unused=True)
+            log_likelihood = self._log_likelihood(example, generator)
+            gradients = torch.autograd.grad(log_likelihood, list(named.values()), allow_unused=True)
             for name, gradient in zip(named, gradients, strict=True):
                 if gradient is not None:
                     fisher[name] += gradient.detach() ** 2 / len(examples)
             yield Progress(done, len(examples), "Fisher information")
         return fisher
 
-    def _likelihood(self, example: Example, generator: torch.Generator) -> Tensor:
-        """Return the log-likelihood of an example's answer, or of one that is drawn from the model."""
+    def _log_likelihood(self, example: Example, generator: torch.Generator) -> Tensor:
+        """Return the log-likelihood of the example's answer, or of one sampled from the model."""
         logits, labels = self.backbone.answer_logits(self.backbone.batch([example]))
         if self.fisher_from == "sampled":
             probabilities = logits.detach().float().softmax(-1).cpu()
@@ -110,7 +116,7 @@ class EWC(SingleAdapter):
         return -F.cross_entropy(logits.float(), labels, reduction="sum")
 
     def _normalised(self, fisher: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Scale each group to mean 1: beside a group with large values, one with small values would not be held."""
+        """Scale each group to mean 1: otherwise a group with small values would be penalised too little."""
         if self.normalise == "none":
             return fisher
         groups: dict[str, list[str]] = {}
@@ -123,22 +129,22 @@ class EWC(SingleAdapter):
             scaled.update({name: fisher[name] / mean if mean else fisher[name] for name in names})
         return scaled
 
-    def _add(self, name: str, fisher: Tensor, weight: Tensor) -> None:
+    def _add_quadratic(self, name: str, fisher: Tensor, weight: Tensor) -> None:
         """Add the quadratic F (theta - weight)^2 to the stored one."""
         if name not in self.fisher:
             self.fisher[name], self.anchor[name] = fisher, weight
             return
-        before, anchor = self.fisher[name], self.anchor[name]
+        old, anchor = self.fisher[name], self.anchor[name]
         if self.form == "online":
-            self.fisher[name], self.anchor[name] = self.gamma * before + fisher, weight
+            self.fisher[name], self.anchor[name] = self.gamma * old + fisher, weight
             return
-        together = before + fisher
-        share = torch.where(together > 0, fisher / together.clamp_min(1e-30), 0.0)
-        self.fisher[name], self.anchor[name] = together, torch.lerp(anchor, weight, share)
-        rest = float((before * share * (weight - anchor) ** 2).sum())
-        self.offset[name] = self.offset.get(name, 0.0) + rest
+        total = old + fisher
+        share = torch.where(total > 0, fisher / total.clamp_min(1e-30), 0.0)
+        self.fisher[name], self.anchor[name] = total, torch.lerp(anchor, weight, share)
+        minimum = float((old * share * (weight - anchor) ** 2).sum())
+        self.offset[name] = self.offset.get(name, 0.0) + minimum
 
-    # To resume
+    # Resuming
 
     def state(self) -> State:
         fisher = {f"fisher/{name}": tensor for name, tensor in self.fisher.items()}

@@ -1,4 +1,12 @@
-"""EWF (Xiao et al., "Endpoints Weight Fusion for Class Incremental Semantic Segmentation", CVPR 2023)."""
+"""EWF (Xiao et al., "Endpoints Weight Fusion for Class Incremental Semantic Segmentation", CVPR 2023).
+
+After each task the weights are fused with those from before it: theta <- (1 - alpha) theta_before + alpha theta.
+
+Deviations: alpha is a constant option; the paper computes it from the numbers of old and new classes, which captions
+and free answers do not have. The paper also distils the old model while learning; here the fusion stands alone. What is
+fused are LoRA's A and B, each on its own, so that the product B A is not the interpolation of the two products. With
+``fuse_after epoch`` the fusion is the one inside MoInCL, not the paper's. The fused weights are not validated again.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +18,14 @@ from micl_strategies.single import SingleAdapter
 
 
 class EWF(SingleAdapter):
-    """Fine-tune, then fuse the weights with those before the task: theta <- (1 - alpha) theta_before + alpha theta."""
+    """Fine-tune, then interpolate between the weights before and after the task."""
 
     def __init__(
         self,
         backbone: Backbone,
         *,
-        alpha: Annotated[float, "share of the new weights; 1 keeps them, 0 the old ones", Range(0, 1)] = 0.3,
-        fuse_after: Annotated[
-            Literal["task", "epoch"], "fuse at the endpoint of a task, or after every epoch"
-        ] = "task",
+        alpha: Annotated[float, "share of the new weights in the fusion; 0 restores the old ones", Range(0, 1)] = 0.3,
+        fuse_after: Annotated[Literal["task", "epoch"], "fuse when a task ends, or after every epoch"] = "task",
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         **options: Any,
     ) -> None:
@@ -28,7 +34,7 @@ class EWF(SingleAdapter):
 
     def begin(self, stage: Stage) -> None:
         super().begin(stage)
-        self.keep_teacher()
+        self.copy_teacher()
 
     def epoch_end(self) -> None:
         if self.fuse_after == "epoch":

@@ -1,4 +1,4 @@
-"""Sequential fine-tuning."""
+"""Sequential fine-tuning, the baseline of every continual-learning paper."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from micl_strategies.single import SingleAdapter
 
 
 class Finetune(SingleAdapter):
-    """Learn each task in turn, and do nothing against forgetting: what every method must beat."""
+    """Learn one task after another and do nothing against forgetting: the baseline that every method must beat."""

@@ -1,5 +1,4 @@
-"""Weight fusion: theta <- (1 - alpha) theta_before + alpha theta (Xiao et al., "Endpoints Weight
-Fusion for Class Incremental Semantic Segmentation", CVPR 2023; MoInCL fuses after every epoch)."""
+"""Weight fusion: theta <- (1 - alpha) theta_before + alpha theta, shared by EWF and MoInCL (see ewf.py)."""
 
 from __future__ import annotations
 
@@ -13,9 +12,9 @@ from micl_strategies.single import TEACHER, SingleAdapter
 
 
 def teacher_weights(strategy: SingleAdapter, *, connectors: bool) -> dict[str, Tensor]:
-    """Return the teacher's weights to fuse with, by the names of ``trainable``.
+    """Return the teacher's weights for the fusion, by their names in ``strategy.trainable()``.
 
-    Those are all but connectors, and with ``connectors`` also the connectors of modalities that were learnt before.
+    These are all weights except connectors; with ``connectors``, also the connectors of modalities learnt before.
     """
     adapters = strategy.backbone.adapters
     learnt = {f"connector/{m}" for task in strategy.stage.previous_tasks for m in task.modalities if connectors}
@@ -28,7 +27,7 @@ def teacher_weights(strategy: SingleAdapter, *, connectors: bool) -> dict[str, T
 
 @torch.no_grad()
 def fuse(strategy: SingleAdapter, before: Mapping[str, Tensor], alpha: float) -> None:
-    """Interpolate from ``before`` to the weights that moved; ``alpha`` is the share of the latter."""
+    """Interpolate the trainable weights with ``before`` in place; ``alpha`` is the share of the present weights."""
     weights = dict(strategy.trainable())
     for name, old in before.items():
         weights[name].lerp_(old, 1 - alpha)

@@ -1,8 +1,13 @@
 """LwF (Li & Hoiem, "Learning without Forgetting", TPAMI 2017).
 
-The old model's answers on the new task's inputs are preserved: the student is drawn to the teacher's
-distribution at every answer position (their eq. 1 and 2, with the knowledge distillation loss of
-Hinton et al. 2015), teacher forced with the new task's answers, so that no position can misalign.
+The loss is the cross entropy on the new task's answers (their eq. 1) plus lambda times a distillation loss that
+preserves the old model's outputs on the new task's inputs (their eq. 2), at every answer position, teacher forced with
+the answers.
+
+Deviations: a language model has one output layer for all tasks, so there are no heads per task, and no warm-up of a new
+head. The distillation is T^2 KL(teacher || student) of Hinton et al. 2015, whose gradient is T^2 times that of eq. 2.
+The teacher's outputs are computed at each step instead of recorded before learning, which gives the same without
+augmentation (the teacher runs without dropout). With ``-o replay`` the rehearsed examples are distilled as well.
 """
 
 from __future__ import annotations
@@ -14,13 +19,13 @@ from micl_strategies.single import TEACHER, SingleAdapter
 
 
 class LwF(SingleAdapter):
-    """Distil the model as it stood before the task, on the new task's own examples."""
+    """Distil the model from before the task on the new task's examples."""
 
     def __init__(
         self,
         backbone: Backbone,
         *,
-        lambda_lwf: Annotated[float, "weight of the distillation", Range(0)] = 1.0,
+        lambda_lwf: Annotated[float, "weight of the distillation loss", Range(0)] = 1.0,
         temperature: Annotated[float, "temperature T of the distillation", Range(0, low_open=True)] = 2.0,
         **options: Any,
     ) -> None:
@@ -29,7 +34,7 @@ class LwF(SingleAdapter):
 
     def begin(self, stage: Stage) -> None:
         super().begin(stage)
-        self.keep_teacher()
+        self.copy_teacher()
 
     def loss(self, batch: Batch) -> Loss:
         if not self.has_teacher:

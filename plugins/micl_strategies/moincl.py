@@ -1,7 +1,19 @@
 """MoInCL (Pian et al., "Modality-Inconsistent Continual Learning of Multimodal Large Language
 Models", arXiv 2412.13050): pseudo targets, instruction-based distillation, weight fusion.
 
-The teacher is the model as it stood after the previous task: an adapter on the same base.
+From the second task on, with the model after the previous task as teacher and KL = T^2 KL(teacher/T || student/T):
+1. Pseudo targets (PTGM): if the modality was learnt before with the other task type, its targets are generated for the
+   new task's inputs; ``pseudo_num`` of them join each batch: cross entropy + lambda_kl * KL on their answer tokens.
+2. Instruction-based distillation (IKD): lambda_text * KL on ``text_instruct_num`` texts per step, without media.
+3. Weight fusion after every epoch: theta <- (1 - alpha) theta_teacher + alpha theta.
+
+Deviations from the authors' code: the teacher is an adapter on the same base, not a second model, and its last states
+are cached. KL is taken at aligned answer tokens, not over the last rows of differently padded batches. The cross
+entropy on pseudo samples is a term of its own, not part of one mean over the batch. Captions are generated once per
+medium; questions are written by the backbone's language model (shipped ready-made there). A step prefers pseudo samples
+on the batch's media. ``pseudo_when`` is by modality (theirs, in order 2: by type). The defaults of T (5), lambda_text
+(1) and alpha (set by hand per task) were tuned on mini; the recipes hold the paper's values. Texts are the backbone's,
+not Natural Instructions.
 """
 
 from __future__ import annotations
@@ -36,14 +48,14 @@ from micl_strategies.single import TEACHER, SingleAdapter
 from micl_strategies.writer import chunks, read_lines, write_questions
 
 CACHE_BYTES = 512 * 10**6
-"""The most that cached teacher states of texts and pseudo samples take: some 20,000 captions at a width of 576."""
+"""Limit for cached teacher states of texts and pseudo samples: about 20,000 captions at a width of 576."""
 
 Samples = Generator[Progress, None, list[Example]]
 """A pass that yields its progress and returns pseudo samples."""
 
 
 class MoInCL(SingleAdapter):
-    """Learn pseudo targets of the other task type, distil on them and on text, and fuse weights."""
+    """Learn pseudo targets of the other task type, distil the teacher on them and on text, and fuse weights."""
 
     needs = frozenset({"adapters", "generate", "text", "questions"})
 
@@ -51,23 +63,23 @@ class MoInCL(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        pseudo_num: Annotated[int, "pseudo samples that join each batch (0: none)", Range(0)] = 4,
+        pseudo_num: Annotated[int, "pseudo samples added to each batch (0: none)", Range(0)] = 4,
         pseudo_when: Annotated[
             Literal["modality", "type"],
-            "generate when the other task type was learnt in the same modalities, or in any",
+            "generate if the other task type was learnt in the same modalities, or in any modalities",
         ] = "modality",
         pseudo_weight: Annotated[float, "weight of the cross entropy on pseudo samples", Range(0)] = 1.0,
         lambda_kl: Annotated[float, "weight of the distillation on pseudo samples", Range(0)] = 1.0,
-        text_instruct_num: Annotated[int, "text-only instructions a step for distillation (0: none)", Range(0)] = 4,
+        text_instruct_num: Annotated[int, "text-only instructions per step for distillation (0: none)", Range(0)] = 4,
         lambda_text: Annotated[float, "weight of the distillation on text-only instructions", Range(0)] = 2.0,
         temperature: Annotated[float, "temperature T of both distillations", Range(0, low_open=True)] = 2.0,
-        alpha: Annotated[float, "fusion: share of the new weights; 1 keeps them, 0 the teacher's", Range(0, 1)] = 0.5,
-        fuse_every: Annotated[int, "fuse after so many steps; 0: after every epoch", Range(0)] = 0,
+        alpha: Annotated[float, "share of the new weights in the fusion; 0 restores the teacher's", Range(0, 1)] = 0.5,
+        fuse_every: Annotated[int, "steps between fusions (0: fuse after every epoch)", Range(0)] = 0,
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         instructions: Annotated[
-            str, "file with one text a line to distil on; the backbone's own where empty", ExistingFile()
+            str, "file of texts for distillation, one per line (default: the backbone's own)", ExistingFile()
         ] = "",
-        writer: Annotated[str, "path or hub id of a language model to write questions; empty: the backbone's"] = "",
+        writer: Annotated[str, "path or hub id of the model that writes questions (default: the backbone's own)"] = "",
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
@@ -80,12 +92,12 @@ class MoInCL(SingleAdapter):
         self._teacher_states: dict[str, Tensor] = {}
         self._teacher_weights: dict[str, Tensor] = {}
 
-    # Before a task: the teacher, and what it can tell
+    # Before learning: the teacher, the texts, and the pseudo samples
 
     def begin(self, stage: Stage) -> None:
         super().begin(stage)
-        self._forget()
-        if self.keep_teacher():
+        self._clear()
+        if self.copy_teacher():
             self._use_teacher()
 
     def _use_teacher(self) -> None:
@@ -95,12 +107,12 @@ class MoInCL(SingleAdapter):
     def _text_pool(self) -> list[Example]:
         if not self.text_instruct_num:
             return []
-        named = Path(self.instructions).expanduser() if self.instructions else None
-        texts = read_lines(named) if named else self.backbone.instructions()
+        path = Path(self.instructions).expanduser() if self.instructions else None
+        texts = read_lines(path) if path else self.backbone.instructions()
         if not texts:
             raise PlanError(
-                "moincl distils on text, and this backbone brings no instructions",
-                "Name a file with one text a line: -o instructions FILE, or switch it off: -o text_instruct_num 0.",
+                "moincl distils on text, but this backbone has no instructions",
+                "Give a file with one text per line: -o instructions FILE; or disable it: -o text_instruct_num 0.",
             )
         return [Example(f"text/{i}", answer=text) for i, text in enumerate(texts)]
 
@@ -113,19 +125,19 @@ class MoInCL(SingleAdapter):
         yield from self._cache_teacher_states()
 
     def _pseudo_samples(self, task: Task) -> Samples:
-        """Return pseudo targets (PTGM): the other task type's targets for this task's inputs."""
+        """Generate pseudo targets (PTGM): targets of the other task type for this task's inputs."""
         previous = self.stage.previous_tasks
         others = [old for old in previous if self.pseudo_when == "type" or old.modalities == task.modalities]
-        if task.type == QA and (known := [old for old in others if old.type == CAPTIONING]):
-            return (yield from self._pseudo_captions(task, known[-1]))
+        if task.type == QA and (captioning := [old for old in others if old.type == CAPTIONING]):
+            return (yield from self._pseudo_captions(task, captioning[-1]))
         if task.type == CAPTIONING and any(old.type == QA for old in others):
             return (yield from self._pseudo_questions(task))
         return []
 
-    def _pseudo_captions(self, task: Task, known: Task) -> Samples:
-        """Return the teacher's caption of all media of a question-answering task."""
-        named = f"describe the {' and the '.join(sorted(task.modalities))}."
-        instruction = known.instruction if known.modalities == task.modalities else named
+    def _pseudo_captions(self, task: Task, captioning: Task) -> Samples:
+        """Caption all media of a question-answering task with the teacher, by the instruction of ``captioning``."""
+        generic = f"describe the {' and the '.join(sorted(task.modalities))}."
+        instruction = captioning.instruction if captioning.modalities == task.modalities else generic
         inputs = list({e.media_key: e for e in task.examples("train") if e.media}.values())
         captions: list[str] = []
         for chunk in chunks([e.with_prompt(instruction) for e in inputs], self.stage.batch_size):
@@ -136,7 +148,7 @@ class MoInCL(SingleAdapter):
         return [self._pseudo_sample(i, e, *pair) for i, (e, pair) in enumerate(answered, len(self.pseudo))]
 
     def _pseudo_questions(self, task: Task) -> Samples:
-        """Return a question with its answer, written from each reference caption by a language model."""
+        """Write a question with its answer from each reference caption with a language model."""
         inputs = [e for e in task.examples("train") if e.media]
         pairs: list[tuple[str, str] | None] = []
         for written in write_questions(self.backbone, [e.target for e in inputs], self.stage.batch_size, self.writer):
@@ -147,14 +159,14 @@ class MoInCL(SingleAdapter):
 
     @staticmethod
     def _pseudo_sample(number: int, source: Example, prompt: str, answer: str) -> Example:
-        """Return a question on the media of ``source``, with an id of its own."""
+        """Return an example that asks ``prompt`` about the media of ``source``."""
         content: Content = (*source.media, prompt) if prompt else source.media
         return Example(f"pseudo/{number}", content, answer=answer, meta={"source": source.id})
 
     def _cache_teacher_states(self) -> Iterator[Progress]:
-        """Cache the teacher's states at the answer positions of each text, then of each pseudo sample, while they fit.
+        """Cache the teacher's states at the answer positions of texts, then of pseudo samples, up to CACHE_BYTES.
 
-        The teacher does not change during a task, so that it need not read a sample at each step that has it.
+        The teacher is constant during a task, so that no step has to run it on a cached sample again.
         """
         self._teacher_states = {}
         if "states" not in self.backbone.provides:
@@ -167,14 +179,14 @@ class MoInCL(SingleAdapter):
             size += states.nbytes
             if size > CACHE_BYTES:
                 break
-            split = torch.split(states, _positions_each(batch))
+            split = torch.split(states, _answer_lengths(batch))
             self._teacher_states |= {example.id: own for example, own in zip(chunk, split, strict=True)}
             yield Progress(len(self._teacher_states), len(samples), "teacher states")
 
-    # Each step: one forward pass of the student, one of the teacher for what is not cached
+    # Each step: one forward pass of the student, and one of the teacher for samples that are not cached
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        """Return three groups: "new" (the drawn and the rehearsed examples), "pseudo" samples, and "text"."""
+        """Return a batch of three groups: "new" (drawn and rehearsed examples), "pseudo" samples, and "text"."""
         pseudo = [self.pseudo[i] for i in self._draw_pseudo(examples)]
         count = min(self.text_instruct_num, len(self.texts)) if self.stage.previous_tasks else 0
         texts = [self.texts[i] for i in self.stage.rng.sample(range(len(self.texts)), count)]
@@ -186,16 +198,16 @@ class MoInCL(SingleAdapter):
         return self.backbone.batch(joined, groups)
 
     def _draw_pseudo(self, examples: Sequence[Example]) -> list[int]:
-        """Draw pseudo samples: on the media of ``examples``, which a backbone reads once, then any others.
+        """Draw the indices of pseudo samples: first those on the media of ``examples``, then any others.
 
-        Each is drawn as often as the examples on its media are.
+        Media shared within a batch are read once. A sample is drawn as often as the examples on its media.
         """
         media, rng = {example.media_key for example in examples if example.media}, self.stage.rng
-        near = [i for i, sample in enumerate(self.pseudo) if sample.media_key in media]
-        drawn = rng.sample(near, min(self.pseudo_num, len(near)))
-        if lacking := self.pseudo_num - len(drawn):
+        same_media = [i for i, sample in enumerate(self.pseudo) if sample.media_key in media]
+        drawn = rng.sample(same_media, min(self.pseudo_num, len(same_media)))
+        if missing := self.pseudo_num - len(drawn):
             others = [i for i, sample in enumerate(self.pseudo) if sample.media_key not in media]
-            drawn += rng.sample(others, min(lacking, len(others)))
+            drawn += rng.sample(others, min(missing, len(others)))
         return drawn
 
     def loss(self, batch: Batch) -> Loss:
@@ -217,13 +229,13 @@ class MoInCL(SingleAdapter):
     def _teacher_logits(self, examples: Sequence[Example]) -> Tensor:
         """Return the teacher's logits at the answer positions of ``examples``, in their order."""
         cached = {i: own for i, e in enumerate(examples) if (own := self._teacher_states.get(e.id)) is not None}
-        unread = [i for i in range(len(examples)) if i not in cached]
+        uncached = [i for i in range(len(examples)) if i not in cached]
         logits: dict[int, Tensor] = {}
         with self.backbone.adapters.using(TEACHER):
-            if unread:
-                batch = self.backbone.batch([examples[i] for i in unread])
-                split = torch.split(self.backbone.answer_logits(batch)[0], _positions_each(batch))
-                logits |= zip(unread, split, strict=True)
+            if uncached:
+                batch = self.backbone.batch([examples[i] for i in uncached])
+                split = torch.split(self.backbone.answer_logits(batch)[0], _answer_lengths(batch))
+                logits |= zip(uncached, split, strict=True)
             if cached:
                 projected = self.backbone.project(torch.cat(list(cached.values())).to(self.backbone.device))
                 logits |= zip(cached, torch.split(projected, [len(own) for own in cached.values()]), strict=True)
@@ -239,14 +251,14 @@ class MoInCL(SingleAdapter):
         if not self.fuse_every:
             fuse(self, self._teacher_weights, self.alpha)
 
-    # After a task, and to resume
+    # End of a task, and resuming
 
     def end(self, stage: Stage) -> None:
-        self._forget()
+        self._clear()
         self.drop_teacher()
         super().end(stage)
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.pseudo, self._teacher_weights, self._teacher_states = [], {}, {}
 
     def state(self) -> State:
@@ -264,7 +276,7 @@ class MoInCL(SingleAdapter):
                 pass
 
 
-def _positions_each(batch: Batch) -> list[int]:
-    """Return how many answer positions each example has."""
+def _answer_lengths(batch: Batch) -> list[int]:
+    """Return the number of answer positions of each example."""
     counts: list[int] = batch.example_index.bincount(minlength=len(batch)).tolist()
     return counts

@@ -1,10 +1,14 @@
 """O-LoRA (Wang et al., "Orthogonal Subspace Learning for Language Model Continual Learning",
 Findings of EMNLP 2023, arXiv 2310.14152).
 
-Each task learns low-rank matrices of its own beside the frozen ones of the tasks before, and pays
-lambda * sum of |A_before A_new^T| (their eq. 8), so that the subspaces stay orthogonal. The
-sum of all tasks' products B_t A_t answers, so their rows can stand in one adapter: task t owns the
-t-th block of A's rows and of B's columns.
+Each task learns its own low-rank matrices while those of earlier tasks stay frozen; the penalty
+lambda * sum_i |A_i A_t^T| over earlier tasks i keeps the subspaces orthogonal. All tasks are answered by the sum of all
+products B_i A_i, so the matrices share one adapter: task t owns the t-th block of A's rows and of B's columns.
+
+Deviations: the penalty sums absolute values, as the authors' code does (their eq. 8 has squares). Their second penalty,
+lambda_2 times the L2 norm of the new matrices, is left to AdamW's weight decay. By default the tasks share the
+adapter's rank; the paper gives each task rank 8. alpha / r is that of the whole adapter. Connectors, which the paper
+does not have, are neither frozen nor penalised.
 """
 
 from __future__ import annotations
@@ -31,16 +35,16 @@ from micl_cli.api import (
 
 
 class OLoRA(Strategy):
-    """Learn each task in a block of LoRA ranks of its own, orthogonal to those before."""
+    """Learn each task in its own block of LoRA ranks, kept orthogonal to the blocks of earlier tasks."""
 
     def __init__(
         self,
         backbone: Backbone,
         *,
         lambda_orthogonal: Annotated[
-            float, "weight of the overlap of the new subspace with the old ones", Range(0)
+            float, "weight of the orthogonality penalty between the new and the old subspaces", Range(0)
         ] = 0.5,
-        rank: Annotated[int, "LoRA ranks of a task (0: the adapter's rank shared by all tasks)", Range(0)] = 0,
+        rank: Annotated[int, "LoRA rank per task (0: the adapter's rank divided among the tasks)", Range(0)] = 0,
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
@@ -55,37 +59,37 @@ class OLoRA(Strategy):
     def begin(self, stage: Stage) -> None:
         super().begin(stage)
         self._block_size = self._checked_block_size()
-        self._old = self._copies()
+        self._old = self._clone_weights()
 
     def _checked_block_size(self) -> int:
-        """Return the ranks of a task. Raises PlanError, before the first is learnt, if they do not suffice for all."""
+        """Return the rank per task. Raises PlanError, before anything is learnt, if the adapter's rank is too small."""
         if self._block_size and self.rank not in (0, self._block_size):
             raise PlanError(
-                f"olora gave each task {self._block_size} LoRA ranks so far, and cannot give this one {self.rank}",
-                "Give every task the same: -o rank N without a task's number.",
+                f"olora cannot use rank {self.rank} here: each task so far has {self._block_size} LoRA ranks",
+                "Use the same rank for all tasks: -o rank N without a task's number.",
             )
         tasks, total = max(self.stage.position, self._task_count), self._adapter_rank()
         size = self._block_size or self.rank or total // tasks
         if not size or tasks * size > total:
             raise PlanError(
-                f"olora has {total} LoRA ranks, too few for {tasks} tasks of {size or 1}",
-                "Give the adapter more: -b lora_rank N, or each task fewer: -o rank N.",
+                f"olora has {total} LoRA ranks, too few for {tasks} tasks of rank {size or 1}",
+                "Raise the adapter's rank: -b lora_rank N, or lower the rank per task: -o rank N.",
             )
         return size
 
     def _adapter_rank(self) -> int:
-        """Return the smallest rank of an adapted layer. Raises PlanError where the adapter is no plain LoRA."""
+        """Return the smallest rank of the adapted layers. Raises PlanError if the adapter is not plain LoRA."""
         matrices = self.backbone.adapters.low_rank(ADAPTER)
         if not matrices or len(matrices) < len(self.backbone.adapters.layer_adapters(ADAPTER)):
             raise PlanError(
-                "olora needs adapters that are plain LoRA matrices in every layer",
+                "olora needs an adapter of plain LoRA matrices in every layer",
                 "Choose such an adapter for the backbone, or another --strategy.",
             )
         return min(len(a) for a, _, _ in matrices.values())
 
     @property
     def block(self) -> slice:
-        """The ranks that belong to this task."""
+        """The slice of ranks that belongs to this task."""
         return slice((self.stage.position - 1) * self._block_size, self.stage.position * self._block_size)
 
     def loss(self, batch: Batch) -> Loss:
@@ -97,18 +101,18 @@ class OLoRA(Strategy):
         return {"answers": answers, "overlap": self.lambda_orthogonal * torch.stack(overlaps).sum()}
 
     def _blocks(self) -> Iterator[tuple[str, nn.Parameter, tuple[slice, ...]]]:
-        """Yield the name and weights of every A and B, and where this task's ranks are in them."""
+        """Yield the name and the weights of every A and B, and the index of this task's block in them."""
         for name, weight in self.backbone.adapters.parameters(ADAPTER).items():
             if name.endswith(".A"):
                 yield name, weight, (self.block,)
             elif name.endswith(".B"):
                 yield name, weight, (slice(None), self.block)
 
-    def _copies(self) -> dict[str, Tensor]:
+    def _clone_weights(self) -> dict[str, Tensor]:
         return {name: weight.detach().clone() for name, weight, _ in self._blocks()}
 
     def constrain(self) -> None:
-        """Leave gradients to this task's ranks only."""
+        """Zero the gradients of all ranks except this task's."""
         for _, weight, block in self._blocks():
             if weight.grad is not None:
                 own = weight.grad[block].clone()
@@ -117,7 +121,7 @@ class OLoRA(Strategy):
 
     @torch.no_grad()
     def step_end(self, step: int) -> None:
-        """Put the other ranks back: weight decay moves weights without a gradient too."""
+        """Restore the other tasks' ranks: weight decay changes weights that have no gradient, too."""
         for name, weight, block in self._blocks():
             own = weight[block].clone()
             weight.copy_(self._old[name])
@@ -128,4 +132,4 @@ class OLoRA(Strategy):
 
     def restore(self, state: State) -> None:
         self._block_size = state.data["rank"]
-        self._old = self._copies()
+        self._old = self._clone_weights()

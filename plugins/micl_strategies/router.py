@@ -1,8 +1,12 @@
 """Router isolation, after MR-LoRA (Zhao et al., "MLLM-CL: Continual Learning for Multimodal Large
 Language Models", arXiv 2506.05453).
 
-Each task has an expert of its own, learnt from the base model alone and never touched again;
-a router tells for each query which task it belongs to, and only that expert answers.
+Each task has its own expert (LoRA and connectors), learnt from the base model alone and frozen afterwards; a router
+assigns each query to a task, and only that task's expert answers.
+
+Deviations: queries are routed first and answered once; the authors' code lets every expert answer every query, then
+picks one of the answers, at random if the router's reply is not a letter. The rank is the backbone's (the paper: 128).
+``-o router`` chooses another router than the paper's; deviations of the router itself stand in micl_routers/mllm.py.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from micl_cli.api import (
 
 
 class RouterIsolation(Strategy):
-    """A fresh adapter for each task, and a router that chooses among them for each query."""
+    """Learn a new adapter for each task, and a router that selects one of them for each query."""
 
     needs = frozenset({"adapters", "generate"})
 
@@ -37,8 +41,8 @@ class RouterIsolation(Strategy):
         self,
         backbone: Backbone,
         *,
-        router: Annotated[str, "what chooses: mllm, prototype, ridge, oracle, or another registered router"] = "mllm",
-        router_options: Annotated[str, "the router's own options: name=value,name=value"] = "",
+        router: Annotated[str, "mllm, prototype, ridge, oracle, or another registered router"] = "mllm",
+        router_options: Annotated[str, "options of the router: name=value,name=value"] = "",
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
@@ -48,28 +52,28 @@ class RouterIsolation(Strategy):
         self._built: tuple[tuple[str, str], Router] | None = None
 
     @property
-    def chooser(self) -> Router:
-        """The router itself, built when it is first needed. Raises PluginError, OptionError, PlanError."""
-        wanted = (self.router, self.router_options)
-        if self._built and self._built[0] != wanted and self.experts:
-            hint = "Give -o router and -o router_options for the whole run, not for one task."
-            raise PlanError("the router cannot change once it knows tasks: another one knows none of them", hint)
-        if self._built is None or self._built[0] != wanted:
-            self._built = wanted, self._build()
+    def built_router(self) -> Router:
+        """The router, built on first use. Raises PluginError, OptionError, PlanError."""
+        requested = (self.router, self.router_options)
+        if self._built and self._built[0] != requested and self.experts:
+            hint = "Set -o router and -o router_options for the whole run, not for one task."
+            raise PlanError("the router cannot change after the first task: a new one has learnt none of them", hint)
+        if self._built is None or self._built[0] != requested:
+            self._built = requested, self._build()
         return self._built[1]
 
     def _build(self) -> Router:
         cls = self._load_part("routers", self.router)
-        if lacking := sorted(cls.needs - self.backbone.provides):
+        if missing := sorted(cls.needs - self.backbone.provides):
             hint = "Choose another router: `micl plugins --kind routers` lists them."
-            raise PlanError(f"router {self.router!r} needs {', '.join(lacking)} of the backbone", hint)
+            raise PlanError(f"router {self.router!r} needs {', '.join(missing)}, which the backbone lacks", hint)
         options = parse_options(cls, _split(self.router_options), owner=f"router {self.router}")
-        made: Router = cls(self.backbone, **options)
-        return made
+        router: Router = cls(self.backbone, **options)
+        return router
 
     def stages(self, tasks: Sequence[Task], load_part: PartLoader) -> Sequence[Sequence[Task]]:
         self._load_part = load_part
-        _ = self.chooser  # raises before anything is learnt
+        _ = self.built_router  # raises before anything is learnt
         return super().stages(tasks, load_part)
 
     def begin(self, stage: Stage) -> None:
@@ -84,34 +88,34 @@ class RouterIsolation(Strategy):
     def after(self, stage: Stage) -> Iterator[Progress]:
         context = RouterContext(experts=self.experts, rng=stage.rng, seed=stage.seed)
         for task in stage.tasks:
-            yield from self.chooser.learn(task, task.examples("train"), context)
+            yield from self.built_router.learn(task, task.examples("train"), context)
 
     def route(self, examples: Sequence[Example]) -> Sequence[Route] | None:
         if not self.experts:
             return None
-        return [route._replace(selection=self.experts[route.task]) for route in self.chooser.route(examples)]
+        return [route._replace(selection=self.experts[route.task]) for route in self.built_router.route(examples)]
 
     @property
     def routed_by(self) -> tuple[str, int]:
-        return self.router, self.chooser.passes
+        return self.router, self.built_router.passes
 
     def state(self) -> State:
         if not self.experts:
             return State()
-        inner = self.chooser.state()
-        tensors = {f"router/{name}": tensor for name, tensor in inner.tensors.items()}
-        return State(tensors, {"experts": self.experts, "router": inner.data})
+        state = self.built_router.state()
+        tensors = {f"router/{name}": tensor for name, tensor in state.tensors.items()}
+        return State(tensors, {"experts": self.experts, "router": state.data})
 
     def restore(self, state: State) -> None:
         self.experts = dict(state.data.get("experts", {}))
         self._built = None
         if self.experts:
             tensors = {n.removeprefix("router/"): t for n, t in state.tensors.items() if n.startswith("router/")}
-            self.chooser.restore(State(tensors, state.data["router"]))
+            self.built_router.restore(State(tensors, state.data["router"]))
 
 
 def _split(text: str) -> Mapping[str, str]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if wrong := [name for name, mark, _ in pairs if not mark]:
-        raise OptionError(f"router_options: {wrong[0]!r} is no name=value", "For example: samples=20,epochs=40")
+        raise OptionError(f"router_options: {wrong[0]!r} is not name=value", "For example: samples=20,epochs=40")
     return {name.strip(): value.strip() for name, _, value in pairs}

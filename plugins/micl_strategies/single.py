@@ -1,4 +1,4 @@
-"""What the methods with one adapter share: rehearsal of stored examples, and a teacher."""
+"""Base class of the methods that learn a single adapter: rehearsal of stored examples, and a teacher."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from micl_cli.api import ADAPTER, Backbone, Batch, Example, Range, Stage, State,
 from micl_strategies.buffer import Buffer
 
 TEACHER = "teacher"
-"""The adapter that holds the model as it stood before the task."""
+"""The name of the adapter that holds the weights from before the task."""
 
 
 class SingleAdapter(Strategy):
-    """Learn every task in one adapter. ``-o replay N`` adds rehearsal of old examples to any such method."""
+    """Learn all tasks in one adapter. ``-o replay N`` adds rehearsal of old examples to any such method."""
 
     def __init__(
         self,
         backbone: Backbone,
         *,
-        replay: Annotated[int, "examples of earlier tasks that are stored and rehearsed (0: none)", Range(0)] = 0,
+        replay: Annotated[int, "number of stored examples of earlier tasks (0: no rehearsal)", Range(0)] = 0,
         replay_policy: Annotated[
             Literal["task", "reservoir"],
-            "store the same number of each task, or a uniform sample of all examples so far",
+            "store equally many examples of each task, or a uniform sample of all examples so far",
         ] = "task",
-        replay_batch: Annotated[int, "stored examples that join each batch", Range(0)] = 8,
-        replay_bytes: Annotated[int, "bytes that stored examples may take, media included (0: no limit)", Range(0)] = 0,
+        replay_batch: Annotated[int, "stored examples added to each batch", Range(0)] = 8,
+        replay_bytes: Annotated[int, "limit in bytes for stored examples, media included (0: no limit)", Range(0)] = 0,
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
@@ -41,40 +41,40 @@ class SingleAdapter(Strategy):
         return self.backbone.batch([*examples, *self.rehearsed()])
 
     def rehearsed(self) -> list[Example]:
-        """Return stored examples for one step, each with one of its references."""
+        """Return the stored examples of one step, each with one of its references as the answer."""
         return self.buffer.draw(self.replay_batch, self.stage.rng) if self.replay else []
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield the learning adapter, with the connectors of this stage and of what is rehearsed."""
+        """Yield the trainable weights, with the connectors of this stage's and of the rehearsed modalities."""
         rehearsed = self.buffer.modalities if self.replay else set()
         yield from self.backbone.adapters.trainable(self.stage.modalities | rehearsed).items()
         yield from ((f"modules/{name}", weight) for name, weight in self.modules.named_parameters())
 
     def remember(self, stage: Stage) -> None:
-        """Store examples of the tasks that were learnt."""
+        """Store examples of the stage's tasks."""
         if self.replay:
             for task in stage.tasks:
                 self.buffer.add(task, self.replay, self.replay_policy, self.replay_bytes, stage.rng)
 
     # The teacher
 
-    def keep_teacher(self) -> bool:
-        """Copy the adapter as it stands to the teacher; return False before anything was learnt."""
+    def copy_teacher(self) -> bool:
+        """Copy the adapter's weights to the teacher, if a task has been learnt before; return whether one has."""
         if self.stage.previous_tasks:
             self.backbone.adapters.copy(ADAPTER, TEACHER)
         return bool(self.stage.previous_tasks)
 
     @property
     def has_teacher(self) -> bool:
-        """Whether there is a teacher."""
+        """Whether the teacher exists."""
         return TEACHER in self.backbone.adapters.names
 
     def drop_teacher(self) -> None:
-        """Remove the teacher, where there is one."""
+        """Remove the teacher, if it exists."""
         if self.has_teacher:
             self.backbone.adapters.remove(TEACHER)
 
-    # After a stage, and to resume
+    # End of a stage, and resuming
 
     def end(self, stage: Stage) -> None:
         self.remember(stage)

@@ -1,4 +1,4 @@
-"""Questions written from captions by a language model, and texts read from files."""
+"""Writing questions from captions with a language model, and reading texts from files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ PROMPT = (
 def write_questions(
     backbone: Backbone, captions: Sequence[str], batch_size: int, writer: str = ""
 ) -> Iterator[list[tuple[str, str] | None]]:
-    """Yield one (question, short answer) a caption, batch by batch.
+    """Yield one (question, short answer) per caption, batch by batch.
 
-    They are written by the backbone's own language model, or by ``writer``: a path or hub id of a causal language
-    model. None stands where what was written is no question with an answer. Raises PlanError where the writer cannot
-    be loaded.
+    The backbone's own language model writes them, or ``writer``: the path or hub id of a causal language model. An item
+    is None if the generated text is not a question with an answer. Raises PlanError if the writer cannot be loaded.
     """
     if writer:
         yield from _by_other_model(captions, batch_size, writer)
@@ -32,9 +31,9 @@ def write_questions(
             yield backbone.write_questions(chunk)
 
 
-def chunks(whole: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    """Return ``whole`` in pieces of at most ``size``."""
-    return [whole[start : start + size] for start in range(0, len(whole), size)]
+def chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Split ``items`` into chunks of at most ``size``."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _by_other_model(captions: Sequence[str], batch_size: int, writer: str) -> Iterator[list[tuple[str, str] | None]]:
@@ -46,15 +45,15 @@ def _by_other_model(captions: Sequence[str], batch_size: int, writer: str) -> It
     except (OSError, ValueError) as error:
         raise PlanError(
             f"the question writer {writer!r} cannot be loaded: {error}",
-            "Name a folder or hub id of a causal language model, or leave `-o writer` out.",
+            "Give the folder or hub id of a causal language model, or omit `-o writer`.",
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     for chunk in chunks(captions, batch_size):
-        yield [split_question(text) for text in _continue(model, tokenizer, chunk)]
+        yield [split_question(text) for text in _complete(model, tokenizer, chunk)]
 
 
-def _continue(model: Any, tokenizer: Any, captions: Sequence[str]) -> list[str]:
+def _complete(model: Any, tokenizer: Any, captions: Sequence[str]) -> list[str]:
     inputs = tokenizer([PROMPT.format(caption=text) for text in captions], return_tensors="pt", padding=True)
     ids = model.generate(**inputs, max_new_tokens=40, do_sample=False, pad_token_id=tokenizer.pad_token_id)
     texts: list[str] = tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
@@ -62,18 +61,19 @@ def _continue(model: Any, tokenizer: Any, captions: Sequence[str]) -> list[str]:
 
 
 def split_question(text: str) -> tuple[str, str] | None:
-    """Return ("question?", "answer") from text that starts with a question, or None where it does not."""
+    """Return ("question?", "answer") from a text that starts with a question, else None."""
     question, mark, answer = text.strip().partition("?")
     answer = answer.strip().split("\n")[0].strip(" .\"'")
     return (f"{question.strip()}?", answer) if mark and question.strip() and answer else None
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the texts of a file: one a line, plain or as JSON objects with a "text". Raises PlanError."""
+    """Read a file with one text per line, plain or as a JSON object with the key "text". Raises PlanError."""
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         return [str(json.loads(line)["text"]) if line.startswith("{") else line for line in lines]
     except OSError as error:
-        raise PlanError(f"cannot read {path}: {error.strerror}", "Name a file with one text a line.") from error
+        raise PlanError(f"cannot read {path}: {error.strerror}", "Give a file with one text per line.") from error
     except (ValueError, KeyError) as error:
-        raise PlanError(f"{path}: a line is no JSON object with a text", "Write one text a line.") from error
+        hint = 'Write one text per line, plain or as {"text": "..."}.'
+        raise PlanError(f'{path}: a line is not a JSON object with the key "text"', hint) from error

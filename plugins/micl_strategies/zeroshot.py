@@ -1,4 +1,4 @@
-"""Learning nothing."""
+"""Zero-shot evaluation: no training at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from micl_cli.api import Example, Stage, Strategy
 
 
 class ZeroShot(Strategy):
-    """Learn nothing: the lower row of a table. The connectors stay as they were drawn."""
+    """Learn nothing: the lower bound. New connectors keep their random initial weights."""
 
     def examples(self, stage: Stage) -> Sequence[Example]:
         return ()

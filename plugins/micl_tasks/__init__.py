@@ -1,1 +1,1 @@
-"""The in-tree benchmarks and their tasks."""
+"""In-tree benchmarks and their tasks."""

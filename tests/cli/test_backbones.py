@@ -79,9 +79,9 @@ def test_fetching_tells_what_comes(name: str, micl: Any, garden: None) -> None:
         ("composed:tiny", 4, "there is nothing to fetch for tiny"),
         ("composed:none.toml", 4, "no preset 'none.toml'"),
         ("compozed:tiny", 3, "Did you mean 'composed'?"),
-        ("hf:", 4, "wants a checkpoint"),
+        ("hf:", 4, "needs a checkpoint"),
         ("hf:Qwen/Qwen2.5-VL-7B-Instruct", 4, "offline mode is set"),
-        ("micl", 4, "meta-llama/Llama-3.2-1B-Instruct is not here, and offline mode is set"),
+        ("micl", 4, "meta-llama/Llama-3.2-1B-Instruct has not been fetched, and offline mode is set"),
     ],
 )
 def test_what_cannot_be_fetched(micl: Any, name: str, code: int, told: str) -> None:
@@ -93,7 +93,7 @@ def test_what_cannot_be_fetched(micl: Any, name: str, code: int, told: str) -> N
 def test_a_model_that_is_not_here_says_how_to_get_it(micl: Any, little_mini: Any) -> None:
     done = micl("learn", "--backbone", "smol", "--strategy", "finetune", "--tasks", "img_cap", "--dry-run")
     assert (done.code, done.out) == (4, "")
-    assert "hint: Get them: micl backbones fetch smol" in done.err
+    assert "hint: Fetch them: micl backbones fetch smol" in done.err
 
 
 @pytest.mark.parametrize(("name", "fetched"), [("hf:test/none", "hf:test/none"), ("composed:micl", "micl")])

@@ -53,7 +53,7 @@ def test_it_is_listed_with_its_distribution(site: Path, isolated: Path) -> None:
 def test_its_options_are_shown(site: Path, isolated: Path) -> None:
     shown = micl(site, isolated, "plugins", "show", "strategies", "agem")
     assert "per_task" in shown
-    assert "examples stored from each task" in shown
+    assert "stored examples per task" in shown
 
 
 def test_it_learns_by_name_and_is_reported(site: Path, isolated: Path) -> None:

@@ -1,4 +1,4 @@
-"""Announces the strategy agem. Imported by every command that looks at plugins: keep it light."""
+"""Announces the strategy agem. Every command that uses plugins imports this module: keep it light."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from micl_cli.api import Register, hookimpl
 
 @hookimpl
 def micl_register_strategies(register: Register) -> None:
-    register("agem", "micl_agem.strategy:AGEM", "never step where the loss on stored examples rises (Chaudhry et al.)")
+    register("agem", "micl_agem.strategy:AGEM", "no step that increases the loss on stored examples (A-GEM)")

@@ -1,4 +1,4 @@
-"""The strategy does what the paper says."""
+"""The strategy agrees with the paper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from micl_cli.testing import Course, ToyBackbone, toy_tasks
 
 @pytest.fixture
 def strategy() -> AGEM:
-    """In its second task, with all of the first one's examples in memory."""
+    """Return the strategy in its second task, with all examples of the first one in memory."""
     course = Course(AGEM(ToyBackbone(), batch_size=100), toy_tasks())
     course.learn(1)
     course.begin(2)
@@ -39,13 +39,13 @@ def dot(first: list[torch.Tensor], second: list[torch.Tensor]) -> float:
     return sum(float((one * two).sum()) for one, two in zip(first, second, strict=True))
 
 
-def test_a_step_that_helps_the_memory_stays_as_it_is(strategy: AGEM) -> None:
+def test_a_gradient_that_agrees_with_the_memory_is_unchanged(strategy: AGEM) -> None:
     gradients = reference_of(strategy)
     after = constrained(strategy, gradients)
     assert all(torch.equal(one, two) for one, two in zip(gradients, after, strict=True))
 
 
-def test_a_step_against_the_memory_loses_just_that_part(strategy: AGEM) -> None:
+def test_only_the_conflicting_component_of_a_gradient_is_removed(strategy: AGEM) -> None:
     reference = reference_of(strategy)
     noise = torch.Generator().manual_seed(0)
     gradients = [torch.randn(r.shape, generator=noise) - 9 * r for r in reference]
@@ -57,7 +57,7 @@ def test_a_step_against_the_memory_loses_just_that_part(strategy: AGEM) -> None:
     assert dot(after, reference) == pytest.approx(0, abs=1e-2)
 
 
-def test_so_many_examples_of_each_task_are_stored() -> None:
+def test_per_task_examples_of_each_task_are_stored() -> None:
     course = Course(AGEM(ToyBackbone(), per_task=5), toy_tasks())
     for position in (1, 2):
         course.learn(position)
@@ -65,7 +65,7 @@ def test_so_many_examples_of_each_task_are_stored() -> None:
     assert [example.task for example in course.strategy.memory] == ["toy/img_cap"] * 5 + ["toy/img_qa"] * 5
 
 
-def test_the_first_task_is_not_held_back() -> None:
+def test_the_gradient_of_the_first_task_is_unchanged() -> None:
     course = Course(AGEM(ToyBackbone()), toy_tasks())
     course.begin(1)
     assert isinstance(course.strategy, AGEM)

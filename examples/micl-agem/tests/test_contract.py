@@ -1,4 +1,4 @@
-"""The strategy keeps the contract between micl and its strategies."""
+"""The strategy fulfils micl's contract for strategies."""
 
 from __future__ import annotations
 

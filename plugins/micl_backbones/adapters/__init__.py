@@ -1,1 +1,1 @@
-"""Adapter kinds, and adapters on models of transformers."""
+"""In-tree adapter kinds, and adapters on transformers models."""

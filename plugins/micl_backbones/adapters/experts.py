@@ -1,12 +1,12 @@
 """A mixture of LoRA experts in each layer: W x + alpha / r sum_i g_i B_i A_i x.
 
-As in MoELoRA (CoIN, Chen et al., arXiv 2403.08350), E experts share the rank r, so that each has r / E, and the gate
-is softmax(G x) of each token's input to the layer. Variants: a gate on the mean of the prompt's inputs (SMoLoRA, arXiv
-2411.13949) or given from outside; the k largest gates only; noise on the gate while learning (Shazeer et al., arXiv
-1701.06538, as in PathWeave, arXiv 2410.20178).
+As in MoELoRA (CoIN, Chen et al., arXiv 2403.08350), the E experts divide the rank r, so that each has rank r / E, and
+the gate is softmax(G x) of each token's input to the layer. Variants: a gate on the mean over the prompt (SMoLoRA,
+arXiv 2411.13949) or given by the selection; only the k largest gates; noise on the gate in training (Shazeer et al.,
+arXiv 1701.06538, as in PathWeave, arXiv 2410.20178).
 
-Deviations: A is drawn as peft draws it (Kaiming uniform), where CoIN draws it from N(0, 0.01). The mean of a prompt is
-taken over the prompt alone, so that no answer token sees a later one; it serves all tokens of the example.
+Deviations: A is initialised like peft's (Kaiming uniform); CoIN draws it from N(0, 0.01). The mean is taken over the
+prompt only, so that no answer token sees a later one; the resulting gate applies to all tokens of the example.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ Gate = Literal["token", "mean", "given"]
 
 
 class Experts(AdapterKind):
-    """E LoRA experts and a gate among them."""
+    """E LoRA experts in each layer, weighted by a gate."""
 
     def __init__(
         self,
         *,
         experts: Annotated[int, "number of experts E", Range(1)] = 4,
-        rank: Annotated[int, "rank of all experts together", Range(1)] = 32,
-        alpha: Annotated[float, "scale: alpha / rank multiplies what is added", Range(0)] = 64.0,
-        dropout: Annotated[float, "dropout before the experts", Range(0, 1, high_open=True)] = 0.0,
-        gate: Annotated[Gate, "on each token, on the mean of the prompt's tokens, or given by the selection"] = "token",
-        top: Annotated[int, "experts that act on a token, those with the largest gates; 0: all", Range(0)] = 0,
-        noisy: Annotated[bool, "add learnt noise to the gate while learning"] = False,
+        rank: Annotated[int, "total rank of the experts", Range(1)] = 32,
+        alpha: Annotated[float, "scale: the output is multiplied by alpha / rank", Range(0)] = 64.0,
+        dropout: Annotated[float, "dropout on the experts' input", Range(0, 1, high_open=True)] = 0.0,
+        gate: Annotated[Gate, "gate per token, on the mean over the prompt, or given by the selection"] = "token",
+        top: Annotated[int, "number of experts per token, those with the largest gates (0: all)", Range(0)] = 0,
+        noisy: Annotated[bool, "add learnt noise to the gate in training"] = False,
     ) -> None:
         if rank % experts:
-            raise OptionError(f"{experts} experts cannot share rank {rank}", "Give a rank that they divide.")
+            raise OptionError(f"{experts} experts cannot share rank {rank}", "Choose a rank divisible by the experts.")
         self.experts, self.rank, self.alpha, self.dropout = experts, rank, alpha, dropout
         self.gate, self.top, self.noisy = gate, top, noisy
 
@@ -49,7 +49,7 @@ class Experts(AdapterKind):
 
 
 class TokenExperts(LayerAdapter):
-    """The experts of one layer, with a gate on each token. ``A`` and ``B`` hold the experts behind one another."""
+    """The experts of one layer, with a gate per token. ``A`` and ``B`` hold the experts' matrices, concatenated."""
 
     groups: ClassVar[Mapping[str, str]] = {"gate": "gate", "noise": "gate"}
 
@@ -73,11 +73,11 @@ class TokenExperts(LayerAdapter):
         return added
 
     def gates(self, x: Tensor, tokens: TokenMap) -> Tensor:
-        """Return the experts' weights for each vector of ``x``: [..., E], or what broadcasts to it."""
-        return self.weigh(x)
+        """Return the experts' weights for the vectors ``x`` [..., in]: [..., E], or a shape that broadcasts to it."""
+        return self.gate_weights(x)
 
-    def weigh(self, x: Tensor) -> Tensor:
-        """Return [..., E]: the softmax over the experts that act, zero for the others."""
+    def gate_weights(self, x: Tensor) -> Tensor:
+        """Return [..., E]: the softmax over the chosen experts, zero for the others."""
         logits = x @ self.gate.T
         if self.kind.noisy and self.training:
             logits = logits + torch.randn_like(logits) * F.softplus(x @ self.noise.T)
@@ -88,16 +88,16 @@ class TokenExperts(LayerAdapter):
 
 
 class MeanExperts(TokenExperts):
-    """The experts of one layer, with one gate an example, on the mean of its prompt."""
+    """The experts of one layer, with one gate per example, computed from the mean over its prompt."""
 
     mixes_tokens = True
 
     def gates(self, x: Tensor, tokens: TokenMap) -> Tensor:
-        return tokens.per_example(self.weigh(tokens.prompt_mean(self, x)), x)
+        return tokens.per_example(self.gate_weights(tokens.prompt_mean(self, x)), x)
 
 
 class GivenExperts(TokenExperts):
-    """The experts of one layer, with the gates [B, E] that the acting mixture gives; all alike where it gives none."""
+    """The experts of one layer, with the gates [B, E] of the active mixture; equal weights if it has none."""
 
     def gates(self, x: Tensor, tokens: TokenMap) -> Tensor:
         given = tokens.gates.get(self.adapter)

@@ -1,7 +1,7 @@
-"""LoRA (Hu et al., arXiv 2106.09685): W x + alpha / r B A x, with rank and presence per layer.
+"""LoRA (Hu et al., arXiv 2106.09685): W x + alpha / r B A x, with a rank per layer; rank 0 leaves a layer out.
 
-Between A and B may stand a trainable r x r matrix (as in PathWeave's adapter-in-adapter, arXiv 2410.20178, and LoRA-XS)
-or a diagonal (one weight a rank); both start as the identity.
+Optionally with a trainable r x r matrix between A and B (as in PathWeave's adapter-in-adapter, arXiv 2410.20178, and
+LoRA-XS) or a diagonal one (one weight per rank); both are initialised with the identity.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Inner = Literal["none", "diagonal", "matrix"]
 
 
 class Lora(AdapterKind):
-    """Low-rank matrices A and B in each layer, B of zeros at first."""
+    """Low-rank matrices A and B in each layer; B is initialised with zeros."""
 
     def __init__(
         self,
         *,
         rank: Annotated[int, "rank r of the matrices", Range(1)] = 8,
-        alpha: Annotated[float, "scale: alpha / rank multiplies what is added", Range(0)] = 16.0,
-        dropout: Annotated[float, "dropout before A", Range(0, 1, high_open=True)] = 0.0,
-        layers: Annotated[str, "regular expression for the names of the layers; all where empty"] = "",
-        ranks: Annotated[str, "other ranks: PATTERN=RANK,PATTERN=RANK; the first that a name matches; 0: none"] = "",
-        inner: Annotated[Inner, "what is trained between A and B"] = "none",
+        alpha: Annotated[float, "scale: the output is multiplied by alpha / rank", Range(0)] = 16.0,
+        dropout: Annotated[float, "dropout on the input of A", Range(0, 1, high_open=True)] = 0.0,
+        layers: Annotated[str, "regular expression that the names of adapted layers match (default: all layers)"] = "",
+        ranks: Annotated[str, "ranks by layer name: PATTERN=RANK,...; the first match counts; 0 leaves it out"] = "",
+        inner: Annotated[Inner, "trainable matrix between A and B"] = "none",
     ) -> None:
         self.rank, self.alpha, self.dropout, self.inner = rank, alpha, dropout, inner
         self.layers, self.ranks = layers, ranks
@@ -38,7 +38,7 @@ class Lora(AdapterKind):
         self._ranks = _ranks(ranks)
 
     def rank_of(self, name: str) -> int:
-        """Return the rank in a layer of that name; 0 where it is left alone."""
+        """Return the rank in the layer of that name; 0 if the layer is not adapted."""
         if not self._pattern.search(name):
             return 0
         return next((rank for pattern, rank in self._ranks.items() if re.search(pattern, name)), self.rank)
@@ -49,7 +49,7 @@ class Lora(AdapterKind):
 
 
 class LowRank(LayerAdapter):
-    """scale B inner A x in one layer. A is drawn as peft draws it (Kaiming uniform, a = sqrt(5))."""
+    """scale * B inner A x in one layer. A is initialised like peft's (Kaiming uniform, a = sqrt(5))."""
 
     def __init__(self, layer: Layer, rank: int, scale: float, dropout: float, inner: Inner) -> None:
         super().__init__()
@@ -74,10 +74,10 @@ class LowRank(LayerAdapter):
 
 
 def _ranks(text: str) -> Mapping[str, int]:
-    found = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        pattern, mark, rank = part.rpartition("=")
-        if not mark or not rank.strip().isdecimal():
-            raise OptionError(f"ranks: {part!r} is no PATTERN=RANK", "Write for example: layers.0=4,q_proj=16")
-        found[pattern.strip()] = int(rank)
-    return found
+    ranks = {}
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        pattern, equals, rank = item.rpartition("=")
+        if not equals or not rank.strip().isdecimal():
+            raise OptionError(f"ranks: {item!r} is not PATTERN=RANK", "For example: layers.0=4,q_proj=16")
+        ranks[pattern.strip()] = int(rank)
+    return ranks

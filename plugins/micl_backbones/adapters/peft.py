@@ -1,7 +1,7 @@
-"""Adapters on a model of transformers, with plain LoRA kept by peft.
+"""Adapters on a transformers model, with plain LoRA held by peft.
 
-Where one such adapter acts alone, peft computes it; sums, mixtures and other kinds are added by hooks, as in
-``micl_cli.api.adapters``. Both give the same numbers but for rounding.
+A single active plain LoRA is computed by peft; sums, mixtures and other adapter kinds are added by the hooks of
+``micl_cli.api.adapters``. Both give the same numbers up to rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from micl_cli.api import AdapterHost, Adapters, AdapterSpec, LayerAdapter, PartL
 
 
 class PeftAdapters(Adapters):
-    """The adapters of a model of transformers; ``language`` is the model whose layers they adapt."""
+    """The adapters of a transformers model; ``language`` is the model whose layers they adapt."""
 
     def __init__(self, host: AdapterHost, load_part: PartLoader, language: Any) -> None:
         super().__init__(host, load_part)
@@ -48,7 +48,7 @@ class PeftAdapters(Adapters):
             self._in_peft.remove(name)
             assert self.peft is not None
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that another adapter is active in peft from now on
+                warnings.simplefilter("ignore")  # peft warns that another adapter becomes active
                 self.peft.delete_adapter(name)
             self.activate(self.active, learning=self.learning)
 
@@ -66,7 +66,7 @@ class PeftAdapters(Adapters):
 
 
 class PeftLowRank(LayerAdapter):
-    """One adapter of a layer of peft, seen as what it adds."""
+    """View of one adapter in a peft layer as a ``LayerAdapter``."""
 
     def __init__(self, layer: LoraLayer, name: str) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def _config(kind: Lora, ranks: dict[str, int]) -> LoraConfig:
 
 
 def adaptable_types() -> tuple[type[nn.Module], ...]:
-    """Return the modules that count as linear layers."""
+    """Return the module classes that adapters accept as linear layers."""
     from transformers.pytorch_utils import Conv1D
 
     return torch.nn.Linear, Conv1D

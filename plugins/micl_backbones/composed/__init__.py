@@ -1,1 +1,1 @@
-"""The composed backbone: a language model, one frozen encoder a modality, connectors."""
+"""The composed backbone: a language model, one frozen encoder per modality, and connectors."""

@@ -1,4 +1,4 @@
-"""Answers of the composed backbone: generated ones, and likelihoods of given ones."""
+"""Answering with the composed backbone: generation, scoring of choices, writing of questions."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from micl_backbones.composed.decoding import Prompts, greedy, likelihoods
+from micl_backbones.composed.decoding import PromptBatch, greedy, log_likelihoods
 from micl_backbones.composed.inputs import Inputs, left_padded
 from micl_backbones.composed.load import language_source
 from micl_backbones.composed.media import MediaTokens
 from micl_backbones.composed.preset import Preset
 from micl_backbones.composed.prompt import Prompt
-from micl_backbones.instructions import GENERAL, QUESTION_PROMPT
-from micl_backbones.language import LanguageBackbone, choices_of, normalised
+from micl_backbones.instructions import GENERAL_INSTRUCTIONS, QUESTION_PROMPT
+from micl_backbones.language import LanguageBackbone, choices_of, normalised_log_probs
 from micl_cli.api import Example, Media
 
 
 class ComposedAnswers(LanguageBackbone):
-    """The answering half of ``Composed``."""
+    """The methods of ``Composed`` that answer examples."""
 
     preset: Preset
 
     @abstractmethod
     def _prompts(self, examples: Sequence[Example]) -> list[Prompt]:
-        """Return the examples' prompts, with soft prompts by the selection that acts."""
+        """Return the examples' prompts, with the soft prompts of the active selection."""
 
     @abstractmethod
     def _inputs(
         self, examples: Sequence[Example], prompts: Sequence[Prompt], rows: Sequence[list[int]], *, pack: bool = True
     ) -> Inputs:
-        """Return rows of tokens, padded at the right, with the media's tokens, and how they are packed."""
+        """Return right-padded rows of token ids with their media tokens and packing."""
 
     @abstractmethod
     def _media(self, places: Sequence[tuple[int, int, Media]]) -> dict[str, MediaTokens]:
-        """Return what the frozen encoders make of media, by modality; each stands in a row, from a position on."""
+        """Return the encoder outputs of media by modality; ``places`` holds (row, first position, medium)."""
 
     @abstractmethod
     def _embed(self, inputs: Inputs) -> Tensor:
-        """Return [B, L, size]: word embeddings, with media and soft prompts at their places."""
+        """Return [B, L, size]: word embeddings, with media and soft prompts in place of their placeholders."""
 
     @abstractmethod
     def _locate(self, inputs: Inputs) -> None:
-        """Tell the adapters which example each position of the next pass belongs to, and which are prompts."""
+        """Set the example of each position of the next forward pass, and which positions are prompts."""
 
     @property
     @abstractmethod
-    def _packs(self) -> bool:
-        """Whether several sequences can stand in one row."""
+    def _can_pack(self) -> bool:
+        """Whether several sequences can be packed into one row."""
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -65,71 +65,72 @@ class ComposedAnswers(LanguageBackbone):
         return tokenizer
 
     @property
-    def _end(self) -> int:
+    def _eos_id(self) -> int:
         return cast(int, self.tokenizer.eos_token_id)
 
     @property
-    def _filler(self) -> int:
+    def _pad_id(self) -> int:
         return cast(int, self.tokenizer.pad_token_id)
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         return [row.ids for row in self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
     def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
-        """Return answers; greedy ones, which most are, by ``greedy`` of this package."""
-        if self._packs and search.get("num_beams", 1) == 1:
-            prompts = self._reading(examples)
-            ids = greedy(self.language, prompts, end=self._end, limit=search["max_new_tokens"])
+        """Generate one answer per example; greedy decoding uses ``decoding.greedy``, beams use transformers."""
+        if self._can_pack and search.get("num_beams", 1) == 1:
+            prompts = self._prompt_batch(examples)
+            ids = greedy(self.language, prompts, end=self._eos_id, limit=search["max_new_tokens"])
         else:
-            ids = self._searched(examples, search)
+            ids = self._search(examples, search)
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
-    def _searched(self, examples: Sequence[Example], search: Mapping[str, Any]) -> list[list[int]]:
-        """Return token ids by the search of transformers, whose prompts are padded at the left."""
+    def _search(self, examples: Sequence[Example], search: Mapping[str, Any]) -> list[list[int]]:
+        """Return the token ids that ``generate`` of transformers finds; its prompts are padded at the left."""
         prompts = self._prompts(examples)
         length = max(map(len, prompts))
         gaps = [length - len(prompt) for prompt in prompts]
-        media = self._media([(r, *place) for r, prompt in enumerate(prompts) for place in prompt.moved(gaps[r])])
-        inputs, mask = left_padded(prompts, gaps, self._filler, media, self.device)
+        media = self._media([(r, *place) for r, prompt in enumerate(prompts) for place in prompt.shifted(gaps[r])])
+        inputs, mask = left_padded(prompts, gaps, self._pad_id, media, self.device)
         if self.adapters.needs_positions:
             self.adapters.locate(torch.arange(len(examples), device=self.device), len(examples), mask)
-        found: Tensor = self.language.generate(
+        ids: Tensor = self.language.generate(
             inputs_embeds=self._embed(inputs),
             attention_mask=mask.long(),
             **search,
-            eos_token_id=self._end,
-            pad_token_id=self._filler,
+            eos_token_id=self._eos_id,
+            pad_token_id=self._pad_id,
         )
-        return found.tolist()
+        return ids.tolist()
 
-    def _reading(self, examples: Sequence[Example]) -> Prompts:
-        """Return the examples' prompts to be read together; a text that all begin with is read once."""
+    def _prompt_batch(self, examples: Sequence[Example]) -> PromptBatch:
+        """Return the examples' prompts as one batch; a text at the beginning of all of them becomes its context."""
         first = {example.content[0] if len(example.content) > 1 else None for example in examples}
         uniform = not self.adapters.needs_positions and not self.adapters.has_prompts
         common = next(iter(first)) if len(first) == 1 and uniform else None
-        shared = self._tokenize([common])[0] if isinstance(common, str) else []
-        asked = [replace(example, content=example.content[1:]) for example in examples] if shared else examples
-        prompts = self._prompts(asked)
-        inputs = self._inputs(asked, prompts, [prompt.ids for prompt in prompts])
+        context = self._tokenize([common])[0] if isinstance(common, str) else []
+        rest = [replace(example, content=example.content[1:]) for example in examples] if context else examples
+        prompts = self._prompts(rest)
+        inputs = self._inputs(rest, prompts, [prompt.ids for prompt in prompts])
         locate = partial(self._locate, inputs)
-        return Prompts(self._embed(inputs), inputs.lengths, inputs.packing, shared, locate, self.adapters.follow)
+        return PromptBatch(self._embed(inputs), inputs.lengths, inputs.packing, context, locate, self.adapters.follow)
 
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
-        if not self._packs:
+        if not self._can_pack:
             return super().score_choices(examples, choices)
         own = choices_of(examples, choices)
-        known = list(dict.fromkeys(text for texts in own for text in texts))
-        ids = {text: [*ids, self._end] for text, ids in zip(known, self._tokenize(known), strict=True)}
-        with self.answering():
-            ends = [[ids[text] for text in texts] for texts in own]
-            return normalised(likelihoods(self.language, self._reading(examples), ends), list(map(len, own)))
+        distinct = list(dict.fromkeys(text for texts in own for text in texts))
+        ids = {text: [*ids, self._eos_id] for text, ids in zip(distinct, self._tokenize(distinct), strict=True)}
+        with self.evaluation_mode():
+            continuations = [[ids[text] for text in texts] for texts in own]
+            totals = log_likelihoods(self.language, self._prompt_batch(examples), continuations)
+            return normalised_log_probs(totals, list(map(len, own)))
 
     def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        return self.questions(self.preset.language.get("question_prompt", QUESTION_PROMPT), captions)
+        return self.questions_from_template(self.preset.language.get("question_prompt", QUESTION_PROMPT), captions)
 
     def instructions(self) -> Sequence[str]:
         name = self.preset.language.get("instructions")
         if not name:
-            return GENERAL
+            return GENERAL_INSTRUCTIONS
         lines = (self.preset.folder / name).read_text(encoding="utf-8").splitlines()
         return tuple(json.loads(line)["text"] for line in lines if line.strip())

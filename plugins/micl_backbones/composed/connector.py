@@ -1,4 +1,4 @@
-"""Connectors: networks that turn encoder outputs into input embeddings of the language model."""
+"""Connectors: trainable networks from encoder outputs to input embeddings of the language model."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FIT_MEDIA = 64
-"""The number of media that a Standardizer is fitted to: some 1,600 vectors."""
+"""Maximum number of media for fitting a Standardizer: about 1,600 vectors."""
 
 
 class Standardizer(nn.Module):
-    """Standardise each channel of an encoder's outputs to mean 0 and deviation 1, by the media it was fitted to.
+    """Standardise each channel of an encoder's outputs to mean 0 and deviation 1, as measured on the fitted media.
 
-    In a pretrained encoder a few channels are large for any input, and a LayerNorm then leaves little of the
-    rest: of the variance of Whisper's outputs only a tenth is between sounds. Linear probes standardise features for
-    the same reason (He et al., arXiv 2111.06377, appendix A.1). Until it is fitted it changes nothing; it never learns.
+    In a pretrained encoder a few channels are large for any input, and a LayerNorm then suppresses the others: only a
+    tenth of the variance of Whisper's outputs is between sounds. Linear probes standardise features for the same reason
+    (He et al., arXiv 2111.06377, appendix A.1). It is the identity until it is fitted, and is never trained.
     """
 
     def __init__(self, width: int) -> None:
@@ -28,12 +28,12 @@ class Standardizer(nn.Module):
 
     @property
     def fitted(self) -> bool:
-        """Whether it was fitted, here or where its weights come from."""
+        """Whether statistics have been fitted or loaded."""
         return bool(self.mean.any())
 
     @torch.no_grad()
     def fit(self, tokens: Tensor) -> None:
-        """Take over the statistics of encoder outputs [n, T, width]; channels that hardly vary are not amplified."""
+        """Measure mean and deviation of encoder outputs [n, T, width]; nearly constant channels are not amplified."""
         spread = tokens.float().std((0, 1))
         self.mean.copy_(tokens.float().mean((0, 1)))
         self.spread.copy_(spread.clamp_min(spread.median()).clamp_min(1e-6))
@@ -44,23 +44,23 @@ class Standardizer(nn.Module):
 
 
 class Standardizers(nn.ModuleDict):
-    """A Standardizer for each modality whose encoder asks for one. They serve all adapters, and are saved with each."""
+    """The Standardizers, by modality, of encoders that require one; shared by all adapters and saved with each."""
 
     def standardized(self, modality: str, tokens: Tensor) -> Tensor:
-        """Return encoder outputs [n, T, width] as connectors read them."""
+        """Return encoder outputs [n, T, width], standardised if the modality has a Standardizer."""
         return cast(Tensor, self[modality](tokens)) if modality in self else tokens
 
     def unfitted(self) -> list[tuple[str, Standardizer]]:
-        """Return those that were not fitted to any media yet."""
+        """Return the standardizers that have not been fitted yet, with their modalities."""
         return [(name, each) for name, each in self.items() if isinstance(each, Standardizer) and not each.fitted]
 
     def state(self) -> dict[str, Tensor]:
-        """Return a copy on the CPU, by names that begin with "standard."."""
+        """Return a copy of the statistics on the CPU, by names that begin with "standard."."""
         return {f"standard.{name}": weight.detach().cpu().clone() for name, weight in self.named_parameters()}
 
     @torch.no_grad()
     def load_unfitted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Load those that are not fitted yet from what ``state`` gave, and return the rest of it."""
+        """Load the statistics of unfitted standardizers from an adapter's ``state``; return the rest of it."""
         for modality, standard in self.unfitted():
             for name, weight in standard.named_parameters():
                 weight.copy_(state.get(f"standard.{modality}.{name}", weight))
@@ -68,10 +68,10 @@ class Standardizers(nn.ModuleDict):
 
 
 class Connector(nn.Module):
-    """LayerNorm, linear, GELU, linear for each token, plus a learnt position.
+    """LayerNorm, linear, GELU, linear and LayerNorm for each token, plus a learnt position embedding.
 
-    [B, tokens, width] -> [B, tokens, size]. The output starts with the spread of the language
-    model's own embeddings (``scale``), so that it can be read from the first step on.
+    [B, tokens, width] -> [B, tokens, size]. The output is initialised with the standard deviation of the language
+    model's own embeddings (``scale``), so that the model can read it from the first step on.
     """
 
     def __init__(self, tokens: int, width: int, size: int, *, hidden: int, scale: float) -> None:

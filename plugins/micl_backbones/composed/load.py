@@ -1,4 +1,4 @@
-"""Loading the frozen modules of a composed backbone, as a preset says."""
+"""Loading of a composed backbone's frozen modules from a preset."""
 
 from __future__ import annotations
 
@@ -16,45 +16,49 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
-from micl_backbones.attention import attend_in_float32
+from micl_backbones.attention import use_float32_attention
 from micl_backbones.composed.connector import Standardizer, Standardizers
 from micl_backbones.composed.preset import Preset
 from micl_backbones.weights.digest import folder_digest
 from micl_backbones.weights.fetch import is_fetched
-from micl_backbones.weights.quantize import DType, Quantize, keep_gradients_true, project_whole_states, storage
+from micl_backbones.weights.quantize import DType, Quantize, disable_weight_repacking, make_states_contiguous, storage
 from micl_cli.api import Encoder, PartLoader, PlanError
 
 
 def load_modules(
     preset: Preset, load_part: PartLoader, quantize: Quantize = "none", dtype: DType = "auto"
 ) -> ComposedModules:
-    """Load a preset's frozen modules. Raises PlanError naming the one that fails."""
+    """Load a preset's frozen modules. Raises PlanError that names the failing one."""
     transformers_logging.disable_progress_bar()
-    # Where there is a network, transformers gets what is missing of a hub's checkpoints.
+    # With a network, transformers downloads what is missing of the hub's checkpoints.
     if not (preset.ready if is_offline_mode() else is_fetched(preset.parts, preset.folder)):
-        raise PlanError(f"the weights of the preset {preset.name} are not here yet", f"Get them: {preset.command}")
+        raise PlanError(f"the weights of the preset {preset.name} have not been fetched", _fetch_hint(preset))
     path, revision = language_source(preset)
     try:
         config = AutoConfig.from_pretrained(path, revision=revision)
-        how = storage(quantize, dtype, stored=config.dtype)
+        arguments = storage(quantize, dtype, stored=config.dtype)
         language = AutoModelForCausalLM.from_pretrained(
-            path, revision=revision, config=config, use_safetensors=True, **how
+            path, revision=revision, config=config, use_safetensors=True, **arguments
         )
     except (OSError, ValueError) as error:
         if not preset.ready:
-            raise PlanError(f"the preset {preset.name} is not here", f"Get it: {preset.command}") from error
+            raise PlanError(f"the preset {preset.name} has not been fetched", _fetch_hint(preset)) from error
         raise _unusable("language model", path, error) from error
-    language.generation_config = GenerationConfig()  # answers are the model's own: no penalties, nothing suppressed
-    attend_in_float32(language)
-    keep_gradients_true(language)
-    project_whole_states(language)
-    read = cache(load_file)  # encoders of the same file share its weights
+    language.generation_config = GenerationConfig()  # plain decoding: no penalties, no suppressed tokens
+    use_float32_attention(language)
+    disable_weight_repacking(language)
+    make_states_contiguous(language)
+    read = cache(load_file)  # encoders from the same file share its weights
     encoders = {name: _load_encoder(preset, name, load_part, read) for name in sorted(preset.encoders)}
     return ComposedModules(language, encoders).requires_grad_(False).eval()
 
 
+def _fetch_hint(preset: Preset) -> str:
+    return f"Fetch them: {preset.fetch_command}"
+
+
 def language_source(preset: Preset) -> tuple[str, str]:
-    """Return the language model's folder, or its id on the hub, and its revision there."""
+    """Return the language model's folder or hub id, and its revision on the hub."""
     language = preset.language
     if "checkpoint" in language:
         return preset.checkpoint(language["checkpoint"]), language.get("revision", "main")
@@ -62,17 +66,17 @@ def language_source(preset: Preset) -> tuple[str, str]:
 
 
 class ComposedModules(nn.Module):
-    """Every weight of a composed backbone but those of its adapters, which join as ``adapters``."""
+    """All modules of a composed backbone; the backbone adds those of its adapters as ``adapters``."""
 
     def __init__(self, language: nn.Module, encoders: Mapping[str, Encoder]) -> None:
         super().__init__()
         self.language: Any = language
         self.encoders = nn.ModuleDict(encoders)
-        wanted = {name: encoder.width for name, encoder in encoders.items() if encoder.standardize}
-        self.standardizers = Standardizers({name: Standardizer(width) for name, width in wanted.items()})
+        widths = {name: encoder.width for name, encoder in encoders.items() if encoder.standardize}
+        self.standardizers = Standardizers({name: Standardizer(width) for name, width in widths.items()})
 
     def train(self, mode: bool = True) -> ComposedModules:
-        """Set the mode of all but the encoders, whose outputs are cached and must not depend on it."""
+        """Set the mode of all modules except the encoders, whose cached outputs must not depend on it."""
         super().train(mode)
         self.encoders.eval()
         return self
@@ -87,7 +91,7 @@ def _load_encoder(
         config["checkpoint"] = preset.checkpoint(config["checkpoint"])
     encoder = build_encoder(config.pop("family"), load_part, **config)
     if weights is None:
-        return encoder  # its checkpoint has been loaded with it
+        return encoder  # encoders with a checkpoint load their weights themselves
     path = preset.folder / Path(weights)
     try:
         encoder.load_state_dict(read(path), assign=True)
@@ -98,7 +102,7 @@ def _load_encoder(
 
 
 def build_encoder(family: str, load_part: PartLoader, **config: Any) -> Encoder:
-    """Return a fresh encoder of a registered family. Raises PluginError, or PlanError for a setting it has not."""
+    """Create an encoder of a registered family. Raises PluginError, or PlanError for an unknown setting."""
     try:
         encoder: Encoder = load_part("encoders", family)(**config)
     except TypeError as error:
@@ -112,7 +116,7 @@ def _unusable(part: str, path: Path | str, error: Exception) -> PlanError:
 
 
 def encoder_key(preset: Preset, modality: str, encoder: Encoder) -> str:
-    """Return a name for the encoder and its transform, which changes when its weights, settings or code do."""
+    """Return the encoder's key in the feature cache, which changes with its weights, settings and version."""
     config = preset.encoders[modality]
     weights = _weights_key(preset, config, encoder)
     text = json.dumps([modality, dict(config), weights, encoder.version], sort_keys=True)

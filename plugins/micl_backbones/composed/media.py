@@ -1,4 +1,4 @@
-"""What frozen encoders make of media, and where it stands in the language model's input."""
+"""Encoder outputs of media, and their places in the language model's input."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from micl_backbones.language import uncast
+from micl_backbones.language import without_autocast
 from micl_cli.api import Encoder, Media, MediaReader
 
 
 @dataclass(frozen=True)
 class MediaTokens:
-    """Encoder outputs ``tokens`` [n, T, width] of one modality, each with its row and first position."""
+    """Encoder outputs ``tokens`` [n, T, width] of one modality, with the row and the first position of each."""
 
     rows: list[int]
     starts: list[int]
@@ -30,23 +30,23 @@ def media_tokens(
     places: Sequence[tuple[int, int, Media]], encode: Callable[[str, Sequence[Media]], Tensor]
 ) -> dict[str, MediaTokens]:
     """Return the encoder outputs of media by modality; each of ``places`` is (row, first position, medium)."""
-    found = {}
+    by_modality = {}
     for modality in sorted({medium.modality for _, _, medium in places}):
         own = [place for place in places if place[2].modality == modality]
         tokens = encode(modality, [medium for _, _, medium in own])
-        found[modality] = MediaTokens([row for row, _, _ in own], [start for _, start, _ in own], tokens)
-    return found
+        by_modality[modality] = MediaTokens([row for row, _, _ in own], [start for _, start, _ in own], tokens)
+    return by_modality
 
 
-def encode_each(encoder: Encoder, read: MediaReader, device: torch.device, media: Sequence[Media]) -> Tensor:
-    """Return [n, tokens, width], one medium at a time: in a batch the last bits differ, and a resumed run with it."""
+def encode_one_by_one(encoder: Encoder, read: MediaReader, device: torch.device, media: Sequence[Media]) -> Tensor:
+    """Return [n, tokens, width], encoding one medium at a time: in a batch, results would depend on its other media."""
     prepared = (encoder.prepare(read(medium, encoder.options)) for medium in media)
-    with uncast(device):
+    with without_autocast(device):
         return torch.cat([encoder(medium[None].to(device)) for medium in prepared])
 
 
 def mean_tokens(media: MediaTokens | None, count: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return each example's mean token [count, width] of one modality, and whether it has a medium of it [count, 1]."""
+    """Return per example the mean token of one modality [count, width], and whether it has such a medium [count, 1]."""
     sums, counts = torch.zeros(count, width, device=device), torch.zeros(count, 1, device=device)
     if media is not None:
         rows = torch.tensor(media.rows, device=device)

@@ -1,4 +1,4 @@
-"""Presets of the composed backbone under names of their own."""
+"""Presets of the composed backbone that are registered as backbones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from micl_cli.api import PresetInfo, Resources
 
 
 class _Named(Composed):
-    """A preset of Composed under a name of its own; it is listed there."""
+    """A preset registered as a backbone; it is listed among the presets of Composed."""
 
     @classmethod
     def presets(cls, resources: Resources) -> Sequence[PresetInfo]:
@@ -17,10 +17,10 @@ class _Named(Composed):
 
 
 class Tiny(_Named):
-    """Composed from the small weights in this package: it needs no download and no GPU."""
+    """Composed of the small models in this package: no download, no GPU."""
 
 
 class Smol(_Named):
-    """Composed from real pretrained parts of laptop size: `micl backbones fetch smol` gets them once."""
+    """Composed of pretrained models of laptop size, downloaded by `micl backbones fetch smol`."""
 
     preset_name = "smol"

@@ -1,4 +1,4 @@
-"""Presets: which parts a composed backbone is made of, as data."""
+"""Presets: TOML files that describe the components of a composed backbone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from micl_backbones.weights.digest import file_digest, folder_digest
 from micl_backbones.weights.fetch import is_fetched
-from micl_backbones.weights.hub import is_here
+from micl_backbones.weights.hub import is_cached
 from micl_cli.api import PlanError, PresetInfo, Resources
 
 if sys.version_info >= (3, 11):
@@ -25,10 +25,10 @@ PRESETS = Path(__file__).parents[1] / "presets"
 
 @dataclass(frozen=True)
 class Preset:
-    """The content of a preset file: its paths are relative to ``folder``, ``called`` is the name that the user gave."""
+    """The content of a preset file. Its paths are relative to ``folder``; ``reference`` is the name or path given."""
 
     name: str
-    called: str
+    reference: str
     folder: Path
     language: Mapping[str, Any]
     encoders: Mapping[str, Mapping[str, Any]]
@@ -39,55 +39,55 @@ class Preset:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def checkpoint(self, name: str) -> str:
-        """Return a folder beside the preset file, or the hub id or path itself."""
+        """Return the path of a folder beside the preset file, or else the hub id or path as given."""
         return str(self.folder / name) if (self.folder / name).is_dir() else name
 
     @property
     def checkpoints(self) -> list[tuple[str, str]]:
-        """The (id, revision) of each checkpoint on a hub, without repetition."""
+        """The distinct (id, revision) pairs of the preset's hub checkpoints."""
         tables = [self.language, *self.encoders.values()]
         named = [(table["checkpoint"], table.get("revision", "main")) for table in tables if "checkpoint" in table]
         return list(dict.fromkeys((name, rev) for name, rev in named if not Path(self.checkpoint(name)).is_dir()))
 
     @property
     def ready(self) -> bool:
-        """Whether everything is downloaded."""
-        return is_fetched(self.parts, self.folder) and all(is_here(*found) for found in self.checkpoints)
+        """Whether all weights to be fetched are on this machine."""
+        return is_fetched(self.parts, self.folder) and all(is_cached(*checkpoint) for checkpoint in self.checkpoints)
 
     @property
-    def command(self) -> str:
-        """The command that downloads everything."""
-        return f"micl backbones fetch {'composed:' if self.called.endswith('.toml') else ''}{self.called}"
+    def fetch_command(self) -> str:
+        """The shell command that fetches the weights."""
+        return f"micl backbones fetch {'composed:' if self.reference.endswith('.toml') else ''}{self.reference}"
 
 
 def known_presets() -> list[str]:
-    """Return the names of this package's presets."""
+    """Return the names of the presets in this package."""
     return sorted(path.parent.name for path in PRESETS.glob("*/preset.toml"))
 
 
 def find_preset(name: str) -> Path:
-    """Return the preset file of a name in this package (``tiny``) or of a path to a TOML file.
+    """Return the path of a preset, given its name (``tiny``) or the path of a TOML file.
 
-    Raises PlanError if there is neither.
+    Raises PlanError if neither exists.
     """
     path = Path(name) if name.endswith(".toml") else PRESETS / name / "preset.toml"
     if not path.is_file():
         known = ", ".join(known_presets())
         raise PlanError(
-            f"no preset {name!r} of the composed backbone", f"Use one of: {known}; or a path to a .toml file."
+            f"no preset {name!r} of the composed backbone", f"Use one of: {known}; or the path of a .toml file."
         )
     return path
 
 
 def preset_digest(name: str, resources: Resources) -> str:
-    """Return a digest of a preset: of its file, and of the weights in files and folders that it names."""
+    """Return a digest of a preset: of its file, and of the weights in the files and folders that it names."""
     path, preset = find_preset(name), read_preset(name, resources)
-    if preset.parts:  # pinned in the file itself, perhaps not downloaded yet
+    if preset.parts:  # pinned in the file itself, and perhaps not fetched yet
         return sha256(path.read_bytes()).hexdigest()
-    named = [preset.folder / encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]
+    files = [preset.folder / encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]
     if "path" in preset.language:
-        named += sorted((preset.folder / preset.language["path"]).glob("*.safetensors"))
-    weights = [file_digest(file) for file in named if file.is_file()]
+        files += sorted((preset.folder / preset.language["path"]).glob("*.safetensors"))
+    weights = [file_digest(file) for file in files if file.is_file()]
     tables = [preset.language, *preset.encoders.values()]
     folders = [Path(preset.checkpoint(table["checkpoint"])) for table in tables if "checkpoint" in table]
     weights += [folder_digest(folder) for folder in folders if folder.is_dir()]
@@ -103,7 +103,7 @@ def read_preset(name: str, resources: Resources) -> Preset:
         _check_places(path, data["name"], parts)
         return Preset(
             name=data["name"],
-            called=name,
+            reference=name,
             folder=resources.weights / data["name"] if parts else path.parent,
             language=data["language"],
             encoders=data["encoder"],
@@ -116,25 +116,25 @@ def read_preset(name: str, resources: Resources) -> Preset:
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"{path} is not TOML: {error}", "Correct the preset file.") from error
     except KeyError as error:
-        hint = "A preset has name, [language], [encoder.MODALITY] and [lora]."
+        hint = "A preset needs name, [language], [encoder.MODALITY] and [lora]."
         raise PlanError(f"{path} lacks {error}", hint) from error
 
 
 def _check_places(path: Path, name: Any, parts: list[Mapping[str, Any]]) -> None:
-    """Raise PlanError for a preset that would write outside its folder, or into that of a preset of this package."""
+    """Raise PlanError if a preset would write outside its folder, or into that of an in-tree preset."""
     if not parts:
         return
     if not re.fullmatch(r"[\w-][\w.-]*", str(name)):
-        raise PlanError(f"{path}: {name!r} is no name for a preset", "Use letters, digits, '_', '-' and '.'.")
+        raise PlanError(f"{path}: {name!r} is not a valid preset name", "Use letters, digits, '_', '-' and '.'.")
     if name in known_presets() and path.parent.parent != PRESETS:
-        raise PlanError(f"{path}: {name} is a preset of this package", "Give yours another name.")
-    for place in (part[key] for part in parts for key in ("to", "package", "version")):
-        if not re.fullmatch(r"[\w-][\w.+-]*", str(place)):
-            raise PlanError(f"{path}: {place!r} in [[fetch]] is no plain name", "Write it without folders.")
+        raise PlanError(f"{path}: {name} is the name of an in-tree preset", "Choose another name.")
+    for value in (part[key] for part in parts for key in ("to", "package", "version")):
+        if not re.fullmatch(r"[\w-][\w.+-]*", str(value)):
+            raise PlanError(f"{path}: {value!r} in [[fetch]] is not a plain name", "Write it without folders.")
 
 
 def preset_info(preset: Preset) -> PresetInfo:
-    """Return the facts about a preset."""
+    """Return the description of a preset for `micl backbones`."""
     about = preset.about
     own = sum(path.stat().st_size for path in preset.folder.rglob("*") if path.is_file()) if preset.ready else 0
     fetched = sum(part["bytes"] for part in preset.parts)
@@ -144,7 +144,7 @@ def preset_info(preset: Preset) -> PresetInfo:
         modalities=frozenset(preset.encoders),
         parameters=about.get("parameters", 0),
         bytes=about.get("bytes") or fetched or own,
-        licence=about.get("licence", "MIT"),  # what ships with this package is licensed as it is
+        licence=about.get("licence", "MIT"),  # weights in this package have its licence
         source=about.get("source", "this package"),
         ready=preset.ready,
         fetchable=bool(preset.parts or preset.checkpoints),

@@ -1,8 +1,8 @@
-"""Prompts of the composed backbone: content as token ids, with places for media and soft prompts.
+"""Prompts of the composed backbone: content as token ids, with placeholders for media and soft prompts.
 
-A text stands as it is, on a line of its own where a medium stands before it; a medium is announced by its modality
-(" image: "); the content ends with the line. So one picture with a question reads " image: <tokens>\\nquestion\\n", the
-form of "Modality-Inconsistent Continual Learning of Multimodal Large Language Models" (arXiv 2412.13050).
+A medium is preceded by the name of its modality (" image: "); a text after a medium starts on a new line; the content
+ends with a line break. One image with a question is thus " image: <tokens>\\nquestion\\n", the format of
+"Modality-Inconsistent Continual Learning of Multimodal Large Language Models" (arXiv 2412.13050).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Tokenize = Callable[[Sequence[str]], list[list[int]]]
 
 @dataclass
 class Prompt:
-    """The ids of one prompt. ``media`` are its media, each with the position of its first token.
+    """The token ids of one prompt. ``media`` holds its media, each with the position of its first token.
 
-    ``soft`` is the number of soft prompt positions at the beginning, ``shared`` of positions up to the end of the last
-    medium: examples that are alike up to there can share them. ``text_ids`` are the ids of its texts alone.
+    ``soft`` is the number of soft prompt positions at the beginning; ``shared`` is the number of positions up to the
+    end of the last medium, which equal examples can share. ``text_ids`` are the token ids of the texts alone.
     """
 
     ids: list[int]
@@ -32,49 +32,52 @@ class Prompt:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def moved(self, by: int) -> list[tuple[int, Media]]:
-        """Return the media, with the prompt ``by`` positions further right."""
-        return [(start + by, medium) for start, medium in self.media]
+    def shifted(self, offset: int) -> list[tuple[int, Media]]:
+        """Return ``media`` with the positions shifted by ``offset`` to the right."""
+        return [(start + offset, medium) for start, medium in self.media]
 
 
 def write_prompts(
-    examples: Sequence[Example], soft: Sequence[int], tokens: Mapping[str, int], tokenize: Tokenize, filler: int
+    examples: Sequence[Example], soft: Sequence[int], tokens: Mapping[str, int], tokenize: Tokenize, placeholder: int
 ) -> list[Prompt]:
-    """Return the prompts of ``examples``; ``tokens`` is the number of tokens of a medium by modality.
+    """Return the prompts of ``examples``; ``tokens`` is the number of tokens per medium, by modality.
 
-    ``soft`` is the number of soft prompt positions of each. Their places and those of media are held by ``filler``.
+    ``soft`` is the number of soft prompt positions of each example. The positions of soft prompts and media hold the
+    token id ``placeholder``.
     """
-    pieces = [_pieces(example) for example in examples]
-    ids = iter(tokenize([text for each in pieces for text, _ in each]))
+    segments = [_segments(example) for example in examples]
+    ids = iter(tokenize([text for own in segments for text, _ in own]))
     prompts = []
-    for count, each in zip(soft, pieces, strict=True):
-        prompt = Prompt([filler] * count, count)
-        for _, medium in each:
-            _append(prompt, next(ids), medium, tokens, filler)
+    for count, own in zip(soft, segments, strict=True):
+        prompt = Prompt([placeholder] * count, count)
+        for _, medium in own:
+            _append(prompt, next(ids), medium, tokens, placeholder)
         prompts.append(prompt)
     return prompts
 
 
-def _pieces(example: Example) -> list[tuple[str, Media | None]]:
-    """Return texts in order, each with the medium that it announces or None."""
-    found: list[tuple[str, Media | None]] = []
-    for place, part in enumerate(example.content):
-        if isinstance(part, Media):
-            found.append((f" {part.modality}: ", part))
+def _segments(example: Example) -> list[tuple[str, Media | None]]:
+    """Return the texts of a prompt in order, each with the medium that follows it, or None."""
+    segments: list[tuple[str, Media | None]] = []
+    for index, item in enumerate(example.content):
+        if isinstance(item, Media):
+            segments.append((f" {item.modality}: ", item))
         else:
-            behind_medium = place > 0 and isinstance(example.content[place - 1], Media)
-            last = place == len(example.content) - 1
-            found.append((f"{chr(10) if behind_medium else ''}{part}{chr(10) if last else ''}", None))
+            after_medium = index > 0 and isinstance(example.content[index - 1], Media)
+            last = index == len(example.content) - 1
+            segments.append((f"{chr(10) if after_medium else ''}{item}{chr(10) if last else ''}", None))
     if example.content and isinstance(example.content[-1], Media):
-        found.append(("\n", None))
-    return found
+        segments.append(("\n", None))
+    return segments
 
 
-def _append(prompt: Prompt, ids: Sequence[int], medium: Media | None, tokens: Mapping[str, int], filler: int) -> None:
+def _append(
+    prompt: Prompt, ids: Sequence[int], medium: Media | None, tokens: Mapping[str, int], placeholder: int
+) -> None:
     prompt.ids += ids
     if medium is None:
         prompt.text_ids += ids
         return
     prompt.media.append((len(prompt.ids), medium))
-    prompt.ids += [filler] * tokens[medium.modality]
+    prompt.ids += [placeholder] * tokens[medium.modality]
     prompt.shared = len(prompt.ids)

@@ -1,1 +1,1 @@
-"""Multimodal checkpoints of transformers as backbones."""
+"""Multimodal transformers checkpoints as backbones."""

@@ -1,4 +1,4 @@
-"""Answers of a checkpoint of transformers: generated ones, and likelihoods of given ones."""
+"""Answering with a transformers checkpoint: generation, scoring of choices, writing of questions."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from micl_backbones.hf.chat import Chat
-from micl_backbones.hf.passes import projecting, watching
-from micl_backbones.language import LanguageBackbone, choices_of, normalised
+from micl_backbones.hf.passes import capture_inputs, project_only
+from micl_backbones.language import LanguageBackbone, choices_of, normalised_log_probs
 from micl_cli.api import Example
 
-ASK = (
+QUESTION_PROMPT = (
     "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
     "Caption: a black dog jumps over a log in the woods\nWhat does the dog jump over? log\nCaption: {caption}"
 )
 
 
 class HFAnswers(LanguageBackbone):
-    """The answering half of ``HF``."""
+    """The methods of ``HF`` that answer examples."""
 
     model: Any
     chat: Chat
@@ -32,23 +32,23 @@ class HFAnswers(LanguageBackbone):
     def _inputs(
         self, examples: Sequence[Example], texts: Sequence[str], *, soft: Sequence[int] = (), cache: bool = True
     ) -> dict[str, Any]:
-        """Return what a pass over ``texts`` with the examples' media needs."""
+        """Return the inputs of a forward pass over ``texts`` with the examples' media."""
 
     @abstractmethod
     def _run(
         self, call: Callable[..., Any], inputs: Mapping[str, Any], rows: Sequence[int], count: int, **more: Any
     ) -> Any:
-        """Call the model with ``_inputs`` of the examples ``rows`` of a batch of ``count``."""
+        """Call the model with the ``_inputs`` of ``rows``, indices in a batch of ``count`` examples."""
 
     @abstractmethod
     def _locate(self, inputs: Mapping[str, Any], rows: Sequence[int], count: int, labels: Tensor | None = None) -> None:
-        """Tell the adapters which example each row belongs to, and which positions are prompts."""
+        """Set the example of each row of the next forward pass, and which positions are prompts."""
 
     def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
         rows = range(len(examples))
-        # A search with beams repeats its inputs, which cached encoder outputs would not follow.
+        # Beam search repeats its inputs along the batch, which cached encoder outputs would not follow.
         soft, greedy = self.adapters.prompt_lengths(len(examples)), search.get("num_beams", 1) == 1
-        inputs = self._inputs(examples, self._asked(examples), soft=soft, cache=greedy)
+        inputs = self._inputs(examples, self._generation_prompts(examples), soft=soft, cache=greedy)
         ends, pad = list(self.chat.ends), self.chat.tokenizer.pad_token_id
         self._locate(inputs, rows, len(examples))
         run = partial(self._run, self.model.generate, inputs, rows, len(examples))
@@ -56,33 +56,37 @@ class HFAnswers(LanguageBackbone):
         answers = ids[:, inputs["input_ids"].shape[1] :]
         return [text.strip() for text in self.chat.tokenizer.batch_decode(answers, skip_special_tokens=True)]
 
-    def _asked(self, examples: Sequence[Example]) -> list[str]:
+    def _generation_prompts(self, examples: Sequence[Example]) -> list[str]:
         return [prompt + self.chat.turn.lead.rstrip(" ") for prompt in self.chat.prompts(examples)]
 
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
-        """See Backbone; each prompt is read once, and its keys and values serve all choices."""
+        """See Backbone; each prompt is processed once, and all choices reuse its keys and values."""
         own, prompts = choices_of(examples, choices), self.chat.prompts(examples)
-        read = len(self.chat.encode(prompts[0]))
-        known = dict.fromkeys(text for texts in own for text in texts)
-        ids = {text: self.chat.encode(prompts[0] + self.chat.answer(text))[read:] for text in known}
-        with self.answering():
+        length = len(self.chat.encode(prompts[0]))
+        distinct = dict.fromkeys(text for texts in own for text in texts)
+        ids = {text: self.chat.encode(prompts[0] + self.chat.answer(text))[length:] for text in distinct}
+        with self.evaluation_mode():
             inputs = self._inputs(examples, prompts, soft=self.adapters.prompt_lengths(len(examples)))
             self._locate(inputs, range(len(examples)), len(examples))
-            with watching(self.model) as given, projecting(self.model, lambda hidden: hidden[:, -1:]):
+            with capture_inputs(self.model) as captured, project_only(self.model, lambda hidden: hidden[:, -1:]):
                 output = self._run(self.model, inputs, range(len(examples)), len(examples), use_cache=True)
             first = torch.log_softmax(output.logits[:, -1].float(), -1)
-            cache, position = output.past_key_values, given[0].get("position_ids")
-            if position is None:  # a model may hold on to the offsets of an earlier batch
+            cache, position = output.past_key_values, captured[0].get("position_ids")
+            if position is None:  # otherwise a model may use the position offsets of an earlier batch
                 position = torch.arange(inputs["input_ids"].shape[1], device=first.device)[None]
             self.adapters.follow(torch.arange(len(examples), device=first.device))
             columns = [[ids[texts[min(k, len(texts) - 1)]] for texts in own] for k in range(max(map(len, own)))]
-            totals = [self._follow(inputs["attention_mask"], position, cache, first, column) for column in columns]
-        return normalised(torch.stack(totals, dim=1), list(map(len, own)))
+            mask = inputs["attention_mask"]
+            totals = [self._log_likelihoods_after(mask, position, cache, first, column) for column in columns]
+        return normalised_log_probs(torch.stack(totals, dim=1), list(map(len, own)))
 
-    def _follow(
+    def _log_likelihoods_after(
         self, mask: Tensor, position: Tensor, cache: Any, first: Tensor, answers: Sequence[Sequence[int]]
     ) -> Tensor:
-        """Return [B]: the log-likelihood of each row's answer behind prompts that were read into ``cache``."""
+        """Return [B]: the log-likelihood of each row's answer after the prompts in ``cache``.
+
+        ``position`` holds the position ids of the prompts, ``first`` [B, V] the log-probabilities of the first token.
+        """
         width = max(map(len, answers))
         tokens = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in answers], device=first.device)
         total = first.gather(1, tokens[:, :1])[:, 0]
@@ -101,4 +105,4 @@ class HFAnswers(LanguageBackbone):
         return total + (each * real).sum(1)
 
     def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        return self.questions(ASK, captions)
+        return self.questions_from_template(QUESTION_PROMPT, captions)

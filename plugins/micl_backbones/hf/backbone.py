@@ -1,4 +1,4 @@
-"""Any multimodal checkpoint of transformers, by hub id or folder, through its own processor and chat template."""
+"""Any multimodal transformers checkpoint, by hub id or folder, with its own processor and chat template."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from micl_backbones.hf.load import (
     load_checkpoint,
     named_checkpoint,
 )
-from micl_backbones.hf.passes import Reached, before_answers, mean_vectors, projecting, watching
+from micl_backbones.hf.passes import StopForward, before_answers, capture_inputs, mean_vectors, project_only
 from micl_backbones.hf.soft_prompts import SoftPlaces, make_places
-from micl_backbones.instructions import GENERAL
-from micl_backbones.language import has_trainable, matching_layers, numerics, uncast
+from micl_backbones.instructions import GENERAL_INSTRUCTIONS
+from micl_backbones.language import has_trainable, matching_layers, precision_key, without_autocast
 from micl_backbones.weights.hub import fetch_checkpoint
 from micl_backbones.weights.quantize import DType, Quantize
 from micl_cli.api import (
@@ -44,15 +44,15 @@ from micl_cli.api import (
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TRAINING = {"learning_rate": 2e-4, "batch_size": 4, "accumulation": 4, "epochs": 3, "warmup": 0.03, "weight_decay": 0.0}
-"""What QLoRA (Dettmers et al., arXiv 2305.14314) and its successors use for models of about 7 billion weights."""
+"""The settings of QLoRA (Dettmers et al., arXiv 2305.14314) and its successors for 7B models."""
 FEATURES, SOFT = "features", "soft"
-"""Keys of a batch's inputs that the model is not given as arguments: encoder outputs, places of soft prompts."""
+"""Keys of a batch's inputs that are no arguments of the model: encoder outputs, places of soft prompts."""
 ADAPTERS = "micl_adapters"
-"""The name under which the model holds the adapters' weights."""
+"""The name of the model's submodule that holds the adapters."""
 
 
 class HF(HFAnswers):
-    """A pretrained multimodal model; adapters are on the linear layers of its language model."""
+    """A pretrained multimodal model with adapters on the linear layers of its language model."""
 
     provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions"})
 
@@ -61,16 +61,18 @@ class HF(HFAnswers):
         checkpoint: str = "",
         *,
         resources: Resources,
-        lora_rank: Annotated[int, "rank of the LoRA matrices", Range(1)] = 8,
-        lora_alpha: Annotated[float, "LoRA's scale: alpha / rank multiplies what it adds", Range(0)] = 16.0,
-        lora_dropout: Annotated[float, "dropout before the LoRA matrices", Range(0, 1, high_open=True)] = 0.0,
-        lora_targets: Annotated[str, "last words of the names of the language model's layers that LoRA adapts"] = (
+        lora_rank: Annotated[int, "rank of LoRA", Range(1)] = 8,
+        lora_alpha: Annotated[float, "LoRA's output is scaled by alpha / rank", Range(0)] = 16.0,
+        lora_dropout: Annotated[float, "dropout on LoRA's input", Range(0, 1, high_open=True)] = 0.0,
+        lora_targets: Annotated[str, "names of the language model's linear layers to adapt, without their path"] = (
             ",".join(TARGETS)
         ),
         quantize: Annotated[Quantize, "store the language model's frozen weights in 4 or 8 bits"] = "none",
-        dtype: Annotated[DType, "of frozen weights and computation; auto: bf16 where it is native"] = "auto",
-        frames: Annotated[int, "frames of a clip", Range(1)] = 4,
-        trust_remote_code: Annotated[bool, "let the checkpoint bring code of its own, and run it"] = False,
+        dtype: Annotated[
+            DType, "dtype of frozen weights and computation; auto: bf16 on hardware with native bf16"
+        ] = "auto",
+        frames: Annotated[int, "frames sampled from each video", Range(1)] = 4,
+        trust_remote_code: Annotated[bool, "run Python code that the checkpoint contains"] = False,
     ) -> None:
         self.rank, self.alpha, self.dropout = lora_rank, lora_alpha, lora_dropout
         self._targets = [name.strip() for name in lora_targets.split(",")]
@@ -81,10 +83,10 @@ class HF(HFAnswers):
         self._decoder = decoder_name(self.model)
         self.encoders = Encoders(self.model, self.modalities)
         commit = getattr(self.model.config, "_commit_hash", None)
-        known = f"{checkpoint_digest(checkpoint)} {commit} {self.chat.settings}"
-        self._known_as = sha256(known.encode()).hexdigest()[:16]
+        identity = f"{checkpoint_digest(checkpoint)} {commit} {self.chat.settings}"
+        self._fingerprint = sha256(identity.encode()).hexdigest()[:16]
         super().__init__(resources)
-        _ = self.adaptable_layers  # that there are none is told at once
+        _ = self.adaptable_layers  # raises at once if there are none
         self.model.add_module(ADAPTERS, self.adapters.store)
 
     @classmethod
@@ -125,14 +127,14 @@ class HF(HFAnswers):
         return AdapterSpec("lora", {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout})
 
     def place(self, device: torch.device) -> None:
-        if self.device.type != device.type:  # 8-bit weights stay where they were loaded: on the GPU where there is one
+        if self.device.type != device.type:  # 8-bit weights cannot be moved; they are loaded on the GPU if there is one
             self.model.to(device)
-        if self._projects_plainly():
+        if self._logits_are_projection():
             self.provides = HF.provides | {"states"}
 
     @torch.no_grad()
-    def _projects_plainly(self) -> bool:
-        """Whether its logits are the vocabulary projection of its states and no more; Gemma caps large ones."""
+    def _logits_are_projection(self) -> bool:
+        """Whether the logits are exactly the vocabulary projection of the states; Gemma caps large logits."""
         ids = torch.tensor([self.chat.encode("a")], device=self.device)
         states: list[Tensor] = []
 
@@ -140,7 +142,7 @@ class HF(HFAnswers):
             states.append(hidden * 1000)
             return states[-1]
 
-        with projecting(self.model, enlarged):
+        with project_only(self.model, enlarged):
             logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
         return torch.equal(logits.float(), self._head(states[0]).float())
 
@@ -150,26 +152,26 @@ class HF(HFAnswers):
     # Batches
 
     def batch(self, examples: Sequence[Example], groups: Mapping[str, Sequence[int]] | None = None) -> Batch:
-        """Return a batch whose rows without a medium, which are short, are read apart from those with one."""
+        """Return a batch of up to two passes: rows without media, which are short, get one of their own."""
         with_media = [i for i, e in enumerate(examples) if e.media]
         without = [i for i, e in enumerate(examples) if not e.media]
         soft = self.adapters.prompt_lengths(len(examples))
-        parts = [(rows, *self._with_answers(examples, rows, soft)) for rows in (with_media, without) if rows]
-        width = max(labels.shape[1] for _, _, labels in parts)
-        whole = parts[0][2].new_full((len(examples), width), IGNORE_INDEX)
-        for rows, _, labels in parts:
-            whole[rows, width - labels.shape[1] :] = labels
-        return Batch(examples, whole, {"parts": parts, SOFT: soft}, dict(groups or {}))
+        passes = [(rows, *self._with_answers(examples, rows, soft)) for rows in (with_media, without) if rows]
+        width = max(labels.shape[1] for _, _, labels in passes)
+        all_labels = passes[0][2].new_full((len(examples), width), IGNORE_INDEX)
+        for rows, _, labels in passes:
+            all_labels[rows, width - labels.shape[1] :] = labels
+        return Batch(examples, all_labels, {"passes": passes, SOFT: soft}, dict(groups or {}))
 
     def _with_answers(
         self, examples: Sequence[Example], rows: Sequence[int], soft: Sequence[int]
     ) -> tuple[dict[str, Any], Tensor]:
-        """Return ``_inputs`` of the prompts of some examples with their answers, and the labels [B, L]."""
+        """Return the ``_inputs`` of the examples ``rows`` with their answers, and the labels [B, L]."""
         chat, own = self.chat, [examples[row] for row in rows]
         prompts, answers = chat.prompts(own), [chat.answer(e.target) for e in own]
         texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
         inputs = self._inputs(own, texts, soft=[soft[row] for row in rows])
-        # Places of media are widened only later, so that the difference is the answer's length alone.
+        # Before the processor expands media placeholders, the difference in length is the answer's alone.
         counts = [len(chat.encode(text)) - len(chat.encode(p)) for text, p in zip(texts, prompts, strict=True)]
         labels = torch.full_like(inputs["input_ids"], IGNORE_INDEX)
         for row, count in enumerate(counts):
@@ -179,10 +181,10 @@ class HF(HFAnswers):
     def _inputs(
         self, examples: Sequence[Example], texts: Sequence[str], *, soft: Sequence[int] = (), cache: bool = True
     ) -> dict[str, Any]:
-        """Return the processor's tensors, encoder outputs where these can be cached, and places of soft prompts."""
-        cached = cache and self.encoders.replaceable([[medium.modality for medium in e.media] for e in examples])
+        """Return the processor's tensors, encoder outputs if they can be cached, and the places of soft prompts."""
+        cached = cache and self.encoders.can_replace([[medium.modality for medium in e.media] for e in examples])
         cached = cached and not has_trainable(self.model, (self._decoder, ADAPTERS))
-        media = [self._read_media(example) for example in examples]  # once: an augmented one is another each time
+        media = [self._read_media(example) for example in examples]  # read once: augmentation differs at each reading
         pairs = [
             (m, read) for e, own in zip(examples, media, strict=True) for m, (_, read) in zip(e.media, own, strict=True)
         ]
@@ -190,37 +192,42 @@ class HF(HFAnswers):
         tensors, places = self._tensors(texts, media), None
         if any(soft):
             tokenizer = self.chat.tokenizer
-            filler = self.chat.encode("a")[0]
+            placeholder = self.chat.encode("a")[0]
             pad, begin = tokenizer.pad_token_id, tokenizer.bos_token_id
-            tensors, places = make_places(tensors, soft, pad=pad, filler=filler, begin=begin)
+            tensors, places = make_places(tensors, soft, pad=pad, placeholder=placeholder, begin=begin)
         return {**tensors, FEATURES: outputs, SOFT: places}
 
     def _read_media(self, example: Example) -> list[tuple[str, Any]]:
-        """Return (modality, medium as the processor takes it) of each medium."""
+        """Return (modality, medium in the processor's form) of each medium."""
         options = self.chat.options
         return [(m.modality, self.chat.medium(m.modality, self.read(m, options[m.modality]))) for m in example.media]
 
     def _encoded(self, medium: Media, read: Any) -> Tensor:
-        """Return [1 + K, T, D] of one medium, see Encoders."""
+        """Return the encoder output [1 + K, T, D] of one medium, see Encoders."""
         compute = partial(self._encode, read=read)
         if self.cache is None:
             return compute([medium])[0]
-        key = f"{medium.modality}-{self._known_as}{numerics(self.device, self.model.dtype)}"
+        key = f"{medium.modality}-{self._fingerprint}{precision_key(self.device, self.model.dtype)}"
         return self.cache(key, [medium], compute)[0].to(self.device)
 
     def _encode(self, media: Sequence[Media], *, read: Any) -> Tensor:
-        # One at a time: in a batch the last bits differ.
+        # One medium at a time: in a batch, results would depend on its other media.
         (medium,) = media
         tensors = self._tensors(self.chat.prompts([Example("", (medium, "a"))]), [[(medium.modality, read)]])
-        with self.answering(), uncast(self.device), self.encoders.recording() as found, watching(self.model, stop=True):
+        with (
+            self.evaluation_mode(),
+            without_autocast(self.device),
+            self.encoders.recording() as outputs,
+            capture_inputs(self.model, stop=True),
+        ):
             self.model(**tensors, use_cache=False)
-        return torch.stack(found)
+        return torch.stack(outputs)
 
     def _tensors(self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Tensor]:
-        made = self.chat.encoded(texts, media)
-        return {name: self._placed(value) for name, value in made.items()}
+        tensors = self.chat.encoded(texts, media)
+        return {name: self._to_device(value) for name, value in tensors.items()}
 
-    def _placed(self, value: Tensor) -> Tensor:
+    def _to_device(self, value: Tensor) -> Tensor:
         return value.to(self.device, self.model.dtype if value.is_floating_point() else None)
 
     # Passes
@@ -228,11 +235,11 @@ class HF(HFAnswers):
     def _run(
         self, call: Callable[..., Any], inputs: Mapping[str, Any], rows: Sequence[int], count: int, **more: Any
     ) -> Any:
-        """Call the model with ``_inputs`` of the examples ``rows`` of a batch of ``count``."""
+        """Call the model with the ``_inputs`` of ``rows``, indices in a batch of ``count`` examples."""
         tensors = {name: value for name, value in inputs.items() if name not in (FEATURES, SOFT)}
         places: SoftPlaces | None = inputs[SOFT]
         with ExitStack() as stack:
-            stack.enter_context(self.encoders.giving(inputs[FEATURES]))
+            stack.enter_context(self.encoders.replacing(inputs[FEATURES]))
             if places is not None:
                 prompts = self.adapters.prompts(count)
                 vectors = torch.cat([vector for row in rows for vector in prompts[row]])
@@ -240,7 +247,7 @@ class HF(HFAnswers):
             return call(**tensors, **more)
 
     def _locate(self, inputs: Mapping[str, Any], rows: Sequence[int], count: int, labels: Tensor | None = None) -> None:
-        """Tell the adapters which example each row belongs to, and which positions are prompts."""
+        """Set the example of each row of the next forward pass, and which positions are prompts."""
         if self.adapters.needs_positions:
             prompt = inputs["attention_mask"].bool()
             if labels is not None:
@@ -248,10 +255,10 @@ class HF(HFAnswers):
             self.adapters.locate(torch.tensor(list(rows), device=self.device), count, prompt)
 
     def _passes(self, batch: Batch) -> Iterator[tuple[Tensor, Callable[[], Any]]]:
-        """Yield for each part of a batch where its answers stand [B, L - 1], and a function that runs the model."""
+        """Yield for each pass of a batch the mask of answer positions [B, L - 1] and a function that runs the model."""
         if self.adapters.prompt_lengths(len(batch)) != batch.inputs[SOFT]:
-            batch = self.batch(batch.examples, batch.groups)  # how long rows are depends on the selection that acts
-        for rows, inputs, labels in batch.inputs["parts"]:
+            batch = self.batch(batch.examples, batch.groups)  # the active selection has other soft prompts
+        for rows, inputs, labels in batch.inputs["passes"]:
             self._locate(inputs, rows, len(batch), labels)
             yield (
                 labels[:, 1:] != IGNORE_INDEX,
@@ -259,25 +266,25 @@ class HF(HFAnswers):
             )
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        found = []
-        for wanted, run in self._passes(batch):
-            with projecting(self.model, partial(before_answers, wanted)):
-                found.append(run().logits)
-        return self._in_order(batch, found)
+        logits = []
+        for answered, run in self._passes(batch):
+            with project_only(self.model, partial(before_answers, answered)):
+                logits.append(run().logits)
+        return self._in_order(batch, logits)
 
     def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         if "states" not in self.provides:
             return super().answer_states(batch)
-        found: list[Tensor] = []
+        states: list[Tensor] = []
 
-        def take(wanted: Tensor, hidden: Tensor) -> Tensor:
-            found.append(before_answers(wanted, hidden))
-            raise Reached
+        def take(answered: Tensor, hidden: Tensor) -> Tensor:
+            states.append(before_answers(answered, hidden))
+            raise StopForward
 
-        for wanted, run in self._passes(batch):
-            with suppress(Reached), projecting(self.model, partial(take, wanted)):
+        for answered, run in self._passes(batch):
+            with suppress(StopForward), project_only(self.model, partial(take, answered)):
                 run()
-        return self._in_order(batch, found)
+        return self._in_order(batch, states)
 
     def project(self, states: Tensor) -> Tensor:
         return self._head(states) if "states" in self.provides else states
@@ -285,39 +292,39 @@ class HF(HFAnswers):
     def _head(self, states: Tensor) -> Tensor:
         return cast(Tensor, self.model.get_output_embeddings()(states))
 
-    def _in_order(self, batch: Batch, found: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what was computed at the answer positions of a batch's parts as one tensor, row by row; and labels."""
-        wanted = [(rows, labels[:, 1:] != IGNORE_INDEX) for rows, _, labels in batch.inputs["parts"]]
-        owners = [torch.tensor(rows, device=where.device)[where.nonzero()[:, 0]] for rows, where in wanted]
+    def _in_order(self, batch: Batch, per_pass: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the results at answer positions of all passes in the order of the examples, and the labels."""
+        masks = [(rows, labels[:, 1:] != IGNORE_INDEX) for rows, _, labels in batch.inputs["passes"]]
+        owners = [torch.tensor(rows, device=mask.device)[mask.nonzero()[:, 0]] for rows, mask in masks]
         order = torch.cat(owners).argsort(stable=True)
-        return torch.cat(list(found))[order], batch.labels[:, 1:][batch.labels[:, 1:] != IGNORE_INDEX]
+        return torch.cat(list(per_pass))[order], batch.labels[:, 1:][batch.labels[:, 1:] != IGNORE_INDEX]
 
     def plain_passes(self, examples: Sequence[Example]) -> Iterator[PlainPass]:
         batch = self.batch(examples)
-        for (_, inputs, labels), (wanted, run) in zip(batch.inputs["parts"], self._passes(batch), strict=True):
-            targets = labels[:, 1:][wanted]
+        for (_, inputs, labels), (answered, run) in zip(batch.inputs["passes"], self._passes(batch), strict=True):
+            targets = labels[:, 1:][answered]
             yield PlainPass(
-                inputs["attention_mask"].bool(), len(targets), partial(self._loss_sum, wanted, run, targets)
+                inputs["attention_mask"].bool(), len(targets), partial(self._loss_sum, answered, run, targets)
             )
 
-    def _loss_sum(self, wanted: Tensor, run: Callable[[], Any], targets: Tensor) -> Tensor:
-        with projecting(self.model, partial(before_answers, wanted)):
+    def _loss_sum(self, answered: Tensor, run: Callable[[], Any], targets: Tensor) -> Tensor:
+        with project_only(self.model, partial(before_answers, answered)):
             return nn.functional.cross_entropy(run().logits.float(), targets, reduction="sum")
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:
-        """Return the media's mean token as the language model gets it, which modalities there are, the mean word."""
-        with self.adapters.using(None) if self.adapters.active is not None else self.answering():
+        """Return per example the mean media embedding, the modalities present, and the mean word embedding."""
+        with self.adapters.using(None) if self.adapters.active is not None else self.evaluation_mode():
             inputs = self._inputs(examples, self.chat.prompts(examples))
-            with watching(self.model, stop=True) as given:
+            with capture_inputs(self.model, stop=True) as captured:
                 self._run(self.model, inputs, range(len(examples)), len(examples), use_cache=False)
-        embeds = given[0]["inputs_embeds"].float()
+        embeds = captured[0]["inputs_embeds"].float()
         words = self.model.get_input_embeddings()(inputs["input_ids"]).float()
-        there = inputs["attention_mask"].bool()
-        media = (embeds != words).any(-1) & there
+        unpadded = inputs["attention_mask"].bool()
+        media = (embeds != words).any(-1) & unpadded
         rows = [[float(name in example.modalities) for name in sorted(self.modalities)] for example in examples]
         present = torch.tensor(rows, device=embeds.device)
-        return torch.cat([mean_vectors(embeds, media), present, mean_vectors(words, there & ~media)], dim=1)
+        return torch.cat([mean_vectors(embeds, media), present, mean_vectors(words, unpadded & ~media)], dim=1)
 
     def instructions(self) -> Sequence[str]:
-        return GENERAL
+        return GENERAL_INSTRUCTIONS

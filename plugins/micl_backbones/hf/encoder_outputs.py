@@ -1,4 +1,4 @@
-"""Outputs of a checkpoint's frozen encoders: recorded in one forward pass, reused in later ones."""
+"""Outputs of a checkpoint's frozen encoders: recorded in one forward pass, replayed in later ones."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-KNOWN = frozenset(
+SUPPORTED = frozenset(
     {"llava", "llava_next", "llava_onevision", "internvl", "smolvlm", "gemma4"}
     | {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"}
 )
-"""The model types whose encoders are called through ``get_MODALITY_features``, as this module assumes."""
-CLIPS_AS_PICTURES = frozenset({"internvl"})
-UNDIVIDED = frozenset({("internvl", "image"), ("llava_onevision", "video")})
-"""Where the model expects one tensor for all media, not one for each."""
+"""The model types that call their encoders through ``get_MODALITY_features`` in the way assumed here."""
+VIDEO_AS_IMAGES = frozenset({"internvl"})
+CONCATENATED = frozenset({("internvl", "image"), ("llava_onevision", "video")})
+"""(model type, modality) for which the model expects one tensor of all media, not one per medium."""
 
 TILED = frozenset({("llava_onevision", "image")})
-"""Where a medium is divided into tiles only if it is the only one of its modality in an example."""
+"""(model type, modality) for which a medium is split into tiles only if it is the only one in its example."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """The fields of what ``get_MODALITY_features`` returns that models of the known types read."""
+    """The return value of ``get_MODALITY_features``, as far as models of the supported types use it."""
 
     pooler_output: Any
     last_hidden_state: Tensor
@@ -35,52 +35,54 @@ class Features:
 
 
 class Encoders:
-    """The encoders of one model, each called by the model itself through one of its methods.
+    """The encoders of one model, each of which the model calls through one of its methods.
 
-    Of each medium, ``recording`` collects [1 + K, T, D]: the inputs of the language model, then those of K of its
-    layers (Qwen3-VL's DeepStack; K is 0 elsewhere).
+    The recorded output of a medium is [1 + K, T, D]: the input of the language model, followed by the additional inputs
+    of K of its layers (Qwen3-VL's DeepStack; K is 0 in other models).
     """
 
     def __init__(self, model: Any, modalities: Collection[str]) -> None:
-        self.kind = str(model.config.model_type)
-        self._kinds = {name: "image" if self.kind in CLIPS_AS_PICTURES else name for name in modalities}
-        self._owners = {name: _owner(model, name) for name in set(self._kinds.values())}
+        self.model_type = str(model.config.model_type)
+        self._sources = {name: "image" if self.model_type in VIDEO_AS_IMAGES else name for name in modalities}
+        self._owners = {name: _owner(model, name) for name in set(self._sources.values())}
 
-    def replaceable(self, contents: Sequence[Sequence[str]]) -> bool:
-        """Whether outputs of each medium alone can stand for those in these contents, lists of modalities."""
+    def can_replace(self, contents: Sequence[Sequence[str]]) -> bool:
+        """Whether outputs recorded for single media can replace those of ``contents``, lists of modalities."""
         modalities = {modality for content in contents for modality in content}
-        known = self.kind in KNOWN and all(self._owners[self._kinds[modality]] is not None for modality in modalities)
-        tiled = [modality for modality in modalities if (self.kind, modality) in TILED]
-        return known and not any(content.count(modality) > 1 for content in contents for modality in tiled)
+        owned = all(self._owners[self._sources[modality]] is not None for modality in modalities)
+        tiled = [modality for modality in modalities if (self.model_type, modality) in TILED]
+        several = any(content.count(modality) > 1 for content in contents for modality in tiled)
+        return self.model_type in SUPPORTED and owned and not several
 
     @contextmanager
     def recording(self) -> Iterator[list[Tensor]]:
         """Collect the outputs of the encoders in the block."""
-        found: list[Tensor] = []
+        outputs: list[Tensor] = []
 
         def recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(original)
             def call(*args: Any, **kwargs: Any) -> Any:
                 output = original(*args, **kwargs)
-                found.append(_taken(output))
+                outputs.append(_extract(output))
                 return output
 
             return call
 
         with self._replaced(recorded):
-            yield found
+            yield outputs
 
     @contextmanager
-    def giving(self, media: Sequence[tuple[str, Tensor]]) -> Iterator[None]:
-        """Replace the encoders' outputs in the block by these, (modality, [1 + K, T, D]) in a batch's order."""
-        by_kind: dict[str, list[Tensor]] = {}
+    def replacing(self, media: Sequence[tuple[str, Tensor]]) -> Iterator[None]:
+        """Return recorded outputs, (modality, [1 + K, T, D]) in the batch's order, in place of calling the encoders."""
+        by_source: dict[str, list[Tensor]] = {}
         for modality, tensor in media:
-            by_kind.setdefault(self._kinds[modality], []).append(tensor)
+            by_source.setdefault(self._sources[modality], []).append(tensor)
 
-        def given(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-            if name not in by_kind:
+        def replaced(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+            if name not in by_source:
                 return original
-            features = _joined(by_kind[name], undivided=name == "audio" or (self.kind, name) in UNDIVIDED)
+            concatenated = name == "audio" or (self.model_type, name) in CONCATENATED
+            features = _join_media(by_source[name], concatenated=concatenated)
 
             @wraps(original)
             def call(*args: Any, **kwargs: Any) -> Any:
@@ -88,7 +90,7 @@ class Encoders:
 
             return call
 
-        with self._replaced(given):
+        with self._replaced(replaced):
             yield
 
     @contextmanager
@@ -102,7 +104,7 @@ class Encoders:
 
 @contextmanager
 def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Set an attribute of an object in the block."""
+    """Set an object's attribute for the duration of the block."""
     own = vars(owner).get(name)
     setattr(owner, name, value)
     try:
@@ -119,13 +121,13 @@ def _method(modality: str) -> str:
 
 
 def _owner(model: Any, modality: str) -> Any:
-    """Return the module whose method the forward pass calls; the model's own method only delegates to it."""
-    within = getattr(model, "model", None)
-    return next((module for module in (within, model) if hasattr(module, _method(modality))), None)
+    """Return the module whose method the forward pass calls: the inner model if it has the method, or the outer one."""
+    inner = getattr(model, "model", None)
+    return next((module for module in (inner, model) if hasattr(module, _method(modality))), None)
 
 
-def _taken(output: Any) -> Tensor:
-    """Return [1 + K, T, D] of one medium."""
+def _extract(output: Any) -> Tensor:
+    """Return one medium's outputs [1 + K, T, D]."""
     tokens = output.pooler_output if getattr(output, "pooler_output", None) is not None else output.last_hidden_state
     mask = getattr(output, "attention_mask", None)
     if mask is not None:
@@ -139,10 +141,10 @@ def _flat(tokens: Tensor | Sequence[Tensor]) -> Tensor:
     return whole.reshape(-1, whole.shape[-1])
 
 
-def _joined(media: Sequence[Tensor], *, undivided: bool) -> Features:
+def _join_media(media: Sequence[Tensor], *, concatenated: bool) -> Features:
     whole = torch.cat([medium[0] for medium in media])
     return Features(
-        pooler_output=whole[None] if undivided else [medium[0] for medium in media],
+        pooler_output=whole[None] if concatenated else [medium[0] for medium in media],
         last_hidden_state=whole,
         deepstack_features=[[medium[k] for medium in media] for k in range(1, len(media[0]))],
         attention_mask=whole.new_ones(1, len(whole), dtype=torch.bool),

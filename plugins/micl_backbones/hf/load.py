@@ -1,4 +1,4 @@
-"""Loading multimodal checkpoints of transformers: model, processor, and end tokens."""
+"""Loading of multimodal transformers checkpoints: model, processor, and end-of-answer tokens."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import transformers
 from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
-from micl_backbones.attention import attend_in_float32
+from micl_backbones.attention import use_float32_attention
 from micl_backbones.weights.digest import folder_digest
-from micl_backbones.weights.hub import is_here, is_id
-from micl_backbones.weights.quantize import DType, Quantize, keep_gradients_true, project_whole_states, storage
+from micl_backbones.weights.hub import is_cached, is_id
+from micl_backbones.weights.quantize import DType, Quantize, disable_weight_repacking, make_states_contiguous, storage
 from micl_cli.api import PlanError, PresetInfo
 
 if sys.version_info >= (3, 11):
@@ -29,12 +29,12 @@ THINKERS = {
     "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
     "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
 }
-"""Models with speech output, of which only the part that reads media and text is loaded."""
+"""Classes that load the understanding half of models that also speak, without the speech output."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint; ``ends`` are the ids of the tokens that end an answer, the usual one first."""
+    """A loaded checkpoint; ``ends`` are the ids of the tokens that end an answer, the tokenizer's own first."""
 
     model: Any
     processor: Any
@@ -42,18 +42,18 @@ class Checkpoint:
 
 
 def named_checkpoint(preset: str) -> tuple[str, str]:
-    """Return (id or folder, revision) of ID, ID@REVISION or FOLDER. Raises PlanError if there is no name."""
-    name, at, revision = preset.partition("@")
+    """Split ID, ID@REVISION or FOLDER into (id or folder, revision). Raises PlanError if there is no checkpoint."""
+    name, separator, revision = preset.partition("@")
     if preset and Path(preset).is_dir():
         return preset, "main"
-    if not name or (at and Path(name).is_dir()):
-        wrong = "a folder has no revisions" if name else "the backbone hf wants a checkpoint"
-        raise PlanError(wrong, "Write --backbone hf:ID, hf:ID@REVISION or hf:FOLDER.")
+    if not name or (separator and Path(name).is_dir()):
+        problem = "a folder has no revisions" if name else "the backbone hf needs a checkpoint"
+        raise PlanError(problem, "Write --backbone hf:ID, hf:ID@REVISION or hf:FOLDER.")
     return name, revision or "main"
 
 
 def load_checkpoint(preset: str, quantize: Quantize, dtype: DType, *, trust: bool) -> Checkpoint:
-    """Load a frozen checkpoint, see ``named_checkpoint``. Raises PlanError with the reason."""
+    """Load and freeze a checkpoint; ``preset`` as in ``named_checkpoint``. Raises PlanError if it cannot be loaded."""
     name, revision = named_checkpoint(preset)
     transformers_logging.disable_progress_bar()
     common: dict[str, Any] = {"trust_remote_code": trust, "revision": revision}
@@ -61,17 +61,17 @@ def load_checkpoint(preset: str, quantize: Quantize, dtype: DType, *, trust: boo
         config = AutoConfig.from_pretrained(name, **common)
         processor = AutoProcessor.from_pretrained(name, **common)
         cls = _class(config)
-        only = _language_in(cls, config) if quantize != "none" else ""
-        how = storage(quantize, dtype, stored=_stored(config), only=only)
-        model = cls.from_pretrained(name, use_safetensors=True, **common, **how)
+        only = _language_name(cls, config) if quantize != "none" else ""
+        precision = storage(quantize, dtype, stored=_stored_dtype(config), only=only)
+        model = cls.from_pretrained(name, use_safetensors=True, **common, **precision)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise _unusable(preset, error) from error
     if not hasattr(processor, "tokenizer"):
-        raise PlanError(f"the checkpoint {name} is not multimodal", "Choose one with a processor for images or sounds.")
+        raise PlanError(f"the checkpoint {name} is not multimodal", "Choose one with a processor for media.")
     model.requires_grad_(False).eval()
-    attend_in_float32(model)
-    keep_gradients_true(model)
-    project_whole_states(model)
+    use_float32_attention(model)
+    disable_weight_repacking(model)
+    make_states_contiguous(model)
     return Checkpoint(model, processor, _ends(model, processor))
 
 
@@ -80,37 +80,37 @@ def _class(config: Any) -> Any:
     return getattr(transformers, thinker) if thinker else AutoModelForMultimodalLM
 
 
-def _stored(config: Any) -> Any:
-    """Return the precision of the language model's weights in the checkpoint."""
+def _stored_dtype(config: Any) -> Any:
+    """Return the dtype of the language model's weights in the checkpoint."""
     return config.get_text_config().dtype or config.dtype
 
 
-def _language_in(cls: Any, config: Any) -> str:
-    """Return ``decoder_name`` before any weights are loaded."""
+def _language_name(cls: Any, config: Any) -> str:
+    """Return ``decoder_name`` without loading any weights."""
     with torch.device("meta"):
         skeleton = cls.from_config(config) if hasattr(cls, "from_config") else cls._from_config(config)
     return decoder_name(skeleton)
 
 
 def decoder_name(model: Any) -> str:
-    """Return the name of the language model within the model."""
+    """Return the name of the language model's module within the model."""
     decoder = model.get_decoder()
     return str(next(name for name, module in model.named_modules() if module is decoder))
 
 
 def _ends(model: Any, processor: Any) -> tuple[int, ...]:
-    stated = getattr(model.generation_config, "eos_token_id", None)
-    ids = [processor.tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])]
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    ids = [processor.tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])]
     return tuple(dict.fromkeys(token for token in ids if token is not None))
 
 
 def checkpoint_digest(preset: str) -> str:
-    """Return a digest of a checkpoint in a folder; the id of one on a hub."""
+    """Return a digest of a checkpoint folder; a hub id is returned as it is."""
     return folder_digest(Path(preset)) if Path(preset).is_dir() else preset
 
 
 def known_checkpoints() -> list[PresetInfo]:
-    """Return well-known checkpoints of a hub; others are used by their id in the same way."""
+    """Return the list of well-known hub checkpoints; any other can be used by its id."""
     tables: Any = tomllib.loads(
         (Path(__file__).parents[1] / "presets" / "checkpoints.toml").read_text(encoding="utf-8")
     )
@@ -123,7 +123,7 @@ def known_checkpoints() -> list[PresetInfo]:
             bytes=table["bytes"],
             licence=table["licence"],
             source="hub",
-            ready=is_here(table["id"]),
+            ready=is_cached(table["id"]),
             fetchable=True,
         )
         for table in tables["checkpoint"]
@@ -132,10 +132,10 @@ def known_checkpoints() -> list[PresetInfo]:
 
 def _unusable(preset: str, error: Exception) -> PlanError:
     reason, (name, revision) = " ".join(str(error).split()), named_checkpoint(preset)
-    hint = "Give a folder with config.json and safetensors, or the id of a checkpoint that is downloaded."
-    if not Path(name).exists() and is_id(name) and not is_here(name, revision):
-        hint = f"Get it: micl backbones fetch hf:{preset}"
+    hint = "Give a folder with config.json and safetensors, or the id of a downloaded checkpoint."
+    if not Path(name).exists() and is_id(name) and not is_cached(name, revision):
+        hint = f"Fetch it: micl backbones fetch hf:{preset}"
     if "torchvision" in reason.lower():
-        hint = "Install torchvision, in the version that goes with your torch."
+        hint = "Install torchvision in the version that matches your torch."
     logging.getLogger(__name__).debug("loading %s", preset, exc_info=error)
     return PlanError(f"the checkpoint {preset} cannot be loaded: {reason[:300]}", hint)

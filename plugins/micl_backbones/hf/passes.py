@@ -1,4 +1,4 @@
-"""Looking into forward passes of a model of transformers, and ending them early."""
+"""Hooks that observe, restrict or stop forward passes of a transformers model."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 
 
-class Reached(Exception):
-    """Ends a forward pass once it has computed what is needed."""
+class StopForward(Exception):
+    """Raised in a hook to stop a forward pass that has computed all that is needed."""
 
 
 @contextmanager
-def projecting(model: Any, choose: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Let only ``choose`` of the last states [B, L, size] pass the vocabulary projection."""
+def project_only(model: Any, choose: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Apply the vocabulary projection only to the states that ``choose`` returns for the last ones [B, L, size]."""
     head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda module, given: (choose(given[0]).contiguous(),))
+    hook = head.register_forward_pre_hook(lambda module, args: (choose(args[0]).contiguous(),))
     try:
         yield
     finally:
@@ -25,30 +25,30 @@ def projecting(model: Any, choose: Callable[[Tensor], Tensor]) -> Iterator[None]
 
 
 @contextmanager
-def watching(model: Any, *, stop: bool = False) -> Iterator[list[dict[str, Any]]]:
-    """Collect the arguments of the language model in the block; ``stop`` ends the pass before it."""
-    found: list[dict[str, Any]] = []
+def capture_inputs(model: Any, *, stop: bool = False) -> Iterator[list[dict[str, Any]]]:
+    """Collect the keyword arguments of the language model in the block; with ``stop``, forward passes end before it."""
+    captured: list[dict[str, Any]] = []
 
-    def note(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        found.append(named)
+    def capture(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        captured.append(kwargs)
         if stop:
-            raise Reached
+            raise StopForward
 
-    hook = model.get_decoder().register_forward_pre_hook(note, with_kwargs=True)
+    hook = model.get_decoder().register_forward_pre_hook(capture, with_kwargs=True)
     try:
-        yield found
-    except Reached:
+        yield captured
+    except StopForward:
         pass
     finally:
         hook.remove()
 
 
-def before_answers(wanted: Tensor, hidden: Tensor) -> Tensor:
-    """Return [N, size]: of the states [B, L, size] those before the ``wanted`` tokens [B, L - 1]."""
-    return hidden[:, :-1][wanted]
+def before_answers(answered: Tensor, hidden: Tensor) -> Tensor:
+    """Return [N, size]: the states, out of [B, L, size], that predict the tokens marked in ``answered`` [B, L - 1]."""
+    return hidden[:, :-1][answered]
 
 
-def mean_vectors(vectors: Tensor, where: Tensor) -> Tensor:
-    """Return [B, D]: the mean of each row's vectors [B, L, D] ``where`` [B, L]; zero where there is none."""
-    weight = where[..., None].to(vectors.dtype)
+def mean_vectors(vectors: Tensor, mask: Tensor) -> Tensor:
+    """Return [B, D]: the mean of each row's vectors [B, L, D] over ``mask`` [B, L]; zero for an empty mask."""
+    weight = mask[..., None].to(vectors.dtype)
     return (vectors * weight).sum(1) / weight.sum(1).clamp_min(1)

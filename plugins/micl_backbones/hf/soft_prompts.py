@@ -1,4 +1,4 @@
-"""Soft prompts in checkpoints of transformers: places for them in the rows, and embeddings put there."""
+"""Soft prompts in transformers checkpoints: placeholders in the rows, and hooks that insert the embeddings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class SoftPlaces:
-    """Where the soft prompts of a batch of rows stand: [n] rows and [n] positions, in rows of ``width``."""
+    """The places of the soft prompts in a batch of ``count`` rows of ``width``: [n] rows and [n] positions."""
 
     rows: Tensor
     positions: Tensor
@@ -22,16 +22,16 @@ class SoftPlaces:
 
     @contextmanager
     def filled(self, words: nn.Module, vectors: Tensor) -> Iterator[None]:
-        """Let ``vectors`` [n, size] stand there in every pass that reads whole rows; beams repeat rows."""
+        """Insert ``vectors`` [n, size] in every forward pass over whole rows, also if beam search repeats them."""
 
-        def put(module: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
+        def insert(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
             if output.ndim < 3 or output.shape[1] != self.width:
                 return output
             beams = output.shape[0] // self.count
             rows = (self.rows[None] * beams + torch.arange(beams, device=output.device)[:, None]).flatten()
             return output.index_put((rows, self.positions.repeat(beams)), vectors.repeat(beams, 1).to(output.dtype))
 
-        hook = words.register_forward_hook(put)
+        hook = words.register_forward_hook(insert)
         try:
             yield
         finally:
@@ -39,32 +39,32 @@ class SoftPlaces:
 
 
 def make_places(
-    tensors: dict[str, Tensor], counts: Sequence[int], *, pad: int, filler: int, begin: int | None
+    tensors: dict[str, Tensor], counts: Sequence[int], *, pad: int, placeholder: int, begin: int | None
 ) -> tuple[dict[str, Tensor], SoftPlaces]:
-    """Return rows, padded left, with ``counts`` further positions each, behind a token ``begin`` where one begins them.
+    """Lengthen left-padded rows by ``counts`` positions each, at their beginning or after a leading token ``begin``.
 
-    Whatever has the shape of ``input_ids`` is lengthened with it; ``filler`` is an ordinary token.
+    All tensors with the shape of ``input_ids`` are lengthened. ``placeholder`` is the id of an ordinary token.
     """
     ids, mask = tensors["input_ids"], tensors["attention_mask"]
-    more, starts = max(counts), (mask.cumsum(1) == 0).sum(1).tolist()
+    added, starts = max(counts), (mask.cumsum(1) == 0).sum(1).tolist()
     heads = [start + int(begin is not None and int(ids[row, start]) == begin) for row, start in enumerate(starts)]
-    fillers = {"input_ids": (pad, filler), "attention_mask": (0, 1)}
+    fills = {"input_ids": (pad, placeholder), "attention_mask": (0, 1)}
     longer = {
-        name: _lengthened(tensor, starts, heads, counts, more, *fillers.get(name, (0, 0)))
+        name: _lengthened(tensor, starts, heads, counts, added, *fills.get(name, (0, 0)))
         if tensor.shape == ids.shape
         else tensor
         for name, tensor in tensors.items()
     }
     rows = torch.tensor([row for row, count in enumerate(counts) for _ in range(count)], device=ids.device)
-    places = [heads[row] + more - count + at for row, count in enumerate(counts) for at in range(count)]
-    return longer, SoftPlaces(rows, torch.tensor(places, device=ids.device), len(ids), ids.shape[1] + more)
+    places = [heads[row] + added - count + i for row, count in enumerate(counts) for i in range(count)]
+    return longer, SoftPlaces(rows, torch.tensor(places, device=ids.device), len(ids), ids.shape[1] + added)
 
 
 def _lengthened(
-    tensor: Tensor, starts: Sequence[int], heads: Sequence[int], counts: Sequence[int], more: int, pad: int, filler: int
+    tensor: Tensor, starts: Sequence[int], heads: Sequence[int], counts: Sequence[int], added: int, pad: int, fill: int
 ) -> Tensor:
     rows = []
     for row, (start, head, count) in enumerate(zip(starts, heads, counts, strict=True)):
-        padding, new = tensor.new_full((more - count,), pad), tensor.new_full((count,), filler)
+        padding, new = tensor.new_full((added - count,), pad), tensor.new_full((count,), fill)
         rows.append(torch.cat([tensor[row, :start], padding, tensor[row, start:head], new, tensor[row, head:]]))
     return torch.stack(rows)

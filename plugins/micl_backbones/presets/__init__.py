@@ -1,1 +1,1 @@
-"""Presets of the composed backbone, and well-known checkpoints: data."""
+"""Data files: presets of the composed backbone, and a list of well-known checkpoints."""

@@ -1,1 +1,1 @@
-"""Weights: download, conversion, digests and quantisation."""
+"""Model weights: downloading, conversion, digests, quantisation."""

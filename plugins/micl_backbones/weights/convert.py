@@ -1,4 +1,4 @@
-"""Convert weights of other formats to safetensors; files with pickle are read by torch's restricted loader only."""
+"""Conversion of weights to safetensors. Pickled files are read with ``weights_only=True`` only."""
 
 from __future__ import annotations
 
@@ -32,46 +32,46 @@ _WHISPER = (
 
 
 def gguf_language(source: Path, target: Path) -> Path:
-    """Write a GGUF language model, dequantised to bf16, and its tokenizer to a folder, and return it."""
-    how: dict[str, Any] = {"gguf_file": source.name}
-    model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, **how)
-    for owner, mark in ((model.config, "quantization_config"), (model, "hf_quantizer"), (model, "is_quantized")):
-        if hasattr(owner, mark):
-            delattr(owner, mark)
+    """Convert a GGUF language model, dequantised to bf16, and its tokenizer to a checkpoint folder."""
+    gguf: dict[str, Any] = {"gguf_file": source.name}
+    model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, **gguf)
+    for owner, name in ((model.config, "quantization_config"), (model, "hf_quantizer"), (model, "is_quantized")):
+        if hasattr(owner, name):
+            delattr(owner, name)
     model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(source.parent, **how).save_pretrained(target)
+    AutoTokenizer.from_pretrained(source.parent, **gguf).save_pretrained(target)
     return target
 
 
 def efficientnet_lite(source: Path, target: Path) -> Path:
-    """Write EfficientNet-lite without its classifier, with the names of composed.encoders.pretrained."""
+    """Convert EfficientNet-lite without its classifier to the names of ``encoders.pretrained.EfficientNetLite``."""
     weights = torch.load(source, map_location="cpu", weights_only=True)
-    kept = {_lite_name(name): weight for name, weight in weights.items() if not name.startswith("_fc.")}
-    return _saved(kept, target)
+    encoder = {_lite_name(name): weight for name, weight in weights.items() if not name.startswith("_fc.")}
+    return _save(encoder, target)
 
 
 def _lite_name(name: str) -> str:
-    """Return the new name of a weight: "blocks.3.depthwise_norm.weight" for "_blocks.3._bn1.weight"."""
+    """Translate a name: "_blocks.3._bn1.weight" to "blocks.3.depthwise_norm.weight"."""
     parts = [part.removeprefix("_") for part in name.split(".")]
     norms = _WITHIN if parts[0] == "blocks" else _TOP
     return ".".join({**_LITE, **norms}.get(part, part) for part in parts)
 
 
 def whisper_encoder(source: Path, target: Path, layers: int = 3) -> Path:
-    """Write the lowest ``layers`` of a Whisper checkpoint's encoder, with the names of transformers."""
+    """Convert the lowest ``layers`` of a Whisper checkpoint's encoder to the names of transformers."""
     weights: Mapping[str, Tensor] = torch.load(source, map_location="cpu", weights_only=True)["model_state_dict"]
     encoder = {n.removeprefix("encoder."): w for n, w in weights.items() if n.startswith("encoder.")}
-    kept = {n: w for n, w in encoder.items() if not (m := re.match(r"blocks\.(\d+)", n)) or int(m[1]) < layers}
-    return _saved({f"encoder.{_whisper_name(name)}": weight.float() for name, weight in kept.items()}, target)
+    lowest = {n: w for n, w in encoder.items() if not (m := re.match(r"blocks\.(\d+)", n)) or int(m[1]) < layers}
+    return _save({f"encoder.{_whisper_name(name)}": weight.float() for name, weight in lowest.items()}, target)
 
 
 def _whisper_name(name: str) -> str:
-    for pattern, other in _WHISPER:
-        name = re.sub(pattern, other, name)
+    for pattern, replacement in _WHISPER:
+        name = re.sub(pattern, replacement, name)
     return name
 
 
-def _saved(weights: Mapping[str, Tensor], target: Path) -> Path:
+def _save(weights: Mapping[str, Tensor], target: Path) -> Path:
     save_file({name: weight.contiguous() for name, weight in weights.items()}, target)
     return target
 

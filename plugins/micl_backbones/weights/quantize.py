@@ -1,4 +1,4 @@
-"""Frozen weights in 4 or 8 bits, by bitsandbytes (QLoRA, Dettmers et al., arXiv 2305.14314)."""
+"""Precision of frozen weights: float32, bfloat16, or 4 and 8 bits by bitsandbytes (QLoRA, arXiv 2305.14314)."""
 
 from __future__ import annotations
 
@@ -16,36 +16,35 @@ DType = Literal["auto", "bf16", "fp32"]
 
 
 def on_gpu() -> bool:
-    """Whether this process computes on a GPU: one is there, and the CPU was not chosen."""
+    """Whether this process computes on a GPU: one is available, and the CPU was not requested."""
     if is_initialized():
         return bool(PartialState().device.type == "cuda")
     return torch.cuda.is_available()
 
 
-def _computes_bf16() -> bool:
-    """Whether bfloat16 is native; emulated it takes a CPU ten times as long as float32."""
+def _has_native_bf16() -> bool:
+    """Whether the hardware computes in bfloat16; emulation on a CPU is ten times slower than float32."""
     if on_gpu():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def storage(quantize: Quantize, dtype: DType, *, stored: Any = None, only: str = "") -> dict[str, Any]:
-    """Return arguments of ``from_pretrained`` for the storage and compute precision of frozen weights.
+    """Return the arguments of ``from_pretrained`` for the precision in which frozen weights are stored and computed.
 
-    ``stored`` is the precision of the checkpoint: a CPU does not round float32 weights. ``only`` is the name of the
-    module that is quantised; others keep their precision. "nf4" is the
-    4-bit NormalFloat with double quantisation, computed in bfloat16 where that is not emulated. Raises
-    PlanError where bitsandbytes is missing.
+    ``stored`` is the dtype in the checkpoint: on a CPU, float32 weights are not rounded. ``only`` names the submodule
+    to quantise; other weights keep their precision. "nf4" is 4-bit NormalFloat with double quantisation, computed in
+    bfloat16 on hardware with native bfloat16. Raises PlanError if bitsandbytes is missing.
     """
     if quantize not in get_args(Quantize):
         raise PlanError(f"no quantisation {quantize!r}", "Use none, nf4 or int8.")
-    stated = {"bf16": torch.bfloat16, "fp32": torch.float32}.get(dtype)
-    compute = stated or (torch.bfloat16 if _computes_bf16() else torch.float32)
+    requested = {"bf16": torch.bfloat16, "fp32": torch.float32}.get(dtype)
+    compute = requested or (torch.bfloat16 if _has_native_bf16() else torch.float32)
     if quantize == "none":
-        if not stated and not on_gpu() and stored not in (torch.bfloat16, torch.float16):
+        if not requested and not on_gpu() and stored not in (torch.bfloat16, torch.float16):
             compute = torch.float32
         return {"dtype": compute}
-    _need_bitsandbytes(quantize)
+    _require_bitsandbytes(quantize)
     from transformers import BitsAndBytesConfig
 
     skipped = {"llm_int8_skip_modules": [rf"(?!{re.escape(only)}\.).*"]} if only else {}
@@ -62,28 +61,28 @@ def storage(quantize: Quantize, dtype: DType, *, stored: Any = None, only: str =
     return {"dtype": compute, "quantization_config": four}
 
 
-def _need_bitsandbytes(quantize: str) -> None:
+def _require_bitsandbytes(quantize: str) -> None:
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as error:
         raise PlanError(f"--quantize {quantize} needs bitsandbytes: {error}", "pip install bitsandbytes") from error
 
 
-def keep_gradients_true(model: nn.Module) -> None:
+def disable_weight_repacking(model: nn.Module) -> None:
     """Prevent 4-bit layers from repacking their weights for evaluation on a CPU.
 
-    Where the CPU has AVX512-BF16, bitsandbytes repacks them in evaluation mode for an operator that has no
-    gradient: every step after the first evaluation would then use wrong gradients, with no more than a warning.
+    On a CPU with AVX512-BF16, bitsandbytes repacks them in evaluation mode for an operator without a gradient: all
+    steps after the first evaluation would use wrong gradients, with nothing but a warning.
     """
     for layer in model.modules():
         if hasattr(layer, "support_avx512bf16_for_cpu"):
             vars(layer)["support_avx512bf16_for_cpu"] = False
 
 
-def project_whole_states(model: Any) -> None:
-    """Make a model's vocabulary projection read contiguous states.
+def make_states_contiguous(model: Any) -> None:
+    """Make the inputs of a model's vocabulary projection contiguous.
 
-    For a slice of the states, as in generation, torch multiplies each row with a copy of the projection: in bfloat16
-    57 MB a row for 49,152 words of width 576.
+    For a slice of the states, as in decoding, torch copies the projection for each row: in bfloat16 these are 57 MB per
+    row for 49,152 words of width 576.
     """
-    model.get_output_embeddings().register_forward_pre_hook(lambda head, given: (given[0].contiguous(), *given[1:]))
+    model.get_output_embeddings().register_forward_pre_hook(lambda head, args: (args[0].contiguous(), *args[1:]))

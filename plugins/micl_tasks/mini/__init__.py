@@ -1,1 +1,1 @@
-"""The embedded benchmark: a small world of shapes, sounds and movements, generated from a seed."""
+"""The embedded benchmark ``mini``: a small world of shapes, sounds and movements, generated from a seed."""

@@ -1,4 +1,4 @@
-"""Mini's language: captions of scenes, and questions about them with their short answers."""
+"""The language of mini: captions of scenes, and questions about them with short answers."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ Asker = Callable[[Scene, Generator], "Question | None"]
 
 
 class Field(NamedTuple):
-    """One modality of mini: how its scenes are drawn, captioned and asked about.
+    """One modality of mini: functions that draw its scenes, caption them, and ask questions about them.
 
-    ``questions`` holds the types of questions by name, ``answers`` the closed set of their answers.
+    ``questions`` holds the question types by name, ``answers`` the closed set of their answers.
     """
 
     modality: str
@@ -64,7 +64,7 @@ def _a(thing: Thing) -> str:
 
 
 def image_captions(scene: Scene) -> tuple[str, ...]:
-    """Return five captions of a picture; each names every shape, its colour and its place."""
+    """Return five captions of an image; each names every shape, its colour and its place."""
     assert isinstance(scene, ImageScene)
     things = scene.things
     at = [f"{_a(t)} at the {t.place}" for t in things]
@@ -78,7 +78,7 @@ def image_captions(scene: Scene) -> tuple[str, ...]:
 
 
 def sound_captions(scene: Scene) -> tuple[str, ...]:
-    """Return five captions of a sound; each names every event and its pitch, in order."""
+    """Return five captions of a sound; each names every event and its pitch, in temporal order."""
     assert isinstance(scene, SoundScene)
     events = [f"a {t.pitch} {t.timbre}" for t in scene.tones]
     return (
@@ -91,7 +91,7 @@ def sound_captions(scene: Scene) -> tuple[str, ...]:
 
 
 def video_captions(scene: Scene) -> tuple[str, ...]:
-    """Return five captions of a clip; each names what moves, where to and how fast, and what stays."""
+    """Return five captions of a clip; each names the moving shape, its direction and speed, and the still shape."""
     assert isinstance(scene, VideoScene)
     mover, way, speed = _a(scene.mover), scene.direction, scene.speed
     still = _a(scene.still) if scene.still else ""
@@ -105,9 +105,9 @@ def video_captions(scene: Scene) -> tuple[str, ...]:
 
 
 def _only(values: Sequence[str], rng: Generator) -> int | None:
-    """Return the index of a value that occurs once, or None."""
-    once = tuple(i for i, v in enumerate(values) if values.count(v) == 1)
-    return pick(rng, once) if once else None
+    """Return the index of a random value that occurs exactly once, or None."""
+    unique = tuple(i for i, v in enumerate(values) if values.count(v) == 1)
+    return pick(rng, unique) if unique else None
 
 
 def _image_asker(ask: Callable[[ImageScene, Generator], Question | None]) -> Asker:
@@ -158,15 +158,15 @@ _OPPOSITE = {"left of": "right of", "above": "below"}
 
 
 def _relation(scene: ImageScene, rng: Generator) -> Question | None:
-    """Ask which shape is beside another one, where exactly one shape is the answer."""
+    """Ask for the shape next to another one, if the answer is unique."""
     at = {PLACES.index(t.place): t for t in scene.things}
     pairs = [(word, at[a], at[b]) for word, a, b in _RELATIONS if a in at and b in at]
     pairs += [(_OPPOSITE[word], second, first) for word, first, second in pairs]
     shapes = [t.shape for t in scene.things]
-    fit = tuple((word, this, other) for word, this, other in pairs if shapes.count(other.shape) == 1)
-    if not fit:
+    unique = tuple((word, this, other) for word, this, other in pairs if shapes.count(other.shape) == 1)
+    if not unique:
         return None
-    word, this, other = pick(rng, fit)
+    word, this, other = pick(rng, unique)
     return Question(f"which shape is {word} the {other.shape}?", this.shape)
 
 
@@ -309,7 +309,7 @@ def draw(field: Field, split: str, rng: Generator) -> Scene:
 
 
 def draw_question(field: Field, split: str, rng: Generator) -> tuple[Scene, Question]:
-    """Draw a scene of ``split`` with a question about it, of each type equally often."""
+    """Draw a scene of ``split`` and a question about it, of a uniformly drawn type."""
     ask = pick(rng, tuple(field.questions.values()))
     while (question := ask(scene := draw(field, split, rng), rng)) is None:
         pass
@@ -318,14 +318,14 @@ def draw_question(field: Field, split: str, rng: Generator) -> tuple[Scene, Ques
 
 def further_question(field: Field, scene: Scene, asked: Sequence[Question], rng: Generator) -> Question:
     """Draw one more question about a scene, different from those in ``asked``."""
-    known = {question.text for question in asked}
+    texts = {question.text for question in asked}
     while True:
         question = pick(rng, tuple(field.questions.values()))(scene, rng)
-        if question is not None and question.text not in known:
+        if question is not None and question.text not in texts:
             return question
 
 
 def references(field: Field, scene: Scene, rng: Generator) -> tuple[str, ...]:
-    """Return REFERENCES captions of the scene, in random order."""
+    """Return REFERENCES captions of the scene in random order."""
     captions = field.captions(scene)
     return tuple(captions[i] for i in rng.permutation(len(captions))[:REFERENCES])

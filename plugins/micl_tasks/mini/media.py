@@ -1,6 +1,6 @@
-"""Media: scenes as pixels and samples, with noise and jitter, and as PNG, WAV and MP4 files.
+"""Rendering of scenes to pixels and samples, with noise and jitter, and to PNG, WAV and MP4 files.
 
-Every random choice comes from the generator that is handed in.
+All randomness comes from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TRAVEL = {"slowly": (8.0, 12.0), "quickly": (22.0, 27.0)}
 
 
 class Interval(NamedTuple):
-    """When an event sounds, in seconds."""
+    """The time interval of a sound event, in seconds."""
 
     start: float
     seconds: float
@@ -64,7 +64,7 @@ def _corners(shape: str) -> Floats:
 
 @cache
 def _outline(shape: str) -> Floats:
-    """Return the shape's radius for each of 361 angles: all shapes are star-shaped around their centre."""
+    """Return the shape's radius at 361 angles: every ray from its centre meets its outline once."""
     angles = np.linspace(0, 2 * pi, 361)
     if shape in ("circle", "ring"):
         return np.ones_like(angles)
@@ -81,7 +81,7 @@ def _outline(shape: str) -> Floats:
 
 
 def _mask(shape: str, x: Floats, y: Floats, radius: float, turn: float) -> Floats:
-    """Return how much the shape covers of the pixels ``x`` [frames, W] and ``y`` [frames, H] away from its centre."""
+    """Return the shape's coverage [frames, H, W] of pixels; ``x`` [frames, W] and ``y`` [frames, H] are relative to its centre."""
     dx, dy = x[:, None, :], y[:, :, None]
     distance = np.hypot(dx, dy)
     edge = radius * np.interp((np.arctan2(dy, dx) - turn) % (2 * pi), np.linspace(0, 2 * pi, 361), _outline(shape))
@@ -97,12 +97,12 @@ def _paint(canvas: Floats, thing: Thing, centres: Floats, rng: Generator) -> Non
     low = np.clip(centres.min(0) - reach - 1, 0, SIZE).astype(int)
     high = np.clip(centres.max(0) + reach + 2, 0, SIZE).astype(int)
     x, y = (np.arange(low[i], high[i]) + 0.5 - centres[:, i, None] for i in (0, 1))
-    part = canvas[:, low[1] : high[1], low[0] : high[0]]
-    part += _mask(thing.shape, x, y, radius, turn)[..., None] * (colour - part)
+    region = canvas[:, low[1] : high[1], low[0] : high[0]]
+    region += _mask(thing.shape, x, y, radius, turn)[..., None] * (colour - region)
 
 
 def _canvas(frames: int, rng: Generator) -> Floats:
-    """Return a dark background with a gradient of brightness, [frames, SIZE, SIZE, 3]."""
+    """Return a dark background with a brightness gradient, [frames, SIZE, SIZE, 3]."""
     x, y = np.meshgrid(np.linspace(-1, 1, SIZE), np.linspace(-1, 1, SIZE))
     slope = rng.uniform(-12, 12) * x + rng.uniform(-12, 12) * y
     ground = rng.uniform(15, 60, 3) + slope[..., None]
@@ -123,7 +123,7 @@ def render_image(scene: ImageScene, rng: Generator) -> Bytes:
 
 
 def _path(scene: VideoScene, rng: Generator) -> tuple[Floats, Floats]:
-    """Return the centres of the mover and of the still thing, each [FRAMES, 2], in different halves of the frame."""
+    """Return the centres of the moving and of the still shape, each [FRAMES, 2], in different halves of the frame."""
     step = np.array(_STEPS[scene.direction])
     lane = abs(step[::-1])
     side = rng.choice((-1.0, 1.0)) if scene.still else 0.0
@@ -146,7 +146,7 @@ def render_video(scene: VideoScene, rng: Generator) -> Bytes:
 
 
 def timing(scene: SoundScene, rng: Generator) -> tuple[tuple[Interval, ...], float]:
-    """Draw when each event sounds, and the clip's length in seconds (1 to SECONDS)."""
+    """Draw the interval of each event, and the length of the sound in seconds (1 to SECONDS)."""
     lengths = rng.uniform(0.3, 0.42, len(scene.tones))
     gaps = rng.uniform(0.06, 0.16, len(scene.tones))
     needed = float(lengths.sum() + gaps.sum())
@@ -157,7 +157,7 @@ def timing(scene: SoundScene, rng: Generator) -> tuple[tuple[Interval, ...], flo
 
 
 def _hiss(n: int, hertz: float, rng: Generator) -> Floats:
-    """Return noise in the band from 0.7 to 1.5 times ``hertz``."""
+    """Return ``n`` samples of noise in the band from 0.7 to 1.5 times ``hertz``."""
     spectrum = np.fft.rfft(rng.normal(0, 1, n))
     frequencies = np.fft.rfftfreq(n, 1 / RATE)
     spectrum[(frequencies < 0.7 * hertz) | (frequencies > 1.5 * hertz)] = 0
@@ -167,9 +167,9 @@ def _hiss(n: int, hertz: float, rng: Generator) -> Floats:
 
 
 def _partials(hertz: float, ratios: Sequence[float], t: Floats) -> Floats:
-    """Return a sum of sines at ``ratios`` of ``hertz`` with amplitude 1 / ratio, up to half the sample rate."""
-    heard = np.array([r for r in ratios if r * hertz < RATE / 2])
-    waves: Floats = (np.sin(2 * pi * hertz * heard[:, None] * t) / heard[:, None]).sum(0)
+    """Return the sum of sines at ``ratios`` times ``hertz`` with amplitude 1 / ratio, below half the sample rate."""
+    audible = np.array([r for r in ratios if r * hertz < RATE / 2])
+    waves: Floats = (np.sin(2 * pi * hertz * audible[:, None] * t) / audible[:, None]).sum(0)
     return waves
 
 
@@ -198,7 +198,7 @@ def _event(tone: Tone, seconds: float, rng: Generator) -> Floats:
 
 
 def render_sound(scene: SoundScene, when: Sequence[Interval], seconds: float, rng: Generator) -> NDArray[np.float32]:
-    """Render the scene as mono samples at RATE, float32 in [-1, 1], with events where ``when`` puts them."""
+    """Render the scene as mono samples at RATE, float32 in [-1, 1], with its events at the intervals ``when``."""
     samples = rng.normal(0, rng.uniform(0.004, 0.02), round(seconds * RATE))
     for tone, (start, length) in zip(scene.tones, when, strict=True):
         event = _event(tone, length, rng)
@@ -218,7 +218,7 @@ def write_sound(path: Path, scene: SoundScene, rng: Generator) -> None:
     """Write the scene as a 16-bit WAV file."""
     import soundfile
 
-    file = BytesIO()  # soundfile asks the disk to sync each file that it writes itself
+    file = BytesIO()  # soundfile syncs each file that it writes to the disk itself
     soundfile.write(file, render_sound(scene, *timing(scene, rng), rng), RATE, subtype="PCM_16", format="WAV")
     path.write_bytes(file.getvalue())
 
@@ -229,7 +229,7 @@ def write_video(path: Path, scene: VideoScene, rng: Generator) -> None:
 
 
 def encode_video(target: Path, frames: Bytes) -> None:
-    """Write ``frames`` [n, height, width, 3] as MP4 in MPEG-4 part 2, which every FFmpeg build encodes."""
+    """Write ``frames`` [n, height, width, 3] as MP4 with MPEG-4 part 2, an encoder of every FFmpeg build."""
     import av
 
     with av.open(str(target), "w", format="mp4", options={"fflags": "+bitexact"}) as container:

@@ -1,8 +1,7 @@
-"""Scenes: the content of media as values, from which pixels, samples and sentences are made.
+"""Scenes: symbolic descriptions of media, from which pixels, samples and sentences are generated.
 
-A scene is compositional and identified by its form in words (``words``): the words alone
-decide the split that it belongs to, so that no scene is ever in two splits, whichever task or
-seed draws it.
+A scene is compositional and identified by its description in words (``words``), which alone determines its split: no
+scene is ever in two splits, whichever task or seed draws it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ T = TypeVar("T")
 
 
 def split_of(words: str) -> str:
-    """Return the split that the scene with these words belongs to."""
+    """Return the split of the scene with these words."""
     bucket = int.from_bytes(sha256(words.encode()).digest()[:4], "big") % 10
     return "val" if bucket == 0 else "test" if bucket <= 2 else "train"
 
@@ -50,27 +49,27 @@ class Tone:
 
 @dataclass(frozen=True)
 class Scene:
-    """The content of a medium. ``phrases`` are its parts in words, in their natural order."""
+    """The symbolic content of a medium."""
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """One phrase for each part of the scene."""
+        """One phrase per element of the scene, in spatial or temporal order."""
         raise NotImplementedError
 
     @property
     def words(self) -> str:
-        """The scene in words, unique to it."""
+        """The unique description of the scene in words."""
         return " ; ".join(self.phrases)
 
     @property
     def split(self) -> str:
-        """The only split that this scene occurs in: 70 % train, 10 % val, 20 % test."""
+        """The split of this scene: 70 % train, 10 % val, 20 % test."""
         return split_of(self.words)
 
 
 @dataclass(frozen=True)
 class ImageScene(Scene):
-    """One to three shapes, each in its own quarter of the picture, in reading order."""
+    """One to three shapes, each in its own quarter of the image, in reading order."""
 
     things: tuple[Thing, ...]
 
@@ -81,7 +80,7 @@ class ImageScene(Scene):
 
 @dataclass(frozen=True)
 class SoundScene(Scene):
-    """One to three events of different timbres, one after the other."""
+    """A sequence of one to three events of different timbres."""
 
     tones: tuple[Tone, ...]
 
@@ -92,7 +91,7 @@ class SoundScene(Scene):
 
 @dataclass(frozen=True)
 class VideoScene(Scene):
-    """A shape that moves, and perhaps another one that does not."""
+    """A moving shape, and optionally a still one."""
 
     mover: Thing
     direction: str
@@ -111,19 +110,19 @@ def pick(rng: Generator, choices: tuple[T, ...]) -> T:
 
 
 def image_scene(rng: Generator) -> ImageScene:
-    """Draw a picture's scene: about 110,000 are possible."""
+    """Draw an image scene, out of about 110,000."""
     places = sorted(rng.permutation(len(PLACES))[: rng.integers(1, 4)])
     return ImageScene(tuple(Thing(pick(rng, COLOURS), pick(rng, SHAPES), PLACES[p]) for p in places))
 
 
 def sound_scene(rng: Generator) -> SoundScene:
-    """Draw a sound's scene: 3,528 are possible."""
+    """Draw a sound scene, out of 3,528."""
     timbres = rng.permutation(len(TIMBRES))[: rng.integers(1, 4)]
     return SoundScene(tuple(Tone(pick(rng, PITCHES), TIMBRES[t]) for t in timbres))
 
 
 def video_scene(rng: Generator) -> VideoScene:
-    """Draw a clip's scene: 7,488 are possible."""
+    """Draw a video scene, out of 7,488."""
     colours, shapes = rng.permutation(len(COLOURS)), rng.permutation(len(SHAPES))
     mover, other = (Thing(COLOURS[colours[i]], SHAPES[shapes[i]]) for i in (0, 1))
     still = other if rng.random() < 0.6 else None

@@ -1,4 +1,4 @@
-"""The six tasks of ``mini``: three modalities, each captioned and asked about."""
+"""The six tasks of ``mini``: captioning and question answering in three modalities."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from micl_tasks.mini.scenes import Scene
 
 SEED = 20241
 COUNTS = {"train": 800, "val": 100, "test": 200}
-"""Media in each split."""
+"""Number of media per split."""
 QUESTIONS = {"train": 2, "val": 1, "test": 1}
-"""Questions about each medium of a question answering task."""
+"""Number of questions per medium in question answering tasks."""
 Query = tuple[str, tuple[str, ...]]
 """A prompt and its references."""
 
 
 class MiniTask(TaskSource):
-    """A task of mini: every file and row follows from a seed and the task's name."""
+    """A task of mini; all files and rows are determined by a seed and the task's name."""
 
     benchmark = "mini"
     embedded = True
@@ -34,12 +34,12 @@ class MiniTask(TaskSource):
 
     @abstractmethod
     def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Query]]:
-        """Return a scene of ``split`` with one or more queries about it."""
+        """Draw a scene of ``split`` with one or more queries about it."""
 
     @staticmethod
     @abstractmethod
     def write(path: Path, scene: Any, rng: Generator) -> None:
-        """Write the scene's medium."""
+        """Render the scene to a file."""
 
     def rows(self, folder: Path) -> Iterator[Row]:
         """Write the media below ``folder``/media and yield a row for each, split by split."""
@@ -56,7 +56,7 @@ class MiniTask(TaskSource):
 
 
 class Captioning(MiniTask):
-    """Describe the medium; scored by CIDEr-D against several references."""
+    """Describe the medium; scored by CIDEr-D with several references."""
 
     type = CAPTIONING
     metric = "cider"
@@ -102,7 +102,7 @@ class _Video(MiniTask):
 
 
 class ImageCaptioning(Captioning, _Image):
-    """Captions of 48x48 pictures with one to three coloured shapes."""
+    """Captions of 48x48 images with one to three coloured shapes."""
 
     name = "img_cap"
     description = "caption small generated pictures of coloured shapes"
@@ -110,14 +110,14 @@ class ImageCaptioning(Captioning, _Image):
 
 
 class ImageQA(QuestionAnswering, _Image):
-    """Questions about colour, shape, place, number and relation in 48x48 pictures."""
+    """Questions about colour, shape, place, number and spatial relations in 48x48 images."""
 
     name = "img_qa"
     description = "answer questions about small generated pictures of coloured shapes"
 
 
 class AudioCaptioning(Captioning, _Audio):
-    """Captions of one to three sounds in up to two seconds."""
+    """Captions of sequences of one to three sounds, up to two seconds long."""
 
     name = "aud_cap"
     description = "caption short generated sequences of sounds"
@@ -132,7 +132,7 @@ class AudioQA(QuestionAnswering, _Audio):
 
 
 class VideoCaptioning(Captioning, _Video):
-    """Captions of one-second clips in which a shape moves."""
+    """Captions of one-second clips of a moving shape."""
 
     name = "vid_cap"
     description = "caption short generated clips of moving shapes"
@@ -140,7 +140,7 @@ class VideoCaptioning(Captioning, _Video):
 
 
 class VideoQA(QuestionAnswering, _Video):
-    """Questions about what moves, where to, how fast, and what does not, in one-second clips."""
+    """Questions about the moving and the still shape, direction and speed in one-second clips."""
 
     name = "vid_qa"
     description = "answer questions about short generated clips of moving shapes"

@@ -48,7 +48,7 @@ def test_it_is_attention(masked: bool, tmp_path: Path) -> None:
 def test_a_cpu_computes_in_bf16_what_it_can_and_what_is_stored_so(
     stored: Any, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantize, "_computes_bf16", lambda: native)
+    monkeypatch.setattr(quantize, "_has_native_bf16", lambda: native)
     rounds = native and stored in (torch.bfloat16, torch.float16)
     how = storage("none", "auto", stored=stored)
     assert how["dtype"] == (torch.bfloat16 if rounds else torch.float32)

@@ -140,7 +140,7 @@ def test_very_long_sound_is_refused(write_sound: Write, monkeypatch: pytest.Monk
         ("a.mp3", b"hello, I am no sound\n", "it holds text"),
         ("a.flac", b"OggS" + bytes(100), "its name says FLAC, its content is Ogg .rename it to a.ogg."),
         ("a.png", b"RIFF\x24\0\0\0WAVEfmt ", "its content is WAV|its name says PNG"),
-        ("a.wav", bytes(range(256)), "damaged or of no known format"),
+        ("a.wav", bytes(range(256)), "damaged or in no known format"),
     ],
 )
 def test_file_that_is_no_sound(tmp_path: Path, name: str, content: bytes, reason: str) -> None:

@@ -107,7 +107,7 @@ def test_truncated_clip_is_an_error(write_video: Write) -> None:
         ("a.mp4", b"RIFF\x24\0\0\0WAVEfmt ", "its content is WAV"),
         ("a.mp4", b"\x1aE\xdf\xa3" + bytes(100), "its name says MP4, its content is Matroska .rename it to a.mkv."),
         ("a.mp4", b"hello\n", "it holds text"),
-        ("a.mp4", bytes(range(256)), "damaged or of no known format"),
+        ("a.mp4", bytes(range(256)), "damaged or in no known format"),
         ("a.mp4", b"", "the file is empty"),
     ],
 )
@@ -130,6 +130,6 @@ def test_limits(write_video: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, pytest.raises(MediaError, match="more than 15 frames"):
         patch.setattr(video, "MAX_FRAMES", 15)
         Video().inspect(path)
-    with monkeypatch.context() as patch, pytest.raises(MediaError, match="32 x 16, and more than 511 pixels"):
+    with monkeypatch.context() as patch, pytest.raises(MediaError, match="32 x 16, which is more than 511 pixels"):
         patch.setattr(video, "MAX_PIXELS", 511)
         Video().read(path)

@@ -86,7 +86,7 @@ def test_prompts_hold_every_task_s_letter_and_description_and_the_question() -> 
 )
 def test_the_letter_is_asked_for_behind_any_content(content: Any, asked: Any) -> None:
     made, _ = learnt(2, epochs=1)
-    (posed,) = made._ask_for_task([Example("1", content)])
+    (posed,) = made._task_prompts([Example("1", content)])
     assert posed.content[1:] == asked
 
 

@@ -417,7 +417,7 @@ def test_a_file_without_texts_is_named(tmp_path: Path, content: str) -> None:
 
 def test_a_backbone_without_instructions_tells_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ToyBackbone, "instructions", lambda self: ())
-    with pytest.raises(PlanError, match="brings no instructions") as refused:
+    with pytest.raises(PlanError, match="has no instructions") as refused:
         course(IMG_CAP, IMG_QA)
     assert "-o instructions FILE" in refused.value.hint
     assert "-o text_instruct_num 0" in refused.value.hint

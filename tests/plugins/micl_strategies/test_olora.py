@@ -146,7 +146,7 @@ def test_a_rank_that_changes_between_tasks_is_refused() -> None:
     made.learn(1)
     with pytest.raises(PlanError, match="2 LoRA ranks") as refused:
         made.begin(2)
-    assert "every task" in refused.value.hint
+    assert "all tasks" in refused.value.hint
 
 
 def test_the_block_s_size_survives_going_on() -> None:

@@ -143,14 +143,14 @@ def test_a_router_learns_in_a_pass_after_learning() -> None:
 
 def test_the_router_s_options_are_parsed() -> None:
     made = course(router="mllm", router_options="samples=3, learning_rate = 0.5")
-    chooser: Any = isolation(made).chooser
-    assert (chooser.samples, chooser.learning_rate, chooser.epochs) == (3, 0.5, 40)
+    router: Any = isolation(made).built_router
+    assert (router.samples, router.learning_rate, router.epochs) == (3, 0.5, 40)
 
 
 @pytest.mark.parametrize(
     ("router", "words", "told"),
     [
-        ("mllm", "samples", "'samples' is no name=value"),
+        ("mllm", "samples", "'samples' is not name=value"),
         ("mllm", "sample=3", "sample"),
         ("mllm", "samples=few", "few"),
         ("mllm", "samples=0", "at least 1"),

@@ -1,1 +1,1 @@
-"""Frozen encoders of the composed backbone, each a plugin: a medium becomes a few vectors."""
+"""In-tree encoder families of the composed backbone: frozen networks from a medium to a few token vectors."""

@@ -1,7 +1,6 @@
-"""Small frozen encoders in plain torch: a medium in its canonical form becomes a few tokens.
+"""Small convolutional encoders in plain torch, from a medium in its canonical form to a few tokens.
 
-Each takes any medium of its modality, not only small generated ones: pictures and frames are
-resized, sounds are resampled, cropped or padded.
+They accept any medium of their modality: images and frames are resized; sounds are resampled, cropped or padded.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from micl_backbones.composed.encoders.sound import resampled
+from micl_backbones.composed.encoders.sound import resample
 from micl_cli.api import Encoder
 
 
@@ -23,7 +22,7 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class _Mixer(nn.Module):
-    """Positions and one pre-norm transformer block: each token learns what the others saw."""
+    """Position embeddings and one pre-norm transformer block, which exchanges information between the tokens."""
 
     def __init__(self, tokens: int, channels: int, width: int) -> None:
         super().__init__()
@@ -44,7 +43,7 @@ class _Mixer(nn.Module):
 
 
 def _pixels(frames: np.ndarray[Any, Any], size: int) -> Tensor:
-    """uint8 [F, H, W, 3] of any size -> float [F, 3, size, size] around zero."""
+    """Convert uint8 [F, H, W, 3] of any size to float [F, 3, size, size] in [-1, 1]."""
     x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
     if x.shape[-2:] == (size, size):
         return x
@@ -52,7 +51,7 @@ def _pixels(frames: np.ndarray[Any, Any], size: int) -> Tensor:
 
 
 class ConvImage(Encoder):
-    """A picture as a grid of ``grid`` x ``grid`` tokens, in reading order."""
+    """An image as ``grid`` x ``grid`` tokens, row by row."""
 
     def __init__(self, *, size: int = 48, grid: int = 3, channels: int = 96, width: int = 64) -> None:
         super().__init__(grid * grid, width, {})
@@ -71,7 +70,7 @@ class ConvImage(Encoder):
 
 
 class ConvSound(Encoder):
-    """A sound as ``tokens`` vectors, one after the other in time, from its log-mel spectrogram."""
+    """A sound as a time sequence of ``tokens`` vectors, computed from its log-mel spectrogram."""
 
     filters: Tensor
     taper: Tensor
@@ -100,7 +99,7 @@ class ConvSound(Encoder):
         self.mixer = _Mixer(tokens, channels, width)
 
     def prepare(self, medium: Any) -> Tensor:
-        samples = resampled(medium, self.rate)
+        samples = resample(medium, self.rate)
         x = torch.from_numpy(np.ascontiguousarray(samples[: self.samples], dtype=np.float32))
         return F.pad(x, (0, self.samples - len(x)))
 
@@ -110,7 +109,7 @@ class ConvSound(Encoder):
         return mixed
 
     def _spectrogram(self, x: Tensor) -> Tensor:
-        """[B, samples] -> log-mel energies [B, mels, samples / hop], scaled by each clip's loudest one."""
+        """Return log-mel energies [B, mels, samples / hop] of [B, samples], relative to each sound's maximum."""
         frames = F.pad(x, (self.window - self.hop, 0)).unfold(1, self.window, self.hop)
         power = torch.fft.rfft(frames * self.taper).abs() ** 2
         energies = torch.log10((power @ self.filters).clamp_min(1e-6))
@@ -118,11 +117,11 @@ class ConvSound(Encoder):
 
 
 def _mel_filters(rate: int, window: int, mels: int) -> Tensor:
-    """Triangles on the mel scale, [window / 2 + 1, mels]."""
+    """Return triangular filters on the mel scale, [window / 2 + 1, mels]."""
     top = 2595 * np.log10(1 + rate / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1)
     bins = np.linspace(0, rate / 2, window // 2 + 1)[:, None]
-    # A triangle narrower than a bin would catch nothing.
+    # A triangle narrower than a frequency bin could be zero everywhere.
     widths = np.maximum(np.diff(edges), rate / window)
     rising = (bins - edges[1:-1]) / widths[:-1] + 1
     falling = (edges[1:-1] - bins) / widths[1:] + 1
@@ -130,7 +129,7 @@ def _mel_filters(rate: int, window: int, mels: int) -> Tensor:
 
 
 class ConvVideo(Encoder):
-    """A clip as ``frames`` x ``grid`` x ``grid`` tokens, frame by frame in reading order."""
+    """A video as ``frames`` x ``grid`` x ``grid`` tokens, frame by frame, row by row."""
 
     def __init__(self, *, frames: int = 4, size: int = 48, grid: int = 2, channels: int = 96, width: int = 64) -> None:
         super().__init__(frames * grid * grid, width, {"frames": frames})
@@ -148,13 +147,13 @@ class ConvVideo(Encoder):
         self.mixer = _Mixer(self.tokens, channels, width)
 
     def prepare(self, medium: Any) -> Tensor:
-        chosen = np.linspace(0, len(medium) - 1, self.frames).round().astype(int)
-        return _pixels(medium[chosen], self.size)
+        indices = np.linspace(0, len(medium) - 1, self.frames).round().astype(int)
+        return _pixels(medium[indices], self.size)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, frames = x.shape[:2]
-        seen = self.stem(x.flatten(0, 1)).unflatten(0, (batch, frames)).transpose(1, 2)
-        moved = (seen + self.motion(seen)).transpose(1, 2).flatten(0, 1)
-        tokens = self.patch(moved).flatten(2).transpose(1, 2).reshape(batch, self.tokens, -1)
+        features = self.stem(x.flatten(0, 1)).unflatten(0, (batch, frames)).transpose(1, 2)
+        mixed_in_time = (features + self.motion(features)).transpose(1, 2).flatten(0, 1)
+        tokens = self.patch(mixed_in_time).flatten(2).transpose(1, 2).reshape(batch, self.tokens, -1)
         mixed: Tensor = self.mixer(tokens)
         return mixed

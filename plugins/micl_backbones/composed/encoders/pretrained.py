@@ -1,4 +1,4 @@
-"""Encoders with pretrained weights: EfficientNet-lite, Whisper, and what transformers loads for pictures and sounds."""
+"""Encoders with pretrained weights: EfficientNet-lite, Whisper, and image and audio models of transformers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from micl_backbones.composed.encoders.sound import resampled
+from micl_backbones.composed.encoders.sound import resample
 from micl_cli.api import Encoder, PlanError
 
 _STAGES = (
@@ -27,8 +27,8 @@ _STAGES = (
 """EfficientNet-B0's stages (Tan & Le, ICML 2019, table 1): blocks, kernel, stride, expansion, channels."""
 
 
-class _Same(nn.Conv2d):
-    """A convolution padded as TensorFlow does: where the padding is odd, more of it stands behind."""
+class _SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's "same" padding: odd padding has its extra pixel at the right and the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
@@ -41,14 +41,14 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class _Block(nn.Module):
-    """Expand, filter each channel, project; without squeeze and excitation, as the lite models have it."""
+    """An inverted residual block (expansion, depthwise convolution, projection) without squeeze-and-excitation."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner = inputs * expansion
         if expansion > 1:
             self.expand, self.expand_norm = nn.Conv2d(inputs, inner, 1, bias=False), _norm(inner)
-        self.depthwise = _Same(inner, inner, kernel, stride, groups=inner, bias=False)
+        self.depthwise = _SameConv2d(inner, inner, kernel, stride, groups=inner, bias=False)
         self.depthwise_norm = _norm(inner)
         self.project, self.project_norm = nn.Conv2d(inner, outputs, 1, bias=False), _norm(outputs)
         self.expands, self.skips = expansion > 1, stride == 1 and inputs == outputs
@@ -60,12 +60,12 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite(Encoder):
-    """EfficientNet-lite0 as ``grid`` x ``grid`` tokens of 1280 numbers; of a clip, so many for each of ``frames``."""
+    """EfficientNet-lite0, pooled to ``grid`` x ``grid`` tokens of width 1280, of an image or of each of ``frames``."""
 
     def __init__(self, *, grid: int = 4, frames: int = 0, size: int = 224) -> None:
         super().__init__(max(frames, 1) * grid * grid, 1280, {"frames": frames} if frames else {})
         self.grid, self.frames, self.size = grid, frames, size
-        self.stem, self.stem_norm = _Same(3, 32, 3, 2, bias=False), _norm(32)
+        self.stem, self.stem_norm = _SameConv2d(3, 32, 3, 2, bias=False), _norm(32)
         self.blocks = nn.ModuleList(_blocks())
         self.head, self.head_norm = nn.Conv2d(320, 1280, 1, bias=False), _norm(1280)
 
@@ -86,17 +86,19 @@ class EfficientNetLite(Encoder):
 
 def _blocks() -> list[_Block]:
     shapes = [
-        (kernel, stride if not at else 1, grow, out) for n, kernel, stride, grow, out in _STAGES for at in range(n)
+        (kernel, stride if not i else 1, expansion, out)
+        for n, kernel, stride, expansion, out in _STAGES
+        for i in range(n)
     ]
     widths = [32, *(out for *_, out in shapes)]
     pairs = zip(pairwise(widths), shapes, strict=True)
-    return [_Block(into, out, kernel, stride, grow) for (into, out), (kernel, stride, grow, _) in pairs]
+    return [_Block(into, out, kernel, stride, expansion) for (into, out), (kernel, stride, expansion, _) in pairs]
 
 
 class Whisper(Encoder):
-    """Whisper's encoder (Radford et al. 2022) on the first ``seconds`` of a sound: ``tokens`` vectors in time.
+    """Whisper's encoder (Radford et al. 2022) on the first ``seconds`` of a sound, pooled in time to ``tokens``.
 
-    Its ``layers`` lowest layers tell sounds apart best; the highest prepare words.
+    Only the lowest ``layers`` are used: they separate sounds best, while the highest prepare the transcription.
     """
 
     standardize = True
@@ -113,29 +115,29 @@ class Whisper(Encoder):
         self.encoder: Any = WhisperEncoder(config)
 
     def prepare(self, medium: Any) -> Tensor:
-        samples = resampled(medium, 16000)[: self.samples]
-        made = self.extractor(
+        samples = resample(medium, 16000)[: self.samples]
+        features = self.extractor(
             samples, sampling_rate=16000, padding="max_length", max_length=self.samples, return_tensors="pt"
         )
-        return cast(Tensor, made.input_features[0])
+        return cast(Tensor, features.input_features[0])
 
     def forward(self, x: Tensor) -> Tensor:
         encoder = self.encoder
         x = F.gelu(encoder.conv2(F.gelu(encoder.conv1(x)))).transpose(1, 2)
         x = x + encoder.embed_positions.weight[: x.shape[1]]
         for layer in encoder.layers:
-            made = layer(x, attention_mask=None)
-            x = made[0] if isinstance(made, tuple) else made
+            output = layer(x, attention_mask=None)
+            x = output[0] if isinstance(output, tuple) else output
         return F.adaptive_avg_pool1d(encoder.layer_norm(x).transpose(1, 2), self.tokens).transpose(1, 2)
 
 
 class HFVision(Encoder):
-    """A picture encoder of transformers (CLIP, SigLIP, DINOv2, ViT, …) by hub id or folder, pooled to a grid."""
+    """An image encoder of transformers (CLIP, SigLIP, DINOv2, ViT, …) by hub id or folder, pooled to a grid."""
 
     standardize = True
 
     def __init__(self, *, checkpoint: str, grid: int = 4, frames: int = 0, revision: str = "main") -> None:
-        model, self.processor = _loaded(checkpoint, AutoImageProcessor, revision, "vision_model", backend="pil")
+        model, self.processor = _load(checkpoint, AutoImageProcessor, revision, "vision_model", backend="pil")
         super().__init__(
             max(frames, 1) * grid * grid, int(model.config.hidden_size), {"frames": frames} if frames else {}
         )
@@ -148,7 +150,7 @@ class HFVision(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         batch = len(x)
         hidden = self.model(pixel_values=x.flatten(0, 1)).last_hidden_state
-        if hidden.ndim == 4:  # of a convolutional network
+        if hidden.ndim == 4:  # a convolutional network's feature map
             return F.adaptive_avg_pool2d(hidden, self.grid).flatten(2).transpose(1, 2).reshape(batch, self.tokens, -1)
         side = int(hidden.shape[1] ** 0.5)
         patches = hidden[:, hidden.shape[1] - side * side :].transpose(1, 2).unflatten(2, (side, side))
@@ -156,49 +158,49 @@ class HFVision(Encoder):
 
 
 class HFAudio(Encoder):
-    """A sound encoder of transformers (AST, CLAP, Whisper, …) by hub id or folder, pooled to ``tokens`` in time."""
+    """An audio encoder of transformers (AST, CLAP, Whisper, …) by hub id or folder, pooled in time to ``tokens``."""
 
     version = 2
     standardize = True
 
     def __init__(self, *, checkpoint: str, tokens: int = 16, seconds: float = 10.0, revision: str = "main") -> None:
-        model, processor = _loaded(checkpoint, AutoFeatureExtractor, revision, "audio_model")
+        model, processor = _load(checkpoint, AutoFeatureExtractor, revision, "audio_model")
         rate = int(processor.sampling_rate)
         super().__init__(tokens, int(model.config.hidden_size), {"rate": rate, "seconds": seconds})
         self.rate, self.model, self.processor = rate, model, processor
-        # What Whisper pads each sound to, and beyond which CLAP takes a random part.
+        # The length to which Whisper pads each sound, and beyond which CLAP crops at random.
         longest = getattr(processor, "n_samples", 0) or getattr(processor, "nb_max_samples", 0)
         self.samples = min(round(rate * seconds), longest or round(rate * seconds))
         self.share = self.samples / processor.n_samples if hasattr(processor, "n_samples") else 1.0
 
     def prepare(self, medium: Any) -> Tensor:
-        samples = resampled(medium, self.rate)[: self.samples]
+        samples = resample(medium, self.rate)[: self.samples]
         padded = np.pad(samples, (0, self.samples - len(samples)))
-        made = self.processor(padded, sampling_rate=self.rate, return_tensors="pt")
-        return cast(Tensor, next(iter(made.values()))[0])
+        features = self.processor(padded, sampling_rate=self.rate, return_tensors="pt")
+        return cast(Tensor, next(iter(features.values()))[0])
 
     def forward(self, x: Tensor) -> Tensor:
         config = self.model.config
-        # CLAP that fuses views of longer sounds wants to be told that this one is not longer.
+        # CLAP with feature fusion requires a flag for sounds longer than its window, which these never are.
         longer = {"is_longer": x.new_zeros(len(x), 1)} if getattr(config, "enable_fusion", False) else {}
         hidden: Tensor = self.model(x, **longer).last_hidden_state
-        if hasattr(config, "frequency_stride"):  # AST: two tokens of its own, then bands by time
+        if hasattr(config, "frequency_stride"):  # AST: two special tokens, then bands by time
             bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
             hidden = hidden[:, 2:].transpose(1, 2).reshape(len(x), self.width, bands, -1)
-        in_time = hidden.mean(2) if hidden.ndim == 4 else hidden.transpose(1, 2)
-        heard = in_time[..., : max(1, round(in_time.shape[-1] * self.share))]
-        return F.adaptive_avg_pool1d(heard, self.tokens).transpose(1, 2)
+        sequence = hidden.mean(2) if hidden.ndim == 4 else hidden.transpose(1, 2)
+        unpadded = sequence[..., : max(1, round(sequence.shape[-1] * self.share))]
+        return F.adaptive_avg_pool1d(unpadded, self.tokens).transpose(1, 2)
 
 
-def _loaded(checkpoint: str, kind: Any, revision: str, part: str, **how: Any) -> tuple[Any, Any]:
-    """(model, processor); of one that also reads text the ``part`` for media alone. Raises PlanError."""
+def _load(checkpoint: str, auto_class: Any, revision: str, tower: str, **arguments: Any) -> tuple[Any, Any]:
+    """Return (model, processor); of a model that also reads text, only its ``tower`` for media. Raises PlanError."""
     try:
         model = AutoModel.from_pretrained(checkpoint, revision=revision, dtype=torch.float32, use_safetensors=True)
-        processor = kind.from_pretrained(checkpoint, revision=revision, **how)
+        processor = auto_class.from_pretrained(checkpoint, revision=revision, **arguments)
     except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
-        hint = "Correct the preset file, or download the checkpoint where there is a network."
+        hint = "Correct the preset file, or fetch the checkpoint on a machine with a network."
         raise PlanError(f"the encoder {checkpoint} cannot be loaded: {reason}", hint) from error
     if getattr(model.config, "is_encoder_decoder", False):
-        model = model.get_encoder()  # Whisper's decoder writes words
-    return getattr(model, part, model), processor
+        model = model.get_encoder()  # Whisper's decoder is not used
+    return getattr(model, tower, model), processor

@@ -1,4 +1,4 @@
-"""Sounds at the sample rate that an encoder wants."""
+"""Resampling of sounds to the sample rate of an encoder."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from micl_cli.api import Sound
 
 
-def resampled(sound: Sound, rate: int) -> NDArray[np.float32]:
-    """A sound's samples at another rate, by linear interpolation where it was not read at that."""
+def resample(sound: Sound, rate: int) -> NDArray[np.float32]:
+    """Return a sound's samples at another rate, by linear interpolation if its own rate differs."""
     samples: NDArray[np.float32] = sound.samples
     if sound.rate == rate or not len(samples):
         return samples

@@ -73,7 +73,7 @@ def test_a_fresh_inner_matrix_changes_nothing() -> None:
 
 @pytest.mark.parametrize("ranks", ["q_proj", "q_proj=a", "=4,q_proj=-1"])
 def test_ranks_that_cannot_be_read(ranks: str) -> None:
-    with pytest.raises(OptionError, match="is no PATTERN=RANK"):
+    with pytest.raises(OptionError, match="is not PATTERN=RANK"):
         Lora(ranks=ranks)
 
 

@@ -17,7 +17,7 @@ from transformers import (
     Qwen3NextConfig,
 )
 
-from micl_backbones.composed.decoding import Prompts, attends_plainly, greedy, likelihoods
+from micl_backbones.composed.decoding import PromptBatch, greedy, is_fully_causal, log_likelihoods
 from micl_backbones.composed.packing import plan_packing
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -42,10 +42,10 @@ def embeds() -> Tensor:
     return drawn
 
 
-def made(embeds: Tensor, *, packed: bool, context: tuple[int, ...] = ()) -> Prompts:
+def made(embeds: Tensor, *, packed: bool, context: tuple[int, ...] = ()) -> PromptBatch:
     packing = plan_packing(LENGTHS, SHARED) if packed else None
     assert packed == (packing is not None)
-    return Prompts(embeds, torch.tensor(LENGTHS), packing, context)
+    return PromptBatch(embeds, torch.tensor(LENGTHS), packing, context)
 
 
 def alone(model: Any, embeds: Tensor, context: tuple[int, ...]) -> list[Tensor]:
@@ -80,7 +80,7 @@ def test_no_more_tokens_than_are_wanted(model: Any, embeds: Tensor) -> None:
 @torch.no_grad()
 def test_finished_answers_leave_the_batch(model: Any, embeds: Tensor) -> None:
     steps: list[Tensor] = []
-    prompts = Prompts(embeds, torch.tensor(LENGTHS), plan_packing(LENGTHS, SHARED), follow=steps.append)
+    prompts = PromptBatch(embeds, torch.tensor(LENGTHS), plan_packing(LENGTHS, SHARED), follow=steps.append)
     answers = greedy(model, prompts, end=END, limit=12)
     assert len(steps) == min(max(map(len, answers)), 11)
     for step, rows in enumerate(steps, 1):
@@ -94,7 +94,7 @@ def test_finished_answers_leave_the_batch(model: Any, embeds: Tensor) -> None:
 def test_likelihoods_are_those_of_each_continuation_alone(
     model: Any, embeds: Tensor, packed: bool, context: tuple[int, ...], ends: list[list[int]]
 ) -> None:
-    found = likelihoods(model, made(embeds, packed=packed, context=context), [ends] * len(LENGTHS))
+    found = log_likelihoods(model, made(embeds, packed=packed, context=context), [ends] * len(LENGTHS))
     wanted = torch.zeros(len(LENGTHS), len(ends))
     for i, prompt in enumerate(alone(model, embeds, context)):
         for k, end in enumerate(ends):
@@ -109,10 +109,10 @@ def test_likelihoods_are_those_of_each_continuation_alone(
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 def test_each_prompt_has_continuations_of_its_own(model: Any, embeds: Tensor, packed: bool) -> None:
     own = [[[4, 2]], [[5, 2], [6, 7, 8, 2]], [[2], [3, 2], [4, 5, 2]], [[9, 2]], [[2], [3, 3, 2]], [[7, 2], [8, 2]]]
-    together = likelihoods(model, made(embeds, packed=packed), own)
+    together = log_likelihoods(model, made(embeds, packed=packed), own)
     for i, ends in enumerate(own):
-        alone = likelihoods(
-            model, Prompts(embeds[i : i + 1, : LENGTHS[i]], torch.tensor(LENGTHS[i : i + 1]), None), [ends]
+        alone = log_likelihoods(
+            model, PromptBatch(embeds[i : i + 1, : LENGTHS[i]], torch.tensor(LENGTHS[i : i + 1]), None), [ends]
         )
         torch.testing.assert_close(together[i, : len(ends)], alone[0], atol=1e-4, rtol=1e-4)
 
@@ -131,4 +131,4 @@ def test_each_prompt_has_continuations_of_its_own(model: Any, embeds: Tensor, pa
     ids=lambda value: type(value).__name__.removesuffix("Config"),
 )
 def test_only_plain_attention_lets_sequences_share_a_row(config: Any, plain: bool) -> None:
-    assert attends_plainly(config) == plain
+    assert is_fully_causal(config) == plain

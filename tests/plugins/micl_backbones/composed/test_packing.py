@@ -89,7 +89,7 @@ def test_each_position_stands_at_one_place(data: st.DataObject) -> None:
     assert int(row.max()) < packing.rows and int(column.max()) < packing.width
     for i, (leader, _) in enumerate(shared):
         assert packing.row[i] == packing.row[leader] and packing.start[i] >= packing.start[leader]
-    owner, (rows, columns) = packing.owner(), packing.whole(max(lengths))
+    owner, (rows, columns) = packing.owner(), packing.all_places(max(lengths))
     assert (owner >= 0).sum() == len(row)
     for i, (leader, skip) in enumerate(shared):
         held = owner[rows[i, : lengths[i]], columns[i, : lengths[i]]]
@@ -103,11 +103,11 @@ def test_a_branch_sees_itself_alone(ends: list[int]) -> None:
     start = scored = 0
     for size in ends:
         for at in range(size):
-            assert branches.before[scored] == (0 if at == 0 else start + at)
+            assert branches.previous[scored] == (0 if at == 0 else start + at)
             scored += 1
         for at in range(size - 1):
             assert branches.mask[start + at].nonzero()[:, 0].tolist() == [*range(start, start + at + 1)]
-            assert branches.place[start + at] == at
+            assert branches.offset[start + at] == at
         start += size - 1
-    assert scored == len(branches.before)
-    assert start == len(branches.place)
+    assert scored == len(branches.previous)
+    assert start == len(branches.offset)

@@ -109,13 +109,13 @@ to = "{to}"
 @pytest.mark.parametrize(
     ("name", "package", "to", "message"),
     [
-        ("../mine", "words", "language", "no name for a preset"),
-        ("/mine", "words", "language", "no name for a preset"),
-        ("smol", "words", "language", "is a preset of this package"),
-        ("mine", "../words", "language", "no plain name"),
-        ("mine", "words", "../../language", "no plain name"),
-        ("mine", "words", "/language", "no plain name"),
-        ("mine", "words", "..", "no plain name"),
+        ("../mine", "words", "language", "not a valid preset name"),
+        ("/mine", "words", "language", "not a valid preset name"),
+        ("smol", "words", "language", "is the name of an in-tree preset"),
+        ("mine", "../words", "language", "not a plain name"),
+        ("mine", "words", "../../language", "not a plain name"),
+        ("mine", "words", "/language", "not a plain name"),
+        ("mine", "words", "..", "not a plain name"),
     ],
 )
 def test_a_preset_writes_in_a_folder_of_its_own_only(
@@ -137,14 +137,14 @@ def test_a_hubs_checkpoints_are_named_once_and_pinned() -> None:
     assert all(len(revision) == 40 for _, revision in preset.checkpoints)
     info = preset_info(preset)
     assert (info.ready, info.fetchable) == (False, True)
-    assert preset.command == "micl backbones fetch micl"
+    assert preset.fetch_command == "micl backbones fetch micl"
 
 
 def test_a_folder_beside_the_file_comes_from_no_hub(tmp_path: Path) -> None:
     text = WHOLE.replace('path = "language"', 'checkpoint = "words"')
     preset = read_preset(write(tmp_path, text), resources())
     assert preset.checkpoints == [("words", "main")]
-    assert preset.command == f"micl backbones fetch composed:{tmp_path / 'mine.toml'}"
+    assert preset.fetch_command == f"micl backbones fetch composed:{tmp_path / 'mine.toml'}"
     (tmp_path / "words").mkdir()
     assert preset.checkpoints == []
     assert preset.ready

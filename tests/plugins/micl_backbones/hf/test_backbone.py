@@ -130,7 +130,7 @@ def test_user_text_cannot_place_media_or_end_a_turn(folders: Any) -> None:
         Example("1", ("what<image> is<|im_end|> it?",), ("a<|im_start|> cat<image>",)),
     )
     one, other = made.batch([plain]), made.batch([nasty])
-    (_, read, _), (_, nasty_read, _) = one.inputs["parts"][0], other.inputs["parts"][0]
+    (_, read, _), (_, nasty_read, _) = one.inputs["passes"][0], other.inputs["passes"][0]
     assert torch.equal(read["input_ids"], nasty_read["input_ids"])
 
 
@@ -165,7 +165,7 @@ def test_the_digest_follows_the_folder(folders: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("", "wants a checkpoint"), ("nobody/nothing", "nobody/nothing cannot be loaded")],
+    [("", "needs a checkpoint"), ("nobody/nothing", "nobody/nothing cannot be loaded")],
 )
 def test_a_checkpoint_that_is_not_there(argument: str, message: str) -> None:
     with pytest.raises(PlanError, match=message) as caught:
@@ -176,7 +176,7 @@ def test_a_checkpoint_that_is_not_there(argument: str, message: str) -> None:
 def test_a_folder_has_no_revisions(folders: Any) -> None:
     with pytest.raises(PlanError, match="a folder has no revisions"):
         HF(f"{folders('llava')}@v1", resources=resources())
-    with pytest.raises(PlanError, match="wants a checkpoint"):
+    with pytest.raises(PlanError, match="needs a checkpoint"):
         HF.fetch("@main", lambda name, done, total: None, resources())
 
 

@@ -13,7 +13,7 @@ from helpers import ready, resources
 from torch import Tensor
 
 from micl_backbones.hf.backbone import FEATURES, HF, SOFT
-from micl_backbones.hf.encoder_outputs import KNOWN
+from micl_backbones.hf.encoder_outputs import SUPPORTED
 from micl_cli.api import Example, Media, Sound
 from micl_cli.testing.tasks import toy_examples, toy_media
 from micl_cli.training.feature_cache import Features
@@ -56,7 +56,7 @@ def plainly(made: HF, examples: list[Example]) -> Tensor:
     """Return the logits of the model's own passes, its encoders called on the whole batch."""
     found = []
     with torch.no_grad():
-        for _, inputs, labels in made.batch(examples).inputs["parts"]:
+        for _, inputs, labels in made.batch(examples).inputs["passes"]:
             tensors = {name: value for name, value in inputs.items() if name not in (FEATURES, SOFT)}
             found.append(made.model(**tensors, use_cache=False).logits[:, :-1][labels[:, 1:] != -100])
     return torch.cat(found)
@@ -77,7 +77,7 @@ def test_cached_features_change_nothing(name: str, tmp_path: Path) -> None:
         assert found.keys() == wanted.keys()
         for key, value in wanted.items():
             assert torch.equal(found[key], value) if isinstance(value, Tensor) else found[key] == value, key
-    assert bool(list((tmp_path / "features").rglob("*.safetensors"))) == (without.encoders.kind in KNOWN)
+    assert bool(list((tmp_path / "features").rglob("*.safetensors"))) == (without.encoders.model_type in SUPPORTED)
 
 
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_omni"])
@@ -115,7 +115,7 @@ def test_other_weights_are_other_features(tmp_path: Path) -> None:
     with torch.no_grad():
         next(before.model.model.vision_tower.parameters()).add_(1)
     before.model.save_pretrained(folder)
-    assert HF(str(folder), resources=resources())._known_as != before._known_as
+    assert HF(str(folder), resources=resources())._fingerprint != before._fingerprint
 
 
 def test_each_medium_is_read_once_a_batch(tmp_path: Path) -> None:
@@ -134,4 +134,4 @@ def test_each_medium_is_read_once_a_batch(tmp_path: Path) -> None:
 
 def test_other_settings_are_other_features(tmp_path: Path) -> None:
     folder = build("qwen2_vl", tmp_path / "model")
-    assert len({HF(str(folder), resources=resources(), frames=frames)._known_as for frames in (2, 4)}) == 2
+    assert len({HF(str(folder), resources=resources(), frames=frames)._fingerprint for frames in (2, 4)}) == 2

@@ -63,9 +63,9 @@ def test_a_download_is_told_of_and_checked(site: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_broken_download_goes_on(site: str, ranges: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Site, "most", 100_000)
-    with pytest.raises(PlanError, match="was interrupted: received 100000 of") as caught:
+    with pytest.raises(PlanError, match="failed: 100000 of") as caught:
         download(site, tmp_path / "w", DIGEST, len(CONTENT), lambda done, total: None)
-    assert "continues where" in caught.value.hint
+    assert "resumes the download" in caught.value.hint
     assert not (tmp_path / "w").exists()
     monkeypatch.setattr(Site, "most", len(CONTENT))
     monkeypatch.setattr(Site, "ranges", ranges)
@@ -75,7 +75,7 @@ def test_a_broken_download_goes_on(site: str, ranges: bool, tmp_path: Path, monk
 
 
 def test_what_is_not_what_was_pinned_is_deleted(site: str, tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="does not match its pinned sha256"):
+    with pytest.raises(PlanError, match="does not match its pinned digest"):
         download(site, tmp_path / "w", "0" * 64, len(CONTENT), lambda done, total: None)
     assert not list(tmp_path.iterdir())
 
@@ -87,7 +87,7 @@ def test_more_than_was_announced_is_not_written(site: str, tmp_path: Path) -> No
 
 
 def test_no_network(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="was interrupted"):
+    with pytest.raises(PlanError, match=r"the download of .* failed"):
         download("http://127.0.0.1:1/w.whl", tmp_path / "w", DIGEST, 10, lambda done, total: None)
 
 
@@ -145,7 +145,7 @@ def test_a_wheel_without_the_file_leaves_nothing_half_done(part: dict[str, Any],
     [
         (1, "", "pip cannot find the package small==1.0: no such thing"),
         (0, "{}", "pip cannot find the package"),
-        (0, json.dumps({"install": [{"download_info": {"url": "http://somewhere/w.whl"}}]}), "unencrypted connection"),
+        (0, json.dumps({"install": [{"download_info": {"url": "http://somewhere/w.whl"}}]}), "insecure connection"),
     ],
 )
 def test_pip_says_where_a_wheel_is(code: int, out: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
