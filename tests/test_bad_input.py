@@ -85,7 +85,7 @@ def state(home: Path) -> dict[str, bytes]:
     [
         (("--tasks", "img_cpa"), 3, "no task 'mini/img_cpa'", "Did you mean 'mini/img_cap'?"),
         (("--tasks", "own/img_cpa"), 3, "no task 'own/img_cpa'", "Did you mean 'own/img_cap'?"),
-        (("--tasks", "own/IMG cap"), 4, "'own/IMG cap' is no task name", "small letters"),
+        (("--tasks", "own/IMG cap"), 4, "'own/IMG cap' is not a valid task name", "lowercase letters"),
         (("--tasks", " , "), 2, "no task is named", "--tasks img_cap,aud_qa"),
         (("--tasks", "own/img_cap,own/img_cap"), 2, "own/img_cap is named twice", "once"),
         (("--strategy", "moincle"), 3, "no strategy 'moincle'", "Did you mean 'moincl'?"),
@@ -156,7 +156,7 @@ def test_a_backbone_that_cannot_take_a_modality(learn: Any, odd: Any, backbone: 
 
 def test_a_backbone_that_cannot_checkpoint_gradients(learn: Any, odd: Any) -> None:
     words = ("--backbone", "deaf", "--tasks", "own/img_cap", "--gradient-checkpointing")
-    failed(learn(*words), 4, "'deaf' cannot checkpoint gradients", "Leave out")
+    failed(learn(*words), 4, "'deaf' does not support gradient checkpointing", "Leave out")
 
 
 def test_a_run_cannot_be_scored_on_what_its_backbone_cannot_take(learn: Any, micl: Any, odd: Any) -> None:
@@ -264,9 +264,13 @@ def test_a_video_without_frames(micl: Any, own_copy: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message", "hint"),
     [
-        ("{not json", "manifest.jsonl:2: not JSON", "A line reads"),
-        ('["a"]', "manifest.jsonl:2: not a JSON object", "A line reads"),
-        ('{"id": "x"}', "manifest.jsonl:2: split, image, prompt, references missing", "Needed are id, split, image"),
+        ("{not json", "manifest.jsonl:2: not JSON", "Write"),
+        ('["a"]', "manifest.jsonl:2: not a JSON object", "Write"),
+        (
+            '{"id": "x"}',
+            "manifest.jsonl:2: split, image, prompt, references missing",
+            "Required keys: id, split, image",
+        ),
         (
             '{"id": "x", "split": "train", "audio": "a.wav", "prompt": "?", "references": ["a"]}',
             "manifest.jsonl:2: the medium is under 'audio', and the task's modality is 'image'",

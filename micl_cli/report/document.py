@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from micl_cli.api.events import UNSURE
+from micl_cli.api.events import UNSURE_MARGIN
 from micl_cli.records import ScoreRecord, StageRecord
 from micl_cli.report.blocks import PASSES, Block, Code, Heading, Paragraph, Table, labels, number, size
 from micl_cli.report.comparison import comparison
@@ -101,7 +101,8 @@ def _routing(run: RunData) -> list[Block]:
     rows = [(names.get(task, task), *(f"{chosen[other]}" for other in run.tasks)) for task, chosen in counts]
     title = f"Routing by {routing.router} after the last task: examples of each task (row) sent to each expert (column)"
     facts = (
-        f"Routing accuracy {number(routing.accuracy)} %; unsure (margin below {UNSURE}) {number(routing.unsure)} %; "
+        f"Routing accuracy {number(routing.accuracy)} %; "
+        f"unsure (margin below {UNSURE_MARGIN}) {number(routing.unsure)} %; "
         f"{1000 * routing.seconds_per_query:.2f} ms to route a query; passes of the language "
         f"model a query, routing included: {1 + routing.passes}."
     )

@@ -88,12 +88,12 @@ def test_tasks_of_several_modalities_and_of_text_alone(micl: Any, own_folders: P
     (plain / "manifest.jsonl").write_text("".join(json.dumps({**s, **line, "prompt": "A?"}) + "\n" for s in splits))
     done = micl("prepare", mixed, plain)
     assert done.code == 0
-    assert "own/mixed: 2 lines have further keys: source; kept as metadata\n" in done.err
+    assert "own/mixed: 2 lines have extra keys, stored as metadata: source\n" in done.err
     rows = [row.split()[:3] for row in done.out.splitlines()[1:]]
     assert rows == [["own/mixed", "audio+image", "choice"], ["own/plain", "text", "choice"]]
     tasks = json.loads(micl("prepare", mixed, plain, "--json").out)["tasks"]
     assert [task["modalities"] for task in tasks] == [["audio", "image"], []]
-    assert tasks[0]["notes"] == ["2 lines have further keys: source; kept as metadata"]
+    assert tasks[0]["notes"] == ["2 lines have extra keys, stored as metadata: source"]
 
 
 def test_misspelt_keys_are_refused(micl: Any, own_folders: Path, tmp_path: Path) -> None:

