@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from micl_cli.io import files
-from micl_cli.io.lock import only_one
+from micl_cli.io.lock import locked_folder
 
 PARTS = """
 from micl_cli.api import Strategy, hookimpl
@@ -207,7 +207,7 @@ def test_data_that_changed_since_it_was_prepared(learn: Any, micl: Any, own_copy
     assert learn("--resume", run).out.strip() == run
     shutil.copy(own_copy / "media" / "4.png", medium)
     assert micl("prepare", own_copy).code == 0
-    failed(learn("--resume", run), 4, f"the data of copy/img_cap has changed since run {run} began", "new run")
+    failed(learn("--resume", run), 4, f"the data of copy/img_cap has changed since run {run} started", "new run")
     other = learn("--tasks", "copy/img_cap")
     assert other.code == 0
     assert other.out.strip() != run
@@ -353,7 +353,7 @@ def test_a_disk_that_fails_amid_the_second_task(
 
     monkeypatch.setattr(files, "flush", failing)
     done = learn(*words)
-    failed(done, 1, os.strerror(number), "run the same command: finished tasks are kept")
+    failed(done, 1, os.strerror(number), "run the same command. Finished tasks are saved")
     assert (home / "runs" / expected / "stages" / "01" / "stage.json").is_file()
     monkeypatch.setattr(files, "flush", flush)
     again = learn()
@@ -376,7 +376,7 @@ def test_a_checkpoint_that_is_damaged(finished: str, micl: Any, isolated: Path) 
 
 def test_two_processes_on_one_run(learn: Any, micl: Any, home: Path) -> None:
     run = learn("--max-steps", "1").out.strip()
-    with only_one(home / "runs" / run):
+    with locked_folder(home / "runs" / run):
         failed(learn("--max-steps", "1"), 1, f"process {os.getpid()} works on run {run}", "--again")
         failed(micl("runs", "rm", run, "--yes"), 1, f"works on run {run}")
         assert learn("--max-steps", "1", "--again").code == 0

@@ -18,7 +18,7 @@ _USABLE = ("ok", "missing")
 _ADVICE = {
     "outdated": "Run `micl store upgrade`; an SQLite store is also upgraded on its next use.",
     "newer": "Upgrade micl (pip install --upgrade micl-cli), or set MICL_HOME to another folder.",
-    "damaged": "Put a backup in its place (they are beside it), or set MICL_HOME to another folder.",
+    "damaged": "Replace it by a backup from the same folder, or set MICL_HOME to another folder.",
 }
 
 

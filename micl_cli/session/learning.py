@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from micl_cli.api.events import Event, Notice, RunFinished, RunStarted
 from micl_cli.api.task import Task
 from micl_cli.errors import BusyError, Interrupted, StoreError
-from micl_cli.io.lock import only_one
+from micl_cli.io.lock import locked_folder
 from micl_cli.plan import Plan
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
@@ -46,7 +46,7 @@ def learn(
 
     settings = session.settings
     folder = RunFolder(settings.runs / plan.id)
-    with only_one(folder.path), session.store() as store:
+    with locked_folder(folder.path), session.store() as store:
         folder.tidy()
         run = store.run(plan.id)
         if run and run.status == "finished" and folder.has_stages(len(store.details(plan.id).stages)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from micl_cli.api.resources import Resources
 from micl_cli.api.task import Task
 from micl_cli.errors import PlanError, UsageError
-from micl_cli.io.lock import only_one
+from micl_cli.io.lock import locked_folder
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData
@@ -140,6 +140,6 @@ class Session:
     def remove(self, run_id: str, *, force: bool = False) -> None:
         """Remove a run's records and checkpoints. Raises StoreError, or BusyError if it is running."""
         folder = self.settings.runs / run_id
-        with only_one(folder), self.store() as store, leased(run_id, store, self.settings):
+        with locked_folder(folder), self.store() as store, leased(run_id, store, self.settings):
             store.delete_run(run_id, force=force)
             shutil.rmtree(folder, ignore_errors=True)

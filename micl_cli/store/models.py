@@ -37,7 +37,7 @@ class Run(Base):
     __tablename__ = "runs"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # Not a foreign key: the id is still of interest if the parent was deleted with --force.
+    # Not a foreign key: the id remains if the parent is deleted with --force.
     parent: Mapped[str | None] = mapped_column(String(64), index=True)
     name: Mapped[Name] = mapped_column(default="")
     # The complete plan, so that a run can be resumed without its original command line.

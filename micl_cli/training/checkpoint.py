@@ -24,7 +24,7 @@ from micl_cli.api.events import Routed, Scored, TaskLearned
 from micl_cli.api.strategy import State
 from micl_cli.api.task import Task
 from micl_cli.errors import CheckpointError, PlanError
-from micl_cli.io.files import whole_folder, write_json
+from micl_cli.io.files import atomic_folder, write_json
 from micl_cli.training.snapshot import Snapshot
 
 _STEP = re.compile(r"step-(\d+)-(\d+)(-after)?")
@@ -64,7 +64,7 @@ class RunFolder:
 
     def finish_stage(self, position: int, snapshot: Snapshot) -> None:
         """Write the checkpoint of a finished stage, then remove its step checkpoints. Raises CheckpointError."""
-        with whole_folder(self.stage(position)) as folder:
+        with atomic_folder(self.stage(position)) as folder:
             _write(folder, snapshot, "stage.json")
         self.drop_steps()
 
@@ -120,7 +120,7 @@ class RunFolder:
     def write_step(self, position: int, step: int, snapshot: Snapshot) -> None:
         """Write a step checkpoint, then remove the previous one. Raises CheckpointError."""
         target = self._step(position, step, after=snapshot.data.get("phase") == "after")
-        with whole_folder(target) as folder:
+        with atomic_folder(target) as folder:
             _write(folder, snapshot, "progress.json")
         self.drop_steps(keep=target)
 
@@ -157,7 +157,7 @@ def _check_same_tasks(parent: RunFolder, stages: Sequence[Sequence[Task]]) -> No
 
 
 def _copy(source: Path, target: Path) -> None:
-    with whole_folder(target) as fresh:
+    with atomic_folder(target) as fresh:
         shutil.copytree(source, fresh, dirs_exist_ok=True)
 
 

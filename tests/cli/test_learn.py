@@ -110,7 +110,7 @@ def test_the_same_command_tells_the_finished_run_and_repeats_nothing(learn: Any,
     ]
     assert all(e["restored"] for e in found if e["event"] in ("scored", "task_learned"))
     assert (files(home / "runs"), rows(home, run)) == (before, known)
-    assert "--again makes another one" in learn().err
+    assert "--again starts another one" in learn().err
     assert len(json.loads(micl("runs", "--json").out)["runs"]) == 1
 
 

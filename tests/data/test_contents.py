@@ -108,9 +108,7 @@ def test_choices_reach_the_examples(write_task: Callable[..., Path], readers: An
     assert (task.type, task.answers) == ("choice", ())
 
 
-def test_extra_keys_are_reported_and_stored(
-    write_task: Callable[..., Path], readers: Any, home: Path
-) -> None:
+def test_extra_keys_are_reported_and_stored(write_task: Callable[..., Path], readers: Any, home: Path) -> None:
     some = lines(letter="media/a.txt", prompt="?", choices=["no", "yes"])
     some = [{**some[0], "source": "web"}, {**some[1], "width": 3, "source": "book"}, {**some[2], "meta": {"page": 4}}]
     folder = write_task(CHOICE, some, ABC)
