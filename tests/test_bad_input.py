@@ -150,7 +150,7 @@ def test_a_strategy_that_needs_what_the_backbone_lacks(learn: Any, odd: Any) -> 
 
 @pytest.mark.parametrize("backbone", ["deaf", "late-deaf"])
 def test_a_backbone_that_cannot_take_a_modality(learn: Any, odd: Any, backbone: str) -> None:
-    failed(learn("--backbone", backbone), 4, f"backbone {backbone!r} does not take audio, which task own/aud_qa")
+    failed(learn("--backbone", backbone), 4, f"backbone {backbone!r} does not support audio, as task own/aud_qa")
     assert learn("--backbone", backbone, "--tasks", "own/img_cap").code == 0
 
 
@@ -161,7 +161,7 @@ def test_a_backbone_that_cannot_checkpoint_gradients(learn: Any, odd: Any) -> No
 
 def test_a_run_cannot_be_scored_on_what_its_backbone_cannot_take(learn: Any, micl: Any, odd: Any) -> None:
     run = learn("--backbone", "late-deaf", "--tasks", "own/img_cap").out.strip()
-    failed(micl("eval", run, "--tasks", "own/aud_qa"), 4, "does not take audio")
+    failed(micl("eval", run, "--tasks", "own/aud_qa"), 4, "does not support audio")
 
 
 def test_a_loss_that_is_no_number(learn: Any, micl: Any, odd: Any, home: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_malformed_manifest_line(
 
 
 def test_a_folder_that_does_not_exist(micl: Any, tmp_path: Path) -> None:
-    failed(micl("prepare", "./nowhere"), 2, "there is no folder ./nowhere", "task.toml")
+    failed(micl("prepare", "./nowhere"), 2, "no folder ./nowhere", "task.toml")
     (tmp_path / "empty").mkdir()
     failed(micl("prepare", "empty"), 4, "task.toml")
 

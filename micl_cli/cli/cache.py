@@ -1,4 +1,4 @@
-"""``micl cache``: the cache of encoder features, which are computed once per medium."""
+"""``micl cache``: list and remove cached encoder features."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def list_(as_json: bool) -> None:
 def rm(keys: tuple[str, ...], every: bool) -> None:
     """Remove cached features of encoders. Runs that need them compute them again.
 
-    ENCODER is a name of `micl cache`, or the beginning of one.
+    ENCODER is a name from `micl cache`, or a prefix of one.
 
     \b
     Example: micl cache rm image-3f2a
@@ -65,7 +65,7 @@ def rm(keys: tuple[str, ...], every: bool) -> None:
     folder = current_settings().features
     known = {each.key: each for each in stored_features(folder)}
     if not keys and not every:
-        raise UsageError("no encoder is named", "Name some of `micl cache`, or all: micl cache rm --all")
+        raise UsageError("no encoder is named", "Name encoders from `micl cache`, or use --all.")
     chosen = set(known) if every else {key for word in keys for key in _matching(word, list(known))}
     for key in sorted(chosen):
         remove_features(folder, key)

@@ -85,7 +85,7 @@ def test_a_grid_is_learnt_and_the_same_command_skips_it(sweep: Any, micl: Any, l
     before = files(home / "runs")
     again = sweep("--strategy", "finetune,moincl[alpha=0.3]")
     assert (again.code, again.out) == (0, first.out)
-    assert again.err.count("finished before") == 2
+    assert again.err.count("finished earlier") == 2
     assert files(home / "runs") == before
     # Each cell is the run that `micl learn` makes, and reports take the ids.
     assert learn().out.split() == ids[:1]
