@@ -1,4 +1,4 @@
-"""Evaluation: a run is scored again, from the checkpoint of any stage."""
+"""Evaluation: score a run again, from the checkpoint of any stage."""
 
 from __future__ import annotations
 
