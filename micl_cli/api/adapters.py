@@ -65,8 +65,8 @@ class Adapters:
         """
         if name in self._specs:
             raise ValueError(f"there is already an adapter {name!r}")
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"adapter name {name!r} may contain only letters, digits, '_' and '-'")
+        if not _NAME.fullmatch(name) or name == "modules":  # a strategy's own modules are saved under that name
+            raise ValueError(f"adapter name {name!r} is reserved, or not made of letters, digits, '_' and '-'")
         spec = spec or self.host.default_spec()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -11,6 +11,7 @@ from micl_cli.api.resources import Resources
 from micl_cli.cli.console import echo, echo_json, note, output, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
+from micl_cli.cli.status import quiet_libraries
 from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import BackboneName
 from micl_cli.registry import Registry
@@ -70,7 +71,8 @@ def fetch(name: str) -> None:
     backbone, preset = _fetchable(name, registry, resources)
     bars = _DownloadBars()
     try:
-        backbone.fetch(preset, bars.update, resources)
+        with quiet_libraries():
+            backbone.fetch(preset, bars.update, resources)
     finally:
         bars.close()
     note(f"{preset} is downloaded and works without a network")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from micl_cli.api.events import Event, Notice, RunFinished, RunStarted
@@ -62,8 +61,8 @@ def learn(
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
             environment = environment_of(components)
             store.start_run(new_run(plan, environment, session.registry))
-            events = _with_plan(plan, learn_stages(components, folder, control))
-            events = _with_notices(events, changes(run.environment if run else {}, environment))
+            learning = learn_stages(components, folder, control)
+            events = _with_notices(learning, changes(run.environment if run else {}, environment))
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
             yield from _record(plan, store, delivery, lease.guard(events))
 
@@ -78,11 +77,6 @@ def use_threads(session: Session, plan: Plan, run: RunRecord | None, threads: in
     former = int(run.environment.get("threads", 0)) if run else 0
     if count := threads or former or session.preferred_threads(plan):
         torch.set_num_threads(count)
-
-
-def _with_plan(plan: Plan, events: Iterator[Event]) -> Iterator[Event]:
-    for event in events:
-        yield replace(event, plan=plan.as_json()) if isinstance(event, RunStarted) else event
 
 
 def _with_notices(events: Iterator[Event], notices: Sequence[str]) -> Iterator[Event]:
