@@ -11,7 +11,7 @@ demo: setup
 	MICL_HOME="$(MICL_HOME)" $(BIN)/micl report @last
 
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-gpu: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rs

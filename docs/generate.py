@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -48,9 +49,9 @@ The command line, `micl.toml`, recipes, `--dry-run` and `micl plugins show` take
 
 def page() -> str:
     """Return the text of docs/plugins.md. Raises ValueError where something has no docstring."""
-    return "\n".join(
-        [INTRODUCTION, "## Hooks\n", *_hooks(), "## Base classes\n", *_bases(), "## Other names\n", *_names()]
-    )
+    parts = ["## Hooks\n", *_hooks(), "## Base classes\n", *_bases(), "## Other names\n", *_names()]
+    text = "\n".join([INTRODUCTION, *parts])
+    return re.sub(r":\w+:`([^`]+)`", r"`\1`", text).replace("``", "`")
 
 
 def _hooks() -> Iterator[str]:

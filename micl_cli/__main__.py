@@ -1,4 +1,4 @@
-"""``python -m micl_cli`` is ``micl``."""
+"""The entry point of ``python -m micl_cli``, which is the same as ``micl``."""
 
 from micl_cli.cli.main import main
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class MiclError(Exception):
-    """An error that a user can act on: ``message`` says what happened, ``hint`` what to do about it.
+    """An error that a user can act on: ``message`` describes the problem, ``hint`` the solution.
 
     The command line prints both and exits with ``exit_code``. A traceback is only shown with ``--debug``.
     """
@@ -40,7 +40,7 @@ class PluginError(MiclError):
 
 
 class PlanError(MiclError):
-    """The plan cannot work: its parts do not fit together, or data is not prepared or has changed."""
+    """The plan cannot be carried out: its components do not fit together, or data is not prepared or has changed."""
 
     exit_code = 4
 
@@ -66,7 +66,7 @@ class BusyError(MiclError):
 
 
 class Interrupted(MiclError):
-    """The user or the system asked to stop. What was learnt is saved."""
+    """The user or the system requested a stop. What was learnt is saved."""
 
     exit_code = 130
 

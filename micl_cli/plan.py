@@ -1,4 +1,4 @@
-"""The plan: everything that decides a run's result. Its fingerprint is the run's id."""
+"""The plan: everything that determines a run's result. Its fingerprint is the run's id."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 ID_LENGTH = 12
 _ADDED_LATER = (("evaluation", "score", "answers"),)
-"""(section, setting, default) of settings that the first runs did not have.
+"""(section, setting, default) of settings that earlier versions did not have.
 
-They are left out of the fingerprint at their default, so that it stays what it was.
+At their default, they are left out of the fingerprint, so that the ids of earlier runs stay valid.
 """
 
 _S = TypeVar("_S")
 
 
 class Flag:
-    """The command line flags of a setting, where they are not just its name: the first one names its parameter."""
+    """The command line flags of a setting, if they differ from its name. The first one also names the parameter."""
 
     def __init__(self, *flags: str) -> None:
         self.flags = flags
@@ -39,10 +39,10 @@ class Flag:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a task is learnt. An optimiser step uses ``batch_size`` times ``accumulation`` examples.
+    """The settings of training. An optimiser step uses ``batch_size`` times ``accumulation`` examples.
 
-    Each field declares a setting once: help, range, default and flags. The command line, recipes and the documentation
-    are made from it.
+    Each field declares the help, range, default and flags of a setting, from which the command line, recipes and the
+    documentation are generated.
     """
 
     epochs: Annotated[int, "passes over each task's examples", Range(1)] = 10
@@ -53,25 +53,25 @@ class Training:
         float, "peak learning rate of AdamW", Range(0, low_open=True), Flag("--learning-rate", "--lr")
     ] = 1e-4
     weight_decay: Annotated[float, "weight decay of AdamW", Range(0)] = 0.05
-    warmup: Annotated[float, "fraction of the steps with a rising learning rate; a cosine follows", Range(0, 1)] = 0.05
+    warmup: Annotated[float, "fraction of the steps for linear warmup, before cosine decay", Range(0, 1)] = 0.05
     max_grad_norm: Annotated[float, "norm to which gradients are clipped; 0: no clipping", Range(0)] = 1.0
-    patience: Annotated[int, "validations without a better score that end a task; 0: never", Range(0)] = 5
+    patience: Annotated[int, "validations without a better score before a task ends early; 0: never", Range(0)] = 5
     validate_every: Annotated[int, "epochs between validations", Range(1)] = 1
     validation_examples: Annotated[int, "maximum number of examples per validation", Range(1)] = 200
     precision: Annotated[Literal["auto", "fp32", "bf16"], "number format of the forward pass"] = "auto"
-    gradient_checkpointing: Annotated[bool, "use less memory and more time"] = False
+    gradient_checkpointing: Annotated[bool, "recompute activations to use less memory, but more time"] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How answers are generated and scored, declared as the settings of :class:`Training` are."""
+    """The settings for generating and scoring answers, declared like those of :class:`Training`."""
 
-    batch_size: Annotated[int, "examples answered together", Range(1), Flag("--eval-batch-size")] = 32
+    batch_size: Annotated[int, "examples answered at once", Range(1), Flag("--eval-batch-size")] = 32
     max_new_tokens: Annotated[int, "maximum length of an answer in tokens", Range(1)] = 40
-    num_beams: Annotated[int, "beams of the search for an answer; 1 is greedy", Range(1)] = 1
+    num_beams: Annotated[int, "number of beams in the search for an answer; 1: greedy", Range(1)] = 1
     split: Annotated[
         Literal["test", "val"],
-        "examples to score on; use val to choose settings, so that test data stays unseen",
+        "split to score on; use val to choose settings, so that test data stays unseen",
         Flag("--eval-split"),
     ] = "test"
     examples: Annotated[
@@ -82,19 +82,19 @@ class Evaluation:
     )
     score: Annotated[
         Literal["answers", "choices"],
-        "choices: also score closed questions by their most likely answer, to tell lost format from lost knowledge",
+        "choices: also score closed questions by their most likely answer, to separate lost format from lost knowledge",
     ] = "answers"
 
 
 class Setting(NamedTuple):
-    """A field of :class:`Training` or :class:`Evaluation` as the command line needs it."""
+    """A field of :class:`Training` or :class:`Evaluation`, with its command line flags."""
 
     option: Option
     flags: tuple[str, ...]
 
     @property
     def parameter(self) -> str:
-        """The name of its command line parameter."""
+        """The name of the command line parameter."""
         return self.flags[0].removeprefix("--").replace("-", "_")
 
 
@@ -110,19 +110,19 @@ def _flags(name: str, annotation: Any) -> tuple[str, ...]:
 
 
 def resolve_settings(cls: type[_S], defaults: Mapping[str, Any], given: Mapping[str, Any]) -> _S:
-    """Return training or evaluation settings: what is ``given``, else the preset's ``defaults``, else the default.
+    """Return training or evaluation settings: those ``given``, else the preset's ``defaults``, else the default.
 
-    None counts as not given. Raises OptionError for an unknown setting or an invalid value.
+    None means not given. Raises OptionError for an unknown setting or an invalid value.
     """
-    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    chosen = {name: value for name, value in defaults.items() if name in known}
-    chosen |= {name: value for name, value in given.items() if value is not None}
-    return cls(**parse_options(cls, chosen, owner=cls.__name__.lower()))
+    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    values = {name: value for name, value in defaults.items() if name in names}
+    values |= {name: value for name, value in given.items() if value is not None}
+    return cls(**parse_options(cls, values, owner=cls.__name__.lower()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run does. ``data`` maps each task to its sha256. ``name`` is a label and not part of the fingerprint."""
+    """The plan of a run. ``data`` maps tasks to their sha256. ``name`` is a label, not part of the fingerprint."""
 
     strategy: str
     backbone: str
@@ -130,10 +130,10 @@ class Plan:
     data: Mapping[str, str] = field(default_factory=dict)
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     stage_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Options of single stages, by 1-based position (a string, since the keys of a JSON object are)."""
+    """Options of single stages by 1-based position, a string like all keys of JSON objects."""
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
     backbone_digest: str = ""
-    """Identifies what the backbone is made of, so that a changed preset makes another plan."""
+    """Identifies the weights and components of the backbone, so that the plan changes with a preset."""
     seed: int = 0
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -160,12 +160,12 @@ class Plan:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
-        """Return the plan that ``as_json`` described. Unknown keys, of newer versions, are ignored."""
-        known = {f.name for f in fields(cls)}
-        values = {key: value for key, value in data.items() if key in known}
+        """Return the plan from data of ``as_json``. Unknown keys, of newer versions, are ignored."""
+        names = {f.name for f in fields(cls)}
+        values = {key: value for key, value in data.items() if key in names}
         values["tasks"] = tuple(values["tasks"])
-        values["training"] = _known(Training, values["training"])
-        values["evaluation"] = _known(Evaluation, values["evaluation"])
+        values["training"] = _without_unknown(Training, values["training"])
+        values["evaluation"] = _without_unknown(Evaluation, values["evaluation"])
         return cls(**values)
 
     def again(self, attempt: int) -> Plan:
@@ -177,20 +177,20 @@ class Plan:
         return {**self.strategy_options, **self.stage_options.get(str(position), {})}
 
 
-def _known(cls: type[Any], data: Mapping[str, Any]) -> Any:
+def _without_unknown(cls: type[Any], data: Mapping[str, Any]) -> Any:
     names = {f.name for f in fields(cls)}
     return cls(**{key: value for key, value in data.items() if key in names})
 
 
 class BackboneName(NamedTuple):
-    """The registered name of a backbone, and the preset or checkpoint that the user named with it."""
+    """The registered name of a backbone, and its argument: a preset or checkpoint."""
 
     name: str
     argument: str
 
     @classmethod
     def parse(cls, text: str, registry: Registry) -> BackboneName:
-        """Return the parts of "composed", "composed:my.toml" or, with a distribution's name, "micl-x:composed"."""
+        """Parse "composed", "composed:my.toml" or, with the name of a distribution, "micl-x:composed:my.toml"."""
         first, _, rest = text.partition(":")
         bare, _, argument = rest.partition(":")
         parts = registry.parts("backbones")
@@ -200,13 +200,13 @@ class BackboneName(NamedTuple):
 
 
 def full_name(task: str, benchmark: str) -> str:
-    """Return the full name of a task; a bare name belongs to ``benchmark``."""
+    """Return the full name of a task; one without a benchmark belongs to ``benchmark``."""
     return task if "/" in task else f"{benchmark}/{task}"
 
 
 def split_tasks(text: str, benchmark: str) -> tuple[str, ...]:
     """Return full task names from "a,b". Raises UsageError if there is none, or a duplicate."""
-    names = [full_name(part.strip(), benchmark) for part in text.split(",") if part.strip()]
+    names = [full_name(name.strip(), benchmark) for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
     for name in names:
@@ -218,21 +218,21 @@ def split_tasks(text: str, benchmark: str) -> tuple[str, ...]:
 def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Backbone, strategy: type[Strategy]) -> None:
     """Raise PlanError if the strategy or a task needs something that the backbone does not provide.
 
-    A backbone without ``modalities`` is not checked for them: a class may not know those of its presets. Raises
-    UsageError if a stage option names a stage that does not exist.
+    Modalities are only checked if the backbone declares any, since a class may not know those of its presets. Raises
+    UsageError if a stage option is for a stage that does not exist.
     """
     _check_choices(plan, tasks, backbone)
-    if lacking := sorted(strategy.needs - backbone.provides):
+    if missing := sorted(strategy.needs - backbone.provides):
         raise PlanError(
-            f"strategy {plan.strategy!r} needs {', '.join(lacking)}, which backbone {plan.backbone!r} does not provide",
+            f"strategy {plan.strategy!r} needs {', '.join(missing)}, which backbone {plan.backbone!r} does not provide",
             "Choose another --backbone or --strategy; `micl plugins show` lists what each needs and provides.",
         )
     for task in tasks:
         unsupported = sorted(task.modalities - backbone.modalities) if backbone.modalities else []
         if unsupported:
             raise PlanError(
-                f"backbone {plan.backbone!r} does not take {', '.join(unsupported)}, which task {task.name} contains",
-                f"It takes {', '.join(sorted(backbone.modalities))}.",
+                f"backbone {plan.backbone!r} does not support {', '.join(unsupported)}, as task {task.name} needs",
+                f"It supports {', '.join(sorted(backbone.modalities))}.",
             )
     for position in plan.stage_options:
         if not 1 <= int(position) <= len(plan.tasks):
@@ -243,7 +243,7 @@ def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Back
 
 
 def _check_choices(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Backbone) -> None:
-    """Raise PlanError if answers are to be chosen among given ones and the backbone cannot score them."""
+    """Raise PlanError if choices are to be scored and the backbone cannot score them."""
     if "choices" in backbone.provides:
         return
     if plan.evaluation.score == CHOICES:

@@ -1,6 +1,6 @@
-"""Plain values that the store takes and returns, and that reports are made from.
+"""Plain records that the store reads and writes, and that reports are made from.
 
-Times are UTC in ISO form with seconds ("2026-03-01T12:00:00Z"); an empty string means that the moment has not come.
+Times are UTC in ISO format with seconds ("2026-03-01T12:00:00Z"), or empty if the event has not happened yet.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRecord:
-    """A prepared task: ``path`` is its folder, ``counts`` its examples by split, ``prepared`` the time of preparation.
+    """A prepared task with its folder (``path``), number of examples by split, and time of preparation (``prepared``).
 
-    ``modalities`` are those of its media, in alphabetical order; empty for text alone. ``sha256`` covers the manifest
-    and all media, so that a later run detects changed data.
+    ``modalities`` are those of its media, sorted; empty for text alone. ``sha256`` covers the manifest and all media,
+    so that changed data is detected.
     """
 
     name: str
@@ -40,7 +40,7 @@ class PluginRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
-    """A run about to start. ``id`` is the fingerprint of its plan, ``parent`` the run that it continues."""
+    """A run to start. ``id`` is the fingerprint of its plan, ``parent`` the run that it continues."""
 
     id: str
     plan: Mapping[str, Any]
@@ -52,9 +52,9 @@ class NewRun:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A run. ``status`` is "running", "finished", "interrupted" or "failed"; ``started`` is its latest start.
+    """A run. ``status`` is "running", "finished", "interrupted" or "failed"; ``started`` is its latest start time.
 
-    A run whose process was killed keeps the status "running".
+    If the process of a run was killed, its status is still "running".
     """
 
     id: str
@@ -70,12 +70,12 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """One stage of a run: the tasks learnt together, and what that cost.
+    """A stage of a run: the tasks that are learnt in it, and its cost.
 
-    ``position`` counts from 1; ``status`` is "running", "learned", "interrupted" or "failed". ``seconds`` is the time
-    of learning, ``before_seconds`` and ``after_seconds`` that of the passes over data around it. ``peak_bytes`` is the
-    highest memory use, ``stored_bytes`` the size of the checkpoint on disk. ``checkpoint`` is its path below the run's
-    folder, empty until the stage is learnt.
+    ``position`` counts from 1; ``status`` is "running", "learned", "interrupted" or "failed". ``seconds`` is the
+    learning time, ``before_seconds`` and ``after_seconds`` are those of the passes over data around it. ``peak_bytes``
+    is the peak memory use, ``stored_bytes`` the size of the checkpoint on disk. ``checkpoint`` is its path relative to
+    the run's folder, empty until the stage is learnt.
     """
 
     position: int
@@ -97,8 +97,8 @@ class StageRecord:
 class ScoreRecord:
     """The score of ``task`` by ``metric`` on ``n`` examples of ``split`` after stage ``after`` (0: before learning).
 
-    ``value`` is x100, None where the metric returned no finite number. ``main`` marks the task's own metric, the one
-    that stands in the R matrix.
+    ``value`` is x100, or None if it was not finite. ``main`` marks the task's own metric, whose scores form the R
+    matrix.
     """
 
     after: int
@@ -112,10 +112,10 @@ class ScoreRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingRecord:
-    """How the ``n`` examples of ``task`` were routed after a stage: ``chosen`` counts them by task taken for.
+    """The routing of the ``n`` examples of ``task`` after a stage; ``chosen`` counts them by predicted task.
 
-    ``unsure`` of them had a small margin. Routing took ``seconds`` in all, and ``passes`` of the language model per
-    query.
+    ``unsure`` of them had a small margin. Routing took ``seconds`` in total, and ``passes`` of the language model for
+    each query.
     """
 
     after: int
@@ -131,7 +131,7 @@ class RoutingRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """One optimiser step. ``terms`` are those of the loss by name; a number that was not finite is None."""
+    """One optimiser step. ``terms`` holds the terms of the loss by name. Values that were not finite are None."""
 
     position: int
     step: int
@@ -165,8 +165,8 @@ class RunDetails:
 class StoreCheck:
     """The state of a store: "ok", "missing", "outdated", "newer" or "damaged".
 
-    ``revision`` is the schema of the store, ``expected`` the one of this program; ``problems`` lists what the
-    database reports as inconsistent.
+    ``revision`` is the schema of the store, ``expected`` that of this program; ``problems`` lists inconsistencies that
+    the database reports.
     """
 
     location: str

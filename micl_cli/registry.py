@@ -1,7 +1,7 @@
-"""The registry: installed plugins, discovered by their entry points, and the parts that they announce.
+"""The registry: installed plugins, discovered by entry points, and the parts (strategies, tasks, ...) they register.
 
-Discovery imports the small module that announces a plugin's parts; the class of a part is imported when it is used.
-Each plugin is loaded separately, so that a broken one does not affect the others.
+Discovery only imports the small module in which a plugin registers its parts; the class of a part is imported when it
+is used. Plugins are loaded independently, so that a broken one does not affect the others.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from micl_cli.errors import PluginError, UsageError, nearest
 
 if TYPE_CHECKING:
-    # Imported where it is used: `micl --help` imports this module to list the commands of plugins.
+    # Imported on use, since `micl --help` imports this module to list the commands of plugins.
     import pluggy
 
 GROUP = "micl"
 COMMANDS_GROUP = "micl.commands"
 PLUGIN = "plugin"
-"""The kind under which a plugin is listed that is broken or announces no part."""
+"""The kind that broken plugins and plugins without parts are listed as."""
 
 KINDS = {
     "tasks": ("task", "micl_cli.api.task:TaskSource"),
@@ -35,9 +35,9 @@ KINDS = {
     "adapters": ("adapter", "micl_cli.api.adapter_kinds:AdapterKind"),
     "listeners": ("listener", "micl_cli.api.listener:Listener"),
 }
-"""Plugin kinds by plural name: (singular, base class of every part of the kind)."""
+"""Plugin kinds by plural name: (singular, base class of all parts of the kind)."""
 
-# A plugin that calls sys.exit is broken as well, and must not end the command.
+# SystemExit: a plugin that calls sys.exit is broken, and must not end the command.
 FAILURES = (Exception, SystemExit)
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+/-]*")
@@ -47,7 +47,7 @@ State = Literal["ok", "broken", "ambiguous"]
 
 @dataclass(frozen=True)
 class Part:
-    """An installed part. ``target`` is "module:Class"; ``error`` describes why a broken part is broken."""
+    """A class that a plugin registers. ``target`` is "module:Class"; ``error`` is the reason if it is broken."""
 
     kind: str
     name: str
@@ -66,7 +66,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Plugin:
-    """A registered plugin: the name of its entry point, its distribution, and its module."""
+    """An installed plugin: the name of its entry point, its distribution, and its module."""
 
     name: str
     distribution: str
@@ -84,13 +84,13 @@ def kind_name(word: str) -> str:
         if word.lower() in (plural, singular):
             return plural
     hint = nearest(word, KINDS) or f"Kinds: {', '.join(KINDS)}."
-    raise UsageError(f"there is no kind of plugin called {word!r}", hint)
+    raise UsageError(f"unknown plugin kind {word!r}", hint)
 
 
 def command_entry_points() -> dict[str, metadata.EntryPoint]:
-    """Return the commands that distributions announce in ``micl.commands``, without importing them.
+    """Return the commands that distributions register in ``micl.commands``, without importing them.
 
-    Of two commands with the same name, the one whose distribution's name sorts first is returned.
+    If two distributions register the same name, the distribution whose name sorts first takes precedence.
     """
     commands: dict[str, metadata.EntryPoint] = {}
     for _, points in _entry_points(COMMANDS_GROUP):
@@ -124,27 +124,27 @@ class Registry:
         return self._manager.hook
 
     def parts(self, kind: str | None = None) -> list[Part]:
-        """Return the parts of a kind by name. Without ``kind``: all parts by kind, and broken plugins."""
-        wanted = kind if kind in (None, PLUGIN) else kind_name(kind)
+        """Return the parts of a kind, sorted by name, or all parts and broken plugins by kind if ``kind`` is None."""
+        plural = kind if kind in (None, PLUGIN) else kind_name(kind)
         order = [*KINDS, PLUGIN]
-        chosen = [part for part in self._parts if wanted in (None, part.kind)]
-        return sorted(chosen, key=lambda part: (order.index(part.kind), part.name, part.distribution))
+        parts = [part for part in self._parts if plural in (None, part.kind)]
+        return sorted(parts, key=lambda part: (order.index(part.kind), part.name, part.distribution))
 
     def find(self, kind: str, name: str) -> Part:
         """Return the part named ``name`` or ``distribution:name``.
 
-        Raises PluginError if there is none, or if several distributions announce the name.
+        Raises PluginError if there is none, or if several distributions register the name.
         """
         kind = kind_name(kind)
         distribution, _, bare = name.rpartition(":")
-        named = [part for part in self._parts if part.kind == kind and part.name == bare]
-        matches = [part for part in named if not distribution or part.distribution == _canonical(distribution)]
+        namesakes = [part for part in self._parts if part.kind == kind and part.name == bare]
+        matches = [part for part in namesakes if not distribution or part.distribution == _canonical(distribution)]
         if not matches:
             raise self._unknown(kind, name)
         if len(matches) > 1:
             choices = " or ".join(sorted({part.qualified for part in matches}))
             raise PluginError(
-                f"{KINDS[kind][0]} {name!r} is ambiguous: it is announced {len(matches)} times", f"Use {choices}."
+                f"{KINDS[kind][0]} {name!r} is ambiguous: it is registered {len(matches)} times", f"Use {choices}."
             )
         return matches[0]
 
@@ -166,7 +166,7 @@ class Registry:
         return self._call(hook, values)[1]
 
     def collect(self, hook: str, **values: Any) -> list[Any]:
-        """Return the results of a hook, without None, in the order of the plugins; failures go to ``warnings``."""
+        """Return the results of a hook, without None, in the order of plugins. Failures are added to ``warnings``."""
         results, warnings = self._call(hook, values)
         self.warnings += warnings
         return results
@@ -179,7 +179,7 @@ class Registry:
             if id(plugin.module) not in implementing or plugin.key in self._failed:
                 continue
             try:
-                results += self._alone(plugin, hook)(**values)
+                results += self._caller(plugin, hook)(**values)
             except FAILURES as error:
                 self._failed.add(plugin.key)
                 failed = f"plugin {plugin.name!r} of {plugin.distribution} {plugin.version} failed in {hook}"
@@ -196,14 +196,14 @@ class Registry:
         manager.add_hookspecs(Hooks)
         return manager
 
-    def _alone(self, plugin: _Plugin, hook: str) -> Callable[..., Any]:
-        """Return a caller of the hook for one plugin only."""
+    def _caller(self, plugin: _Plugin, hook: str) -> Callable[..., Any]:
+        """Return a function that calls a hook of one plugin only."""
         others = [module for module in self._manager.get_plugins() if module is not plugin.module]
         return self._manager.subset_hook_caller(hook, others)
 
     def _add(self, point: metadata.EntryPoint, distribution: str, version: str) -> None:
         key = f"{distribution}:{point.name}"
-        announced: list[Part] = []
+        parts: list[Part] = []
         try:
             module = point.load()
             if self._manager.is_registered(module):
@@ -212,20 +212,20 @@ class Registry:
             self._manager.check_pending()
             plugin = _Plugin(point.name, distribution, version, module)
             for kind in KINDS:
-                self._alone(plugin, f"micl_register_{kind}")(register=_announcer(plugin, kind, announced))
+                self._caller(plugin, f"micl_register_{kind}")(register=_register_function(plugin, kind, parts))
         except FAILURES as error:
             if self._manager.has_plugin(key):
                 self._manager.unregister(name=key)
             self._broken(point.name, distribution, version, error_line(error), point.value)
             return
         self._plugins.append(plugin)
-        self._parts += announced or [self._part_of(plugin, point.value)]
+        self._parts += parts or [self._entry_without_parts(plugin, point.value)]
 
-    def _part_of(self, plugin: _Plugin, target: str) -> Part:
-        """Return the entry of a plugin that announces no part."""
+    def _entry_without_parts(self, plugin: _Plugin, target: str) -> Part:
+        """Return the entry for the list of plugins if a plugin registers no part."""
         callers = self._manager.get_hookcallers(plugin.module) or []
         hooks = sorted(caller.name for caller in callers if not caller.name.startswith("micl_register_"))
-        summary = f"implements {', '.join(hooks)}" if hooks else "announces nothing"
+        summary = f"implements {', '.join(hooks)}" if hooks else "registers nothing"
         return Part(PLUGIN, plugin.name, target, summary, plugin.distribution, plugin.version)
 
     def _broken(self, name: str, distribution: str, version: str, error: str, target: str = "") -> None:
@@ -247,17 +247,17 @@ class Registry:
         return PluginError(f"no {KINDS[kind][0]} {name!r}", " ".join(filter(None, hints)))
 
 
-def _announcer(plugin: _Plugin, kind: str, announced: list[Part]) -> Callable[..., None]:
-    """Return the ``register`` argument of a plugin's ``micl_register_*`` hook."""
+def _register_function(plugin: _Plugin, kind: str, parts: list[Part]) -> Callable[..., None]:
+    """Return the ``register`` argument of a plugin's ``micl_register_*`` hook, which adds to ``parts``."""
 
     def register(name: str, target: str, summary: str = "") -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a valid name: use letters, digits and any of _ . + / -")
         if not _TARGET.fullmatch(target):
             raise ValueError(f"{target!r} is not a valid target: write module:Class")
-        if any((part.kind, part.name) == (kind, name) for part in announced):
-            raise ValueError(f"{KINDS[kind][0]} {name!r} is announced twice")
-        announced.append(Part(kind, name, target, summary, plugin.distribution, plugin.version))
+        if any((part.kind, part.name) == (kind, name) for part in parts):
+            raise ValueError(f"{KINDS[kind][0]} {name!r} is registered twice")
+        parts.append(Part(kind, name, target, summary, plugin.distribution, plugin.version))
 
     return register
 
@@ -265,12 +265,12 @@ def _announcer(plugin: _Plugin, kind: str, announced: list[Part]) -> Callable[..
 def _entry_points(
     group: str, broken: Callable[[str, str, str, str], None] | None = None
 ) -> Iterator[tuple[metadata.Distribution, list[metadata.EntryPoint]]]:
-    """Yield the distributions that announce entry points in ``group``, by name, each once.
+    """Yield each distribution with its entry points in ``group``, sorted by name.
 
-    ``importlib.metadata.entry_points`` fails altogether if one installed file is malformed. Of a distribution that is
-    on the path twice, the one that Python would import is yielded.
+    ``importlib.metadata.entry_points`` is not used because it fails completely if one installed file is malformed. If a
+    distribution is on the path twice, the one that Python would import is yielded.
     """
-    for name in sorted(_announcing(group)):
+    for name in sorted(_distributions(group)):
         try:
             distribution = metadata.distribution(name)
             points = [point for point in distribution.entry_points if point.group == group]
@@ -282,7 +282,7 @@ def _entry_points(
             yield distribution, points
 
 
-def _announcing(group: str) -> set[str]:
+def _distributions(group: str) -> set[str]:
     """Return the canonical names of the distributions with entry points in ``group``."""
     names = set()
     for distribution in metadata.distributions():
@@ -290,7 +290,7 @@ def _announcing(group: str) -> set[str]:
             if f"[{group}]" in (distribution.read_text("entry_points.txt") or ""):
                 names.add(_canonical(distribution.metadata["Name"]))
         except FAILURES:
-            # A partly removed distribution has no name to report it by.
+            # A partly removed distribution has no name to report.
             continue
     return names
 
@@ -314,6 +314,6 @@ def _broken_part(part: Part, why: str) -> PluginError:
 
 
 def error_line(error: BaseException) -> str:
-    """Return an error's type and message as one line."""
+    """Return the type and message of an error as one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -22,13 +22,13 @@ from micl_cli.errors import UsageError, nearest
 PROJECT_FILE = "micl.toml"
 USER_FILE = "config.toml"
 OPTIONS = "options"
-"""The table in a command's table with strategy options, as ``-o`` sets them."""
+"""The subtable of a command's table with strategy options, as ``-o`` sets them."""
 LISTEN = "listen"
-"""The table with the options of listeners, one table for each: ``[listen.NAME]``."""
+"""The table with the options of listeners, in one subtable each: ``[listen.NAME]``."""
 
 _TOP_LEVEL = ("home", "store", "cache_limit", LISTEN)
 _STORE = "store"
-"""Names both a setting (a string, the URL) and a command (a table)."""
+"""The name of both a setting (a string, the URL) and a command (a table)."""
 _LIBRARY_DEFAULTS = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -68,7 +68,7 @@ _UNITS: Mapping[str, int] = {f"{unit}{b}": 1000**power for power, unit in enumer
 class Settings:
     """The settings of one command. ``files`` are in order of precedence, lowest first.
 
-    ``sources`` names where ``home``, ``store`` and ``cache_limit`` come from.
+    ``sources`` holds the sources of ``home``, ``store`` and ``cache_limit``.
     """
 
     home: Path
@@ -76,7 +76,7 @@ class Settings:
     files: tuple[ConfigFile, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     cache_limit: int = 20 * 1000**3
-    """The largest size of the encoder feature cache in bytes; 0 disables it."""
+    """The maximum size of the encoder feature cache in bytes; 0 disables it."""
 
     @property
     def runs(self) -> Path:
@@ -94,7 +94,7 @@ class Settings:
         return self.home / "features"
 
     def values(self, command: str) -> dict[str, tuple[Any, str]]:
-        """Return what the files set for a command ("learn", "runs ls") as (value, file path) by parameter.
+        """Return the values that the files set for a command ("learn", "runs ls") as (value, file path) by parameter.
 
         Strategy options are returned as ``options``, a list of (name, value) pairs, with ``3:name`` for the third task.
         """
@@ -117,7 +117,7 @@ class Settings:
         return {key: (value, str(file.path)) for file in self.files for key, value in file.section(section).items()}
 
     def options(self, command: str) -> dict[str, Any]:
-        """Return the strategy options that the files set for a command, by name; ``micl.toml`` takes precedence."""
+        """Return the strategy options that the files set for a command by name; ``micl.toml`` takes precedence."""
         options: dict[str, Any] = {}
         for file in self.files:
             table = file.section(command).get(OPTIONS, {})
@@ -127,9 +127,9 @@ class Settings:
         return options
 
     def check(self, known: Mapping[str, Iterable[str]]) -> None:
-        """Raise UsageError for a key that is not in ``known``, with the file and the closest known key.
+        """Raise UsageError for a key that is not in ``known``, with the file and a similar known key.
 
-        ``known`` maps a command to the keys of its table, and "" to the names of the tables.
+        ``known`` maps commands to the keys of their tables, and "" to the names of the tables.
         """
         for file in self.files:
             for command, names in known.items():
@@ -145,9 +145,9 @@ class Settings:
 
 
 def load_settings(home: Path | None = None) -> Settings:
-    """Read the environment and the configuration files. Nothing is written.
+    """Read the environment and the configuration files, without writing anything.
 
-    ``home`` is the home folder that the command line gives; it takes precedence. Raises UsageError if a file cannot be
+    ``home`` is the home folder from the command line, which takes precedence. Raises UsageError if a file cannot be
     read, is not TOML, or has an invalid ``home``, ``store`` or ``cache_limit``.
     """
     files = tuple(file for path in config_paths(home) if (file := _read(path)))
@@ -160,14 +160,14 @@ def load_settings(home: Path | None = None) -> Settings:
             f"For a file, write sqlite:///{Path(url).absolute()}",
         )
     limit, limit_source = _first("cache_limit", files)
-    named = {"home": home_source, "store": url_source, "cache_limit": limit_source}
-    sources = {name: source or "default" for name, source in named.items()}
+    by_name = {"home": home_source, "store": url_source, "cache_limit": limit_source}
+    sources = {name: source or "default" for name, source in by_name.items()}
     size = parse_size(limit or DEFAULT_CACHE, limit_source)
     return Settings(root, url or f"sqlite:///{root / 'micl.db'}", files, sources, size)
 
 
 def parse_size(text: str, source: str = "") -> int:
-    """Return the bytes in "20GB", "500 MB" or "0". Raises UsageError."""
+    """Return the number of bytes for "20GB", "500 MB" or "0". Raises UsageError."""
     match = _SIZE.fullmatch(text.strip())
     if not match:
         where = f" (from {source})" if source else ""
@@ -183,12 +183,12 @@ def config_paths(home: Path | None = None) -> list[Path]:
 def prepare_process() -> None:
     """Set the environment variables that libraries read on import, unless the user has set them.
 
-    Call it before torch is imported.
+    Must be called before torch is imported.
     """
-    # bitsandbytes logs, on import and in use, which native routines it could not load.
+    # bitsandbytes logs which native routines it could not load, on import and in use.
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
     if not sys.warnoptions:
-        # FutureWarnings of libraries are addressed to their callers, not to users of micl.
+        # FutureWarnings of libraries are for developers, not for users of micl.
         warnings.simplefilter("ignore", FutureWarning)
     for name, value in {**_LIBRARY_DEFAULTS, "OMP_WAIT_POLICY": _wait_policy()}.items():
         os.environ.setdefault(name, value)
@@ -196,7 +196,7 @@ def prepare_process() -> None:
 
 @contextmanager
 def library_messages(shown: bool = False) -> Iterator[None]:
-    """Hide the warnings and log messages of libraries in the block, unless they are to be ``shown``."""
+    """Hide the warnings and log messages of libraries during the block, unless ``shown``."""
     if shown:
         yield
         return
@@ -207,10 +207,10 @@ def library_messages(shown: bool = False) -> Iterator[None]:
 
 
 def _wait_policy(load: Path = Path("/proc/loadavg")) -> str:
-    """Return how idle OpenMP threads wait for work: spinning on an idle machine, else asleep.
+    """Return the wait policy of idle OpenMP threads: spinning on an idle machine, else sleeping.
 
-    Spinning saves a third of a step's time on two idle cores, but makes small models many times slower beside a
-    busy process.
+    Spinning saves a third of a step's time on two idle cores, but makes small models many times slower on a busy
+    machine.
     """
     try:
         running = int(load.read_text().split()[3].partition("/")[0])  # this process is one of them
@@ -220,7 +220,7 @@ def _wait_policy(load: Path = Path("/proc/loadavg")) -> str:
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options by name; those in a table ``3``, which hold for the third task, are named ``3:name``."""
+    """Return options by name; those in a table ``3``, for the third task, are named ``3:name``."""
     options: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, dict):
@@ -237,17 +237,17 @@ def _first(key: str, files: Iterable[ConfigFile]) -> tuple[str, str]:
         return value, variable
     setting, source = "", ""
     for file in files:
-        found = file.table.get(key)
-        if found is None or (key == _STORE and isinstance(found, dict)):
+        entry = file.table.get(key)
+        if entry is None or (key == _STORE and isinstance(entry, dict)):
             continue
-        if not isinstance(found, str) or not found:
-            raise UsageError(f"{file.path}: {key} is {found!r}", f"{key} must be a string in quotes.")
-        setting, source = _anchored(key, found, file.path), str(file.path)
+        if not isinstance(entry, str) or not entry:
+            raise UsageError(f"{file.path}: {key} is {entry!r}", f"{key} must be a string in quotes.")
+        setting, source = _resolved(key, entry, file.path), str(file.path)
     return setting, source
 
 
-def _anchored(key: str, value: str, file: Path) -> str:
-    """Return ``value``, or for a home folder its path relative to the folder of the file that sets it."""
+def _resolved(key: str, value: str, file: Path) -> str:
+    """Return ``value``; the home folder is resolved relative to the folder of the file that sets it."""
     return str(file.parent / Path(value).expanduser()) if key == "home" else value
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from micl_cli.io import files
-from micl_cli.io.lock import only_one
+from micl_cli.io.lock import locked_folder
 
 PARTS = """
 from micl_cli.api import Strategy, hookimpl
@@ -85,7 +85,7 @@ def state(home: Path) -> dict[str, bytes]:
     [
         (("--tasks", "img_cpa"), 3, "no task 'mini/img_cpa'", "Did you mean 'mini/img_cap'?"),
         (("--tasks", "own/img_cpa"), 3, "no task 'own/img_cpa'", "Did you mean 'own/img_cap'?"),
-        (("--tasks", "own/IMG cap"), 4, "'own/IMG cap' is no task name", "small letters"),
+        (("--tasks", "own/IMG cap"), 4, "'own/IMG cap' is not a valid task name", "lowercase letters"),
         (("--tasks", " , "), 2, "no task is named", "--tasks img_cap,aud_qa"),
         (("--tasks", "own/img_cap,own/img_cap"), 2, "own/img_cap is named twice", "once"),
         (("--strategy", "moincle"), 3, "no strategy 'moincle'", "Did you mean 'moincl'?"),
@@ -150,18 +150,18 @@ def test_a_strategy_that_needs_what_the_backbone_lacks(learn: Any, odd: Any) -> 
 
 @pytest.mark.parametrize("backbone", ["deaf", "late-deaf"])
 def test_a_backbone_that_cannot_take_a_modality(learn: Any, odd: Any, backbone: str) -> None:
-    failed(learn("--backbone", backbone), 4, f"backbone {backbone!r} does not take audio, which task own/aud_qa")
+    failed(learn("--backbone", backbone), 4, f"backbone {backbone!r} does not support audio, as task own/aud_qa")
     assert learn("--backbone", backbone, "--tasks", "own/img_cap").code == 0
 
 
 def test_a_backbone_that_cannot_checkpoint_gradients(learn: Any, odd: Any) -> None:
     words = ("--backbone", "deaf", "--tasks", "own/img_cap", "--gradient-checkpointing")
-    failed(learn(*words), 4, "'deaf' cannot checkpoint gradients", "Leave out")
+    failed(learn(*words), 4, "'deaf' does not support gradient checkpointing", "Leave out")
 
 
 def test_a_run_cannot_be_scored_on_what_its_backbone_cannot_take(learn: Any, micl: Any, odd: Any) -> None:
     run = learn("--backbone", "late-deaf", "--tasks", "own/img_cap").out.strip()
-    failed(micl("eval", run, "--tasks", "own/aud_qa"), 4, "does not take audio")
+    failed(micl("eval", run, "--tasks", "own/aud_qa"), 4, "does not support audio")
 
 
 def test_a_loss_that_is_no_number(learn: Any, micl: Any, odd: Any, home: Path) -> None:
@@ -207,7 +207,7 @@ def test_data_that_changed_since_it_was_prepared(learn: Any, micl: Any, own_copy
     assert learn("--resume", run).out.strip() == run
     shutil.copy(own_copy / "media" / "4.png", medium)
     assert micl("prepare", own_copy).code == 0
-    failed(learn("--resume", run), 4, f"the data of copy/img_cap has changed since run {run} began", "new run")
+    failed(learn("--resume", run), 4, f"the data of copy/img_cap has changed since run {run} started", "new run")
     other = learn("--tasks", "copy/img_cap")
     assert other.code == 0
     assert other.out.strip() != run
@@ -264,9 +264,13 @@ def test_a_video_without_frames(micl: Any, own_copy: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message", "hint"),
     [
-        ("{not json", "manifest.jsonl:2: not JSON", "A line reads"),
-        ('["a"]', "manifest.jsonl:2: not a JSON object", "A line reads"),
-        ('{"id": "x"}', "manifest.jsonl:2: split, image, prompt, references missing", "Needed are id, split, image"),
+        ("{not json", "manifest.jsonl:2: not JSON", "Write"),
+        ('["a"]', "manifest.jsonl:2: not a JSON object", "Write"),
+        (
+            '{"id": "x"}',
+            "manifest.jsonl:2: split, image, prompt, references missing",
+            "Required keys: id, split, image",
+        ),
         (
             '{"id": "x", "split": "train", "audio": "a.wav", "prompt": "?", "references": ["a"]}',
             "manifest.jsonl:2: the medium is under 'audio', and the task's modality is 'image'",
@@ -286,7 +290,7 @@ def test_a_malformed_manifest_line(
 
 
 def test_a_folder_that_does_not_exist(micl: Any, tmp_path: Path) -> None:
-    failed(micl("prepare", "./nowhere"), 2, "there is no folder ./nowhere", "task.toml")
+    failed(micl("prepare", "./nowhere"), 2, "no folder ./nowhere", "task.toml")
     (tmp_path / "empty").mkdir()
     failed(micl("prepare", "empty"), 4, "task.toml")
 
@@ -349,7 +353,7 @@ def test_a_disk_that_fails_amid_the_second_task(
 
     monkeypatch.setattr(files, "flush", failing)
     done = learn(*words)
-    failed(done, 1, os.strerror(number), "run the same command: finished tasks are kept")
+    failed(done, 1, os.strerror(number), "run the same command. Finished tasks are saved")
     assert (home / "runs" / expected / "stages" / "01" / "stage.json").is_file()
     monkeypatch.setattr(files, "flush", flush)
     again = learn()
@@ -372,7 +376,7 @@ def test_a_checkpoint_that_is_damaged(finished: str, micl: Any, isolated: Path) 
 
 def test_two_processes_on_one_run(learn: Any, micl: Any, home: Path) -> None:
     run = learn("--max-steps", "1").out.strip()
-    with only_one(home / "runs" / run):
+    with locked_folder(home / "runs" / run):
         failed(learn("--max-steps", "1"), 1, f"process {os.getpid()} works on run {run}", "--again")
         failed(micl("runs", "rm", run, "--yes"), 1, f"works on run {run}")
         assert learn("--max-steps", "1", "--again").code == 0

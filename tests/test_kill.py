@@ -79,7 +79,7 @@ def test_a_signal_amid_a_task_changes_nothing_in_the_end(
     stopped = learn(*words)
     assert (stopped.code, stopped.out) == (130, "")
     assert stopped.err.endswith(
-        "stopping: saving what is learnt (press Ctrl-C again to end at once)\n"
+        "stopping: saving what is learnt (press Ctrl-C again to end immediately)\n"
         "interrupted; what is learnt is saved\n"
         f"hint: Continue with the same command, or: micl learn --resume {run}\n"
     )

@@ -221,7 +221,7 @@ def test_parts_that_fit() -> None:
 def test_parts_that_do_not_fit() -> None:
     with pytest.raises(PlanError, match="needs sight"):
         fit("image", needs=frozenset({"adapters", "sight"}))
-    with pytest.raises(PlanError, match="does not take audio, video, which task mini/x contains") as caught:
+    with pytest.raises(PlanError, match="does not support audio, video, as task mini/x needs") as caught:
         fit("image", "video", "audio")
     assert caught.value.hint == "It takes image."
     with pytest.raises(PlanError, match="cannot score given answers"):

@@ -93,7 +93,7 @@ def test_an_unknown_name_names_the_nearest(installed: Any) -> None:
         (announcing("raise KeyError('x')"), "KeyError: 'x'"),
         (announcing("register('x', 'nowhere')"), "'nowhere' is not a valid target"),
         (announcing("register('a b', 'm:C')"), "'a b' is not a valid name"),
-        (announcing("register('x', 'm:C')", "register('x', 'm:D')"), "metric 'x' is announced twice"),
+        (announcing("register('x', 'm:C')", "register('x', 'm:D')"), "metric 'x' is registered twice"),
         (announcing("pass", hook="micl_register_metric"), "unknown hook 'micl_register_metric'"),
         (announcing("pass").replace("(register)", "(registry)"), "PluginValidationError"),
     ],

@@ -1,7 +1,7 @@
-"""All that a plugin may import.
+"""The public API for plugins.
 
-Names are resolved on first use (PEP 562), so that a plugin's announcing module, which needs
-only ``hookimpl``, costs no import of torch.
+Names are resolved on first use (PEP 562), so that a module which only registers plugins, and
+needs only ``hookimpl``, does not import torch.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from micl_cli.api.options import Range as Range
     from micl_cli.api.options import options_of as options_of
     from micl_cli.api.options import parse_options as parse_options
+    from micl_cli.api.presets import FetchProgress as FetchProgress
     from micl_cli.api.presets import PresetInfo as PresetInfo
-    from micl_cli.api.presets import Tell as Tell
     from micl_cli.api.resources import PartLoader as PartLoader
     from micl_cli.api.resources import Resources as Resources
     from micl_cli.api.router import Router as Router
@@ -83,7 +83,7 @@ _MODULES = {
     "metric": ("Metric", "Score"),
     "modality": ("Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
-    "presets": ("PresetInfo", "Tell"),
+    "presets": ("FetchProgress", "PresetInfo"),
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext"),
     "selection": ("Mixture", "Selection", "TokenMap", "combine"),

@@ -1,4 +1,4 @@
-"""Adapter kinds: what an adapter is made of, what it adds to a layer, and what it needs of the model."""
+"""Adapter kinds: how an adapter is built, what it adds to a layer, and what it requires of the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from micl_cli.api.selection import TokenMap, layer_index
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """What an adapter is made of: a registered kind, its options, and whether it has connectors of its own."""
+    """The configuration of an adapter: a registered kind, its options, and whether it has its own connectors."""
 
     kind: str = "lora"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -41,11 +41,11 @@ class Layer:
 
 
 class LayerAdapter(nn.Module, ABC):
-    """What one adapter adds to the output of one linear layer.
+    """The weights of one adapter at one linear layer; their output is added to that of the layer.
 
-    ``mixes_tokens`` tells that what it adds at one position depends on other positions of the same example, as a gate
-    on the mean of the prompt does. ``groups`` gives the group of parameters by the first word of their name, "lora"
-    where it is not listed. ``adapter`` is the name of the adapter that it belongs to.
+    ``mixes_tokens`` is true if the output at one position depends on other positions of the same example, as with a
+    gate on the mean of the prompt. ``groups`` maps the first component of a parameter's name to its parameter group;
+    parameters that are not listed belong to "lora". ``adapter`` is the name of the adapter that the weights belong to.
     """
 
     mixes_tokens: ClassVar[bool] = False
@@ -54,33 +54,33 @@ class LayerAdapter(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, tokens: TokenMap) -> Tensor:
-        """Return what is added [..., outputs] for the layer's input [..., inputs]."""
+        """Return the output to add [..., outputs] for the layer's input [..., inputs]."""
 
     def low_rank(self) -> tuple[Tensor, Tensor, float] | None:
-        """Return (A [r, inputs], B [outputs, r], scale) where it adds scale * B A x and no more; else None."""
+        """Return (A [r, inputs], B [outputs, r], scale) if the output is exactly scale * B A x, else None."""
         return None
 
 
 class AdapterKind(ABC):
-    """How the weights of an adapter are made. Options are keyword-only constructor parameters."""
+    """Creates the weights of an adapter. Options are keyword-only constructor parameters."""
 
     @property
     def prompt_tokens(self) -> int:
-        """The number of input embeddings that stand before the content of each example."""
+        """The number of soft prompt embeddings that precede the content of each example."""
         return 0
 
     @abstractmethod
     def layer(self, layer: Layer) -> LayerAdapter | None:
-        """Return fresh weights for a layer that change nothing yet; None where the adapter leaves it alone."""
+        """Return new weights for a layer, with no effect before training, or None for a layer that is not adapted."""
 
 
 class AdapterHost(ABC):
-    """What the adapters need of the model that they are on. A backbone is one."""
+    """The interface of a model that adapters are attached to. Every backbone implements it."""
 
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
 
     @property
     @abstractmethod
@@ -94,7 +94,7 @@ class AdapterHost(ABC):
 
     @abstractmethod
     def layer_module(self, name: str) -> nn.Module:
-        """Return the module of an adaptable layer, whose output is what adapters add to."""
+        """Return the module of an adaptable layer; adapters add to its output."""
 
     @property
     @abstractmethod
@@ -102,17 +102,17 @@ class AdapterHost(ABC):
         """[V, size]: the word embeddings of the language model."""
 
     def default_spec(self) -> AdapterSpec:
-        """Return what an adapter is made of where nothing else is said."""
+        """Return the spec of adapters that are added without one."""
         return AdapterSpec()
 
     def new_connectors(self) -> Mapping[str, nn.Module]:
-        """Return fresh connectors by modality: [n, tokens, width] -> [n, tokens, size]."""
+        """Return newly initialised connectors by modality: [n, tokens, width] -> [n, tokens, size]."""
         return {}
 
     def shared_state(self) -> dict[str, Tensor]:
-        """Return a copy, on the CPU, of what belongs to no adapter and is kept with each: statistics of encoders."""
+        """Return a CPU copy of the state that all adapters share and each is saved with, such as encoder statistics."""
         return {}
 
     def load_shared_state(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Take over what ``shared_state`` gave, where nothing is there yet, and return the rest of ``state``."""
+        """Load the entries of ``shared_state`` that are not set yet, and return the other entries of ``state``."""
         return state

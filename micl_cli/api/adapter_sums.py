@@ -1,4 +1,4 @@
-"""Sums over adapters: of what they add to a layer, and of what their connectors put out."""
+"""Sums over adapters: of their outputs at a layer, and of the outputs of their connectors."""
 
 from __future__ import annotations
 
@@ -10,78 +10,81 @@ from torch import Tensor, nn
 from micl_cli.api.adapter_kinds import LayerAdapter
 from micl_cli.api.selection import Mixture, TokenMap, needs_gradient
 
-Matrices = tuple[Tensor, Tensor, float]
+LowRank = tuple[Tensor, Tensor, float]
 """(A [r, inputs], B [outputs, r], scale) of a low-rank adapter."""
 
 
 def layer_sum(
     mixture: Mixture, members: Mapping[str, LayerAdapter], x: Tensor, tokens: TokenMap | None
 ) -> Iterator[Tensor]:
-    """Yield what the adapters of a mixture add to a layer that reads ``x``; low-rank ones together in two products.
+    """Yield the weighted outputs of a mixture's adapters for the layer input ``x``.
 
-    ``members`` holds what each adapter has in this layer, where it has anything.
+    Low-rank adapters without dropout are computed together in two products. ``members`` holds the weights in this layer
+    by the name of their adapter, for the adapters that have any.
     """
     columns = [column for column, name in enumerate(mixture.names) if name in members]
     present = [members[mixture.names[column]] for column in columns]
-    matrices = [found for member in present if (found := member.low_rank())]
-    if len(present) > 1 and len(matrices) == len(present) and not any(map(_drops_out, present)):
-        yield _stacked(mixture, columns, matrices, x, tokens)
+    low_rank = [matrices for member in present if (matrices := member.low_rank())]
+    if len(present) > 1 and len(low_rank) == len(present) and not any(map(_has_dropout, present)):
+        yield _low_rank_sum(mixture, columns, low_rank, x, tokens)
         return
     for column, member in zip(columns, present, strict=True):
-        own = x.to(next(member.parameters()).dtype)
-        added = member(own, tokens or TokenMap(x.new_zeros(len(x), 1, dtype=torch.long), 1))
-        yield _weighted(mixture.weights[..., column].to(added), added, x, tokens)
+        inputs = x.to(next(member.parameters()).dtype)
+        output = member(inputs, tokens or TokenMap(x.new_zeros(len(x), 1, dtype=torch.long), 1))
+        yield _weighted(mixture.weights[..., column].to(output), output, x, tokens)
 
 
-def _drops_out(member: LayerAdapter) -> bool:
-    return any(isinstance(part, nn.Dropout) and part.p > 0 and part.training for part in member.modules())
+def _has_dropout(member: LayerAdapter) -> bool:
+    return any(isinstance(module, nn.Dropout) and module.p > 0 and module.training for module in member.modules())
 
 
-def _weighted(weight: Tensor, added: Tensor, x: Tensor, tokens: TokenMap | None) -> Tensor:
+def _weighted(weight: Tensor, output: Tensor, x: Tensor, tokens: TokenMap | None) -> Tensor:
     if weight.ndim:
-        return added * _known(tokens).per_example(weight[:, None], x)
-    return added if not weight.requires_grad and float(weight) == 1 else added * weight
+        return output * _required(tokens).per_example(weight[:, None], x)
+    return output if not weight.requires_grad and float(weight) == 1 else output * weight
 
 
-def _stacked(
-    mixture: Mixture, columns: Sequence[int], matrices: Sequence[Matrices], x: Tensor, tokens: TokenMap | None
+def _low_rank_sum(
+    mixture: Mixture, columns: Sequence[int], low_rank: Sequence[LowRank], x: Tensor, tokens: TokenMap | None
 ) -> Tensor:
-    """Return the sum of w_i scale_i B_i A_i x: one product with all A, one with all B.
+    """Return the sum of w_i scale_i B_i A_i x, by one product with all A and one with all B.
 
-    That costs some arithmetic, and no loop over adapters: the ranks of those that an example leaves out are zeroed.
+    This does some superfluous arithmetic, but needs no loop over adapters: the ranks of adapters that do not apply to
+    an example are multiplied by zero.
     """
-    down, up = torch.cat([a for a, _, _ in matrices]), torch.cat([b for _, b, _ in matrices], dim=1)
-    scales = torch.cat([down.new_full((len(a),), scale) for a, _, scale in matrices])
-    owner = [column for column, (a, _, _) in zip(columns, matrices, strict=True) for _ in a]
+    down, up = torch.cat([a for a, _, _ in low_rank]), torch.cat([b for _, b, _ in low_rank], dim=1)
+    scales = torch.cat([down.new_full((len(a),), scale) for a, _, scale in low_rank])
+    owner = [column for column, (a, _, _) in zip(columns, low_rank, strict=True) for _ in a]
     table = mixture.weights.to(down)[..., owner] * scales
     ranks = x.to(down.dtype) @ down.T
-    return (ranks * (table if table.ndim == 1 else _known(tokens).per_example(table, x))) @ up.T
+    return (ranks * (table if table.ndim == 1 else _required(tokens).per_example(table, x))) @ up.T
 
 
-def _known(tokens: TokenMap | None) -> TokenMap:
+def _required(tokens: TokenMap | None) -> TokenMap:
     if tokens is None:
-        raise RuntimeError("weights per example need to know where examples stand: call Adapters.locate first")
+        raise RuntimeError("weights per example need the positions of the examples: call Adapters.locate first")
     return tokens
 
 
 def weighted_outputs(terms: Sequence[tuple[nn.Module, Tensor]], tokens: Tensor, modality: str) -> Tensor:
     """Return [n, T, size]: the weighted sum of connectors' outputs for ``tokens`` [n, T, width].
 
-    ``terms`` are connectors with their weights [n]. A connector reads only the media that it has a weight for, and all
-    where gradients flow into the weights. Raises ValueError where no connector reads a medium.
+    ``terms`` are connectors with their weights [n]. A connector reads only the media with a non-zero weight, or all
+    media if gradients flow into the weights. Raises ValueError if a medium is read by no connector.
     """
-    reading = [
+    rows_read = [
         [i for i, weight in enumerate(weights.tolist()) if weight or needs_gradient(weights)] for _, weights in terms
     ]
-    if {i for rows in reading for i in rows} != set(range(len(tokens))):
-        raise ValueError(f"no adapter that acts has a connector for {modality}: activate one that has")
-    found: Tensor | None = None
-    for (connector, weights), rows in zip(terms, reading, strict=True):
+    if {i for rows in rows_read for i in rows} != set(range(len(tokens))):
+        raise ValueError(f"no active adapter has a connector for {modality}: activate one that has")
+    total: Tensor | None = None
+    for (connector, weights), rows in zip(terms, rows_read, strict=True):
         if rows:
-            part = _scaled(connector(tokens if len(rows) == len(tokens) else tokens[rows]), weights[rows])
-            found = _placed(part, rows, len(tokens)) if found is None else found + _placed(part, rows, len(tokens))
-    assert found is not None
-    return found
+            output = _scaled(connector(tokens if len(rows) == len(tokens) else tokens[rows]), weights[rows])
+            output = _scattered(output, rows, len(tokens))
+            total = output if total is None else total + output
+    assert total is not None
+    return total
 
 
 def _scaled(output: Tensor, weights: Tensor) -> Tensor:
@@ -90,9 +93,9 @@ def _scaled(output: Tensor, weights: Tensor) -> Tensor:
     return output * weights.to(output)[:, None, None]
 
 
-def _placed(part: Tensor, rows: Sequence[int], count: int) -> Tensor:
-    """Return ``part`` [n, T, size] at its rows of [count, T, size], zero elsewhere."""
+def _scattered(output: Tensor, rows: Sequence[int], count: int) -> Tensor:
+    """Return ``output`` [n, T, size] at ``rows`` of a tensor [count, T, size] that is zero elsewhere."""
     if len(rows) == count:
-        return part
-    index = torch.tensor(list(rows), device=part.device)
-    return part.new_zeros(count, *part.shape[1:]).index_copy(0, index, part)
+        return output
+    index = torch.tensor(list(rows), device=output.device)
+    return output.new_zeros(count, *output.shape[1:]).index_copy(0, index, output)

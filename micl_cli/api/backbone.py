@@ -1,4 +1,4 @@
-"""Backbones: one frozen base model, and the adapters on it."""
+"""Backbones: a frozen base model and its adapters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from micl_cli.api.adapter_kinds import AdapterHost
 from micl_cli.api.adapters import Adapters
 from micl_cli.api.losses import answer_loss
-from micl_cli.api.presets import PresetInfo, Tell
+from micl_cli.api.presets import FetchProgress, PresetInfo
 from micl_cli.api.resources import Resources
 from micl_cli.api.statistics import LayerStatistics
 from micl_cli.api.task import Example, Media
@@ -30,9 +30,10 @@ class MediaReader(Protocol):
 
 
 class FeatureCache(Protocol):
-    """Keeps what a frozen encoder makes of a medium, so that it is computed once.
+    """Caches the outputs of frozen encoders, so that each medium is encoded once.
 
-    ``key`` names encoder and transform; ``compute`` turns media into a tensor [n, ...]. Returns [len(media), ...].
+    ``key`` identifies encoder and transform; ``compute`` turns media into a tensor [n, ...]. Returns
+    [len(media), ...].
     """
 
     def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor: ...
@@ -42,8 +43,8 @@ class FeatureCache(Protocol):
 class Batch:
     """Examples as tensors. ``labels`` [B, L] holds token ids at answer positions, IGNORE_INDEX elsewhere.
 
-    ``groups`` names parts of the batch by the indices of their examples, for a strategy that adds some. ``inputs`` is
-    the backbone's own affair; it holds for the selection of adapters under which the batch was made.
+    ``groups`` holds named subsets of the batch as indices of examples, for strategies that add examples. ``inputs`` is
+    private to the backbone and valid only for the selection of adapters that was active when the batch was built.
     """
 
     examples: Sequence[Example]
@@ -56,23 +57,23 @@ class Batch:
 
     @property
     def example_index(self) -> Tensor:
-        """[N]: the example that each answer position belongs to, in ``answer_logits``' order."""
+        """[N]: the index of the example that each answer position belongs to, in the order of ``answer_logits``."""
         return (self.labels[:, 1:] != IGNORE_INDEX).nonzero()[:, 0]
 
     def positions(self, group: str) -> Tensor:
-        """Return [N]: whether each answer position belongs to an example of a group."""
+        """Return a mask [N] of the answer positions that belong to examples of a group."""
         members = torch.zeros(len(self), dtype=torch.bool, device=self.labels.device)
         members[list(self.groups[group])] = True
         return members[self.example_index]
 
 
 class Backbone(AdapterHost, LayerStatistics):
-    """A multimodal language model whose base stays frozen, with adapters by name.
+    """A multimodal language model with a frozen base and named adapters.
 
-    ``read`` and ``cache`` are handed over after construction. ``modalities`` names what it can take; ``provides``
-    what strategies may ask of it ("adapters", "text", "generate", "choices", "features", "questions", "states"),
-    which one of its models may add to. The constructor takes the preset or checkpoint that the
-    user named, and keyword-only options; ``resources`` is one of its arguments.
+    ``read`` and ``cache`` are set after construction. ``modalities`` names the supported modalities; ``provides`` the
+    capabilities that strategies may require ("adapters", "text", "generate", "choices", "features", "questions",
+    "states"), which an instance may extend for its model. The constructor takes the preset or checkpoint that the user
+    chose, ``resources``, and options as keyword-only parameters.
     """
 
     provides: frozenset[str] = frozenset({"adapters", "text", "generate", "choices", "features"})
@@ -83,60 +84,60 @@ class Backbone(AdapterHost, LayerStatistics):
 
     @classmethod
     def defaults(cls, preset: str, resources: Resources) -> Mapping[str, Any]:
-        """Return training settings that suit ``preset`` (batch_size, learning_rate, ...)."""
+        """Return the default training settings for ``preset`` (batch_size, learning_rate, ...)."""
         return {}
 
     @classmethod
     def digest(cls, preset: str, resources: Resources) -> str:
-        """Return a text that changes when the parts named by ``preset`` do: it belongs to a run's fingerprint."""
+        """Return a string that changes when the weights or components of ``preset`` do, for the run's fingerprint."""
         return ""
 
     @classmethod
     def presets(cls, resources: Resources) -> Sequence[PresetInfo]:
-        """Return the models that this backbone knows by name."""
+        """Return the models that this backbone offers by name."""
         return ()
 
     @classmethod
-    def fetch(cls, preset: str, tell: Tell, resources: Resources) -> None:
-        """Get a preset's weights, so that it works without a network. Raises PlanError."""
+    def fetch(cls, preset: str, progress: FetchProgress, resources: Resources) -> None:
+        """Download the weights of a preset, so that it works without a network. Raises PlanError."""
         raise PlanError(f"there is nothing to fetch for {preset}", "`micl backbones` lists what can be fetched.")
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.module.parameters()).device
 
     def place(self, device: torch.device) -> None:
-        """Move every weight to ``device``."""
+        """Move all weights to ``device``."""
         self.module.to(device)
 
     def enable_gradient_checkpointing(self) -> None:
-        """Trade time for memory: compute activations again in the backward pass."""
-        raise TypeError(f"{type(self).__name__} does not checkpoint gradients")
+        """Trade time for memory: recompute activations in the backward pass."""
+        raise TypeError(f"{type(self).__name__} does not support gradient checkpointing")
 
     def check(self, examples: Sequence[Example]) -> None:
-        """Raise PlanError where the model cannot take the content of an example; see ``--dry-run``."""
+        """Raise PlanError if the model cannot process the content of an example, also for ``--dry-run``."""
 
     def calibrate(self, examples: Sequence[Example]) -> None:
-        """Set what is set once by data, from the training examples of a stage, before it is learnt."""
+        """Compute the state that is set once from data, on the training examples of a stage, before it is learnt."""
 
     # Batches and losses
 
     @abstractmethod
     def batch(self, examples: Sequence[Example], groups: Mapping[str, Sequence[int]] | None = None) -> Batch:
-        """Return content and targets as one batch; modalities may be mixed, and may be none."""
+        """Return the content and targets of examples as one batch, of any mix of modalities or text alone."""
 
     @abstractmethod
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return (logits [N, V], labels [N]) at the N answer positions of the batch, example by example.
 
-        By the selection that acts. Only these positions pass the vocabulary projection.
+        Uses the active selection. Only these positions are projected to the vocabulary.
         """
 
     def answer_states(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return (states [N, D], labels [N]): ``answer_logits`` before the vocabulary projection.
 
-        Where ``provides`` has "states" they are small enough to be kept; elsewhere they are the logits themselves.
+        If ``provides`` contains "states", these are hidden states, small enough to store; otherwise, the logits.
         """
         return self.answer_logits(batch)
 
@@ -145,39 +146,39 @@ class Backbone(AdapterHost, LayerStatistics):
         return states
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean cross entropy over the answer tokens."""
+        """Return the mean cross entropy over answer tokens."""
         return answer_loss(*self.answer_logits(batch))
 
     def text_batch(self, texts: Sequence[str]) -> Batch:
-        """Return texts without media as a batch; every token of a text counts as an answer position."""
+        """Return texts without media as a batch in which every token is an answer position."""
         return self.batch([Example(id=f"text-{i}", answer=text) for i, text in enumerate(texts)])
 
     # Answers
 
     @abstractmethod
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 32, num_beams: int = 1) -> list[str]:
-        """Return one answer an example, greedily or by beam search, by the selection that acts."""
+        """Return one answer for each example, by greedy or beam search, using the active selection."""
 
     @abstractmethod
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
         """Return [B, C]: log-probabilities of ``choices`` as whole answers, normalised over an example's choices.
 
-        None: each example's own choices; where it has fewer than another, the rest of its row is -inf.
+        None stands for each example's own choices; the row of an example with fewer choices is padded with -inf.
         """
 
     @abstractmethod
     def features(self, examples: Sequence[Example]) -> Tensor:
-        """Return [B, D]: frozen vectors of content, independent of every adapter."""
+        """Return [B, D]: feature vectors of the content, computed by frozen weights and independent of adapters."""
 
     def write_questions(self, captions: Sequence[str]) -> list[tuple[str, str] | None]:
-        """Return one (question, short answer) written from each caption by the base language model alone.
+        """Return a (question, short answer) for each caption, generated by the base language model without adapters.
 
-        None where what it wrote is not a question and an answer.
+        An entry is None if the generated text is not a question with an answer.
         """
-        raise TypeError(f"{type(self).__name__} does not write questions")
+        raise TypeError(f"{type(self).__name__} does not generate questions")
 
     def instructions(self) -> Sequence[str]:
-        """Return texts for instruction-based distillation that come with this backbone; may be empty."""
+        """Return the texts for instruction-based distillation that ship with this backbone; may be empty."""
         return ()
 
     # Statistics of adapted layers

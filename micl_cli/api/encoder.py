@@ -1,4 +1,4 @@
-"""Encoders: how a composed backbone turns a medium into vectors that a connector reads."""
+"""Encoders: networks of a composed backbone that turn a medium into the vectors that a connector reads."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Module, ABC):
-    """A frozen network that turns media of one modality into ``tokens`` vectors of ``width`` numbers.
+    """A frozen network that turns a medium of one modality into ``tokens`` vectors of size ``width``.
 
-    A preset names it by its registered name (``family = "conv-image"`` in ``[encoder.image]``) and passes the other
-    keys of that table to the constructor. ``options`` are the reading options that it wants of its modality (a sample
-    rate, a number of frames). Raise ``version`` where the same weights make other vectors than before, so that cached
-    ones are not taken for them. ``standardize`` asks for a per-channel standardisation before the connector: channels
-    of pretrained encoders differ much in scale.
+    A preset refers to an encoder by its registered name (``family = "conv-image"`` in ``[encoder.image]``) and passes
+    the other keys of that table to the constructor. ``options`` are the options with which the modality reads media for
+    it (sample rate, number of frames). Increment ``version`` when the same weights produce different vectors, to
+    invalidate cached ones. ``standardize`` requests per-channel standardisation before the connector, since the
+    channels of pretrained encoders differ widely in scale.
     """
 
     version: ClassVar[int] = 1
@@ -30,7 +30,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, medium: Any) -> Tensor:
-        """Return one medium in its canonical form (see Modality) as an input tensor of fixed shape."""
+        """Return a medium, given in its canonical form (see Modality), as an input tensor of fixed shape."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What happens during a run, as values: ``learn`` yields them; store, screen and listeners consume them."""
+"""Events of a run: yielded by ``learn``, consumed by the store, the progress display and listeners."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened. ``name`` is its word in JSON lines (key "event")."""
+    """The base class of events. ``name`` identifies the event in JSON lines (key "event")."""
 
     name: ClassVar[str] = "event"
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready fields, the event's name first."""
+        """Return JSON-ready fields, starting with the name of the event."""
         return {"event": self.name, **asdict(self)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins, or goes on from ``resumed_from`` (position, step). ``plan`` is its plan as JSON-ready data."""
+    """A run starts, or resumes from ``resumed_from`` (position, step). ``plan`` is its plan as JSON-ready data."""
 
     name = "run_started"
     run: str
@@ -33,7 +33,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskStarted(Event):
-    """Stage ``position`` (1-based) begins; ``tasks`` has several entries for joint learning."""
+    """Stage ``position`` (1-based) starts; ``tasks`` has several entries in joint learning."""
 
     name = "task_started"
     position: int
@@ -45,7 +45,7 @@ class TaskStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Event):
-    """One optimiser step. ``terms`` are those of the loss by name; ``seconds`` is its wall time."""
+    """One optimiser step. ``terms`` holds the terms of the loss by name; ``seconds`` is the wall time of the step."""
 
     name = "step"
     position: int
@@ -59,7 +59,7 @@ class Step(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Validated(Event):
-    """The validation score (x100) at ``step``; ``best`` tells whether it is the best so far."""
+    """The validation score (x100) at ``step``; ``best`` is true if it is the best so far."""
 
     name = "validated"
     position: int
@@ -71,7 +71,7 @@ class Validated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PassProgress(Event):
-    """How far a pass over data "before" or "after" learning is: ``done`` of ``total`` (None where unknown)."""
+    """The progress of a pass over data "before" or "after" learning: ``done`` of ``total`` (None if unknown)."""
 
     name = "pass_progress"
     position: int
@@ -83,9 +83,9 @@ class PassProgress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskLearned(Event):
-    """Stage ``position`` is learnt and ``checkpoint`` (a path below the run's folder) is on disk.
+    """Stage ``position`` is learnt, and ``checkpoint`` (a path relative to the run's folder) is on disk.
 
-    ``seconds`` is the time of learning, ``before_seconds`` and ``after_seconds`` that of the passes around it.
+    ``seconds`` is the learning time, ``before_seconds`` and ``after_seconds`` are those of the passes around it.
     """
 
     name = "task_learned"
@@ -108,8 +108,8 @@ class TaskLearned(Event):
 class Scored(Event):
     """``task`` was scored by ``metric`` on ``n`` examples of ``split`` after stage ``after``.
 
-    ``after`` 0 is before any learning (zero-shot). ``value`` is x100. ``main`` marks the
-    task's own metric, the one that stands in the R matrix.
+    ``after`` is 0 before any learning (zero-shot). ``value`` is x100. ``main`` marks the
+    task's own metric, whose scores form the R matrix.
     """
 
     name = "scored"
@@ -125,17 +125,17 @@ class Scored(Event):
 
 
 CHOICES = "choices"
-"""The name of the score by the likeliest of a closed set of answers, beside that of what is generated."""
-UNSURE = 0.2
-"""A smaller margin of a routing counts as unsure: as where one of two tasks is given less than 0.6."""
+"""The metric name of scores for the most likely of a closed set of answers, reported beside generated answers."""
+UNSURE_MARGIN = 0.2
+"""A route with a smaller margin counts as unsure: between two tasks, one with a probability below 0.6."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Routed(Event):
-    """Where ``router`` sent the ``n`` examples of ``task``: ``chosen`` counts them by the task they were taken for.
+    """``router`` routed the ``n`` examples of ``task``; ``chosen`` counts them by predicted task.
 
-    ``unsure`` of them had a margin below :data:`UNSURE`; choosing took ``seconds``,
-    and ``passes`` of the language model a query.
+    ``unsure`` of them had a margin below :data:`UNSURE_MARGIN`. Routing took ``seconds``,
+    and ``passes`` of the language model for each query.
     """
 
     name = "routed"
@@ -153,7 +153,7 @@ class Routed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Answered(Event):
-    """The answers behind a score, where asked for: rows of (example id, answer, references)."""
+    """The answers behind a score, if requested: rows of (example id, answer, references)."""
 
     name = "answered"
     after: int
@@ -164,7 +164,7 @@ class Answered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Notice(Event):
-    """Something the user should read: a changed version, a refused example."""
+    """A message for the user, such as a changed version or a skipped example."""
 
     name = "notice"
     text: str
@@ -172,7 +172,7 @@ class Notice(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished(Event):
-    """The run ended as ``status``: "finished", and for listeners also "interrupted" or "failed"."""
+    """The run ended with ``status`` "finished" or, for listeners only, "interrupted" or "failed"."""
 
     name = "run_finished"
     run: str

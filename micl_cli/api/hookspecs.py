@@ -1,4 +1,4 @@
-"""The hooks of pluggy project ``micl``: those that announce parts, and those that listen to runs."""
+"""The hooks of pluggy project ``micl``: those that register plugins, and those that follow runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Register(Protocol):
-    """Announces a part: its name, where its class is ("module:Class"), and one line about it."""
+    """Registers a plugin by name, import target ("module:Class") and one-line summary, without importing it."""
 
     def __call__(self, name: str, target: str, summary: str = "") -> None: ...
 
@@ -26,44 +26,44 @@ class Hooks:
 
     @hookspec
     def micl_register_tasks(self, register: Register) -> None:
-        """Announce tasks (TaskSource classes), by full name: benchmark/task."""
+        """Register tasks (TaskSource classes) by full name, benchmark/task."""
 
     @hookspec
     def micl_register_modalities(self, register: Register) -> None:
-        """Announce modalities (Modality classes)."""
+        """Register modalities (Modality classes)."""
 
     @hookspec
     def micl_register_backbones(self, register: Register) -> None:
-        """Announce backbones (Backbone classes)."""
+        """Register backbones (Backbone classes)."""
 
     @hookspec
     def micl_register_strategies(self, register: Register) -> None:
-        """Announce strategies (Strategy classes)."""
+        """Register strategies (Strategy classes)."""
 
     @hookspec
     def micl_register_routers(self, register: Register) -> None:
-        """Announce routers (Router classes)."""
+        """Register routers (Router classes)."""
 
     @hookspec
     def micl_register_metrics(self, register: Register) -> None:
-        """Announce metrics (Metric classes)."""
+        """Register metrics (Metric classes)."""
 
     @hookspec
     def micl_register_encoders(self, register: Register) -> None:
-        """Announce encoders of the composed backbone (Encoder classes), by the name that presets use as ``family``."""
+        """Register encoders of the composed backbone (Encoder classes) by the name that presets use as ``family``."""
 
     @hookspec
     def micl_register_adapters(self, register: Register) -> None:
-        """Announce adapter kinds (AdapterKind classes)."""
+        """Register adapter kinds (AdapterKind classes)."""
 
     @hookspec
     def micl_register_listeners(self, register: Register) -> None:
-        """Announce listeners (Listener classes), which ``--listen NAME`` adds to a run."""
+        """Register listeners (Listener classes), which ``--listen NAME`` adds to a run."""
 
     @hookspec
     def micl_event(self, run: str, event: Event) -> None:
-        """Take note of an event of a run: every one, from RunStarted to RunFinished. For plugins that always listen."""
+        """Handle an event of a run. Called for every event of every run, from RunStarted to RunFinished."""
 
     @hookspec
     def micl_metrics(self, run: str, matrix: list[list[float | None]], tasks: list[str]) -> Mapping[str, float] | None:
-        """Return further figures for a report, by name, from the R matrix (scores x100)."""
+        """Return additional figures for a report by name, computed from the R matrix (scores x100)."""

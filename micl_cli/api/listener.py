@@ -1,4 +1,4 @@
-"""Listeners: what follows the events of a run, without a say in its result."""
+"""Listeners: consumers of the events of a run, without influence on its result."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from micl_cli.api.events import Event
 
 
 class Listener(ABC):
-    """Follows runs: a tracker, a log, a bell. ``--listen NAME`` adds it to a run.
+    """Consumes the events of runs, as an experiment tracker or a log does. ``--listen NAME`` adds it to a run.
 
-    Options are keyword-only constructor parameters; ``[listen.NAME]`` in ``micl.toml`` sets them. A listener that
-    raises is left out from then on, with a notice.
+    Options are keyword-only constructor parameters, set by ``[listen.NAME]`` in ``micl.toml``. A listener that raises
+    an exception receives no further events, and the user sees a notice.
     """
 
     @abstractmethod
     def consume(self, run: str, event: Event) -> None:
-        """Take note of an event of run ``run``. The last one is RunFinished."""
+        """Handle an event of run ``run``. The last one is RunFinished."""
 
-    def close(self) -> None:  # noqa: B027 - most hold nothing open
-        """Let go of what is held open, once the run has ended in any way."""
+    def close(self) -> None:  # noqa: B027 - most listeners have nothing to release
+        """Release resources. Called once the run has ended, also after an error."""

@@ -9,22 +9,22 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-TOGETHER = 1 << 18
-"""Logits that are distilled together on a CPU: their float32 terms fit its cache."""
+CHUNK_LOGITS = 1 << 18
+"""The number of logits that are distilled at once on a CPU, so that their float32 terms fit its cache."""
 
 
 def answer_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy in nats. ``logits`` [N, V], ``labels`` [N]; zero where N is 0."""
+    """Return the mean cross entropy in nats of ``logits`` [N, V] and ``labels`` [N]; zero if N is 0."""
     if not len(labels):
         return logits.sum() * 0.0
     return F.cross_entropy(logits.float(), labels)
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(softmax(teacher/T) || softmax(student/T)), mean over positions (Hinton et al. 2015).
+    """Return T^2 KL(softmax(teacher/T) || softmax(student/T)), the mean over positions (Hinton et al. 2015).
 
-    ``student`` and ``teacher`` [N, V] are logits at the same positions; zero where N is 0.
-    Raises ValueError where the shapes differ.
+    ``student`` and ``teacher`` [N, V] are logits at the same positions; the loss is zero if N is 0.
+    Raises ValueError if the shapes differ.
     """
     if student.shape != teacher.shape:
         raise ValueError(f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} are not aligned")
@@ -35,21 +35,21 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
 
 
 class _Distillation(torch.autograd.Function):
-    """The loss above, some positions at a time: of a large vocabulary the terms of all would not fit a cache.
+    """The loss above, computed in chunks of positions that fit the cache also for a large vocabulary.
 
-    The gradient in the student's logits is T / N (softmax(student/T) - softmax(teacher/T)).
+    The gradient with respect to the student's logits is T / N (softmax(student/T) - softmax(teacher/T)).
     """
 
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        rows = max(1, (TOGETHER if student.device.type == "cpu" else 64 * TOGETHER) // student.shape[1])
+        rows = max(1, (CHUNK_LOGITS if student.device.type == "cpu" else 64 * CHUNK_LOGITS) // student.shape[1])
         gradient, total = torch.empty_like(student), student.new_zeros((), dtype=torch.float32)
-        for at in range(0, len(student), rows):
-            ours = F.log_softmax(student[at : at + rows].float() / temperature, dim=-1)
-            theirs = F.log_softmax(teacher[at : at + rows].float() / temperature, dim=-1)
-            wanted = theirs.exp()
-            total += torch.sum(wanted * theirs.sub_(ours))
-            gradient[at : at + rows] = ours.exp_().sub_(wanted).mul_(temperature / len(student))
+        for start in range(0, len(student), rows):
+            student_log = F.log_softmax(student[start : start + rows].float() / temperature, dim=-1)
+            teacher_log = F.log_softmax(teacher[start : start + rows].float() / temperature, dim=-1)
+            target = teacher_log.exp()
+            total += torch.sum(target * teacher_log.sub_(student_log))
+            gradient[start : start + rows] = student_log.exp_().sub_(target).mul_(temperature / len(student))
         ctx.save_for_backward(gradient)
         return total * (temperature**2 / len(student))
 

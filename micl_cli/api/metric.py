@@ -8,10 +8,10 @@ from typing import ClassVar, NamedTuple
 
 
 class Score(NamedTuple):
-    """``value`` is the corpus score, ``each`` one number an example; higher is better.
+    """A corpus score, ``value``, and one score for each example, ``each``; higher is better.
 
-    Both are fractions as their papers define them (accuracy in 0..1, CIDEr-D in 0..10); a
-    report shows them x100.
+    Both are on the scale of the metric's paper (accuracy in 0..1, CIDEr-D in 0..10);
+    reports show them x100.
     """
 
     value: float
@@ -23,7 +23,7 @@ class Metric(ABC):
 
     name: ClassVar[str]
     task_types: ClassVar[frozenset[str]] = frozenset()
-    """The task types for which this metric is also reported when it is not the task's own."""
+    """The task types for which this metric is reported in addition to the task's own."""
 
     @abstractmethod
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

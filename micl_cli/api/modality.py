@@ -1,4 +1,4 @@
-"""Modalities: how a medium is read from disk into its one canonical form."""
+"""Modalities: readers of media from disk into a canonical form."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 
 class Sound(NamedTuple):
-    """Mono sound: ``samples`` float32 in [-1, 1], shape [n]; ``rate`` in samples a second."""
+    """Mono sound: ``samples`` float32 in [-1, 1], shape [n]; ``rate`` in samples per second."""
 
     samples: NDArray[np.float32]
     rate: int
 
 
 class Modality(ABC):
-    """Reads one kind of medium. Options are keyword-only constructor parameters.
+    """Reads media of one modality. Options are keyword-only constructor parameters.
 
     Canonical forms: image, uint8 RGB [height, width, 3]; audio, :class:`Sound`; video, uint8
     RGB frames [frames, height, width, 3] sampled evenly over the clip.
@@ -27,15 +27,15 @@ class Modality(ABC):
 
     name: ClassVar[str]
     augments: ClassVar[bool] = False
-    """True where one file is read differently each time (crops, noise): what encoders make of it is then never kept."""
+    """Whether reading is random (crops, noise), so that encoder outputs must not be cached."""
 
     @abstractmethod
     def read(self, path: Path) -> Any:
-        """Return the medium in its canonical form. Raises MediaError where that cannot be."""
+        """Return the medium in its canonical form. Raises MediaError if it cannot be read."""
 
     @abstractmethod
     def inspect(self, path: Path) -> Mapping[str, Any]:
-        """Open the file once, decode it, and return its facts (size, seconds, frames).
+        """Decode the file once and return its properties (size, seconds, frames).
 
         Raises MediaError with the file and the reason.
         """

@@ -1,7 +1,7 @@
 """Options of plugins: keyword-only constructor parameters, read from their annotations.
 
 ``lambda_kl: Annotated[float, "weight of the distillation term", Range(0)] = 0.5`` is an option; a
-parameter without such help is not. What may stand behind the help: a :class:`Range`,
+parameter without a help text is not. The help text may be followed by a :class:`Range`,
 :class:`Choices`, or :class:`ExistingFile`.
 """
 
@@ -19,13 +19,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from micl_cli.errors import OptionError, PluginError, nearest
 
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
-_TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_NOTHING = ("none", "null")
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_NONE = ("none", "null")
 
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a number may have, ends included where they are not ``open``."""
+    """An interval of valid numbers, with its ends included unless they are ``open``."""
 
     low: float | None = None
     high: float | None = None
@@ -44,23 +44,23 @@ class Range:
 
 
 class Choices:
-    """The values that an option may have, where they are known only at run time; else use ``Literal``."""
+    """The valid values of an option that are only known at run time; otherwise use ``Literal``."""
 
     def __init__(self, *values: Any) -> None:
         self.values = values
 
 
 class ExistingFile:
-    """Marks an option that names a file which must be there. An empty text names none."""
+    """Marks an option as the path of an existing file. An empty string stands for no file."""
 
 
 @dataclass(frozen=True)
 class Option:
     """One option of a plugin.
 
-    ``type`` is bool, int, float, str or Path; ``optional`` tells that None is a value too.
-    ``default`` is JSON-ready, and None where ``required``. ``choices`` is empty where any
-    value of the type will do. ``range`` limits a number. ``existing_file`` marks the path of a file that must be there.
+    ``type`` is bool, int, float, str or Path; ``optional`` allows None as well. ``default`` is JSON-ready, and None if
+    ``required``. ``choices`` is empty if any value of the type is valid. ``range`` limits a number. ``existing_file``
+    marks the path of a file that must exist.
     """
 
     name: str
@@ -75,27 +75,27 @@ class Option:
 
     @property
     def type_name(self) -> str:
-        """The type in words: "float", "int or none", "modality|type"."""
+        """The type as text: "float", "int or none", "modality|type"."""
         word = "|".join(map(str, self.choices)) or self.type.__name__.lower()
         return f"{word} or none" if self.optional else word
 
     @property
     def expected(self) -> str:
-        """What a value must be, as a message says it."""
+        """A description of valid values, for error messages."""
         word = "one of " + ", ".join(map(str, self.choices)) if self.choices else _EXPECTED[self.type]
         word = f"{word}, {self.range}" if self.range else word
         word = "the path of a file that exists" if self.existing_file else word
         return f"{word}, or none" if self.optional else word
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready fields."""
-        known = {"name": self.name, "type": self.type_name, "default": self.default, "help": self.help}
-        known |= {"required": self.required, "choices": list(self.choices)}
-        return {**known, "range": str(self.range) if self.range else None}
+        """Return JSON-ready fields."""
+        fields = {"name": self.name, "type": self.type_name, "default": self.default, "help": self.help}
+        fields |= {"required": self.required, "choices": list(self.choices)}
+        return {**fields, "range": str(self.range) if self.range else None}
 
     def parse(self, raw: Any) -> Any:
-        """Turn text, or a value out of TOML or JSON, into the option's type. Raises ValueError."""
-        if self.optional and raw not in self.choices and (raw is None or str(raw).strip().lower() in _NOTHING):
+        """Convert text, or a value from TOML or JSON, to the option's type. Raises ValueError."""
+        if self.optional and raw not in self.choices and (raw is None or str(raw).strip().lower() in _NONE):
             return None
         if self.choices:
             return self._choice(raw)
@@ -110,35 +110,35 @@ class Option:
         for choice in self.choices:
             if (type(raw) is type(choice) and raw == choice) or (isinstance(raw, str) and raw.strip() == str(choice)):
                 return choice
-        raise ValueError("not among the choices")
+        raise ValueError("not one of the choices")
 
 
 def options_of(cls: type[Any]) -> dict[str, Option]:
-    """The options of a plugin's class by name, its own before those it passes up by ``**options``.
+    """Return the options of a plugin class by name, followed by those of base classes that receive ``**options``.
 
-    Raises PluginError where an annotation cannot be resolved or its type is not supported.
+    Raises PluginError if an annotation cannot be resolved or its type is not supported.
     """
-    found: dict[str, Option] = {}
+    options: dict[str, Option] = {}
     shadowed: set[str] = set()
     for init in _constructors(cls):
         named = {name: p for name, p in inspect.signature(init).parameters.items() if name not in shadowed}
         shadowed.update(named)
         for name, parameter in named.items():
             if parameter.kind is parameter.KEYWORD_ONLY and (option := _option(cls, init, parameter)):
-                found[name] = option
-    return found
+                options[name] = option
+    return options
 
 
 def parse_options(cls: type[Any], raw: Mapping[str, Any], *, owner: str, partial: bool = False) -> dict[str, Any]:
-    """Turn text or TOML values into typed constructor arguments; only what is in ``raw`` is returned.
+    """Convert text or TOML values to typed constructor arguments; only the options in ``raw`` are returned.
 
-    ``owner`` is the part in words ("strategy moincl"). ``partial`` leaves required options
-    unasked, as for those of a single step. Raises OptionError for an unknown option (with
-    the nearest known one), a wrong type, or a required option that is absent.
+    ``owner`` names the plugin in messages ("strategy moincl"). ``partial`` allows required options to be missing, as in
+    the options of a single stage. Raises OptionError for an unknown option (with a similar one as a suggestion), a
+    wrong type, or a missing required option.
     """
-    known = options_of(cls)
-    parsed = {name: _parse(known, name, value, owner) for name, value in raw.items()}
-    for option in known.values():
+    options = options_of(cls)
+    parsed = {name: _parse(options, name, value, owner) for name, value in raw.items()}
+    for option in options.values():
         if option.required and option.name not in raw and not partial:
             raise OptionError(
                 f"{owner} needs the option {option.name!r}", f"Give -o {option.name} VALUE: {option.help}"
@@ -146,23 +146,21 @@ def parse_options(cls: type[Any], raw: Mapping[str, Any], *, owner: str, partial
     return parsed
 
 
-def _parse(known: Mapping[str, Option], name: str, value: Any, owner: str) -> Any:
-    if name not in known:
-        listing = f"Its options: {', '.join(known)}." if known else "It has no options."
-        raise OptionError(f"{owner} has no option {name!r}", f"{nearest(name, known)} {listing}".strip())
-    option = known[name]
+def _parse(options: Mapping[str, Option], name: str, value: Any, owner: str) -> Any:
+    if name not in options:
+        listing = f"Its options: {', '.join(options)}." if options else "It has no options."
+        raise OptionError(f"{owner} has no option {name!r}", f"{nearest(name, options)} {listing}".strip())
+    option = options[name]
     try:
         return option.parse(value)
     except (ValueError, OverflowError) as error:
         guess = nearest(str(value), map(str, option.choices))
-        about = f"{name}: {option.help}"
-        raise OptionError(
-            f"option {name!r} of {owner} expects {option.expected}, not {value!r}", f"{guess} {about}".strip()
-        ) from error
+        hint = f"{guess} {name}: {option.help}".strip()
+        raise OptionError(f"option {name!r} of {owner} expects {option.expected}, not {value!r}", hint) from error
 
 
 def _constructors(cls: type[Any]) -> Iterator[Callable[..., None]]:
-    """The constructors that keyword arguments reach, from ``cls`` upwards."""
+    """Yield the constructors that receive keyword arguments, from ``cls`` to its base classes."""
     for owner in cls.__mro__:
         init = vars(owner).get("__init__")
         if owner is object or not inspect.isroutine(init):
@@ -177,17 +175,17 @@ def _option(cls: type[Any], init: Callable[..., None], parameter: inspect.Parame
     if get_origin(annotation) is not Annotated:
         return None
     inner, *extra = get_args(annotation)
-    words = [text for text in extra if isinstance(text, str)]
-    if not words:
+    helps = [text for text in extra if isinstance(text, str)]
+    if not helps:
         return None
-    kind, choices, optional = _type(cls, parameter.name, inner)
+    value_type, choices, optional = _type(cls, parameter.name, inner)
     required = parameter.default is parameter.empty
     default = None if required else parameter.default
     return Option(
         name=parameter.name,
-        type=kind,
+        type=value_type,
         default=str(default) if isinstance(default, Path) else default,
-        help=words[0],
+        help=helps[0],
         required=required,
         choices=next((mark.values for mark in extra if isinstance(mark, Choices)), choices),
         optional=optional,
@@ -197,9 +195,9 @@ def _option(cls: type[Any], init: Callable[..., None], parameter: inspect.Parame
 
 
 def _resolve(cls: type[Any], init: Callable[..., None], parameter: inspect.Parameter) -> Any:
-    """The annotation as an object; None where it names what is only known to a type checker.
+    """Return the annotation as an object, or None if it uses a name that is only imported for type checking.
 
-    Each is resolved alone: one that is imported for type checking only costs no other.
+    Annotations are resolved one at a time, so that such a name does not affect the other parameters.
     """
     holder = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
     names = getattr(inspect.unwrap(init), "__globals__", {})
@@ -208,35 +206,35 @@ def _resolve(cls: type[Any], init: Callable[..., None], parameter: inspect.Param
     except (NameError, AttributeError, TypeError, SyntaxError) as error:
         if isinstance(parameter.annotation, str) and "Annotated[" not in parameter.annotation:
             return None
-        raise _defect(cls, parameter.name, f"its annotation cannot be read ({error})") from error
+        raise _defect(cls, parameter.name, f"its annotation cannot be resolved ({error})") from error
 
 
 def _type(cls: type[Any], name: str, annotation: Any) -> tuple[type[Any], tuple[Any, ...], bool]:
-    """(type, choices, may be None) of what stands inside ``Annotated``."""
+    """Return (type, choices, whether None is allowed) for the first argument of ``Annotated``."""
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     inner = [member for member in members if member is not type(None)]
     optional = len(inner) < len(members)
     if len(inner) == 1 and get_origin(inner[0]) is Literal:
         choices = get_args(inner[0])
-        kinds = {type(choice) for choice in choices}
-        if len(kinds) == 1 and kinds <= _CONVERT.keys():
-            return kinds.pop(), choices, optional
+        types_of_choices = {type(choice) for choice in choices}
+        if len(types_of_choices) == 1 and types_of_choices <= _CONVERT.keys():
+            return types_of_choices.pop(), choices, optional
     elif len(inner) == 1 and inner[0] in _CONVERT:
         return inner[0], (), optional
-    raise _defect(cls, name, f"{annotation} is none of bool, int, float, str, Path, Literal, or one of them or None")
+    raise _defect(cls, name, f"{annotation} is not bool, int, float, str, Path or Literal, or one of them or None")
 
 
 def _defect(cls: type[Any], name: str, why: str) -> PluginError:
     where = f"{cls.__module__}.{cls.__qualname__}"
-    return PluginError(f"{where} declares option {name!r} wrongly: {why}", "Report this to the plugin's author.")
+    return PluginError(f"{where} declares option {name!r} incorrectly: {why}", "Report this to the plugin's author.")
 
 
 def _bool(raw: Any) -> bool:
     if isinstance(raw, bool):
         return raw
-    if isinstance(raw, str) and (word := raw.strip().lower()) in _TRUTH:
-        return _TRUTH[word]
-    raise ValueError("not a truth value")
+    if isinstance(raw, str) and (word := raw.strip().lower()) in _BOOLEANS:
+        return _BOOLEANS[word]
+    raise ValueError("not a boolean")
 
 
 def _int(raw: Any) -> int:
@@ -250,8 +248,7 @@ def _float(raw: Any) -> float:
         raise ValueError("not a number")
     value = float(raw)
     if not math.isfinite(value):
-        # A plan is JSON, and JSON has no word for it.
-        raise ValueError("not a finite number")
+        raise ValueError("not a finite number")  # a plan is JSON, which has no such numbers
     return value
 
 

@@ -1,4 +1,4 @@
-"""Presets: models that a backbone knows by name, and what is told while their weights are fetched."""
+"""Presets: models that a backbone offers by name, and the progress of fetching their weights."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-Tell = Callable[[str, int, int], None]
-"""Told of a download: (name, bytes that are there, bytes in all)."""
+FetchProgress = Callable[[str, int, int], None]
+"""Called during a download with its name, the bytes received so far, and the total bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PresetInfo:
-    """A model that a backbone knows by name.
+    """A model that a backbone offers by name.
 
-    ``bytes`` is what it takes on disk, or what is fetched; ``ready`` whether it can be used without
-    a network; ``fetchable`` whether `micl backbones fetch` gets it.
+    ``bytes`` is its size on disk, or of the download; ``ready`` is true if it can be used without
+    a network; ``fetchable`` is true if `micl backbones fetch` can download it.
     """
 
     name: str
@@ -29,5 +29,5 @@ class PresetInfo:
     fetchable: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready fields."""
+        """Return JSON-ready fields."""
         return {**asdict(self), "modalities": sorted(self.modalities)}

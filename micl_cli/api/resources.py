@@ -1,4 +1,4 @@
-"""What a part may use of the installation that it runs in."""
+"""Resources of the installation that a plugin may use."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 PartLoader = Callable[[str, str], type[Any]]
-"""Returns the class of a registered part by plugin kind and name: ("encoders", "conv-image"). Raises PluginError."""
+"""Returns the class of a registered plugin by kind and name: ("encoders", "conv-image"). Raises PluginError."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """The home folder, and the registered parts.
+    """The home folder, and a loader for registered plugins.
 
-    Backbones are handed it, so that none has to read the environment again.
+    Backbones receive it as an argument, so that they need not read environment variables.
     """
 
     home: Path
@@ -23,5 +23,5 @@ class Resources:
 
     @property
     def weights(self) -> Path:
-        """The folder below the home folder that fetched weights are kept in."""
+        """The folder for downloaded weights, below the home folder."""
         return self.home / "weights"

@@ -1,4 +1,4 @@
-"""Routers: who answers which example, where a strategy keeps several experts."""
+"""Routers: the choice of a task's expert for each example, for strategies with several experts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from micl_cli.api.task import Example, Task
 
 @dataclass(frozen=True, kw_only=True)
 class RouterContext:
-    """What a router is told while it learns: the adapter of each task learnt so far, and its randomness."""
+    """The context in which a router learns: the adapter of each task learnt so far, by task, and randomness."""
 
     experts: Mapping[str, str] = field(default_factory=dict)
     rng: random.Random = field(default_factory=lambda: random.Random(0))
@@ -23,10 +23,10 @@ class RouterContext:
 
 
 class Router(ABC):
-    """Learns task by task to tell tasks apart, and then names one for each example.
+    """Learns, one task at a time, to predict the task that an example belongs to.
 
-    Options are keyword-only constructor parameters, as a strategy's; ``needs`` names what the backbone must provide.
-    ``passes`` tells how many times the language model reads a query to route it.
+    Options are keyword-only constructor parameters, as for strategies; ``needs`` names the capabilities that the
+    backbone must provide. ``passes`` is the number of forward passes of the language model for routing one query.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -37,19 +37,19 @@ class Router(ABC):
 
     @abstractmethod
     def learn(self, task: Task, examples: Sequence[Example], context: RouterContext) -> Iterator[Progress]:
-        """Take one more task in, from its training examples; those of earlier tasks do not come again.
+        """Learn one more task from its training examples; those of earlier tasks are no longer available.
 
-        Yields its progress; it has learnt when the iterator ends.
+        Yields progress; the task is learnt when the iterator is exhausted.
         """
 
     @abstractmethod
     def route(self, examples: Sequence[Example]) -> Sequence[Route]:
-        """Choose among the tasks learnt so far, one for each example; the strategy adds the selection."""
+        """Choose one of the tasks learnt so far for each example. The strategy adds the selection of adapters."""
 
     @abstractmethod
     def state(self) -> State:
-        """Return what must be kept to go on."""
+        """Return the state that a resumed run needs."""
 
     @abstractmethod
     def restore(self, state: State) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""

@@ -1,4 +1,4 @@
-"""Selections: which adapters act, how much, for which example and in which layers."""
+"""Selections: which adapters are active, with what weight, for which examples and in which layers."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import torch
 from torch import Tensor
 
 LayerRange = Collection[int] | Callable[[str], bool] | None
-"""The decoder layers in which a Mixture acts: their indices (from 0), a predicate on layer names, or None for all."""
+"""The decoder layers of a Mixture: their indices (from 0), a predicate on layer names, or None for all."""
 
 _INDEX = re.compile(r"\.(\d+)\.")
 
 
 def layer_index(name: str) -> int | None:
     """Return the index of the decoder layer in a layer's name ("model.layers.3.mlp.up_proj" is 3), or None."""
-    found = _INDEX.search(name)
-    return int(found[1]) if found else None
+    match = _INDEX.search(name)
+    return int(match[1]) if match else None
 
 
 def needs_gradient(weights: Tensor) -> bool:
-    """Whether gradients flow into weights here."""
+    """Return whether gradients flow into ``weights`` in the current context."""
     return weights.requires_grad and torch.is_grad_enabled()
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A weighted sum of adapters, with weights per example.
+    """A weighted sum of adapters, optionally with weights per example.
 
-    ``weights`` is [B, N], one row an example of the batch and one column a name, or [N] for all examples alike. A
-    weight of zero leaves an adapter out. ``layers`` limits the sum to some decoder layers; connectors and soft prompts
-    follow the mixtures that act in layer 0. ``gates`` [B, E] gives the experts of an adapter with a given gate, by the
-    adapter's name. Gradients flow into ``weights`` and ``gates``.
+    ``weights`` is [B, N], with a row for each example of the batch and a column for each name, or [N] for all examples.
+    A weight of zero leaves an adapter out. ``layers`` limits the sum to some decoder layers; connectors and soft
+    prompts belong to the mixtures of layer 0. ``gates`` holds the expert weights [B, E] of adapters whose gate is
+    given from outside, by adapter name. Gradients flow into ``weights`` and ``gates``.
     """
 
     names: Sequence[str]
@@ -46,7 +46,7 @@ class Mixture:
             raise ValueError(f"weights of shape {tuple(self.weights.shape)} do not fit {len(self.names)} adapters")
 
     def acts_in(self, layer: str) -> bool:
-        """Whether the mixture acts in a layer of that name."""
+        """Return whether the mixture applies to the layer of that name."""
         if self.layers is None:
             return True
         if callable(self.layers):
@@ -55,19 +55,19 @@ class Mixture:
         return index is not None and index in self.layers
 
     def acts_on_inputs(self, layers: Iterable[str]) -> bool:
-        """Whether it holds for connectors and soft prompts; ``layers`` names all adaptable layers."""
+        """Return whether the mixture applies to connectors and soft prompts; ``layers`` names all adaptable layers."""
         if callable(self.layers):
             return any(self.layers(name) for name in layers if layer_index(name) == 0)
         return self.layers is None or 0 in self.layers
 
     @property
     def per_example(self) -> bool:
-        """Whether examples of one batch may differ."""
+        """Whether the examples of a batch may have different weights."""
         return self.weights.ndim == 2 or bool(self.gates)
 
     @property
     def size(self) -> int | None:
-        """The number of examples that it was made for; None where it suits any batch."""
+        """The batch size that the mixture requires, or None for any."""
         sizes = {len(self.weights)} if self.weights.ndim == 2 else set()
         sizes |= {len(gate) for gate in self.gates.values()}
         return max(sizes, default=None)
@@ -78,22 +78,23 @@ class Mixture:
         return weights[list(examples)] if weights.ndim else weights.expand(len(examples))
 
     def key(self, row: int) -> tuple[float, ...]:
-        """Return the weights of an example as numbers: two examples with the same are read alike.
+        """Return the weights of an example as numbers, equal for examples that can share computation.
 
-        Where gradients flow into weights per example no two are the same, so that each row gets its own gradient.
+        If gradients flow into weights per example, all keys differ, so that each row gets its own gradient.
         """
-        own = [self.weights if self.weights.ndim == 1 else self.weights[row], *(g[row] for g in self.gates.values())]
-        learnt = self.per_example and any(needs_gradient(tensor) for tensor in own)
-        numbers = torch.cat([tensor.detach().flatten() for tensor in own]).tolist()
+        weights = self.weights if self.weights.ndim == 1 else self.weights[row]
+        tensors = [weights, *(gate[row] for gate in self.gates.values())]
+        learnt = self.per_example and any(needs_gradient(tensor) for tensor in tensors)
+        numbers = torch.cat([tensor.detach().flatten() for tensor in tensors]).tolist()
         return (*numbers, float(row)) if learnt else tuple(numbers)
 
 
 Selection = str | Sequence[str | Mixture] | Mapping[str, float] | Mixture | None
-"""What acts: nothing (the base model), one adapter, a sum, a weighted sum, or weights per example."""
+"""The active adapters: none (the base model), one, a sum, a weighted sum, or weights per example."""
 
 
 def as_mixtures(selection: Selection) -> tuple[Mixture, ...]:
-    """Return a selection as the mixtures whose sum it is."""
+    """Return a selection as a sum of mixtures."""
     if selection is None:
         return ()
     if isinstance(selection, Mixture):
@@ -106,9 +107,9 @@ def as_mixtures(selection: Selection) -> tuple[Mixture, ...]:
 
 
 def combine(selections: Sequence[Selection]) -> Selection:
-    """Return the selection that gives each example of a batch its own.
+    """Return one selection for a batch from ``selections`` for each of its examples.
 
-    ``selections`` holds one an example: None, a name, names, or weights by name. Raises ValueError for mixtures.
+    Each is None, a name, names, or weights by name. Raises ValueError for mixtures.
     """
     first = selections[0] if selections else None
     if all(selection is first or selection == first for selection in selections):
@@ -126,21 +127,22 @@ def _weights(selection: Selection) -> Mapping[str, float]:
     if isinstance(selection, Mapping):
         return selection
     if isinstance(selection, Mixture) or any(isinstance(part, Mixture) for part in selection):
-        raise ValueError("a mixture holds for a whole batch, not for one of its examples")
-    found: dict[str, float] = {}
+        raise ValueError("a mixture applies to a whole batch, not to one of its examples")
+    weights: dict[str, float] = {}
     for name in selection:
-        found[str(name)] = found.get(str(name), 0.0) + 1.0
-    return found
+        weights[str(name)] = weights.get(str(name), 0.0) + 1.0
+    return weights
 
 
 @dataclass(frozen=True, eq=False)
 class TokenMap:
-    """Which example each position of a forward pass belongs to.
+    """The example that each position of a forward pass belongs to.
 
-    ``examples`` is [rows, width], or [rows, 1] where a whole row belongs to one example; padding may have any. A pass
-    of k times as many rows holds k neighbouring ones for each, as beam search makes them. ``prompt`` [rows, width]
-    marks the positions of prompts in the pass that reads them; None in the passes that follow it. ``count`` is the
-    number of examples. ``gates`` are those of the mixtures that act.
+    ``examples`` holds indices [rows, width], or [rows, 1] if each row belongs to one example; those of padding are
+    arbitrary. A pass with k times as many rows has k adjacent ones for each, as in beam search. ``prompt``
+    [rows, width] marks prompt positions in the pass that reads the prompts, and is None in the decoding passes that
+    follow. ``count`` is the number of examples. ``gates`` are those of the active mixtures. ``means`` caches
+    ``prompt_mean`` by layer.
     """
 
     examples: Tensor
@@ -150,33 +152,32 @@ class TokenMap:
     means: dict[int, Tensor] = field(default_factory=dict)
 
     def following(self, examples: Tensor) -> TokenMap:
-        """Return the map of a pass that follows the prompts: same examples, remembered means."""
+        """Return the map of a decoding pass that follows the prompts, with the cached means of the prompts."""
         return replace(self, examples=examples if examples.ndim == 2 else examples[:, None], prompt=None)
 
     def per_example(self, table: Tensor, x: Tensor) -> Tensor:
-        """Return the line of ``table`` [count, D] of each vector's example, so that it can be multiplied with ``x``.
+        """Return the row of ``table`` [count, D] for the example of each vector, broadcastable to ``x``.
 
-        ``x`` is [rows, width, ...], or [rows * width, ...] in layers that are given the vectors behind one another.
+        ``x`` is [rows, width, ...], or [rows * width, ...] in layers whose input is flattened.
         """
         if x.ndim > 2:
             return table[self.examples.repeat_interleave(len(x) // len(self.examples), dim=0)]
         return table[self.examples.flatten().repeat_interleave(len(x) // self.examples.numel())]
 
     def prompt_mean(self, owner: object, x: Tensor) -> Tensor:
-        """Return [count, D]: the mean of each example's prompt positions of ``x``, as ``owner`` (a layer) reads them.
+        """Return [count, D]: the mean of ``x``, the input of the layer ``owner``, over each example's prompt positions.
 
-        In the passes that follow the prompts the means of the first pass are returned.
+        In the decoding passes that follow the prompts, returns the means of the first pass.
         """
         if not self._reads_prompts(x):
             return self.means[id(owner)]
         assert self.prompt is not None
         if x.ndim > 2:
-            x = x[:: len(x) // len(self.prompt)]  # beams begin alike
-        positions, where = x.reshape(-1, x.shape[-1]), self.prompt.flatten()
-        examples = self.examples.expand_as(self.prompt).flatten()[where]
-        sums = x.new_zeros(self.count, x.shape[-1], dtype=torch.float32).index_add(
-            0, examples, positions[where].float()
-        )
+            x = x[:: len(x) // len(self.prompt)]  # all beams of an example have the same prompt
+        mask = self.prompt.flatten()
+        examples = self.examples.expand_as(self.prompt).flatten()[mask]
+        vectors = x.reshape(-1, x.shape[-1])[mask].float()
+        sums = x.new_zeros(self.count, x.shape[-1], dtype=torch.float32).index_add(0, examples, vectors)
         counts = torch.bincount(examples, minlength=self.count).clamp_min(1)
         self.means[id(owner)] = mean = (sums / counts[:, None]).to(x.dtype)
         return mean
@@ -188,7 +189,7 @@ class TokenMap:
 
 
 def sizes_of(mixtures: Sequence[Mixture]) -> Iterator[int]:
-    """Yield the batch sizes that per-example mixtures were made for."""
+    """Yield the batch sizes that mixtures with weights per example require."""
     for mixture in mixtures:
         if mixture.size is not None:
             yield mixture.size

@@ -1,4 +1,4 @@
-"""Strategies: what is done against forgetting."""
+"""Strategies: methods against forgetting."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from micl_cli.api.selection import Selection
 from micl_cli.api.task import Example, Task
 
 ADAPTER = "main"
-"""The adapter that single-adapter strategies learn."""
+"""The name of the adapter of strategies with a single one."""
 
 Loss = Tensor | Mapping[str, Tensor]
-"""A scalar, or the terms whose sum it is, by name."""
+"""A scalar, or its terms by name, which are summed."""
 
 
 @dataclass
 class State:
-    """What a strategy keeps between tasks: ``tensors`` by name, and JSON-ready ``data``."""
+    """The state of a strategy or router that checkpoints hold: ``tensors`` by name, and JSON-ready ``data``."""
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
 
 class Progress(NamedTuple):
-    """How far a pass over data is: ``done`` of ``total`` (None where unknown), and what is being done."""
+    """The progress of a pass over data: ``done`` of ``total`` (None if unknown), and a ``label`` for what it does."""
 
     done: int
     total: int | None = None
@@ -39,10 +39,10 @@ class Progress(NamedTuple):
 
 
 class Route(NamedTuple):
-    """Who answers one example: a selection of adapters, the task that it was taken for, and how sure that is.
+    """The route of one example: the predicted task, the margin of the prediction, and the adapters that answer.
 
-    ``selection`` is None (the base model), a name, names, or weights by name. ``margin`` is the chance given to the
-    task less the chance given to the next best, from 0 to 1.
+    ``selection`` is None (the base model), a name, names, or weights by name. ``margin`` is the probability of the
+    predicted task minus that of the second most probable one, from 0 to 1.
     """
 
     task: str
@@ -51,17 +51,17 @@ class Route(NamedTuple):
 
 
 def _no_parts(kind: str, name: str) -> type[Any]:
-    raise LookupError(f"no registry was given to load {kind} {name!r} from")
+    raise LookupError(f"no registry to load {name!r} from {kind}: pass load_part to Stage")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """The learning of one position in the sequence, as a strategy is told of it.
+    """The learning of one position in the sequence: the context that is passed to a strategy.
 
-    ``position`` counts from 1. ``tasks`` are learnt in this stage (one, but for joint learning), ``previous_tasks``
-    were learnt before, in order. ``rng`` is the only source of randomness, ``seed`` the run's. ``batch_size`` is how
-    many examples the model reads or answers together outside a step, and ``autocast()`` computes there in a step's
-    number format. ``load_part`` returns the class of a registered part ("routers", "ridge").
+    ``position`` counts from 1. ``tasks`` are learnt in this stage (one, except in joint learning), ``previous_tasks``
+    were learnt before, in order. ``rng`` is the only source of randomness, ``seed`` is that of the run. Outside
+    training steps, ``batch_size`` is the number of examples to process at once, and ``autocast()`` a context that
+    computes in the number format of training. ``load_part`` returns a registered class ("routers", "ridge").
     """
 
     position: int
@@ -75,20 +75,20 @@ class Stage:
 
     @property
     def modalities(self) -> frozenset[str]:
-        """The modalities of the tasks that are learnt."""
+        """The modalities of the stage's tasks."""
         return frozenset(modality for task in self.tasks for modality in task.modalities)
 
 
 class Strategy:
-    """Learn each task in turn, and do nothing against forgetting.
+    """Sequential fine-tuning: learn each task in turn, and do nothing against forgetting.
 
-    Every method is one place where a strategy may depart from that; they are called in the order in which they stand
-    here. Options are keyword-only constructor parameters annotated with ``Annotated[type, "help"]``, kept as
-    attributes of the same name; they may be set anew for a stage (``-o 3:lambda_kl 0.5``). ``needs`` names what the
-    backbone must provide.
+    A strategy overrides the methods in which it differs from that; they are called in the order in which they are
+    defined here. Options are keyword-only constructor parameters annotated with ``Annotated[type, "help"]`` and stored
+    as attributes of the same name; they may be changed for a single stage (``-o 3:lambda_kl 0.5``). ``needs`` names the
+    capabilities that the backbone must provide.
 
-    ``stage`` is the stage in which the strategy stands. ``modules`` holds trainable modules of its own (gates, keys,
-    scalars): they are moved, saved, restored, counted, and part of the best weights like an adapter's. Modules that
+    ``stage`` is the current stage. ``modules`` holds the strategy's own trainable modules (gates, keys, scalars), which
+    are moved, saved, restored, counted and included in the best weights like those of an adapter. Modules that
     ``begin`` adds must be added by ``restore`` too; their values are loaded after it.
     """
 
@@ -100,79 +100,79 @@ class Strategy:
         self.modules = nn.ModuleDict()
 
     def stages(self, tasks: Sequence[Task], load_part: PartLoader) -> Sequence[Sequence[Task]]:
-        """Return the tasks in the order and the groups in which they are learnt: one at a time."""
+        """Return the tasks grouped by stage, in the order of learning. The default is one task in each stage."""
         return [[task] for task in tasks]
 
     def enter(self, stage: Stage, options: Mapping[str, Any]) -> None:
-        """Stand in a stage from now on, with the options that hold in it: also where a run is resumed."""
+        """Set the current stage and the options that apply in it. Called before ``begin``, and also on resuming."""
         self.stage = stage
         for name, value in options.items():
             setattr(self, name, value)
 
     def begin(self, stage: Stage) -> None:
-        """Begin a stage: add an adapter, freeze what is old, keep a teacher.
+        """Prepare a stage: add an adapter, freeze old weights, keep a teacher.
 
-        Where a run goes on, the selection that acts is restored by name; activate a Mixture again in ``restore``.
+        On resuming, the active selection is restored by name instead; activate a Mixture again in ``restore``.
         """
         if ADAPTER not in self.backbone.adapters.names:
             self.backbone.adapters.add(ADAPTER, seed=stage.seed)
         self.backbone.adapters.activate(ADAPTER)
 
     def before(self, stage: Stage) -> Iterator[Progress]:
-        """Pass over data before learning: statistics, pseudo targets, anchors. Yields its progress.
+        """Make a pass over data before learning, for statistics, pseudo targets or anchors. Yields progress.
 
-        Where the process is killed it begins anew; what it finds belongs into ``state`` or an adapter.
+        The pass starts again if the process is killed. Its results belong in ``state`` or in an adapter.
         """
         yield from ()
 
     def examples(self, stage: Stage) -> Sequence[Example]:
-        """Return what is learnt from in this stage."""
+        """Return the training examples of this stage."""
         return [example for task in stage.tasks for example in task.examples("train")]
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield the weights that move: learning adapters, with this stage's connectors only, and ``modules``."""
+        """Yield the weights to train: adapters, with connectors only of the stage's modalities, and ``modules``."""
         yield from self.backbone.adapters.trainable(self.stage.modalities).items()
         yield from ((f"modules/{name}", weight) for name, weight in self.modules.named_parameters())
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        """Return the drawn examples as a batch; what a strategy adds to them joins here, in groups of its own."""
+        """Return the drawn examples as a batch. A strategy may add examples here, in groups of its own."""
         return self.backbone.batch(examples)
 
     def loss(self, batch: Batch) -> Loss:
-        """Return what is minimised: a mean over the answer tokens of the batch, or its terms by name."""
+        """Return the loss to minimise, a mean over the answer tokens of the batch, or its terms by name."""
         return self.backbone.loss(batch)
 
     def constrain(self) -> None:
-        """Project or mask the gradients, once they are there and before they are used."""
+        """Project or mask the gradients, before clipping and the optimiser step."""
 
     def step_end(self, step: int) -> None:
-        """Act after optimiser step ``step`` (from 1) of a stage."""
+        """Run after optimiser step ``step`` (from 1) of a stage."""
 
     def epoch_end(self) -> None:
-        """Act after each pass over the examples, and before validation."""
+        """Run after each pass over the examples, before validation."""
 
     def end(self, stage: Stage) -> None:
-        """End learning, with the best weights in place: remember, merge, let a teacher go."""
+        """Finish learning, with the best weights restored: store examples, merge adapters, remove a teacher."""
 
     def after(self, stage: Stage) -> Iterator[Progress]:
-        """Pass over data after learning: importance, statistics, a router. Yields its progress.
+        """Make a pass over data after learning, for importance, statistics or a router. Yields progress.
 
-        What was learnt is on disk then; where the process is killed the pass begins anew.
+        The learnt weights are already on disk. The pass starts again if the process is killed.
         """
         yield from ()
 
     def route(self, examples: Sequence[Example]) -> Sequence[Route] | None:
-        """Choose who answers each example; None: the selection that acts. The task is not told."""
+        """Return a route for each example, without knowing its task, or None to use the active selection."""
         return None
 
     @property
     def routed_by(self) -> tuple[str, int]:
-        """What chooses in ``route``, and how many times the language model reads each query for that."""
+        """The name of the router behind ``route``, and its passes of the language model for each query."""
         return "", 0
 
     def state(self) -> State:
-        """Return what must be kept to go on, besides adapters and ``modules``."""
+        """Return the state that a resumed run needs, besides adapters and ``modules``."""
         return State()
 
     def restore(self, state: State) -> None:
-        """Take back what ``state`` returned; the strategy stands in the stage already."""
+        """Restore what ``state`` returned. The strategy has already entered the stage."""

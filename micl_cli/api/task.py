@@ -1,4 +1,4 @@
-"""Tasks, their examples, and the sources that named tasks come from."""
+"""Tasks, their examples, and sources of registered tasks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, ClassVar, NamedTuple
 
 SPLITS = ("train", "val", "test")
 CAPTIONING, QA, CHOICE = "captioning", "qa", "choice"
-"""The task types that micl itself knows: captions, free answers to questions, multiple choice."""
+"""The task types with built-in behaviour: captions, open answers to questions, multiple choice."""
 
 
 class Media(NamedTuple):
     """One image, sound, clip or medium of another modality.
 
     ``path`` is relative to the task's folder in a :class:`Row` and absolute in an :class:`Example`; ``digest`` is
-    the sha256 of the file's bytes, empty where it is not known.
+    the sha256 of the file's bytes, or empty if unknown.
     """
 
     modality: str
@@ -26,30 +26,30 @@ class Media(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What identifies the bytes: the digest, or the path where there is none."""
+        """An identifier of the bytes: the digest, or the path if there is none."""
         return self.digest or str(self.path or "")
 
 
 Content = tuple[str | Media, ...]
-"""What an example shows, in order: texts and media, any number of each."""
+"""The content of an example: texts and media in order, any number of each."""
 
 
 def media_in(content: Iterable[str | Media]) -> tuple[Media, ...]:
     """Return the media of a content, in order."""
-    return tuple(part for part in content if isinstance(part, Media))
+    return tuple(item for item in content if isinstance(item, Media))
 
 
 def prompt_of(content: Iterable[str | Media]) -> str:
-    """Return the texts of a content, one a line."""
-    return "\n".join(part for part in content if isinstance(part, str))
+    """Return the texts of a content, joined by newlines."""
+    return "\n".join(item for item in content if isinstance(item, str))
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One example to learn from or to answer: content, references, and (multiple choice) its own choices.
+    """One example to learn from or to answer: content, references and, in multiple choice, its own choices.
 
-    ``content`` holds texts and media in the order in which the model reads them. ``answer`` is the text that is
-    taught; where it is None the first reference is. ``meta`` holds further keys of the manifest, which micl ignores.
+    ``content`` holds texts and media in the order in which the model reads them. ``answer`` is the training target;
+    if it is None, the first reference is. ``meta`` holds extra keys of the manifest, which micl ignores.
     """
 
     id: str
@@ -62,7 +62,7 @@ class Example:
 
     @property
     def target(self) -> str:
-        """The text to be learnt."""
+        """The training target: the answer, or the first reference."""
         if self.answer is not None:
             return self.answer
         return self.references[0] if self.references else ""
@@ -79,35 +79,35 @@ class Example:
 
     @property
     def media_key(self) -> tuple[str, ...]:
-        """What identifies the media: equal for examples that show the same ones in the same order."""
+        """An identifier of the media, equal for examples with the same media in the same order."""
         return tuple(f"{medium.modality}:{medium.key}" for medium in self.media)
 
     @property
     def prompt(self) -> str:
-        """The texts of the content, one a line."""
+        """The texts of the content, joined by newlines."""
         return prompt_of(self.content)
 
     def with_answer(self, answer: str) -> Example:
-        """Return the same example with ``answer`` as the text to be learnt."""
+        """Return a copy of the example with ``answer`` as its target."""
         return replace(self, answer=answer)
 
     def with_prompt(self, prompt: str, answer: str | None = None) -> Example:
-        """Return an example on the same media with another prompt behind them, and without references and choices."""
+        """Return an example with the same media followed by ``prompt``, without references and choices."""
         return Example(self.id, (*self.media, prompt) if prompt else self.media, answer=answer, task=self.task)
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON-ready fields, so that a strategy can keep examples in its state."""
         content = [
-            part if isinstance(part, str) else [part.modality, str(part.path) if part.path else None, part.digest]
-            for part in self.content
+            item if isinstance(item, str) else [item.modality, str(item.path) if item.path else None, item.digest]
+            for item in self.content
         ]
         lists = {"references": list(self.references), "choices": list(self.choices)}
         return {"id": self.id, "content": content, **lists, "answer": self.answer, "task": self.task}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Example:
-        """Return the example that ``as_json`` described."""
-        content = tuple(part if isinstance(part, str) else _media(*part) for part in data["content"])
+        """Return the example that ``as_json`` was called on, without ``meta``."""
+        content = tuple(item if isinstance(item, str) else _media(*item) for item in data["content"])
         references, choices = tuple(data["references"]), tuple(data["choices"])
         return cls(data["id"], content, references, choices, data["answer"], data["task"])
 
@@ -118,12 +118,12 @@ def _media(modality: str, path: str | None, digest: str) -> Media:
 
 @dataclass(frozen=True)
 class Task:
-    """A prepared task: what it is, and its examples by split.
+    """A prepared task: its description, and its examples by split.
 
-    ``name`` is the full name, ``benchmark/task``. ``modalities`` are those of its media, none for text alone.
-    ``type`` is "captioning", "qa", "choice" or another word of the task's author. ``instruction`` is the prompt that
-    its inputs share (captioning), or empty (each example asks its own question). ``answers`` is the closed set of
-    answers of a question answering task, where it has one. ``sha256`` covers the manifest and all media.
+    ``name`` is the full name, ``benchmark/task``. ``modalities`` are those of its media, empty for text alone.
+    ``type`` is "captioning", "qa", "choice" or one that the task's author has chosen. ``instruction`` is the prompt
+    that all examples share (captioning), or empty if each asks its own question. ``answers`` is the closed set of
+    answers of a question answering task, if it has one. ``sha256`` covers the manifest and all media.
     """
 
     name: str
@@ -150,7 +150,7 @@ class Task:
     def examples(self, split: str) -> Sequence[Example]:
         """Return the examples of "train", "val" or "test", in the manifest's order."""
         if split not in SPLITS:
-            raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
+            raise ValueError(f"unknown split {split!r}: use one of {', '.join(SPLITS)}")
         return self.load(split) if self.load else ()
 
 
@@ -172,14 +172,14 @@ class Row:
 
     @property
     def prompt(self) -> str:
-        """The texts of the content, one a line."""
+        """The texts of the content, joined by newlines."""
         return prompt_of(self.content)
 
 
 class TaskSource(ABC):
-    """Where a named task comes from: it writes media below a folder and yields manifest rows.
+    """The source of a registered task, which writes media files and yields manifest rows.
 
-    ``embedded`` sources need nothing but a seed: ``micl learn`` prepares them by itself.
+    ``embedded`` sources need no external data: ``micl learn`` prepares them automatically.
     """
 
     benchmark: ClassVar[str]

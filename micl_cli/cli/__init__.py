@@ -1,1 +1,1 @@
-"""The command line: words in, words out. One file a command."""
+"""The command line interface, with one module per command."""

@@ -1,4 +1,4 @@
-"""``micl backbones``: models by name, and downloads of their weights."""
+"""``micl backbones``: list models, and download their weights."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from micl_cli.api.resources import Resources
 from micl_cli.cli.console import echo, echo_json, note, output, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
+from micl_cli.cli.status import quiet_libraries
 from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import BackboneName
 from micl_cli.registry import Registry
@@ -48,7 +49,7 @@ def list_(as_json: bool) -> None:
         echo_json([{"backbone": f"{owner}:{info.name}", **info.as_json()} for owner, _, info in presets])
         return
     rows = [[f"{owner}:{info.name}", *_row(info)] for owner, _, info in presets]
-    echo(table(["backbone", "state", "parameters", "size", "takes", "licence", "source"], rows))
+    echo(table(["backbone", "state", "parameters", "size", "modalities", "licence", "source"], rows))
 
 
 @backbones.command()
@@ -57,8 +58,8 @@ def fetch(name: str) -> None:
     """Download the weights of a model. Afterwards it works without a network.
 
     NAME is a preset of `micl backbones`, or BACKBONE:PRESET as --backbone takes it: the id of a checkpoint on the hub,
-    with @REVISION to pin a commit, or a preset file of your own. An interrupted download is resumed, and files are
-    verified by their digest.
+    with @REVISION to pin a commit, or your own preset file. An interrupted download is resumed, and files are verified
+    by their digest.
 
     \b
     Examples:
@@ -70,7 +71,8 @@ def fetch(name: str) -> None:
     backbone, preset = _fetchable(name, registry, resources)
     bars = _DownloadBars()
     try:
-        backbone.fetch(preset, bars.update, resources)
+        with quiet_libraries():
+            backbone.fetch(preset, bars.update, resources)
     finally:
         bars.close()
     note(f"{preset} is downloaded and works without a network")
@@ -90,7 +92,7 @@ def _fetchable(name: str, registry: Registry, resources: Resources) -> tuple[Any
     fetchable = {info.name: (owner, cls) for owner, cls, info in presets if info.fetchable}
     if name not in fetchable:
         if any(info.name == name and info.ready for _, _, info in presets):
-            raise UsageError(f"{name} is downloaded already", "It works without a network.")
+            raise UsageError(f"{name} is already downloaded", "It works without a network.")
         names = ", ".join(sorted(f"{owner}:{preset}" for preset, (owner, _) in fetchable.items()))
         hint = nearest(name, fetchable) or f"Models that can be downloaded: {names or 'none'}."
         raise UsageError(f"no preset {name!r} that can be downloaded", hint)
@@ -98,19 +100,19 @@ def _fetchable(name: str, registry: Registry, resources: Resources) -> tuple[Any
 
 
 def _presets(registry: Registry, resources: Resources) -> list[tuple[str, Any, PresetInfo]]:
-    """Return (backbone, its class, preset) for the presets of every backbone that loads."""
+    """Return (backbone, its class, preset) for the presets of all backbones that are not broken."""
     parts = [part for part in registry.parts("backbones") if part.state == "ok"]
     classes = [(part.name, registry.load("backbones", part.name)) for part in parts]
     return [(name, cls, info) for name, cls in classes for info in cls.presets(resources)]
 
 
 def _state(info: PresetInfo) -> str:
-    return "here" if info.ready else "to fetch" if info.fetchable else "hub"
+    return "ready" if info.ready else "to fetch" if info.fetchable else "hub"
 
 
 def _row(info: PresetInfo) -> list[str]:
-    takes = ", ".join(sorted(info.modalities))
-    return [_state(info), _count(info.parameters), _size(info.bytes), takes, info.licence, info.source]
+    modalities = ", ".join(sorted(info.modalities))
+    return [_state(info), _count(info.parameters), _size(info.bytes), modalities, info.licence, info.source]
 
 
 def _count(parameters: int) -> str:
@@ -126,7 +128,7 @@ def _size(count: int) -> str:
 
 
 class _DownloadBars:
-    """Shows downloads: a progress bar for each file on a terminal, else a line."""
+    """The display of downloads: a progress bar for each on a terminal, else a line."""
 
     def __init__(self) -> None:
         self._name = ""

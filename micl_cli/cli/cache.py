@@ -1,4 +1,4 @@
-"""``micl cache``: the cache of encoder features, which are computed once per medium."""
+"""``micl cache``: list and remove cached encoder features."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def list_(as_json: bool) -> None:
     \b
     Example: micl cache ls --json | jq .bytes
     """
-    from micl_cli.training.feature_cache import kept
+    from micl_cli.training.feature_cache import stored_features
 
     settings = current_settings()
-    encoders = kept(settings.features)
+    encoders = stored_features(settings.features)
     total = sum(each.bytes for each in encoders)
     if as_json:
         echo_json({"bytes": total, "limit": settings.cache_limit, "encoders": [asdict(each) for each in encoders]})
@@ -55,20 +55,20 @@ def list_(as_json: bool) -> None:
 def rm(keys: tuple[str, ...], every: bool) -> None:
     """Remove cached features of encoders. Runs that need them compute them again.
 
-    ENCODER is a name of `micl cache`, or the beginning of one.
+    ENCODER is a name from `micl cache`, or a prefix of one.
 
     \b
     Example: micl cache rm image-3f2a
     """
-    from micl_cli.training.feature_cache import forget, kept
+    from micl_cli.training.feature_cache import remove_features, stored_features
 
     folder = current_settings().features
-    known = {each.key: each for each in kept(folder)}
+    known = {each.key: each for each in stored_features(folder)}
     if not keys and not every:
-        raise UsageError("no encoder is named", "Name some of `micl cache`, or all: micl cache rm --all")
+        raise UsageError("no encoder is named", "Name encoders from `micl cache`, or use --all.")
     chosen = set(known) if every else {key for word in keys for key in _matching(word, list(known))}
     for key in sorted(chosen):
-        forget(folder, key)
+        remove_features(folder, key)
     note(f"removed {_size(sum(known[key].bytes for key in chosen))} of {len(chosen)} encoders")
 
 

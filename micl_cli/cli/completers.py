@@ -1,4 +1,4 @@
-"""Shell completion of arguments. A completer that fails offers nothing and shows no error."""
+"""Shell completion of arguments. A completer that fails returns no items and shows no error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SQLITE = "sqlite:///"
 
 
 def _silent(completer: Completer) -> Completer:
-    """Return a completer that offers nothing where this one fails: a traceback would break the command line."""
+    """Return a completer that returns no items if this one fails, since a traceback would garble the command line."""
 
     @wraps(completer)
     def guarded(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -32,13 +32,13 @@ def _silent(completer: Completer) -> Completer:
 
 @_silent
 def complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete plugin kinds: strategy, task, ..."""
+    """Complete plugin kinds ("strategy", "task", ...)."""
     return [CompletionItem(name) for name, _ in KINDS.values() if name.startswith(incomplete)]
 
 
 @_silent
 def complete_parts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete names of the kind that the preceding argument gives."""
+    """Complete names of plugins of the kind in the preceding argument."""
     return _parts(ctx.params["kind"], incomplete)
 
 
@@ -79,7 +79,7 @@ def complete_listeners(ctx: click.Context, param: click.Parameter, incomplete: s
 
 @_silent
 def complete_tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the last name of a comma-separated list of tasks; those of ``--benchmark`` also without it."""
+    """Complete the last name of a comma-separated list of tasks; those of ``--benchmark`` also without its name."""
     before, comma, last = incomplete.rpartition(",")
     chosen = set(before.split(","))
     benchmark = f"{ctx.params.get('benchmark') or 'mini'}/"

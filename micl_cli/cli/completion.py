@@ -1,4 +1,4 @@
-"""``micl completion``: the shell completion script."""
+"""``micl completion``: print a shell completion script."""
 
 from __future__ import annotations
 

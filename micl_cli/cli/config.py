@@ -1,4 +1,4 @@
-"""``micl config``: settings, their values and where they come from."""
+"""``micl config``: show settings with their values and sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 
 
 class Value(NamedTuple):
-    """A setting. ``name`` is "store" or "learn.strategy"; ``source`` a flag, variable or file, or "default"."""
+    """A setting. ``name`` is like "store" or "learn.strategy"; ``source`` is a flag, variable, file or "default"."""
 
     name: str
     value: Any
@@ -41,7 +41,7 @@ def config() -> None:
 @as_json
 @click.pass_context
 def list_(ctx: click.Context, commands: tuple[str, ...], as_json: bool) -> None:
-    """List settings with their values and sources, of the given COMMANDs or of all.
+    """List settings with their values and sources, for the given COMMANDs or all.
 
     Precedence: flag > MICL_* > ./micl.toml > user config > default.
 
@@ -88,7 +88,7 @@ def _of_commands(ctx: click.Context, settings: Settings, commands: tuple[str, ..
     assert isinstance(group, LazyGroup)
     values: list[Value] = []
     for name in commands or group.lazy:
-        # This also reads and checks what the files set for the command.
+        # This also reads and checks the values in configuration files for the command.
         _, command, _ = group.resolve_command(root, [name])
         assert command is not None
         values += _of_command(settings, command, name, click.Context(command, parent=root, info_name=name))
@@ -106,7 +106,7 @@ def _of_command(settings: Settings, command: click.Command, path: str, ctx: clic
 
 
 def _value(settings: Settings, option: click.Option, path: str, ctx: click.Context) -> Value:
-    """Return the value that the option has if the command is called without flags."""
+    """Return the value of an option if the command is called without flags."""
     value, source = option.consume_value(ctx, {})
     name = f"{path.replace(' ', '.')}.{key_of(option)}"
     if source is ParameterSource.ENVIRONMENT:
@@ -130,7 +130,7 @@ def _shown(value: Any) -> str:
 
 
 def _without_password(url: str) -> str:
-    """Return a URL without its password, since output ends up in bug reports."""
+    """Return a URL with its password masked, since the output may be pasted into bug reports."""
     from urllib.parse import urlsplit
 
     password = urlsplit(url).password

@@ -1,4 +1,4 @@
-"""Terminal output: results on stdout, everything else on stderr; tables, JSON, colour and progress."""
+"""Terminal output: results on stdout, everything else on stderr. Tables, JSON, colour and progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 if TYPE_CHECKING:
-    # `micl --help` imports neither.
+    # Not imported at run time, so that `micl --help` is fast.
     from tqdm import tqdm
 
     from micl_cli.api.events import (
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     )
 
 _GAP = "  "
-_NARROWEST = 20
-"""The least width in which a last column is wrapped."""
+_MIN_WRAP_WIDTH = 20
+"""The minimum width for wrapping the last column."""
 
-# Control characters, lone surrogates and line separators; marks that change the direction of text.
+# Control characters, lone surrogates and line separators; marks that change the text direction.
 _ESCAPED = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDIRECTIONAL = frozenset("\u200e\u200f\u061c" + "\u202a\u202b\u202c\u202d\u202e" + "\u2066\u2067\u2068\u2069")
 
@@ -49,7 +49,7 @@ class OutputOptions:
     no_color: bool = False
 
     def reset(self) -> None:
-        """Set the values that hold without flags."""
+        """Reset all flags to their defaults."""
         self.debug = self.quiet = self.no_color = False
 
 
@@ -57,7 +57,7 @@ output = OutputOptions()
 
 
 def escape(text: str, keep: str = "") -> str:
-    """Return ``text`` with control characters escaped, except those in ``keep``: ``\\x1b`` for ESC."""
+    """Return ``text`` with control characters escaped (``\\x1b`` for ESC), except those in ``keep``."""
     return "".join(c if c in keep or not _is_control(c) else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -66,14 +66,14 @@ def _is_control(character: str) -> bool:
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether to use colour: on a terminal that is not dumb, without NO_COLOR and ``--no-color``."""
+    """Return whether to use colour: on a terminal that is not dumb, without NO_COLOR and ``--no-color``."""
     if output.no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty()
 
 
 def style(text: str, stream: TextIO, **look: Any) -> str:
-    """Return ``text`` styled by ``click.style`` if ``stream`` shows colour."""
+    """Return ``text`` styled by ``click.style`` if ``stream`` supports colour."""
     return click.style(text, **look) if wants_colour(stream) else text
 
 
@@ -95,7 +95,7 @@ def warn(text: str) -> None:
 
 
 def fail(message: str, hint: str = "", label: str = "error:") -> None:
-    """Write an error to stderr, with a hint in a line of its own."""
+    """Write an error to stderr, with the hint on its own line."""
     red = style(label, sys.stderr, fg="red", bold=True) + " " if label else ""
     click.echo(red + escape(message, keep="\n"), err=True, color=wants_colour(sys.stderr))
     if hint:
@@ -109,10 +109,10 @@ def echo_json(data: Any) -> None:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int | None = None) -> str:
-    """Return rows as aligned columns, with columns of numbers aligned to the right.
+    """Return rows as aligned columns, with numbers aligned to the right.
 
-    Where a row exceeds ``width``, its last column is wrapped below itself. None is the width of the terminal; without
-    a terminal there is no limit.
+    If a row exceeds ``width``, its last column is wrapped. None stands for the width of the terminal, or no limit
+    without a terminal.
     """
     cells = [[escape(_text(cell)) for cell in row] for row in rows]
     right = [bool(rows) and all(_number(row[i]) for row in rows) for i in range(len(headers))]
@@ -125,13 +125,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int |
 def _line(row: Sequence[str], sizes: Sequence[int], right: Sequence[bool], limit: int, bold: bool = False) -> str:
     start = sum(sizes[:-1]) + len(_GAP) * (len(sizes) - 1)
     last = [row[-1]]
-    if limit - start >= _NARROWEST and start + _columns(row[-1]) > limit:
+    if limit - start >= _MIN_WRAP_WIDTH and start + _columns(row[-1]) > limit:
         last = textwrap.wrap(row[-1], limit - start, break_on_hyphens=False) or [""]
     padded = [_pad(cell, size, to_right) for cell, size, to_right in zip(row[:-1], sizes, right, strict=False)]
     tail = _pad(last[0], sizes[-1], right[-1]) if len(last) == 1 else last[0]
     first = _GAP.join([*padded, tail]).rstrip()
     return "\n".join(
-        [style(first, sys.stdout, bold=True) if bold else first, *(" " * start + more for more in last[1:])]
+        [style(first, sys.stdout, bold=True) if bold else first, *(" " * start + line for line in last[1:])]
     )
 
 
@@ -149,7 +149,7 @@ def _pad(text: str, size: int, right: bool) -> str:
 
 
 def _columns(text: str) -> int:
-    """Return the terminal columns of ``text``: East Asian wide characters take two."""
+    """Return the number of terminal columns of ``text``; East Asian wide characters take two."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(unicodedata.combining(c) != 0 for c in text)
 
@@ -159,9 +159,9 @@ def _terminal_width() -> int:
 
 
 class Progress:
-    """Shows the events of a run on stderr: progress bars on a terminal, else a few lines per task.
+    """The display of a run's events on stderr: progress bars on a terminal, else a few lines per task.
 
-    With ``quiet`` only notices are shown.
+    With ``quiet``, only notices are shown.
     """
 
     def __init__(self, *, quiet: bool | None = None, stream: TextIO | None = None) -> None:
@@ -198,7 +198,7 @@ class Progress:
             self._bar = self._bar_of = None
 
     def _show_bar(self, bar_of: object, label: str, total: int | None, unit: str) -> None:
-        """Show the progress bar of ``bar_of``, on a terminal; that of something else is removed."""
+        """Show the progress bar of ``bar_of`` in place of another one, if stderr is a terminal."""
         if bar_of == self._bar_of or self._quiet or not self._stream.isatty():
             return
         from tqdm import tqdm
@@ -226,7 +226,7 @@ class Progress:
         self._show_bar(event.position, self._heading, self._planned, "step")
         if self._bar is not None:
             self._bar.set_postfix_str(self._state(), refresh=False)
-            # A resumed task begins at the step of its last checkpoint.
+            # A resumed task starts at the step of its latest checkpoint.
             self._bar.update(event.step - self._bar.n)
 
     def _validated(self, event: Validated) -> None:
@@ -261,7 +261,7 @@ class Progress:
         self._write(f"note: {event.text}")
 
     def _head(self, position: int, tasks: Sequence[str]) -> str:
-        """Return the heading of a stage, "2/6 mini/img_qa". A stage of joint learning has several tasks."""
+        """Return the heading of a stage ("2/6 mini/img_qa"). A stage of joint learning has several tasks."""
         started = sum(self._stages.get(earlier, 1) for earlier in range(1, position + 1))
         total = position + max(0, len(self._tasks) - started)
         return f"{position}/{total} {', '.join(tasks)}"
@@ -284,7 +284,7 @@ class Progress:
 
 @contextmanager
 def counting(label: str, unit: str = "file") -> Iterator[Callable[[int, int | None], None]]:
-    """Yield a callback ``(done, total)`` that draws a progress bar, on a terminal and without ``--quiet``."""
+    """Yield a callback ``(done, total)`` that updates a progress bar, shown on a terminal without ``--quiet``."""
     if output.quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return

@@ -1,4 +1,4 @@
-"""The settings of an invocation of ``micl``, loaded once."""
+"""The settings of a ``micl`` invocation, loaded once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SETTINGS = "micl_cli.settings"
 
 
 def current_settings(ctx: click.Context | None = None) -> Settings:
-    """Return the settings of this invocation, with ``--home`` where it is given. Raises UsageError."""
+    """Return the settings of this invocation, including ``--home``. Raises UsageError."""
     ctx = ctx or click.get_current_context()
     if _SETTINGS not in ctx.meta:
         ctx.meta[_SETTINGS] = load_settings(flagged_home(ctx))
@@ -22,7 +22,7 @@ def current_settings(ctx: click.Context | None = None) -> Settings:
 
 
 def flagged_home(ctx: click.Context) -> Path | None:
-    """Return the home folder that ``--home`` gives, or None."""
+    """Return the home folder given by ``--home``, or None."""
     root = ctx.find_root()
     if root.get_parameter_source("home") is not ParameterSource.COMMANDLINE:
         return None

@@ -22,7 +22,7 @@ Examples:
 @click.command("eval", epilog=EPILOG)
 @click.argument("run", shell_complete=complete_runs)
 @click.option("--tasks", shell_complete=complete_tasks, help="The tasks to score; by default those of the run.")
-@click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The examples to score on.")
+@click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split to score on.")
 @click.option("--stage", type=click.IntRange(1), help="The stage whose model to score; by default the last.")
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
 @click.option("--examples", type=click.IntRange(1), help="Maximum number of examples; such scores are not stored.")
@@ -57,8 +57,8 @@ def evaluate(
     run_id = session.resolve(run)
     names = split_tasks(tasks, benchmark) if tasks else ()
     control = Control(keep_answers=save_predictions)
-    how: dict[str, Any] = {"stage": stage, "examples": examples, "scoring": score, "device": device}
-    events = evaluate_run(session, run_id, names, split, control, **how, watch=preparing)
+    options: dict[str, Any] = {"stage": stage, "examples": examples, "scoring": score, "device": device}
+    events = evaluate_run(session, run_id, names, split, control, **options, watch=preparing)
     rows: list[list[Any]] = []
     try:
         with quiet_libraries():

@@ -20,17 +20,17 @@ _WITHOUT_SETTINGS = ("config", "completion")
 
 
 class Lazy(NamedTuple):
-    """A command that is imported when it is used: "module:attribute", and its help text."""
+    """A command that is imported on use: its target ("module:attribute") and help text."""
 
     target: str
     help: str
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used.
+    """A group whose commands are imported on use.
 
-    Distributions add commands through the entry point group ``micl.commands``. The values that configuration files set
-    for a command become its defaults.
+    Distributions add commands through the entry point group ``micl.commands``. The values in configuration files for a
+    command become its defaults.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, Lazy], **kwargs: Any) -> None:
@@ -38,7 +38,7 @@ class LazyGroup(click.Group):
         self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the built-in commands in their order of use, then those of other distributions by name."""
+        """Return the built-in commands in order of use, followed by those of other distributions by name."""
         return [*self.lazy, *sorted(command_entry_points().keys() - self.lazy.keys())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
         return name, command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands to the help text without importing any."""
+        """Write the list of commands in the help text, without importing them."""
         points = sorted(command_entry_points().items())
         of_plugins = [(name, f"From {point.dist.metadata['Name']}." if point.dist else "") for name, point in points]
         with formatter.section("Commands"):
@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl(of_plugins)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete command names without importing any."""
+        """Complete command names, without importing the commands."""
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         items = [CompletionItem(name, help=self.lazy[name].help if name in self.lazy else None) for name in names]
         return items + click.Command.shell_complete(self, ctx, incomplete)
@@ -91,19 +91,19 @@ class DefaultGroup(click.Group):
     """A group whose first command is the default: ``micl plugins`` is ``micl plugins list``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert the name of the default command if ``args`` name none."""
+        """Insert the name of the default command if ``args`` contain no command."""
         first = next(iter(self.commands))
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = [first, *args]
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which they were added, the default first."""
+        """Return the commands in the order of their definition, the default first."""
         return list(self.commands)
 
 
 def defaults(settings: Settings, command: click.Command, path: str, ctx: click.Context) -> dict[str, Any]:
-    """Return what configuration files set for a command and its subcommands, as click's ``default_map``.
+    """Return the values in configuration files for a command and its subcommands, as click's ``default_map``.
 
     ``path`` is the command's full name ("runs ls"). Keys of a file are parameter names or long flags. Raises
     UsageError, with the file, for an unknown key or a value of the wrong type.
@@ -123,18 +123,18 @@ def defaults(settings: Settings, command: click.Command, path: str, ctx: click.C
 def key_of(option: click.Option) -> str:
     """Return the name of an option in files, variables and `micl config`: its long flag, with underscores.
 
-    For an option that may be repeated it is the parameter's name, a plural.
+    For an option that may be repeated, it is the name of the parameter, a plural.
     """
-    return option.name or "" if option.multiple else next(iter(_longs(option)), option.name or "")
+    return option.name or "" if option.multiple else next(iter(_long_flags(option)), option.name or "")
 
 
-def _longs(option: click.Option) -> list[str]:
+def _long_flags(option: click.Option) -> list[str]:
     return [flag.removeprefix("--").replace("-", "_") for flag in option.opts if flag.startswith("--")]
 
 
 def keys_of(option: click.Option) -> set[str]:
-    """Return every key that a configuration file may use for an option."""
-    return {option.name or "", *_longs(option)}
+    """Return all keys that a configuration file may use for an option."""
+    return {option.name or "", *_long_flags(option)}
 
 
 def _by_key(command: click.Command) -> dict[str, click.Option]:
@@ -184,7 +184,7 @@ def _set_output_option(ctx: click.Context, parameter: click.Parameter, value: bo
 
 
 def output_flags(hidden: bool = False) -> list[click.Option]:
-    """Return the global output flags. Commands accept them too, since that is where people type them."""
+    """Return the global output flags, which are also accepted after a command."""
     common: dict[str, Any] = {
         "is_flag": True,
         "expose_value": False,
@@ -201,7 +201,7 @@ def output_flags(hidden: bool = False) -> list[click.Option]:
 
 
 def _add_global_options(command: click.Command, path: str) -> None:
-    """Add the output flags to a command, and to each option an environment variable that its help names."""
+    """Add the output flags to a command, and an environment variable, shown in the help, to each of its options."""
     taken = {flag for parameter in command.params for flag in parameter.opts}
     for option in command.params:
         if isinstance(option, click.Option) and option.expose_value:

@@ -37,9 +37,9 @@ Examples:
   micl learn --after @last --tasks vid_cap
 
 \b
-Stdout is the run's id (events as JSON lines with --json), so that
+The run's id is written to stdout (with --json, events as JSON lines), for example for
   micl report $(micl learn --strategy finetune --tasks img_cap,aud_qa)
-works. The same command again resumes the run, or shows it if it is finished."""
+The same command again resumes the run, or shows it if it is finished."""
 
 
 @click.command(epilog=EPILOG)
@@ -58,10 +58,10 @@ works. The same command again resumes the run, or shows it if it is finished."""
 @click.option("--seed", default=0, help="Seed of all random numbers.")
 @plan_options
 @click.option("--name", default="", help="A name for the run; it does not affect the result.")
-@click.option("--again", is_flag=True, help="Make another run of a plan that already has one.")
+@click.option("--again", is_flag=True, help="Start another run of a plan that already has one.")
 @click.option("--resume", shell_complete=complete_runs, metavar="RUN", help="Continue an unfinished run.")
 @click.option("--after", shell_complete=complete_runs, metavar="RUN",
-              help="Continue a finished run with further --tasks.")  # fmt: skip
+              help="Continue a finished run with more --tasks.")  # fmt: skip
 @click.option("--listen", "listeners", multiple=True, shell_complete=complete_listeners, metavar="NAME",
               help="Send the run's events to a listener, with options from [listen.NAME] in micl.toml; "
               "may be repeated.")  # fmt: skip
@@ -81,7 +81,7 @@ def learn(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Learn tasks one after another, score after each, and keep every stage.
+    """Learn tasks one after another, score after each, and save a checkpoint of each stage.
 
     A run is identified by its plan: the same command again resumes it or shows its result. Ctrl-C saves what is learnt.
     Progress is shown on stderr.
@@ -110,7 +110,7 @@ def learn(
 
 def _show_events(events: Generator[Event, None, None], as_json: bool) -> None:
     progress = Progress(quiet=True if as_json else None)
-    # If the screen fails (a closed pipe), the generator is closed at once and stores how the run ended.
+    # If output fails (a closed pipe), the generator is closed immediately and stores the end of the run.
     with closing(events), closing(progress):
         for event in events:
             progress.consume(event)

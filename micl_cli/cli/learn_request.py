@@ -1,4 +1,4 @@
-"""From the arguments of ``micl learn`` to a plan: flags, recipes, configuration files and earlier runs combined."""
+"""The plan of ``micl learn``, from flags, recipes, configuration files and earlier runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Pairs = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class LearnArguments:
-    """The arguments of ``micl learn`` that make up a plan."""
+    """The arguments of ``micl learn`` that determine the plan."""
 
     strategy: str | None
     tasks: str | None
@@ -75,7 +75,7 @@ class LearnArguments:
 
 
 def backbone_options(quantize: str | None, pairs: Pairs) -> Pairs:
-    """Return the backbone options with the value of --quantize; "none" leaves the option out."""
+    """Return the backbone options with the value of --quantize. "none" removes the option."""
     others = tuple(pair for pair in pairs if not (quantize and pair[0] == "quantize"))
     return others if quantize in (None, "none") else (*others, ("quantize", quantize))
 
@@ -101,9 +101,9 @@ def split_stage_options(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 def make_learn_plan(
     session: Session, arguments: LearnArguments, configured: Mapping[str, Any], dry: bool
 ) -> tuple[Plan, list[Task]]:
-    """Return the plan that the arguments describe, and its tasks, prepared.
+    """Return the plan for the arguments, and its prepared tasks.
 
-    ``configured`` holds the strategy options of the configuration files. ``dry`` writes nothing.
+    ``configured`` holds the strategy options of the configuration files. With ``dry``, nothing is written.
     """
     if arguments.resume:
         return _plan_to_resume(session, arguments, dry)
@@ -120,7 +120,7 @@ def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> t
     _, plan = session.record(run_id)
     if plan.id != run_id:
         raise PlanError(
-            f"run {run_id} was planned by a version of micl with other settings",
+            f"run {run_id} was planned by a version of micl with different settings",
             "Continue it with that version, or start a new run.",
         )
     return plan, session.open_planned(run_id, plan, dry=dry, watch=preparing)
@@ -155,7 +155,7 @@ def _new_request(arguments: LearnArguments, configured: Mapping[str, Any]) -> Re
 
 
 def _first(arguments: LearnArguments, recipe: Recipe, name: str) -> str | None:
-    """Return an argument from the command line, else from the recipe, else from the files and variables."""
+    """Return an argument from the command line, else the recipe, else configuration files and variables."""
     value: str | None = getattr(arguments, name)
     return value if name in arguments.flagged else getattr(recipe, name) or value
 
@@ -175,7 +175,7 @@ def _request_after(session: Session, arguments: LearnArguments, dry: bool) -> Re
         backbone=plan.backbone,
         tasks=split_tasks(",".join(tasks), arguments.benchmark),
         strategy_options={**plan.strategy_options, **options},
-        stage_options={at: {**plan.stage_options.get(at, {}), **stage_options.get(at, {})} for at in positions},
+        stage_options={n: {**plan.stage_options.get(n, {}), **stage_options.get(n, {})} for n in positions},
         backbone_options=plan.backbone_options,
         seed=plan.seed,
         training={**asdict(plan.training), **arguments.flagged_training},
@@ -192,11 +192,11 @@ def _check_after(arguments: LearnArguments, run: str, status: str, plan: Plan) -
         raise UsageError(f"run {run} is not finished ({status})", f"Finish it: micl learn --resume {run}")
     for name in ("strategy", "backbone", "seed"):
         if name in arguments.flagged and getattr(arguments, name) != getattr(plan, name):
-            was = getattr(plan, name)
-            raise UsageError(f"run {run} was learnt with {name} {was}", f"Leave out --{name}, which a run keeps.")
-    arguments.refuse({"backbone_options", "quantize"}, f"run {run} keeps its backbone as it is")
+            value = getattr(plan, name)
+            raise UsageError(f"run {run} was learnt with {name} {value}", f"Leave out --{name}: it cannot be changed.")
+    arguments.refuse({"backbone_options", "quantize"}, f"the backbone of run {run} cannot be changed")
     if not arguments.tasks:
-        raise UsageError("no task is named", "Name what to learn next: --after RUN --tasks vid_qa")
+        raise UsageError("no task is named", "Name the tasks to learn next: --after RUN --tasks vid_qa")
 
 
 def not_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ COMMANDS = {
     "store": Lazy("micl_cli.cli.store:store", "Check, locate and upgrade the run store."),
     "completion": Lazy("micl_cli.cli.completion:completion", "Print a shell completion script."),
 }
-"""Commands by name, in their order of use. Their modules are imported when they are used."""
+"""Commands by name, in order of use. Their modules are imported on use."""
 
 EPILOG = """\b
 Examples:
@@ -40,7 +40,7 @@ Examples:
 \b
 Settings: flag > MICL_* > ./micl.toml > user config > default (see `micl config`).
 MICL_STORE sets the URL of the run store.
-Exit codes: 0 ok, 1 failed, 2 usage, 3 plugin, 4 the plan cannot work, 130 interrupted."""
+Exit codes: 0 ok, 1 failed, 2 usage error, 3 plugin error, 4 plan cannot be carried out, 130 interrupted."""
 
 
 @click.group(
@@ -68,7 +68,7 @@ def main() -> None:
     prepare_process()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # Characters that the terminal's encoding lacks are escaped rather than raising an error.
+            # Escape characters that the terminal cannot encode, instead of raising an error.
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run())
 
@@ -113,6 +113,6 @@ def _usage_hint(error: click.ClickException) -> str:
 
 
 def _hang_up() -> int:
-    """Return the exit code where the reader of stdout is gone (``| head``), and let Python's last flush succeed."""
+    """Return the exit code for a closed stdout (``| head``), and redirect stdout so that the flush at exit succeeds."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

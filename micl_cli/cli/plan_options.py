@@ -1,4 +1,4 @@
-"""Command line options of the settings that a plan declares (``Training`` and ``Evaluation``)."""
+"""Command line options for the settings of a plan (``Training`` and ``Evaluation``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _C = TypeVar("_C", bound=Callable[..., Any])
 
 
 def plan_options(command: _C) -> _C:
-    """Add the options of every training and evaluation setting to a command."""
+    """Add an option to a command for each training and evaluation setting."""
     settings = [*declared_settings(Training).values(), *declared_settings(Evaluation).values()]
     for setting in reversed(settings):
         _option(setting)(command)
@@ -44,11 +44,11 @@ def _type(setting: Setting) -> Any:
 
 
 def pop_settings(cls: type[Any], flags: dict[str, Any]) -> dict[str, Any]:
-    """Remove the parameters of the settings of ``cls`` from ``flags``. Returns their values by setting."""
+    """Remove the parameters for the settings of ``cls`` from ``flags``, and return their values by setting."""
     return {name: flags.pop(setting.parameter) for name, setting in declared_settings(cls).items()}
 
 
 def given_settings(cls: type[Any], values: Mapping[str, Any], parameters: Collection[str]) -> dict[str, Any]:
-    """Return those of the settings ``values`` of ``cls`` whose parameter is in ``parameters``."""
+    """Return the ``values`` of those settings of ``cls`` whose parameter is in ``parameters``."""
     declared = declared_settings(cls)
     return {name: value for name, value in values.items() if declared[name].parameter in parameters}

@@ -1,4 +1,4 @@
-"""``micl plugins``: installed plugins, their parts and options, and new plugin packages."""
+"""``micl plugins``: list and show installed plugins, and create plugin packages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SET_BY = {
     "routers": " (-o router_options NAME=VALUE,...)",
     "listeners": " ([listen.NAME] in micl.toml)",
 }
-"""How a user sets the options of a part, by plugin kind."""
+"""The way to set options, by plugin kind."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -46,7 +46,7 @@ def plugins() -> None:
 )
 @as_json
 def list_(kind: str | None, as_json: bool) -> None:
-    """List installed parts with kind, name, distribution, version and state.
+    """List installed plugins with kind, name, distribution, version and state.
 
     A plugin that cannot be loaded is listed with its error.
 
@@ -67,9 +67,9 @@ def list_(kind: str | None, as_json: bool) -> None:
 @click.argument("name", shell_complete=complete_parts)
 @as_json
 def show(kind: str, name: str, as_json: bool) -> None:
-    """Show the description and the options of the part NAME of KIND.
+    """Show the description and options of the plugin NAME of KIND.
 
-    NAME may be distribution:name.
+    NAME may be DISTRIBUTION:NAME.
 
     \b
     Example: micl plugins show strategy moincl
@@ -92,7 +92,7 @@ def show(kind: str, name: str, as_json: bool) -> None:
     "parent",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="The folder in which the package is created.",
+    help="The folder in which to create the package.",
 )
 def new(kind: str, name: str, parent: Path) -> None:
     """Create an installable package for a plugin NAME, with a contract test.
@@ -107,7 +107,7 @@ def new(kind: str, name: str, parent: Path) -> None:
 
 
 def _commands() -> list[Part]:
-    """Return the commands of distributions as parts, without importing them."""
+    """Return the commands of other distributions as entries of the list, without importing them."""
     commands = []
     for name, point in sorted(command_entry_points().items()):
         distribution, version = (point.dist.metadata["Name"], point.dist.version) if point.dist else ("", "")

@@ -24,26 +24,26 @@ Examples:
   micl prepare data/*/
 
 \b
-A folder of your own holds task.toml (name, modality, type, metric) and manifest.jsonl, one
-example a line. The media stay in the folder. The short form of a line:
+The folder of your own task contains task.toml (name, modality, type, metric) and manifest.jsonl,
+with one example per line. The media stay in the folder. The short form of a line:
   {"id": "1", "split": "train", "image": "a.png", "prompt": "…", "references": ["…"]}
-The long form holds texts and media in any order and number:
+The long form has texts and media in any order and number:
   {"id": "2", "split": "test", "content": [{"image": "a.png"}, {"image": "b.png"}, "…"],
    "references": ["A"], "choices": ["A", "B"], "meta": {"source": "…"}}
 
 \b
-For several modalities, task.toml says modalities = ["image", "audio"]; for text alone it says
-nothing. A task of type "choice" needs choices on every line. Other keys are kept as metadata."""
+For several modalities, write modalities = ["image", "audio"] in task.toml; for text alone, leave it
+out. A task of type "choice" needs choices on every line. Other keys are stored as metadata."""
 
 
 @click.command(epilog=EPILOG)
 @click.argument("what", nargs=-1, required=True, metavar="TASKS|FOLDER...", shell_complete=complete_tasks)
-@click.option("--benchmark", default="mini", help="The benchmark that bare task names belong to.")
+@click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
 @click.option("--on-error", default="fail", type=click.Choice(["fail", "skip"]),
-              help="What to do about media that cannot be read: stop, or leave their examples out.")  # fmt: skip
+              help="What to do if media cannot be read: stop, or skip their examples.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool) -> None:
-    """Prepare tasks: read every medium once, count examples, and take the sha256 of all data."""
+    """Prepare tasks: read every medium once, count examples, and record the sha256 of all data."""
     from micl_cli.session.library import TaskLibrary
 
     library = TaskLibrary(current_settings())
@@ -55,22 +55,22 @@ def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool)
         for text in prepared.notes:
             note(f"{prepared.task.name}: {text}")
         if prepared.refused:
-            warn(f"{prepared.task.name}: {len(prepared.refused)} examples left out\n" + _reasons(prepared))
+            warn(f"{prepared.task.name}: {len(prepared.refused)} examples skipped\n" + _reasons(prepared))
     if as_json:
         echo_json({"tasks": [_document(prepared) for prepared in done]})
         return
     rows = [[*_facts(p.task), *_counts(p), p.task.sha256[:12], str(p.folder)] for p in done]
-    echo(table(["task", "modalities", "type", "train", "val", "test", "left out", "sha256", "folder"], rows))
+    echo(table(["task", "modalities", "type", "train", "val", "test", "skipped", "sha256", "folder"], rows))
 
 
 def _names(word: str, benchmark: str) -> list[str]:
-    """Return a folder as it is, and "a,b" as full task names."""
+    """Return the path of a folder unchanged, or the full task names in "a,b"."""
     from micl_cli.plan import split_tasks
 
     if Path(word).is_dir():
         return [word]
     if word.startswith((".", "/", "~")) or word.endswith("/"):
-        raise UsageError(f"there is no folder {word}", "Name a folder with task.toml and manifest.jsonl, or a task.")
+        raise UsageError(f"no folder {word}", "Name a folder with task.toml and manifest.jsonl, or a task.")
     return list(split_tasks(word, benchmark))
 
 

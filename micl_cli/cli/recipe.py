@@ -1,4 +1,4 @@
-"""Recipes: a strategy, an order of tasks and their options in one file."""
+"""Recipes: files with a strategy, a task order, and options."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FOLDER = Path(__file__).parent.parent / "recipes"
 
 @dataclass(frozen=True)
 class Recipe:
-    """The content of a recipe. What it leaves out has the value of the command line.
+    """The content of a recipe. Missing entries are taken from the command line.
 
     ``options`` are those of the strategy, with "3:name" for the third task only. ``training`` and ``evaluation`` hold
-    settings by the names of the fields of :class:`micl_cli.plan.Training` and :class:`micl_cli.plan.Evaluation`.
+    settings by field name of :class:`micl_cli.plan.Training` and :class:`micl_cli.plan.Evaluation`.
     """
 
     summary: str = ""
@@ -35,7 +35,7 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the recipes that micl ships."""
+    """Return the names of the built-in recipes."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
@@ -65,7 +65,7 @@ def read_recipe(name: str) -> Recipe:
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options by name; those of a table ``3`` are named ``3:name``."""
+    """Return options by name; those in a table ``3`` are named ``3:name``."""
     flat: dict[str, Any] = {}
     for name, value in options.items():
         flat |= {f"{name}:{inner}": v for inner, v in value.items()} if isinstance(value, Mapping) else {name: value}

@@ -1,4 +1,4 @@
-"""``micl report``: scores, forgetting and cost."""
+"""``micl report``: show scores, forgetting and cost."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Examples:
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="Split of the scores; by default the one that the run was scored on.",
+    help="Split of the scores; by default that of the run.",
 )
 def report(runs: tuple[str, ...], style: str, as_json: bool, split: str | None) -> None:
     """Show the R matrix, forgetting with its formulas, and cost; compare several runs.
 
-    RUN is an id, the beginning of one, a name, or @last. Runs of one plan with different seeds are
-    also shown as a group, with means and 95 % intervals; strategies with common orders and seeds
-    are compared in pairs.
+    RUN is an id, a prefix of one, a name, or @last. Runs of one plan with different seeds are also
+    shown as a group, with means and 95 % confidence intervals; strategies with common orders and
+    seeds are compared in pairs.
     """
     import shutil
     import sys

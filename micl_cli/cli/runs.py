@@ -30,7 +30,7 @@ def runs() -> None:
 
 
 @runs.command("ls")
-@click.option("--status", type=click.Choice(STATUSES), help="Only runs of this status.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only list runs with this status.")
 @click.option("--limit", default=50, type=click.IntRange(1), help="Maximum number of runs, the newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_runs(status: str | None, limit: int, as_json: bool) -> None:
@@ -90,7 +90,7 @@ def remove_runs(names: tuple[str, ...], yes: bool, force: bool) -> None:
     session = Session(current_settings())
     ids = list(dict.fromkeys(session.resolve(name) for name in names))
     if not yes and not click.confirm(f"Remove {', '.join(ids)} with all checkpoints?", err=True):
-        raise UsageError("nothing was removed", "Say yes, or give --yes.")
+        raise UsageError("nothing was removed", "Answer yes, or use --yes.")
     for run_id in ids:
         session.remove(run_id, force=force)
         note(f"removed {run_id}")
@@ -137,7 +137,7 @@ def _print(details: RunDetails, folder: str) -> None:
         "run": run.id,
         "name": run.name,
         "status": run.status + (f": {run.error}" if run.error else ""),
-        "goes on from": run.parent or "",
+        "continues": run.parent or "",
         "started": run.started,
         "finished": run.finished,
         "folder": folder,

@@ -1,4 +1,4 @@
-"""Progress and messages while tasks are prepared and models compute."""
+"""Messages and progress while tasks are prepared and runs are stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from micl_cli.settings import library_messages
 
 @contextmanager
 def preparing(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show that a task is being prepared, with a progress bar."""
+    """Show a message and a progress bar while a task is prepared."""
     note(f"preparing {name}")
     try:
         with counting(f"preparing {name}", "example") as progress:
@@ -28,4 +28,4 @@ def quiet_libraries() -> AbstractContextManager[None]:
 
 def stopping_note() -> None:
     """Show that the first Ctrl-C was received."""
-    note("stopping: saving what is learnt (press Ctrl-C again to end at once)")
+    note("stopping: saving what is learnt (press Ctrl-C again to end immediately)")

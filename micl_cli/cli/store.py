@@ -18,7 +18,7 @@ _USABLE = ("ok", "missing")
 _ADVICE = {
     "outdated": "Run `micl store upgrade`; an SQLite store is also upgraded on its next use.",
     "newer": "Upgrade micl (pip install --upgrade micl-cli), or set MICL_HOME to another folder.",
-    "damaged": "Put a backup in its place (they are beside it), or set MICL_HOME to another folder.",
+    "damaged": "Replace it by a backup from the same folder, or set MICL_HOME to another folder.",
 }
 
 
@@ -47,10 +47,10 @@ def path() -> None:
 
 @store.command()
 def upgrade() -> None:
-    """Upgrade the schema of the store to the one of this micl.
+    """Upgrade the schema of the store to that of this version of micl.
 
     An SQLite store is also upgraded automatically on its next use, a server store only by this
-    command. The SQLite file is first copied beside itself.
+    command. An SQLite file is first copied to a backup in the same folder.
 
     \b
     Example: MICL_STORE=postgresql://me@host/micl micl store upgrade
@@ -66,7 +66,7 @@ def upgrade() -> None:
 def check(as_json: bool) -> None:
     """Check integrity and schema, and count runs and tasks, without changing anything.
 
-    Exits with code 1 if the store is outdated, newer than this micl, or damaged.
+    Exits with code 1 if the store is outdated, newer than this version of micl, or damaged.
 
     \b
     Example: micl store check --json
@@ -89,7 +89,7 @@ def _url() -> str:
 def _lines(result: StoreCheck) -> list[str]:
     schema = result.revision or "none"
     if result.revision != result.expected:
-        schema += f" (this micl: {result.expected})"
+        schema += f" (this version of micl: {result.expected})"
     lines = [
         f"store   {result.location}",
         f"state   {result.state}",

@@ -1,4 +1,4 @@
-"""``micl sweep``: a grid of strategies, orders and seeds, each cell an ordinary run."""
+"""``micl sweep``: learn a grid of strategies, orders and seeds, each cell an ordinary run."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 _NOT_SHARED = frozenset(
     ("strategy", "tasks", "recipe", "seed", "name", "again", "resume", "after", "dry_run", "as_json")
 )
-"""Options of ``micl learn`` that identify a single run; all others hold for every cell."""
+"""Options of ``micl learn`` that identify a single run; all others apply to every cell."""
 _RECIPE_PREFIX = "micl-"
-"""The prefix of the recipes with MICL's orders, which may be left out: ``order-1``."""
+"""The optional prefix of the recipes with MICL's orders (``order-1``)."""
 
 EPILOG = """\b
 Examples:
@@ -42,18 +42,18 @@ Examples:
   micl report $(micl sweep --strategy finetune,moincl --order order-1 --seed 0..2)
 
 \b
-Stdout is the ids of the finished runs in the grid's order (cells as JSON lines with --json). The
-same command again skips finished cells and continues with the others. Started on several machines
-that share a store, each takes cells that no other works on.
-The settings of [learn] in micl.toml hold here too; [sweep] takes precedence.
+The ids of finished runs are written to stdout in the grid's order (with --json, cells as JSON
+lines). The same command again skips finished cells and continues with the others. It can be started
+on several machines that share a store: each works on cells that no other works on.
+The settings of [learn] in micl.toml also apply; [sweep] takes precedence.
 Exit codes: 0 ok (busy cells are skipped), 1 a cell failed, 130 interrupted."""
 
 
 class _Sweep(click.Command):
-    """A command that inherits the values that configuration files set for ``micl learn``."""
+    """A command that inherits the values in configuration files for ``micl learn``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Use the defaults of ``micl learn`` where the command has none of its own."""
+        """Use the defaults of ``micl learn`` unless the command has its own."""
         if not (ctx.resilient_parsing or {"-h", "--help"} & set(args)):
             of_learn = defaults(current_settings(ctx), learn, "learn", ctx)
             inherited = {name: value for name, value in of_learn.items() if name not in {*_NOT_SHARED, "options"}}
@@ -64,20 +64,20 @@ class _Sweep(click.Command):
 @click.command(cls=_Sweep, epilog=EPILOG)
 @click.option(
     "--strategy", shell_complete=complete_strategy_list, metavar="A,B[OPTION=VALUE,...]",
-    help="The methods, optionally with options of their own in brackets.",
+    help="The methods, optionally with their own options in brackets.",
 )  # fmt: skip
 @click.option(
     "--order", shell_complete=complete_orders, metavar="ORDER,...",
-    help="Orders of tasks: order-1, order-2 (MICL's), or a recipe by name or file, of which only the tasks are used.",
+    help="Task orders: order-1, order-2 (MICL's), or a recipe by name or file, of which only the tasks are used.",
 )  # fmt: skip
 @click.option("--tasks", "tasks", multiple=True, shell_complete=complete_tasks, metavar="TASK,...",
-              help="A further order, task by task; may be repeated.")  # fmt: skip
+              help="An additional order as a list of tasks; may be repeated.")  # fmt: skip
 @click.option("--seed", default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
 @click.option(
     "--jobs",
     default=1,
     type=click.IntRange(1),
-    help="Number of parallel runs, each in a process of its own; they share the CPU threads.",
+    help="Number of parallel runs, each in its own process; they share the CPU threads.",
 )
 @click.option("--dry-run", is_flag=True, help="Check and list the cells with an estimate; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write cells as JSON lines.")
@@ -103,8 +103,8 @@ def sweep(
     session, seeds = Session(current_settings()), parse_seeds(seed)
     variants = parse_variants(strategy or "")
     orders = _orders(order or "", tasks, flags["benchmark"])
-    how = {name: flags.pop(name) for name in ("device", "threads", "save_seconds", "save_predictions", "listeners")}
-    options = CellOptions(jobs=jobs, debug=output.debug, **how)
+    shared = {name: flags.pop(name) for name in ("device", "threads", "save_seconds", "save_predictions", "listeners")}
+    options = CellOptions(jobs=jobs, debug=output.debug, **shared)
     configured_listeners(options.listeners, session.settings, session.registry)  # reports invalid ones
     with quiet_libraries():
         requests = _requests(session, variants, flags)
@@ -133,13 +133,13 @@ def _run(session: Session, cells: Sequence[Cell], options: CellOptions, as_json:
 
 
 def _shared_options() -> list[click.Option]:
-    """Return copies of the options of ``micl learn`` that hold for every cell."""
+    """Return copies of the options of ``micl learn`` that apply to every cell."""
     options = [parameter for parameter in learn.params if isinstance(parameter, click.Option)]
     shared = [copy.copy(option) for option in options if option.expose_value and option.name not in _NOT_SHARED]
     for option in shared:
-        option.envvar = None  # it is named after the command, and may have been set for learn
+        option.envvar = None  # named after the command; it may already be that of learn
         if option.name == "options":
-            option.help = "Set an option of those strategies that have it; 3:NAME sets it for the third task only."
+            option.help = "Set an option of all strategies that have it; 3:NAME sets it for the third task only."
     return shared
 
 
@@ -148,9 +148,9 @@ sweep.params += _shared_options()
 
 def _orders(text: str, lists: Sequence[str], benchmark: str) -> dict[str, tuple[str, ...]]:
     """Return the tasks of each order, by its label."""
-    named = [(name, _order(name)) for name in (part.strip() for part in text.split(",")) if name]
+    recipes = [(name, _order(name)) for name in (name.strip() for name in text.split(",")) if name]
     orders: dict[str, tuple[str, ...]] = {}
-    for label, tasks in [*named, *((text, text) for text in lists)]:
+    for label, tasks in [*recipes, *((text, text) for text in lists)]:
         names = split_tasks(tasks, benchmark)
         if duplicate := next((other for other in orders if orders[other] == names), None):
             raise UsageError(f"the orders {duplicate} and {label} are the same", "Leave one of them out.")
@@ -167,7 +167,7 @@ def _order(name: str) -> str:
         raise UsageError(f"no order {name!r}", hint)
     recipe = read_recipe(name if name in recipe_names() or name.endswith(".toml") else _RECIPE_PREFIX + name)
     if not recipe.tasks:
-        raise UsageError(f"recipe {name} names no tasks", "Name them with --tasks.")
+        raise UsageError(f"recipe {name} has no tasks", "Name them with --tasks.")
     return recipe.tasks
 
 
@@ -219,7 +219,7 @@ def _show_grid(session: Session, cells: Sequence[Cell], options: CellOptions, as
     remaining = [estimate for estimate in estimates if estimate.state != "finished"]
     time = f"about {total:.0f} s of learning, {jobs} at a time"
     if unknown := len(estimates) - len(times):
-        time += f", without {unknown} cells that have no earlier run to base an estimate on"
+        time += f", without {unknown} cells for which there is no earlier run as a basis"
     if unknown == len(remaining) > 0:
         time = "no time estimate: no earlier run of these strategies and this backbone"
     echo(f"{len(remaining)} of {len(estimates)} cells to learn: {time}" if remaining else "every cell is finished")

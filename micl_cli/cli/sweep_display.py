@@ -1,4 +1,4 @@
-"""The display of a sweep: a progress bar over all cells, and a line for each cell that has ended."""
+"""The display of a sweep: a progress bar over all cells, and a line for each ended cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f} % [{elapsed}<{remaining}]"
 
 
 class SweepDisplay:
-    """Shows a sweep on stderr, or its cells as JSON lines on stdout. The bar counts learnt tasks."""
+    """The display of a sweep on stderr, or as JSON lines on stdout. The progress bar counts learnt tasks."""
 
     def __init__(self, session: Session, cells: Sequence[Cell], as_json: bool) -> None:
         self.session, self.as_json = session, as_json
@@ -38,7 +38,7 @@ class SweepDisplay:
         self._bar = self._new_bar()
 
     def consume(self, message: CellStarted | CellEvent | CellEnded) -> None:
-        """Show what happened in a sweep."""
+        """Show an event of the sweep."""
         if isinstance(message, CellStarted):
             self._started[message.cell.plan.id] = time.monotonic()
         elif isinstance(message, CellEvent):
@@ -61,7 +61,7 @@ class SweepDisplay:
         if runs["busy"]:
             note(f"{len(runs['busy'])} cells are busy: another process or machine works on them; try again later")
         if runs["failed"]:
-            hint = f"The same command tries them again and skips the {len(runs['finished'])} finished ones."
+            hint = f"The same command retries them and skips the {len(runs['finished'])} finished ones."
             raise MiclError(f"{len(runs['failed'])} of {len(self.cells)} cells failed", hint)
 
     # Cells that have ended
@@ -74,7 +74,7 @@ class SweepDisplay:
             write_json_line({**line, "error": error} if status == "failed" else line)
         text = f"{len(self.status)}/{len(self.cells)} {cell.title}: "
         if status == "finished":
-            earlier = "" if cell.plan.id in self._started else ", finished before"
+            earlier = "" if cell.plan.id in self._started else ", finished earlier"
             text += f"MFN {_score(figures['mfn'])}, BWT {_score(figures['bwt'])} ({seconds:.0f} s{earlier})"
         else:
             text += f"failed: {error}" if status == "failed" else status
@@ -82,7 +82,7 @@ class SweepDisplay:
         self._show(cell, len(cell.plan.tasks))
 
     def _result(self, cell: Cell, status: str) -> tuple[float, dict[str, float | None]]:
-        """Return the figures of a cell, and its learning time, or that of its process if it is not finished."""
+        """Return the learning time of a cell (or the time of its process if not finished), and its figures."""
         run = cell.plan.id
         if status != "finished":
             return time.monotonic() - self._started.get(run, time.monotonic()), {"mfn": None, "bwt": None}

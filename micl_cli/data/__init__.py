@@ -1,1 +1,1 @@
-"""Tasks on disk: their descriptions and manifests, how they are prepared, and how they are opened."""
+"""Tasks on disk: descriptions and manifests, preparing tasks, and opening prepared ones."""

@@ -1,4 +1,4 @@
-"""``task.toml``: what a task is."""
+"""``task.toml``: the description of a task."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ else:
 DESCRIPTION = "task.toml"
 MANIFEST = "manifest.jsonl"
 LINE_KEYS = ("id", "split", "content", "prompt", "references", "choices", "meta")
-"""The keys of a manifest line besides modalities; no modality may be called by one of them."""
+"""The keys of a manifest line besides modalities; a modality must not have one of these names."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_NAME_HINT = "Use small letters, digits, _ and -, a letter or digit first, at most 64."
+_NAME_HINT = "Use at most 64 lowercase letters, digits, _ and -, starting with a letter or digit."
 _REQUIRED = ("name", "type", "metric")
 _MODALITY_KEYS = ("modality", "modalities")
 _OPTIONAL = {"benchmark": "own", "description": "", "instruction": ""}
@@ -46,18 +46,18 @@ class Description:
 
     @property
     def full_name(self) -> str:
-        """benchmark/name."""
+        """The full name of the task, benchmark/name."""
         return f"{self.benchmark}/{self.name}"
 
 
-def check_name(text: str) -> bool:
-    """Whether ``text`` is a full task name, benchmark/task, in letters that are safe in paths."""
-    parts = text.split("/")
-    return len(parts) == 2 and all(_NAME.fullmatch(part) for part in parts)
+def is_full_name(text: str) -> bool:
+    """Return whether ``text`` is a valid full task name, benchmark/task, which is safe in paths."""
+    names = text.split("/")
+    return len(names) == 2 and all(_NAME.fullmatch(name) for name in names)
 
 
 def modality_line(modalities: Iterable[str]) -> str:
-    """Return the line of ``task.toml`` that declares modalities, in its short form for one; empty for none."""
+    """Return the line of ``task.toml`` that declares modalities, or an empty string for none."""
     names = sorted(modalities)
     if len(names) == 1:
         return f"modality = {_toml(names[0])}"
@@ -65,16 +65,16 @@ def modality_line(modalities: Iterable[str]) -> str:
 
 
 def read_description(path: Path) -> Description:
-    """Read ``task.toml``. Raises ManifestError where it is missing, not TOML, or has an invalid value."""
+    """Read ``task.toml``. Raises ManifestError if it is missing, not TOML, or has an invalid value."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        hint = f"A task's folder holds {DESCRIPTION} (name, modality, type, metric) and {MANIFEST}."
+        hint = f"The folder of a task contains {DESCRIPTION} (name, modality, type, metric) and {MANIFEST}."
         raise ManifestError(f"{path} does not exist", hint) from error
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or error}", "Make the file readable.") from error
     except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path}: not TOML: {error}", 'Write one key = "value" a line.') from error
+        raise ManifestError(f"{path}: not TOML: {error}", 'Write one key = "value" per line.') from error
     return _description(path, table)
 
 
@@ -87,7 +87,7 @@ def description_text(description: Description) -> str:
 
 
 def _toml(text: str) -> str:
-    # A JSON string is a TOML string, but for DEL, which TOML wants escaped.
+    # A JSON string is a valid TOML string, except for DEL, which TOML requires to be escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -96,19 +96,19 @@ def _description(path: Path, table: Mapping[str, Any]) -> Description:
     texts = {key: value for key, value in table.items() if key not in _MODALITY_KEYS}
     for key, value in texts.items():
         if not isinstance(value, str):
-            raise ManifestError(f"{path}: {key} is not a text", f'Write {key} = "…".')
+            raise ManifestError(f"{path}: {key} is not a string", f'Write {key} = "…".')
         if key not in {"description", "instruction"}:
-            _check_word(path, key, value)
+            _check_name(path, key, value)
     return Description(modalities=_modalities(path, table), **{**_OPTIONAL, **texts})
 
 
 def _check_keys(path: Path, table: Mapping[str, Any]) -> None:
     known = (*_REQUIRED, *_MODALITY_KEYS, *_OPTIONAL)
     if unknown := next((key for key in table if key not in known), None):
-        hint = f"{nearest(unknown, set(known) - set(table))} Known are {', '.join(known)}.".strip()
+        hint = f"{nearest(unknown, set(known) - set(table))} Known keys: {', '.join(known)}.".strip()
         raise ManifestError(f"{path}: unknown key {unknown!r}", hint)
     if missing := [key for key in _REQUIRED if key not in table]:
-        hint = f"Needed are {', '.join(_REQUIRED)}, and modality where examples hold media."
+        hint = f"Required keys: {', '.join(_REQUIRED)}, and modality if examples contain media."
         raise ManifestError(f"{path}: {', '.join(missing)} missing", hint)
     if all(key in table for key in _MODALITY_KEYS):
         raise ManifestError(f"{path}: both modality and modalities are given", "Write one of them.")
@@ -116,18 +116,18 @@ def _check_keys(path: Path, table: Mapping[str, Any]) -> None:
 
 def _modalities(path: Path, table: Mapping[str, Any]) -> frozenset[str]:
     if "modality" in table and not isinstance(table["modality"], str):
-        raise ManifestError(f"{path}: modality is not a text", 'Write modality = "…", or modalities = ["…", "…"].')
+        raise ManifestError(f"{path}: modality is not a string", 'Write modality = "…", or modalities = ["…", "…"].')
     names = [table["modality"]] if "modality" in table else table.get("modalities", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ManifestError(f"{path}: modalities is not a list of texts", 'Write modalities = ["image", "audio"].')
+        raise ManifestError(f"{path}: modalities is not a list of strings", 'Write modalities = ["image", "audio"].')
     for name in names:
-        _check_word(path, "modality", name)
+        _check_name(path, "modality", name)
         if name in LINE_KEYS:
-            hint = f"The keys of a manifest line are no names of modalities: {', '.join(LINE_KEYS)}."
+            hint = f"These keys of a manifest line are reserved: {', '.join(LINE_KEYS)}."
             raise ManifestError(f"{path}: {name!r} cannot be a modality", hint)
     return frozenset(names)
 
 
-def _check_word(path: Path, key: str, value: str) -> None:
+def _check_name(path: Path, key: str, value: str) -> None:
     if not _NAME.fullmatch(value):
-        raise ManifestError(f"{path}: {key} = {value!r} is no name", _NAME_HINT)
+        raise ManifestError(f"{path}: {key} = {value!r} is not a valid name", _NAME_HINT)

@@ -1,4 +1,4 @@
-"""Inspecting the media of a task: each is opened once, and what cannot be read is recorded with the reason."""
+"""Inspection of the media of a task: each is opened once, and the reason is recorded if it cannot be read."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from micl_cli.data.prepared import FileRecord, Refused, record_file
 from micl_cli.errors import MediaError
 
 Progress = Callable[[int, int | None], None]
-"""Called with the number of examples inspected so far, and with their total where it is known."""
+"""Called with the number of examples inspected so far, and their total if it is known."""
 MediumKey = tuple[str, str]
-"""A modality and a path: the same file may be read as media of two modalities."""
+"""A modality and a path, since one file may be read as media of two modalities."""
 
 
 @dataclass
 class Inspection:
-    """Opens the media of examples and collects rows, file records, faults, and the examples that are left out.
+    """Opens the media of examples, and collects valid rows, file records, faults of media, and skipped examples.
 
-    ``readers`` holds the reader of each modality; ``known`` the records of media that were inspected before.
+    ``readers`` holds the reader of each modality; ``known`` holds the records of media from an earlier inspection.
     """
 
     root: Path
@@ -34,7 +34,7 @@ class Inspection:
     refused: list[Refused] = field(default_factory=list)
 
     def inspect(self, rows: Iterable[Row], total: int | None, progress: Progress | None) -> None:
-        """Open each medium once; rows with a medium that cannot be read are refused."""
+        """Open each medium once. Rows with a medium that cannot be read are added to ``refused``."""
         for done, row in enumerate(rows, 1):
             keys = list(medium_keys(row))
             for key in keys:
@@ -49,25 +49,25 @@ class Inspection:
 
     @property
     def media(self) -> dict[str, FileRecord]:
-        """The records of the accepted rows' media by path; facts of two modalities stand together."""
-        found: dict[str, FileRecord] = {}
+        """The file records of the valid rows' media by path. The facts of a file with two modalities are merged."""
+        records: dict[str, FileRecord] = {}
         for key in dict.fromkeys(key for row in self.rows for key in medium_keys(row)):
             path, record = key[1], self.records[key]
-            facts = {**found[path].facts, **record.facts} if path in found else record.facts
-            found[path] = replace(record, facts=facts)
-        return found
+            facts = {**records[path].facts, **record.facts} if path in records else record.facts
+            records[path] = replace(record, facts=facts)
+        return records
 
     def _open(self, key: MediumKey) -> None:
         path = self.root / key[1]
         try:
             if not path.resolve().is_relative_to(self.root):
-                raise MediaError("a link leads out of the task's folder")
+                raise MediaError("a symbolic link leads out of the task's folder")
             self.records[key] = self._record(key, path)
         except FileNotFoundError:
             self.faults[key] = "the file does not exist"
         except MediaError as error:
             self.faults[key] = error.message.removeprefix(f"{path}: ")
-        except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle (Python below 3.13)
+        except (OSError, RuntimeError) as error:  # RuntimeError: circular symbolic links (Python below 3.13)
             self.faults[key] = getattr(error, "strerror", None) or str(error)
 
     def _record(self, key: MediumKey, path: Path) -> FileRecord:
@@ -78,5 +78,5 @@ class Inspection:
 
 
 def medium_keys(row: Row) -> Iterator[MediumKey]:
-    """Yield modality and path of each medium of a row."""
+    """Yield the modality and path of each medium of a row."""
     return ((medium.modality, relative_path(medium)) for medium in row.media)

@@ -1,4 +1,4 @@
-"""Where a prepared task is put: one process at a time, and the folder appears whole or not at all."""
+"""Placement of prepared tasks: by one process at a time, with atomic replacement of the folder."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if os.name == "posix":
     import fcntl
 
 
-def check_free(name: str, target: Path, root: Path | None) -> Record | None:
+def check_name_is_free(name: str, target: Path, root: Path | None) -> Record | None:
     """Return the record of an earlier preparation of the same data, if any.
 
-    Raises PlanError where the name belongs to other data that still exists, or where ``root``
+    Raises PlanError if the name is used for other data that still exists, or if ``root``
     is itself a prepared task.
     """
     if root and root.is_relative_to(target.parents[1].resolve()):
-        raise PlanError(f"{root} is a prepared task already", "Prepare the folder that it came from.")
+        raise PlanError(f"{root} is already a prepared task", "Prepare the folder that it was made from.")
     try:
         earlier = read_record(target)
-    except PlanError:  # Damaged: to be prepared anew.
+    except PlanError:  # damaged, and prepared again
         return None
     if earlier is None or earlier.root == (str(root) if root else None):
         return earlier
     if earlier.root is None or (Path(earlier.root) / MANIFEST).exists():
-        hint = f"Choose another name or benchmark in {DESCRIPTION}, or delete {target} to replace the former task."
+        hint = f"Choose another name or benchmark in {DESCRIPTION}, or delete {target} to replace the earlier task."
         raise PlanError(f"{name} is already prepared from {earlier.root or 'the registered task of that name'}", hint)
     return None
 
 
-def intact(name: str, home: Path) -> Task | None:
-    """Return the task if it is prepared and unchanged."""
+def open_if_intact(name: str, home: Path) -> Task | None:
+    """Return the task if it is prepared and unchanged, else None."""
     try:
         return open_task(name, home)
     except PlanError:
@@ -48,14 +48,14 @@ def intact(name: str, home: Path) -> Task | None:
 
 
 def stamp(target: Path) -> tuple[int, int] | None:
-    """Return what distinguishes one preparation from the next; None where there is none.
+    """Return a value that changes with each preparation, or None if the task is not prepared.
 
-    A preparation that is about to be replaced or was interrupted while it was counts.
+    It also identifies a preparation that is being replaced, or whose replacement was interrupted.
     """
-    return _stamp(target) or _stamp(_former(target))
+    return _record_stamp(target) or _record_stamp(_old_folder(target))
 
 
-def _stamp(target: Path) -> tuple[int, int] | None:
+def _record_stamp(target: Path) -> tuple[int, int] | None:
     try:
         stat = (target / RECORD).stat()
     except OSError:
@@ -65,22 +65,25 @@ def _stamp(target: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def exclusive(target: Path) -> Iterator[None]:
-    """Wait until no other process prepares the same task. Raises MiclError where the disk refuses."""
+    """Hold the lock of a task during the block, to prepare it in one process at a time.
+
+    Raises MiclError if the disk is full or read-only.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.with_name(f".{target.name}.lock").open("a") as lock:
             if os.name == "posix":
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            _restore_former(target)
+            _restore_old(target)
             yield
     except OSError as error:
-        hint = "Make room or make the folder writable, or choose another with --home or MICL_HOME."
+        hint = "Free disk space or make the folder writable, or choose another with --home or MICL_HOME."
         raise MiclError(f"cannot write {target}: {error.strerror or error}", hint) from error
 
 
 @contextmanager
 def fresh_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target``; it is removed afterwards unless it took the target's place."""
+    """Yield an empty folder next to ``target``. It is removed afterwards, unless it was renamed to ``target``."""
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
@@ -91,30 +94,30 @@ def fresh_folder(target: Path) -> Iterator[Path]:
 
 
 def replace_folder(fresh: Path, target: Path, description: Description, rows: Iterable[Row], record: Record) -> None:
-    """Complete ``fresh`` and let it take the place of ``target``."""
+    """Write the description, manifest and record into ``fresh``, and replace ``target`` by it."""
     (fresh / DESCRIPTION).write_text(description_text(description), encoding="utf-8")
     write_manifest(fresh / MANIFEST, rows)
     write_record(fresh, record)
-    # Media are not flushed one by one: open_task notices what a power cut spoils.
+    # Media are not flushed one by one: open_task detects files that a power failure damaged.
     for name in (DESCRIPTION, MANIFEST, RECORD):
         flush(fresh / name)
-    old = _former(target)
+    old = _old_folder(target)
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.rename(old)
     try:
         fresh.rename(target)
     except OSError:
-        _restore_former(target)
+        _restore_old(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _former(target: Path) -> Path:
+def _old_folder(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
 
 
-def _restore_former(target: Path) -> None:
-    """Undo the first half of an exchange that was interrupted."""
-    if not target.exists() and _former(target).exists():
-        _former(target).rename(target)
+def _restore_old(target: Path) -> None:
+    """Restore the old folder after a replacement that was interrupted between its two renames."""
+    if not target.exists() and _old_folder(target).exists():
+        _old_folder(target).rename(target)

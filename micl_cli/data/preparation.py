@@ -1,4 +1,4 @@
-"""Preparing tasks: every medium is opened once, examples are counted, and a sha256 pins them all."""
+"""Preparation of tasks: every medium is opened once, examples are counted, and a sha256 over all data is recorded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from micl_cli.api.task import CAPTIONING, QA, SPLITS, Row, Task, TaskSource
 from micl_cli.data.description import DESCRIPTION, MANIFEST, Description, read_description
 from micl_cli.data.inspection import Inspection, MediumKey, Progress, medium_keys
 from micl_cli.data.manifest import Entry, check_row, read_manifest
-from micl_cli.data.placement import check_free, exclusive, fresh_folder, intact, replace_folder, stamp
+from micl_cli.data.placement import (
+    check_name_is_free,
+    exclusive,
+    fresh_folder,
+    open_if_intact,
+    replace_folder,
+    stamp,
+)
 from micl_cli.data.prepared import (
     FileRecord,
     Record,
     Refused,
-    described,
+    description_sha256,
     fingerprint,
     read_record,
     record_file,
@@ -31,19 +38,19 @@ from micl_cli.errors import ManifestError, MediaError, PlanError
 
 OnError = Literal["fail", "skip"]
 ModalityLoader = Callable[[str], Modality]
-"""Returns a reader by the name of its modality. Raises PluginError."""
+"""Returns the reader of a modality by name. Raises PluginError."""
 
 MAX_ANSWERS = 64
-"""Question answering with more distinct answers than this counts as open."""
+"""The maximum number of distinct answers of a question answering task with a closed set of answers."""
 _LISTED = 20
 _LISTED_KEYS = 8
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared task, the folder of its record, the folder of its media, and what was left out.
+    """A prepared task: the folder of its record, the folder of its media (``root``), and the skipped examples.
 
-    ``notes`` are remarks about the manifest that the user should read.
+    ``notes`` are messages about the manifest for the user.
     """
 
     task: Task
@@ -62,25 +69,25 @@ def prepare_source(
     on_error: OnError = "fail",
     progress: Progress | None = None,
 ) -> Prepared:
-    """Let ``source`` write its media into the task's own folder under ``home``, and pin them.
+    """Let ``source`` write its media into the folder of the task under ``home``, and record their sha256.
 
-    The folder appears whole or not at all. A second process that does the same waits and takes
-    the result of the first one; a prepared task stays as it is if its data is the same.
+    The folder is replaced atomically. A second process that prepares the same task waits and uses
+    the result of the first one. A prepared task with the same data is not changed.
 
     Raises MediaError (bad media and ``on_error`` "fail"), ManifestError (an invalid row), PlanError (no train or test
-    examples, or the name is taken by a user's folder), MiclError (the folder cannot be written).
+    examples, or the name is used for a user's folder), MiclError (the folder cannot be written).
     """
     target = task_folder(name, home)
     before = stamp(target)
     with exclusive(target):
-        check_free(name, target, None)
-        if stamp(target) == before or not intact(name, home):
-            stated = _source_description(source, name)
+        check_name_is_free(name, target, None)
+        if stamp(target) == before or not open_if_intact(name, home):
+            declared = _source_description(source, name)
             with fresh_folder(target) as fresh:
-                inspection = Inspection(fresh.resolve(), _readers(stated, modality))
-                inspection.inspect(_source_rows(source, fresh, stated), None, progress)
-                description, record = _conclude(inspection, stated, on_error)
-                present = intact(name, home)
+                inspection = Inspection(fresh.resolve(), _readers(declared, modality))
+                inspection.inspect(_source_rows(source, fresh, declared), None, progress)
+                description, record = _conclude(inspection, declared, on_error)
+                present = open_if_intact(name, home)
                 if present is None or present.sha256 != record.sha256:
                     replace_folder(fresh, target, description, inspection.rows, record)
     return _prepared(name, home)
@@ -95,28 +102,28 @@ def prepare_folder(
     on_error: OnError = "fail",
     progress: Progress | None = None,
 ) -> Prepared:
-    """Pin the task that ``folder`` describes by ``task.toml`` and ``manifest.jsonl``.
+    """Prepare the task that ``task.toml`` and ``manifest.jsonl`` in ``folder`` describe, and record its sha256.
 
     Its media stay where they are; nothing is written into ``folder``. ``registered`` names all installed modalities.
-    Media that look untouched since the folder was last prepared are not opened again.
+    Media whose size and time have not changed since the last preparation are not opened again.
 
     Raises ManifestError, MediaError (bad media and ``on_error`` "fail"), PlanError (no train or
-    test examples, or the name is taken), MiclError (``home`` cannot be written).
+    test examples, or the name is in use), MiclError (``home`` cannot be written).
     """
     root = folder.resolve()
-    stated = read_description(root / DESCRIPTION)
-    name = stated.full_name
+    declared = read_description(root / DESCRIPTION)
+    name = declared.full_name
     target = task_folder(name, home)
-    earlier = check_free(name, target, root)
-    entries = list(read_manifest(root / MANIFEST, stated, frozenset(registered)))
+    earlier = check_name_is_free(name, target, root)
+    entries = list(read_manifest(root / MANIFEST, declared, frozenset(registered)))
     manifest = record_file(root / MANIFEST)
-    inspection = Inspection(root, _readers(stated, modality), _known_media(earlier, target))
+    inspection = Inspection(root, _readers(declared, modality), _known_media(earlier, target))
     inspection.inspect([entry.row for entry in entries], len(entries), progress)
-    description, record = _conclude(inspection, stated, on_error)
-    record = replace(record, root=str(root), manifest=manifest, described=described(stated))
+    description, record = _conclude(inspection, declared, on_error)
+    record = replace(record, root=str(root), manifest=manifest, described=description_sha256(declared))
     with exclusive(target):
-        present = intact(name, home)
-        if earlier != record or present is None or present.description != stated.description:
+        present = open_if_intact(name, home)
+        if earlier != record or present is None or present.description != declared.description:
             with fresh_folder(target) as fresh:
                 replace_folder(fresh, target, description, inspection.rows, record)
     return replace(_prepared(name, home), notes=_notes(entries))
@@ -134,7 +141,7 @@ def _readers(description: Description, modality: ModalityLoader) -> dict[str, Mo
 
 
 def _known_media(earlier: Record | None, target: Path) -> Mapping[MediumKey, FileRecord]:
-    """Return the media of an earlier preparation; none where its manifest cannot be read."""
+    """Return the file records of an earlier preparation, or none if its manifest cannot be read."""
     if earlier is None:
         return {}
     try:
@@ -146,14 +153,14 @@ def _known_media(earlier: Record | None, target: Path) -> Mapping[MediumKey, Fil
 
 
 def _notes(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """Return a note on the keys that are kept as metadata, if there are any."""
-    lines = sum(bool(entry.further_keys) for entry in entries)
-    keys = list(dict.fromkeys(key for entry in entries for key in entry.further_keys))
+    """Return a note about the extra keys that were moved to the metadata, if there are any."""
+    lines = sum(bool(entry.extra_keys) for entry in entries)
+    keys = list(dict.fromkeys(key for entry in entries for key in entry.extra_keys))
     if not keys:
         return ()
     more = f" and {len(keys) - _LISTED_KEYS} more" if len(keys) > _LISTED_KEYS else ""
     count = f"{lines} lines have" if lines > 1 else "1 line has"
-    return (f"{count} further keys: {', '.join(keys[:_LISTED_KEYS])}{more}; kept as metadata",)
+    return (f"{count} extra keys, stored as metadata: {', '.join(keys[:_LISTED_KEYS])}{more}",)
 
 
 # The content of a prepared task
@@ -173,55 +180,55 @@ def _source_description(source: TaskSource, name: str) -> Description:
 
 
 def _source_rows(source: TaskSource, folder: Path, description: Description) -> Iterator[Row]:
-    """Yield the source's rows, checked as those of a manifest. Raises ManifestError."""
+    """Yield the rows of a source, checked like those of a manifest. Raises ManifestError."""
     ids: set[str] = set()
     for number, row in enumerate(source.rows(folder), 1):
         where = f"{description.full_name}: example {number}"
         if row.id in ids:
-            hint = "This is a fault of the plugin that the task comes from."
-            raise ManifestError(f"{where}: id {row.id!r} comes twice", hint)
+            hint = "This is an error in the plugin that provides the task."
+            raise ManifestError(f"{where}: duplicate id {row.id!r}", hint)
         ids.add(row.id)
         yield check_row(row, description, where)
 
 
-def _conclude(inspection: Inspection, stated: Description, on_error: OnError) -> tuple[Description, Record]:
-    """Return description and record after all media were inspected. Raises MediaError, PlanError."""
+def _conclude(inspection: Inspection, declared: Description, on_error: OnError) -> tuple[Description, Record]:
+    """Return the description and record of a task whose media are inspected. Raises MediaError, PlanError."""
     rows, refused = inspection.rows, inspection.refused
     if refused and on_error == "fail":
-        raise _refusal(stated.full_name, inspection)
+        raise _media_error(declared.full_name, inspection)
     counts = {split: sum(row.split == split for row in rows) for split in SPLITS}
     if empty := [split for split in ("train", "test") if not counts[split]]:
-        left_out = f" ({len(refused)} were left out)" if refused else ""
-        hint = "A task needs both; without val, nothing is validated."
-        raise PlanError(f"{stated.full_name} has no {' and no '.join(empty)} examples{left_out}", hint)
-    description = replace(stated, instruction=stated.instruction or _instruction(stated.type, rows))
+        skipped = f" ({len(refused)} were skipped)" if refused else ""
+        hint = "A task needs both. Without val examples, there is no validation."
+        raise PlanError(f"{declared.full_name} has no {' and no '.join(empty)} examples{skipped}", hint)
+    description = replace(declared, instruction=declared.instruction or _instruction(declared.type, rows))
     media = inspection.media
     record = Record(
         sha256=fingerprint(description, rows, media),
         counts=counts,
-        answers=_answers(stated.type, rows),
+        answers=_answers(declared.type, rows),
         media=media,
         refused=tuple(refused),
     )
     return description, record
 
 
-def _refusal(name: str, inspection: Inspection) -> MediaError:
+def _media_error(name: str, inspection: Inspection) -> MediaError:
     faults = [f"  {path}: {reason}" for (_, path), reason in inspection.faults.items()]
     more = [f"  and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
     count = f"{len(faults)} of {len(faults) + len(inspection.records)} media files cannot be used"
-    hint = "Nothing was prepared. Repair or replace them, or leave their examples out: --on-error skip"
+    hint = "Nothing was prepared. Repair or replace them, or skip their examples: --on-error skip"
     return MediaError("\n".join([f"{name}: {count}:", *faults[:_LISTED], *more]), hint)
 
 
 def _instruction(task_type: str, rows: Iterable[Row]) -> str:
-    """Return the prompt that most training examples of a captioning task share."""
+    """Return the most common prompt of a captioning task's training examples; empty for other types."""
     if task_type != CAPTIONING:
         return ""
     return Counter(row.prompt for row in rows if row.split == "train").most_common(1)[0][0]
 
 
 def _answers(task_type: str, rows: Iterable[Row]) -> tuple[str, ...]:
-    """Return the answers of a question answering task with a closed set of them, sorted; else none."""
+    """Return the sorted answers of a question answering task with a closed set of them; empty for other tasks."""
     answers = {reference for row in rows for reference in row.references} if task_type == QA else set()
     return tuple(sorted(answers)) if len(answers) <= MAX_ANSWERS else ()

@@ -1,8 +1,8 @@
-"""Prepared tasks on disk: opening them, and checking that their data is still the same.
+"""Prepared tasks on disk: open them, and check that their data has not changed.
 
-``HOME/tasks/BENCHMARK/NAME/`` holds a canonical ``manifest.jsonl``, ``task.toml`` and
-``prepared.json``, the record of the files as they were inspected. Media are in the same folder where
-micl wrote them, and in the user's own folder (``root``) otherwise.
+``HOME/tasks/BENCHMARK/NAME/`` contains a canonical ``manifest.jsonl``, ``task.toml`` and
+``prepared.json``, the record of all inspected files. Media are in the same folder if micl wrote them,
+and in the user's own folder (``root``) otherwise.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from micl_cli.data.description import (
     DESCRIPTION,
     MANIFEST,
     Description,
-    check_name,
     description_text,
+    is_full_name,
     read_description,
 )
 from micl_cli.data.manifest import read_manifest, relative_path, row_text
@@ -35,7 +35,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file as it was inspected: size in bytes, modification time, sha256, and a medium's facts."""
+    """The state of a file at inspection: size in bytes, modification time, sha256, and facts about a medium."""
 
     size: int
     mtime_ns: int
@@ -43,18 +43,18 @@ class FileRecord:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def same_stat(self, path: Path) -> bool:
-        """Whether the file looks untouched. Raises OSError where it is gone."""
+        """Return whether size and modification time are unchanged. Raises OSError if the file does not exist."""
         stat = path.stat()
         return (stat.st_size, stat.st_mtime_ns) == (self.size, self.mtime_ns)
 
     def same_file(self, path: Path) -> bool:
-        """Whether the file's content is the same; it is read only where its stat differs."""
+        """Return whether the content is unchanged. The file is only read if its modification time differs."""
         return self.same_stat(path) or (path.stat().st_size == self.size and file_sha256(path) == self.sha256)
 
 
 @dataclass(frozen=True)
 class Refused:
-    """An example that was left out: its id, the path of the medium that cannot be read, and why."""
+    """A skipped example: its id, the path of the medium that cannot be read, and the reason."""
 
     id: str
     path: str
@@ -65,8 +65,8 @@ class Refused:
 class Record:
     """The content of ``prepared.json``.
 
-    ``root`` is the user's folder, or None where micl wrote the media itself; ``manifest`` and
-    ``described`` (see :func:`described`) are that folder's files as they were.
+    ``root`` is the user's folder, or None if micl wrote the media itself. ``manifest`` and ``described``
+    (see :func:`description_sha256`) record the manifest and ``task.toml`` of that folder.
     """
 
     sha256: str
@@ -81,33 +81,33 @@ class Record:
 
 def task_folder(name: str, home: Path) -> Path:
     """Return the folder in which the task ``benchmark/name`` is prepared. Raises PlanError for an invalid name."""
-    if not check_name(name):
-        hint = "A full name reads benchmark/task, in small letters, digits, _ and -."
-        raise PlanError(f"{name!r} is no task name", hint)
+    if not is_full_name(name):
+        hint = "A full name is benchmark/task, in lowercase letters, digits, _ and -."
+        raise PlanError(f"{name!r} is not a valid task name", hint)
     return home.absolute() / "tasks" / name
 
 
 def is_prepared(name: str, home: Path) -> bool:
-    """Whether the task is prepared; its data is not checked."""
+    """Return whether the task is prepared, without checking its data."""
     return (task_folder(name, home) / RECORD).is_file()
 
 
 def prepared_tasks(home: Path) -> list[str]:
     """Return the full names of all prepared tasks, sorted."""
-    found = (path.parent.relative_to(home / "tasks").as_posix() for path in (home / "tasks").glob(f"*/*/{RECORD}"))
-    return sorted(name for name in found if check_name(name))
+    names = (path.parent.relative_to(home / "tasks").as_posix() for path in (home / "tasks").glob(f"*/*/{RECORD}"))
+    return sorted(name for name in names if is_full_name(name))
 
 
 def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
-    """Return a prepared task. With ``verify``, its manifest and media must be what they were.
+    """Return a prepared task. ``verify`` checks that its manifest and media have not changed.
 
-    Size and modification time are compared, and contents only where these differ, so that an
-    untouched copy passes. Raises PlanError where the task is not prepared, has changed or is gone.
+    Sizes and modification times are compared, and contents if the times differ, so that an
+    identical copy passes. Raises PlanError if the task is not prepared, or is damaged, changed or missing.
     """
     folder = task_folder(name, home)
     record = read_record(folder)
     if record is None:
-        hint = f"Prepare it: micl prepare {name}, or micl prepare FOLDER for a task of your own."
+        hint = f"Prepare it: micl prepare {name}, or micl prepare FOLDER for your own task."
         raise PlanError(f"{name} is not prepared", hint)
     try:
         description = read_description(folder / DESCRIPTION)
@@ -115,21 +115,21 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
         intact = fingerprint(description, rows, record.media) == record.sha256
     except (ManifestError, KeyError):
         intact = False
-    again = f"micl prepare {record.root or name}"
+    command = f"micl prepare {record.root or name}"
     if not intact:
-        raise PlanError(f"the prepared task {name} in {folder} is damaged", f"Prepare it again: {again}")
+        raise PlanError(f"the prepared task {name} in {folder} is damaged", f"Prepare it again: {command}")
     if verify and (changes := list(_changes(folder, record))):
-        hint = f"Put the files back as they were, or prepare the task anew: {again}"
-        raise PlanError(f"{name} has changed since it was prepared: {_few(changes)}", hint)
+        hint = f"Restore the files, or prepare the task again: {command}"
+        raise PlanError(f"{name} has changed since it was prepared: {_listing(changes)}", hint)
     return _task(name, description, record, rows, folder)
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return the record of a prepared task; None where there is none. Raises PlanError where it cannot be read."""
+    """Return the record of a prepared task, or None if there is none. Raises PlanError if it cannot be read."""
     try:
         data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if data.pop("format") != _FORMAT:
-            raise ValueError("another version of micl wrote it")
+            raise ValueError("it was written by another version of micl")
         data["media"] = {path: FileRecord(**file) for path, file in data["media"].items()}
         data["refused"] = tuple(Refused(**refused) for refused in data["refused"])
         data["manifest"] = data["manifest"] and FileRecord(**data["manifest"])
@@ -148,9 +148,9 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def fingerprint(description: Description, rows: Iterable[Row], media: Mapping[str, FileRecord]) -> str:
-    """Return the sha256 over what a task is and its examples with their media's digests, in order.
+    """Return the sha256 of a task: its modalities, type, metric, instruction, examples and digests of media, in order.
 
-    It depends neither on where the files are nor on their times, nor on the task's name and description.
+    It does not depend on the paths and times of files outside the task, nor on its name and description.
     """
     modalities = ",".join(sorted(description.modalities))
     head = [modalities, description.type, description.metric, description.instruction]
@@ -161,8 +161,8 @@ def fingerprint(description: Description, rows: Iterable[Row], media: Mapping[st
     return digest.hexdigest()
 
 
-def described(description: Description) -> str:
-    """Return the sha256 of a ``task.toml`` without its free description."""
+def description_sha256(description: Description) -> str:
+    """Return the sha256 of a ``task.toml`` without its free-text description."""
     return hashlib.sha256(description_text(replace(description, description="")).encode()).hexdigest()
 
 
@@ -176,13 +176,13 @@ def file_sha256(path: Path) -> str:
 
 
 def record_file(path: Path, facts: Mapping[str, Any] | None = None) -> FileRecord:
-    """Return the record of a file as it is now. Raises OSError."""
+    """Return the record of a file in its current state. Raises OSError."""
     stat = path.stat()
     return FileRecord(stat.st_size, stat.st_mtime_ns, file_sha256(path), dict(facts or {}))
 
 
 def _changes(folder: Path, record: Record) -> Iterator[str]:
-    """Yield the files that differ from the record, and how."""
+    """Yield the files that differ from the record, with the type of change."""
     root = Path(record.root) if record.root else folder
     files = dict(record.media)
     if record.manifest:
@@ -193,18 +193,18 @@ def _changes(folder: Path, record: Record) -> Iterator[str]:
             if not file.same_file(root / name):
                 yield f"{name} (changed)"
         except OSError:
-            yield f"{name} (gone)"
+            yield f"{name} (missing)"
 
 
-def _description_changes(path: Path, was: str) -> Iterator[str]:
+def _description_changes(path: Path, recorded: str) -> Iterator[str]:
     try:
-        if described(read_description(path)) != was:
+        if description_sha256(read_description(path)) != recorded:
             yield f"{path.name} (changed)"
     except ManifestError:
-        yield f"{path.name} (gone)" if not path.exists() else f"{path.name} (changed)"
+        yield f"{path.name} (changed)" if path.exists() else f"{path.name} (missing)"
 
 
-def _few(changes: list[str]) -> str:
+def _listing(changes: list[str]) -> str:
     more = len(changes) - _NAMED_FILES
     return ", ".join(changes[:_NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
 
@@ -235,5 +235,5 @@ def _example(row: Row, task: str, root: Path, record: Record) -> Example:
         path = relative_path(medium)
         return Media(medium.modality, root / path, record.media[path].sha256)
 
-    content = tuple(part if isinstance(part, str) else absolute(part) for part in row.content)
+    content = tuple(item if isinstance(item, str) else absolute(item) for item in row.content)
     return Example(row.id, content, row.references, row.choices, task=task, meta=row.meta)

@@ -1,1 +1,1 @@
-"""Files that are written whole, locks, and JSON lines."""
+"""Atomic writing of files, locks, and JSON lines."""

@@ -16,8 +16,8 @@ from micl_cli.errors import CheckpointError
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield a new folder to fill, which replaces ``target`` at the end of the block. On an error it is removed.
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder that replaces ``target`` at the end of the block, or is removed after an error.
 
     Raises CheckpointError if the disk is full or read-only.
     """
@@ -32,7 +32,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         fresh.rename(target)
         flush(target.parent)
-    except (OSError, SafetensorError) as error:  # safetensors reports a full disk as an error of its own
+    except (OSError, SafetensorError) as error:  # safetensors has its own error for a full disk
         raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -67,5 +67,5 @@ def _cannot_write(target: Path, error: Exception) -> CheckpointError:
     why = getattr(error, "strerror", None) or error
     return CheckpointError(
         f"cannot write {target}: {why}",
-        "Free disk space or make the folder writable, then run the same command: finished tasks are kept.",
+        "Free disk space or make the folder writable, then run the same command. Finished tasks are saved.",
     )

@@ -8,6 +8,6 @@ from typing import Any
 
 
 def write_json_line(data: Any) -> None:
-    """Write one JSON line to stdout and flush it, so that a reader gets it at once."""
+    """Write one JSON line to stdout and flush it, so that readers receive it immediately."""
     sys.stdout.write(json.dumps(data, allow_nan=False) + "\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The lock file that lets one process at a time work on a run."""
+"""The lock file of a run, which only one process at a time may work on."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if os.name == "posix":
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock during the block. The system releases it if the process is killed.
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder during the block. The operating system releases it if the process is killed.
 
-    Raises BusyError, with the id of the process that holds it.
+    Raises BusyError with the id of the process that holds it, or CheckpointError if the folder is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -29,11 +29,11 @@ def only_one(folder: Path) -> Iterator[None]:
             f"cannot write {folder}: {error.strerror}", "Make the folder writable, or choose another with --home."
         ) from error
     with file:
-        if os.name == "posix" and not _locked(file):
+        if os.name == "posix" and not _acquire(file):
             file.seek(0)
             raise BusyError(
                 f"process {file.read().strip() or 'another'} works on run {folder.name}",
-                "Wait for it, or stop it; --again makes another run of the same plan.",
+                "Wait for it, or stop it; --again starts another run of the same plan.",
             )
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -41,8 +41,8 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def _locked(file: IO[str]) -> bool:
-    """Try to lock the file, a few times, since ``is_held`` locks it for a moment as well."""
+def _acquire(file: IO[str]) -> bool:
+    """Try a few times to lock the file, since ``is_held`` also locks it briefly. Return whether that succeeded."""
     for wait in (0.05, 0.1, 0.0):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,7 +53,7 @@ def _locked(file: IO[str]) -> bool:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process on this machine works on the folder; True if that cannot be known."""
+    """Return whether a process on this machine holds the lock of a folder, or True if that is unknown."""
     if os.name != "posix":
         return True
     try:

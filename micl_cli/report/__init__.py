@@ -1,1 +1,1 @@
-"""Reports: the figures of continual learning, and how they are written down."""
+"""Reports: the figures of continual learning, their statistics, and output formats."""

@@ -1,4 +1,4 @@
-"""Blocks of a report (headings, paragraphs, tables), and how values are written in them."""
+"""The blocks of a report (headings, paragraphs, tables), and the formatting of values."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 MISSING = "-"
 PASSES = "; before and after: seconds of the passes over data around learning"
-"""What explains the columns of passes in the title of a table of costs."""
+"""The explanation of the columns "before" and "after" in the title of a table of costs."""
 
 
 class Code(str):
-    """A formula: text that a format may set in a monospaced font."""
+    """A formula, which formats may set in a monospaced font."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text. The first column is left-aligned, with ``prose`` also the last; all others are right-aligned."""
+    """A table of text. The first column and, with ``prose``, the last are left-aligned, all others right-aligned."""
 
     title: str
     columns: Sequence[str]
@@ -43,7 +43,7 @@ Block = Heading | Paragraph | Table
 
 
 def number(value: float | None) -> str:
-    """Return a score with two decimals (never "-0.00"), or MISSING where there is no finite one."""
+    """Return a score with two decimals (never "-0.00"), or MISSING if it is None or not finite."""
     return MISSING if value is None or not math.isfinite(value) else f"{round(value, 2) + 0.0:.2f}"
 
 
@@ -58,6 +58,6 @@ def size(count: int) -> str:
 
 
 def labels(tasks: Sequence[str]) -> list[str]:
-    """Return the names of tasks without their benchmarks, or in full where short names would be ambiguous."""
+    """Return the names of tasks without their benchmarks, or the full names if short ones are ambiguous."""
     short = [task.rpartition("/")[2] for task in tasks]
     return short if len(set(short)) == len(tasks) else list(tasks)

@@ -17,7 +17,7 @@ def comparison(runs: Sequence[RunData]) -> list[Block]:
     """Return the tables that compare two or more runs."""
     blocks: list[Block] = []
     if len({tuple(run.tasks) for run in runs}) > 1:
-        blocks.append(Paragraph("The runs differ in their tasks or in the order: compare their means with care."))
+        blocks.append(Paragraph("The runs differ in their tasks or task order: compare their means with care."))
     tables = (*_routers(runs), *_quantized(runs), *_means(runs), *_paired(runs))
     return [*blocks, _final_scores(runs), _all_figures(runs), *tables]
 
@@ -39,7 +39,7 @@ def _all_figures(runs: Sequence[RunData]) -> Table:
         (label, *(number(run.metrics[name]) for name in shown), *_cost(run, list(times.values())))
         for label, run in zip(_run_labels(runs), runs, strict=True)
     ]
-    columns = ("", *map(_short_title, shown), *times, "peak memory", "stored", "passes a query")
+    columns = ("", *map(_short_title, shown), *times, "peak memory", "stored", "passes per query")
     return Table("Figures and cost" + (PASSES if len(times) > 1 else ""), columns, rows)
 
 
@@ -55,7 +55,7 @@ def _routers(runs: Sequence[RunData]) -> list[Block]:
         for label, run in zip(_run_labels(runs), runs, strict=True)
         if run.routing
     ]
-    title = "Routing: accuracy and unsure in per cent, ms a query, MFN below the oracle's of the same order and seed"
+    title = "Routing: accuracy and unsure in per cent, ms per query, MFN below the oracle's of the same order and seed"
     return [Table(title, ("", "accuracy", "unsure", "ms", "gap to oracle"), rows)] if rows else []
 
 
@@ -66,22 +66,22 @@ def _quantized(runs: Sequence[RunData]) -> list[Block]:
         (
             f"{names[each.run]} ({each.bits})",
             names[each.reference],
-            _times(each.weights),
-            _times(each.peak),
+            _ratio(each.weights),
+            _ratio(each.peak),
             number(each.gap),
         )
         for each in quantized_of(runs)
     ]
-    columns = ("", "beside", "weights", "peak memory", "MFN lost")
-    return [Table("Quantised runs beside the same plans in full precision", columns, rows)] if rows else []
+    columns = ("", "reference", "weights", "peak memory", "MFN lost")
+    return [Table("Quantised runs relative to the same plans in full precision", columns, rows)] if rows else []
 
 
-def _times(value: float | None) -> str:
+def _ratio(value: float | None) -> str:
     return MISSING if value is None else f"{value:.2f} times"
 
 
 def _means(runs: Sequence[RunData]) -> list[Block]:
-    """Return means over seeds, where a strategy has more than one run."""
+    """Return means over seeds if a strategy has more than one run."""
     groups = groups_of(runs)
     if all(group.n == 1 for group in groups):
         return []
@@ -96,7 +96,7 @@ def _means(runs: Sequence[RunData]) -> list[Block]:
 
 
 def interval(mean: Mean | None) -> str:
-    """Return "mean [low, high]", the mean alone where a single value has no interval, or MISSING."""
+    """Return "mean [low, high]", the mean alone for a single value, or MISSING."""
     if mean is None:
         return MISSING
     if mean.low is None:
@@ -114,12 +114,12 @@ def _orders(orders: Sequence[Order]) -> list[Block]:
     if len(orders) == 1:
         return []
     tasks = [order.tasks for order in orders]
-    lines = [(at, each, " (on other data)" if each in tasks[: at - 1] else "") for at, each in enumerate(tasks, 1)]
-    return [Paragraph(f"Order {at}: {', '.join(each)}{note}.") for at, each, note in lines]
+    lines = [(n, each, " (on other data)" if each in tasks[: n - 1] else "") for n, each in enumerate(tasks, 1)]
+    return [Paragraph(f"Order {n}: {', '.join(each)}{note}.") for n, each, note in lines]
 
 
 def _strategies(groups: Sequence[Group]) -> list[Block]:
-    """Return the runs behind the labels of strategies that share a name."""
+    """Return the runs of each label for strategies that share a name."""
     ids: dict[str, list[str]] = {}
     for group in groups:
         if group.label != group.strategy and group.order is not None:
@@ -151,7 +151,7 @@ def _cost(run: RunData, times: Sequence[str]) -> tuple[str, ...]:
 
 
 def _run_labels(runs: Sequence[RunData]) -> list[str]:
-    """Return the strategy of each run, with as much of its id as distinguishes the runs."""
+    """Return the strategy of each run with the shortest prefix of its id, of at least 8 characters, that is unique."""
     ids = {run.id for run in runs}
     length = next((n for n in range(8, 64) if len({each[:n] for each in ids}) == len(ids)), None)
     return [f"{run.strategy} {run.id[:length]}" for run in runs]

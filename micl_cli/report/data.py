@@ -1,4 +1,4 @@
-"""The data of a run that a report shows, independent of any database."""
+"""The data of a run for reports, independent of the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from micl_cli.report.routing import Routing, routing_of
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Totals of a run: sums of seconds, the highest peak and number of weights, the size of the last checkpoint."""
+    """Totals of a run: sums of seconds, maxima of memory and trainable parameters, the size of the last checkpoint."""
 
     before_seconds: float = 0.0
     seconds: float
@@ -27,22 +27,22 @@ class Cost:
 
 
 def time_columns(costs: Iterable[StageRecord | Cost]) -> dict[str, str]:
-    """Return the fields of seconds by column title; those of the passes only where one of them took time."""
-    known = list(costs)
+    """Return the fields of seconds by column title; those of passes only if any of them took time."""
+    every = list(costs)
     titles = {"before": "before_seconds", "seconds": "seconds", "after": "after_seconds"}
-    measured = {field for field in titles.values() if any(getattr(cost, field) for cost in known)}
+    measured = {field for field in titles.values() if any(getattr(cost, field) for cost in every)}
     return {title: field for title, field in titles.items() if field == "seconds" or field in measured}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
-    """A run. ``tasks`` are full names in the order of learning, ``extra`` further figures by name.
+    """A run. ``tasks`` are full names in the order of learning; ``extra`` holds figures of plugins by name.
 
-    ``matrix`` has one row per learnt task and one score (x100) per task, None where not measured; ``zero_shot`` holds
-    the scores before any learning. Both are of ``split`` and made by :func:`score_matrix`. ``settings`` are those of
-    the plan by dotted name, without tasks, seed, attempt and names; ``data`` is the sha256 by task. Runs of one
-    strategy that share settings, data and order differ in seed or attempt only. ``weights_bytes`` is the memory of
-    the frozen weights, 0 where unknown.
+    ``matrix`` has one row per learnt task and one score (x100) per task, None if not measured; ``zero_shot`` holds
+    the scores before any learning. Both are for ``split`` and made by :func:`score_matrix`. ``settings`` are those of
+    the plan by dotted name, without tasks, seed, attempt and names; ``data`` holds the sha256 by task. Runs of one
+    strategy with equal settings, data and order differ only in seed or attempt. ``weights_bytes`` is the memory of
+    the frozen weights, 0 if unknown.
     """
 
     id: str
@@ -69,31 +69,31 @@ class RunData:
         return ScoreMatrix(self.matrix, self.zero_shot, len(self.tasks))
 
     def in_matrix(self, score: ScoreRecord) -> bool:
-        """Return whether ``score`` stands in R: the task's own metric on the run's split."""
+        """Return whether ``score`` belongs to R: by the task's own metric, on the run's split."""
         return score.main and score.split == self.split
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:
-        """Every continual-learning figure by name (see :data:`micl_cli.report.matrix.FIGURES`)."""
+        """All continual-learning figures by name (see :data:`micl_cli.report.matrix.FIGURES`)."""
         return figures(self.r)
 
     @cached_property
     def forgetting_types(self) -> list[ForgettingTypes]:
-        """Superficial and essential forgetting, where scores by choices were measured."""
+        """Superficial and essential forgetting, for tasks with scores by choices."""
         chosen = [replace(score, main=True) for score in self.scores if score.metric == CHOICES]
         rows, _ = score_matrix(self.tasks, self.stages, chosen, self.split)
         return forgetting_types(self.tasks, self.r, ScoreMatrix(rows, None, len(self.tasks)))
 
     @cached_property
     def routing(self) -> Routing | None:
-        """How examples were routed after the last stage; None without routing."""
+        """The routing of examples after the last stage, or None without routing."""
         own = [row for row in self.routings if row.split == self.split]
         last = max((row.after for row in own), default=0)
         return routing_of([row for row in own if row.after == last], self.tasks)
 
     @property
     def cost(self) -> Cost:
-        """The totals over all stages; zeros without any."""
+        """The totals over all stages, or zeros if there are none."""
         stored = [stage.stored_bytes for stage in self.stages if stage.stored_bytes]
         return Cost(
             before_seconds=math.fsum(stage.before_seconds for stage in self.stages),
@@ -106,9 +106,9 @@ class RunData:
 
 
 def gap_to_oracle(run: RunData, runs: Sequence[RunData]) -> float | None:
-    """Return by how much the MFN of ``run`` is below that of the oracle router among ``runs``.
+    """Return the MFN of the oracle router among ``runs`` minus that of ``run``.
 
-    The oracle's run has the same tasks, seed, backbone and split; None where there is none.
+    The oracle's run must have the same tasks, seed, backbone and split. Return None if there is none.
     """
     for other in runs:
         oracle = other.routing and other.routing.router == "oracle"
@@ -122,16 +122,16 @@ def gap_to_oracle(run: RunData, runs: Sequence[RunData]) -> float | None:
 def score_matrix(
     tasks: Sequence[str], stages: Sequence[StageRecord], scores: Sequence[ScoreRecord], split: str = "test"
 ) -> tuple[list[list[float | None]], list[float | None] | None]:
-    """Return R [T][T] and the zero-shot row (None where not measured) from the main scores of ``split``.
+    """Return R [T][T] and the zero-shot row (None if not measured) from the main scores of ``split``.
 
-    The scores after a stage stand in the row of its last task, so that joint learning (one stage with all tasks)
-    fills the last row only.
+    The scores after a stage are in the row of its last task, so that joint learning (one stage with all tasks) has only
+    the last row.
     """
     rows: list[list[float | None]] = [[None] * len(tasks) for _ in range(len(tasks) + 1)]
     row_after = {0: 0}
     for stage in stages:
-        if known := [tasks.index(task) + 1 for task in stage.tasks if task in tasks]:
-            row_after[stage.position] = max(known)
+        if numbers := [tasks.index(task) + 1 for task in stage.tasks if task in tasks]:
+            row_after[stage.position] = max(numbers)
     for score in scores:
         if score.main and score.split == split and score.task in tasks and score.after in row_after:
             rows[row_after[score.after]][tasks.index(score.task)] = score.value

@@ -1,10 +1,10 @@
-"""A report as blocks, before it becomes text, Markdown or LaTeX."""
+"""The content of a report as blocks, independent of the output format."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from micl_cli.api.events import UNSURE
+from micl_cli.api.events import UNSURE_MARGIN
 from micl_cli.records import ScoreRecord, StageRecord
 from micl_cli.report.blocks import PASSES, Block, Code, Heading, Paragraph, Table, labels, number, size
 from micl_cli.report.comparison import comparison
@@ -13,19 +13,19 @@ from micl_cli.report.matrix import FIGURES
 from micl_cli.report.quantized import NONE, bits_of
 
 MINI = (
-    "mini/ names micl's own embedded tasks, small and generated from a seed. They are not the published datasets: "
-    "compare their scores with each other only."
+    "mini/ tasks are micl's own small tasks, generated from a seed. They are not the published datasets: "
+    "compare their scores only with each other."
 )
 
 
 def document(runs: Sequence[RunData]) -> list[Block]:
-    """Return scores, figures with formulas and costs of each run, and for several runs a comparison."""
+    """Return the scores, figures with formulas and costs of each run, and a comparison of several runs."""
     if not runs:
         return [Paragraph("No runs to report.")]
     if len(runs) == 1:
         return [*_head(runs[0]), *_note(runs), *_results(runs[0])]
-    each = [block for run in runs for block in (*_head(run), *_results(run))]
-    return [*each, Heading(f"Comparison of {len(runs)} runs"), *_note(runs), *comparison(runs)]
+    sections = [block for run in runs for block in (*_head(run), *_results(run))]
+    return [*sections, Heading(f"Comparison of {len(runs)} runs"), *_note(runs), *comparison(runs)]
 
 
 def _head(run: RunData) -> list[Block]:
@@ -49,11 +49,11 @@ def _results(run: RunData) -> list[Block]:
 def _task_list(run: RunData) -> str:
     mains = {score.task: score for score in run.scores if run.in_matrix(score)}
     scored = {task: f" ({score.metric}, n={score.n})" for task, score in mains.items()}
-    return ", ".join(f"{at} {task}{scored.get(task, '')}" for at, task in enumerate(run.tasks, 1))
+    return ", ".join(f"{position} {task}{scored.get(task, '')}" for position, task in enumerate(run.tasks, 1))
 
 
 def _scores(run: RunData) -> Block:
-    rows = [(_row_label(run, at), row) for at, row in enumerate(run.r.rows(), 1)]
+    rows = [(_row_label(run, t), row) for t, row in enumerate(run.r.rows(), 1)]
     rows.insert(0, ("before learning", [run.r[0, i] for i in run.r.tasks]))
     measured = [(label, *map(number, row)) for label, row in rows if any(value is not None for value in row)]
     if not measured:
@@ -63,16 +63,16 @@ def _scores(run: RunData) -> Block:
     return Table(title, ("", *labels(run.tasks)), measured)
 
 
-def _row_label(run: RunData, at: int) -> str:
-    task = run.tasks[at - 1]
-    together = next((len(stage.tasks) for stage in run.stages if task in stage.tasks), 1)
-    return f"after {together} tasks together" if together > 1 else f"after {at} {labels(run.tasks)[at - 1]}"
+def _row_label(run: RunData, t: int) -> str:
+    task = run.tasks[t - 1]
+    joint = next((len(stage.tasks) for stage in run.stages if task in stage.tasks), 1)
+    return f"after {joint} joint tasks" if joint > 1 else f"after {t} {labels(run.tasks)[t - 1]}"
 
 
 def _figures(run: RunData) -> Table:
     shown = [(FIGURES[name], value) for name, value in run.metrics.items() if name != "fwt" or value is not None]
     rows = [(figure.title, number(value), Code(figure.formula)) for figure, value in shown]
-    title = "Figures over T tasks (- where undefined or not measured)"
+    title = "Figures over T tasks (-: undefined or not measured)"
     return Table(title, ("figure", "value", "formula"), rows, prose=True)
 
 
@@ -99,11 +99,12 @@ def _routing(run: RunData) -> list[Block]:
     names = dict(zip(run.tasks, labels(run.tasks), strict=True))
     counts = routing.confusion.items()
     rows = [(names.get(task, task), *(f"{chosen[other]}" for other in run.tasks)) for task, chosen in counts]
-    title = f"Routing by {routing.router} after the last task: examples of each task (row) sent to each expert (column)"
+    title = f"Routing by {routing.router} after the last task: examples of each task (row) by predicted task (column)"
     facts = (
-        f"Routing accuracy {number(routing.accuracy)} %; unsure (margin below {UNSURE}) {number(routing.unsure)} %; "
-        f"{1000 * routing.seconds_per_query:.2f} ms to route a query; passes of the language "
-        f"model a query, routing included: {1 + routing.passes}."
+        f"Routing accuracy {number(routing.accuracy)} %; "
+        f"unsure (margin below {UNSURE_MARGIN}) {number(routing.unsure)} %; "
+        f"{1000 * routing.seconds_per_query:.2f} ms per query; passes of the language "
+        f"model per query, including routing: {1 + routing.passes}."
     )
     return [Table(title, ("", *labels(run.tasks)), rows), Paragraph(facts)]
 
@@ -138,7 +139,7 @@ def _cost(cost: StageRecord | Cost, times: Iterable[str]) -> tuple[str, ...]:
 
 
 def _other_metrics(run: RunData) -> Table:
-    """Return the scores outside R: those by other metrics, or on other splits."""
+    """Return the scores that do not belong to R: by other metrics, or on other splits."""
     others = [score for score in run.scores if not run.in_matrix(score)]
     stages = sorted({score.after for score in others})
     cells = {(_metric_label(run, score), score.after): score.value for score in others}

@@ -1,8 +1,8 @@
-"""Superficial forgetting (of the form of an answer) against essential forgetting (of knowledge).
+"""Superficial forgetting (of the answer format) and essential forgetting (of knowledge).
 
-After another task a model may answer in the form of that task: its generated answers score low, though it still gives
-the right answer the highest likelihood among the choices. What only the generated answers lost is superficial
-forgetting, what the scores by choices lost too is essential (Chen et al., SEFE, arXiv 2505.02486).
+After another task, a model may answer in the format of that task: its generated answers score low, although the correct
+answer still has the highest likelihood among the choices. A loss of generated answers only is superficial forgetting; a
+loss of scores by choices is essential forgetting (Chen et al., SEFE, arXiv 2505.02486).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from micl_cli.report.matrix import ScoreMatrix
 
 @dataclass(frozen=True, kw_only=True)
 class ForgettingTypes:
-    """What was forgotten of ``task`` after ``after`` tasks (x100), by type.
+    """The forgetting of ``task`` after ``after`` tasks (x100), by type.
 
-    ``total`` is R[i][i] - R[t][i] on generated answers, ``essential`` the same difference on choices.
+    ``total`` is R[i][i] - R[t][i] for generated answers, ``essential`` the same difference for choices.
     """
 
     task: str
@@ -27,7 +27,7 @@ class ForgettingTypes:
 
     @property
     def superficial(self) -> float:
-        """What the generated answers lost and the scores by choices did not."""
+        """The loss of generated answers minus the loss of scores by choices."""
         return self.total - self.essential
 
     def as_json(self) -> dict[str, object]:
@@ -37,7 +37,7 @@ class ForgettingTypes:
 
 
 def forgetting_types(tasks: Sequence[str], generated: ScoreMatrix, chosen: ScoreMatrix) -> list[ForgettingTypes]:
-    """Return an entry for each task and later stage (from 1) where both scores were measured."""
+    """Return an entry for each task and later stage (from 1) for which both scores were measured."""
     entries = []
     for i, task in enumerate(tasks, 1):
         for t in range(i + 1, len(tasks) + 1):

@@ -15,10 +15,10 @@ from micl_cli.report.matrix import FIGURES
 
 CONFIDENCE = 0.95
 PAIRED = ("mfn", "bwt")
-"""The figures that paired comparisons show."""
+"""The figures of paired comparisons."""
 
-LONGEST_LABEL = 48
-LONGEST_VALUE = 20
+MAX_LABEL = 48
+MAX_VALUE = 20
 
 Runs = Sequence[RunData]
 _Key = TypeVar("_Key", bound=Hashable)
@@ -26,7 +26,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean x100 and its 95 % confidence interval by Student's t; no interval for a single value."""
+    """A mean x100 with its 95 % confidence interval by Student's t, which is None for a single value."""
 
     mean: float
     low: float | None
@@ -39,7 +39,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Order:
-    """Full names of tasks in order, and the data behind them as pairs of name and sha256."""
+    """The full names of tasks in order, and their data as pairs of name and sha256."""
 
     tasks: tuple[str, ...]
     data: frozenset[tuple[str, str]]
@@ -47,10 +47,10 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Runs of one plan with different seeds; ``order`` is None for all orders together.
+    """Runs that differ only in seed and attempt, or also in task order if ``order`` is None.
 
-    ``label`` distinguishes the strategy from others of the same name. ``n`` counts pairs of order and seed: several
-    attempts at one pair count once, with their mean, because they are not independent samples. ``means`` holds the
+    ``label`` distinguishes the strategy from others with the same name. ``n`` counts pairs of order and seed: several
+    attempts at one pair count once, as their mean, because they are not independent samples. ``means`` holds the
     figures that were measured in every run.
     """
 
@@ -63,11 +63,11 @@ class Group:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds, each once, in order of appearance."""
+        """The distinct seeds in order of appearance."""
         return list(dict.fromkeys(run.seed for run in self.runs))
 
     def as_json(self) -> dict[str, object]:
-        """Return JSON-ready fields; ``runs`` are ids."""
+        """Return JSON-ready fields, with the ids of the runs."""
         return {
             "strategy": self.strategy,
             "label": self.label,
@@ -81,9 +81,9 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """Strategy ``first`` minus strategy ``second``, both by label, over the ``n`` orders and seeds that both have.
+    """The paired difference of two strategies, ``first`` minus ``second``, over ``n`` common pairs of order and seed.
 
-    ``means`` holds the figures of PAIRED that were measured in every such run.
+    Strategies are given by label. ``means`` holds the figures of PAIRED that were measured in every such run.
     """
 
     first: str
@@ -98,24 +98,24 @@ class Paired:
 
 
 def groups_of(runs: Runs) -> list[Group]:
-    """Return a group per strategy and order, and one of all orders where a strategy has several of the same tasks.
+    """Return a group per strategy and order, and one over all orders if a strategy has several for the same tasks.
 
-    Strategies and their orders stand in order of appearance; the group of all orders comes last.
+    Strategies and their orders are in order of appearance, followed by the group of all orders.
     """
     names = strategy_labels(runs)
     return [
         _group(names[method], order, members)
-        for method, alike in _split(runs, method_of).items()
-        for same_tasks in _split(alike, _task_set).values()
+        for method, members_of_method in _split(runs, method_of).items()
+        for same_tasks in _split(members_of_method, _task_set).values()
         for order, members in _by_order(same_tasks)
     ]
 
 
 def paired_of(runs: Runs) -> list[Paired]:
-    """Return a comparison of every two strategies with final scores at two or more common pairs of order and seed."""
+    """Return a comparison of every two strategies with final scores for two or more common pairs of order and seed."""
     names = strategy_labels(runs)
     scored = [run for run in runs if run.metrics["mfn"] is not None]
-    cells = {method: _split(alike, _cell) for method, alike in _split(scored, method_of).items()}
+    cells = {method: _split(members, _cell) for method, members in _split(scored, method_of).items()}
     pairs = []
     for first, second in combinations(cells, 2):
         common = [(cells[first][cell], cells[second][cell]) for cell in cells[first] if cell in cells[second]]
@@ -128,29 +128,29 @@ def paired_of(runs: Runs) -> list[Paired]:
 
 
 def strategy_labels(runs: Runs) -> dict[Hashable, str]:
-    """Return a label for each strategy: its name, and where several share it, the settings in which they differ.
+    """Return a label for each strategy: its name, with the settings in which strategies of the same name differ.
 
-    Labels that would be too long are numbered instead. Keys are :func:`method_of` of a run.
+    If these labels would be too long, they are numbered instead. Keys are :func:`method_of` of a run.
     """
     labels: dict[Hashable, str] = {}
-    for name, alike in _split(runs, lambda run: run.strategy).items():
-        methods = [members[0] for members in _split(alike, method_of).values()]
+    for name, namesakes in _split(runs, lambda run: run.strategy).items():
+        methods = [members[0] for members in _split(namesakes, method_of).values()]
         labels.update(zip(map(method_of, methods), _labels(name, methods), strict=True))
     return labels
 
 
 def method_of(run: RunData) -> Hashable:
-    """Return what is equal for runs that differ only in seed, attempt, name, tasks or their order."""
+    """Return a key that is equal for runs that differ only in seed, attempt, name, tasks or task order."""
     return run.strategy, run.backbone, tuple(sorted(run.settings.items()))
 
 
 def orders_of(runs: Runs) -> list[Order]:
-    """Return the different orders of tasks in order of appearance; the same tasks with different data count again."""
+    """Return the distinct task orders in order of appearance. Equal tasks with different data are distinct orders."""
     return list(_split(runs, _order))
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """Return the mean of one or more values, with the interval from their sample standard deviation."""
+    """Return the mean of one or more values, with the confidence interval from their sample standard deviation."""
     centre = fmean(values)
     if len(values) == 1:
         return Mean(centre, None, None)
@@ -160,10 +160,10 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 @lru_cache
 def t_quantile(p: float, df: int) -> float:
-    """Return the value below which Student's t with ``df`` degrees of freedom falls with probability ``p``.
+    """Return the ``p`` quantile of Student's t distribution with ``df`` degrees of freedom.
 
-    ``p`` is in [0.5, 1) and ``df`` 1 or more. The distribution function is a finite sum for whole
-    degrees of freedom (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4); it is inverted by bisection.
+    ``p`` is in [0.5, 1) and ``df`` at least 1. The distribution function is a finite sum for integer
+    degrees of freedom (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4), and is inverted by bisection.
     """
     low, high = 0.0, math.pi / 2
     while low < (middle := (low + high) / 2) < high:
@@ -199,13 +199,13 @@ def _group(label: str, order: Order | None, runs: Runs) -> Group:
 
 
 def _means(values: Mapping[str, Sequence[float | None]]) -> dict[str, Mean]:
-    """Return the means of the figures that are complete."""
-    known = {name: [value for value in measured if value is not None] for name, measured in values.items()}
-    return {name: mean_of(each) for name, each in known.items() if each and len(each) == len(values[name])}
+    """Return the means of the figures without missing values."""
+    measured = {name: [value for value in each if value is not None] for name, each in values.items()}
+    return {name: mean_of(each) for name, each in measured.items() if each and len(each) == len(values[name])}
 
 
 def _value(runs: Runs, name: str) -> float | None:
-    """Return the mean of a figure over attempts; None where any lacks it."""
+    """Return the mean of a figure over attempts, or None if it is missing in any of them."""
     values = [value for run in runs if (value := run.metrics[name]) is not None]
     return fmean(values) if len(values) == len(runs) else None
 
@@ -215,14 +215,14 @@ def _minus(left: float | None, right: float | None) -> float | None:
 
 
 def _labels(name: str, methods: Runs) -> list[str]:
-    """Return a label for the strategy of each run; all have the same ``name``."""
+    """Return a label for the strategy of each run, all of which have the same ``name``."""
     if len(methods) == 1:
         return [name]
     settings = [{"backbone": run.backbone, **run.settings} for run in methods]
     keys = [key for key in dict.fromkeys(key for each in settings for key in each) if _differs(key, settings)]
     labels = [f"{name} ({', '.join(f'{key}={_short(each.get(key))}' for key in keys)})" for each in settings]
-    distinct = len(set(labels)) == len(labels) and max(map(len, labels)) <= LONGEST_LABEL
-    return labels if distinct else [f"{name} ({at})" for at in range(1, len(methods) + 1)]
+    usable = len(set(labels)) == len(labels) and max(map(len, labels)) <= MAX_LABEL
+    return labels if usable else [f"{name} ({number})" for number in range(1, len(methods) + 1)]
 
 
 def _differs(key: str, settings: Sequence[Mapping[str, str]]) -> bool:
@@ -230,8 +230,8 @@ def _differs(key: str, settings: Sequence[Mapping[str, str]]) -> bool:
 
 
 def _short(value: str | None) -> str:
-    """Return a value for a label; a digest or another long value is cut."""
-    return "none" if value is None else value if len(value) <= LONGEST_VALUE else value[:8]
+    """Return a value for a label. Long values, such as digests, are truncated."""
+    return "none" if value is None else value if len(value) <= MAX_VALUE else value[:8]
 
 
 def _split(runs: Runs, key: Callable[[RunData], _Key]) -> dict[_Key, list[RunData]]:

@@ -1,8 +1,8 @@
-"""Continual-learning figures, computed from the matrix R of scores.
+"""Continual-learning figures, computed from the score matrix R.
 
-R[t][i] is the score on task i after learning task t; both count from 1 to T. R[0] holds the scores before any learning
-(zero-shot). Libraries disagree on the definitions, so each figure states its formula. A figure is None where it is
-undefined (backward transfer of one task) or where a score that it needs was not measured.
+R[t][i] is the score on task i after learning task t, with t and i from 1 to T. R[0] holds the scores before any
+learning (zero-shot). Definitions differ between libraries, so each figure states its formula. A figure is None if it is
+undefined (backward transfer of one task) or if a score that it needs was not measured.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ Rows = Sequence[Row]
 
 
 class ScoreMatrix:
-    """The scores R, indexed as in the formulas: ``r[t, i]``, from 1; ``r[0, i]`` is zero-shot.
+    """The score matrix R, indexed as in the formulas: ``r[t, i]``, from 1; ``r[0, i]`` is zero-shot.
 
-    ``rows`` holds one row per learnt task, with None (or nothing) where not measured; numbers that are not finite
-    count as not measured. ``size`` is T: ``tasks``, or what the rows span where that is None.
+    ``rows`` has one row per learnt task. Missing, None and non-finite entries were not measured. ``size`` is T:
+    ``tasks``, or the size that the rows need if that is None.
     """
 
     def __init__(self, rows: Rows, zero_shot: Row | None = None, tasks: int | None = None) -> None:
         self.size = max([len(rows), *map(len, rows)]) if tasks is None else tasks
         self._rows = [zero_shot or (), *rows]
 
-    def __getitem__(self, at: tuple[int, int]) -> float | None:
-        after, task = at
-        row = self._rows[after] if after < len(self._rows) else ()
-        value = row[task - 1] if task <= len(row) else None
+    def __getitem__(self, index: tuple[int, int]) -> float | None:
+        t, i = index
+        row = self._rows[t] if t < len(self._rows) else ()
+        value = row[i - 1] if i <= len(row) else None
         return value if value is not None and math.isfinite(value) else None
 
     def rows(self) -> list[list[float | None]]:
-        """Return T rows of T scores, None where not measured."""
+        """Return T rows of T scores, with None for scores that were not measured."""
         return [[self[t, i] for i in self.tasks] for t in self.tasks]
 
     @property
@@ -43,48 +43,48 @@ class ScoreMatrix:
 
 
 def mft(r: ScoreMatrix) -> float | None:
-    """Mean fine-tune score: of each task right after it was learnt (MLLM-CL, Zhao et al., arXiv 2506.05453)."""
+    """Mean fine-tune score: the score of each task right after learning it (MLLM-CL, Zhao et al., arXiv 2506.05453)."""
     return _mean(r[i, i] for i in r.tasks)
 
 
 def mfn(r: ScoreMatrix) -> float | None:
-    """Mean final score: of every task after the last was learnt (arXiv 2506.05453)."""
+    """Mean final score: the score of each task after learning the last one (arXiv 2506.05453)."""
     return _mean(r[r.size, i] for i in r.tasks)
 
 
 def maa(r: ScoreMatrix) -> float | None:
-    """Mean average score: the mean over the tasks seen, averaged over all stages (arXiv 2506.05453)."""
+    """Mean average score: the mean score of the tasks learnt so far, averaged over all stages (arXiv 2506.05453)."""
     return _mean(_mean(r[t, i] for i in range(1, t + 1)) for t in r.tasks)
 
 
 def bwt(r: ScoreMatrix) -> float | None:
-    """Backward transfer (Lopez-Paz and Ranzato 2017): what earlier tasks gained; negative with forgetting."""
+    """Backward transfer: the gain on earlier tasks, negative with forgetting (Lopez-Paz and Ranzato 2017)."""
     return _mean(_minus(r[r.size, i], r[i, i]) for i in r.tasks[:-1])
 
 
 def forgetting(r: ScoreMatrix) -> float | None:
-    """Average forgetting as MICL measures it (Pian et al., arXiv 2412.13050): -BWT."""
+    """Average forgetting as defined by MICL (Pian et al., arXiv 2412.13050): -BWT."""
     return _mean(_minus(r[i, i], r[r.size, i]) for i in r.tasks[:-1])
 
 
 def peak_forgetting(r: ScoreMatrix) -> float | None:
-    """Forgetting from the best score of each earlier task (Chaudhry et al. 2018); never below ``forgetting``.
+    """Forgetting relative to the best score of each earlier task (Chaudhry et al. 2018); at least ``forgetting``.
 
-    Scores of a task before it was learnt count where measured; later ones must all be measured.
+    Scores of a task before it was learnt count if measured; all later ones must be measured.
     """
     return _mean(_minus(_peak(r, i), r[r.size, i]) for i in r.tasks[:-1])
 
 
 def fwt(r: ScoreMatrix) -> float | None:
-    """Forward transfer (Lopez-Paz and Ranzato 2017): what earlier tasks contribute to one not learnt yet."""
+    """Forward transfer: the gain on tasks before they are learnt, over zero-shot (Lopez-Paz and Ranzato 2017)."""
     return _mean(_minus(r[i - 1, i], r[0, i]) for i in r.tasks[1:])
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean; None where a value is missing, or there is none."""
+    """Return the mean, or None if a value is missing or there are no values."""
     scores = list(values)
-    known = [value for value in scores if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(scores) else None
+    measured = [value for value in scores if value is not None]
+    return sum(measured) / len(measured) if measured and len(measured) == len(scores) else None
 
 
 def _minus(left: float | None, right: float | None) -> float | None:
@@ -99,7 +99,7 @@ def _peak(r: ScoreMatrix, task: int) -> float | None:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: its name in JSON, its title, its formula over R and T, and its function."""
+    """A figure: its name in JSON, title, formula over R and T, and function."""
 
     name: str
     title: str
@@ -122,9 +122,9 @@ _FIGURES = (
     Figure("fwt", "forward transfer (FWT)", "mean over i > 1 of (R[i-1][i] - R[0][i])", fwt),
 )
 FIGURES: Mapping[str, Figure] = {figure.name: figure for figure in _FIGURES}
-"""Every figure by name, in the order of reports."""
+"""All figures by name, in the order of reports."""
 
 
 def figures(r: ScoreMatrix) -> dict[str, float | None]:
-    """Return every figure of R by name; None where it is not defined or not measured."""
+    """Return all figures of R by name; None if undefined or not measured."""
     return {name: figure.function(r) for name, figure in FIGURES.items()}

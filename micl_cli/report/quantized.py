@@ -1,4 +1,4 @@
-"""Quantised runs beside the same plans in full precision: memory saved, score lost."""
+"""Comparison of quantised runs with the same plans in full precision: memory saved, score lost."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _BITS = ("backbone.quantize", "backbone.dtype")
 
 @dataclass(frozen=True, kw_only=True)
 class Quantized:
-    """Run ``run``, quantised to ``bits``, beside run ``reference`` of the same plan in full precision.
+    """Run ``run``, quantised to ``bits``, relative to run ``reference`` of the same plan in full precision.
 
-    ``weights`` and ``peak`` are fractions of the reference's bytes, ``gap`` its MFN minus that of the run; None
-    where one was not measured.
+    ``weights`` and ``peak`` are fractions of the reference's bytes, ``gap`` is its MFN minus that of the run; None if
+    not measured.
     """
 
     run: str
@@ -33,24 +33,24 @@ class Quantized:
 
 
 def bits_of(run: RunData) -> str:
-    """Return the quantisation of the frozen weights; "none" is full precision."""
+    """Return the quantisation of the frozen weights; "none" means full precision."""
     return run.settings.get("backbone.quantize", NONE)
 
 
 def quantized_of(runs: Sequence[RunData]) -> list[Quantized]:
-    """Return each quantised run with its reference, where that is among ``runs``."""
+    """Return each quantised run whose reference is among ``runs``."""
     full = [run for run in runs if bits_of(run) == NONE]
     pairs = [(run, _reference(run, full)) for run in runs if bits_of(run) != NONE]
     return [_compared(run, reference) for run, reference in pairs if reference]
 
 
 def _reference(run: RunData, full: Sequence[RunData]) -> RunData | None:
-    return next((other for other in full if _same(other) == _same(run)), None)
+    return next((other for other in full if _key(other) == _key(run)), None)
 
 
-def _same(run: RunData) -> tuple[Any, ...]:
-    rest = {name: value for name, value in run.settings.items() if name not in _BITS}
-    return run.strategy, run.backbone, run.seed, tuple(run.tasks), run.split, rest, dict(run.data)
+def _key(run: RunData) -> tuple[Any, ...]:
+    settings = {name: value for name, value in run.settings.items() if name not in _BITS}
+    return run.strategy, run.backbone, run.seed, tuple(run.tasks), run.split, settings, dict(run.data)
 
 
 def _compared(run: RunData, reference: RunData) -> Quantized:

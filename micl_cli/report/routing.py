@@ -1,4 +1,4 @@
-"""Routing accuracy: how often examples were taken for the task that they belong to."""
+"""Routing accuracy: the share of examples whose predicted task is their own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from micl_cli.records import RoutingRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Routing:
-    """Routing after the last stage.
+    """The routing after the last stage.
 
-    ``confusion[task][chosen]`` counts examples. ``accuracy`` and ``unsure`` are x100, over all examples of all tasks.
-    Routing took ``seconds_per_query``, and ``passes`` of the language model per query.
+    ``confusion[task][predicted]`` counts examples. ``accuracy`` and ``unsure`` are x100, over all examples of all
+    tasks. Routing took ``seconds_per_query``, and ``passes`` of the language model for each query.
     """
 
     router: str
@@ -36,7 +36,7 @@ class Routing:
 
 
 def routing_of(records: Sequence[RoutingRecord], tasks: Sequence[str]) -> Routing | None:
-    """Summarise the routings after one stage; None where there are none."""
+    """Return a summary of the routings after one stage, or None if there are none."""
     total = sum(record.n for record in records)
     if not total:
         return None

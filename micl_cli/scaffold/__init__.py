@@ -1,4 +1,4 @@
-"""Templates of plugin packages, and how they are filled in."""
+"""Templates of plugin packages, and the creation of packages from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCAFFOLDS = {
     "metric": {"common": ("pyproject.toml",), "metric": ("README.md", "plugin.py", "part.py", "test_contract.py")},
     "router": {"common": ("pyproject.toml",), "router": ("README.md", "plugin.py", "part.py", "test_contract.py")},
 }
-"""Templates by kind: file names by the folder that holds them."""
+"""Template files by plugin kind, grouped by the folder that contains them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.IGNORECASE)
 _IMPORTED = frozenset(("Annotated", "Any", "Backbone", "Batch", "Example", "Iterator", "Loss", "Metric", "Progress"))
@@ -27,40 +27,38 @@ _IMPORTED |= frozenset(("Task", "Tensor"))
 
 
 def create(kind: str, name: str, parent: Path, taken: Collection[str] = ()) -> Path:
-    """Write the package ``micl-NAME`` below ``parent`` and return its folder.
+    """Create the package ``micl-NAME`` in ``parent`` and return its folder.
 
-    ``taken`` are the names of the kind that are installed. Raises UsageError for a name that
-    cannot be one, is taken, or whose folder exists; MiclError where it cannot be written.
+    ``taken`` holds the names of installed plugins of this kind. Raises UsageError for a name that is
+    invalid or taken, or whose folder exists, and MiclError if the folder cannot be written.
     """
-    words = _words(kind, name, taken)
-    folder = parent.expanduser() / words["distribution"]
+    values = _placeholders(kind, name, taken)
+    folder = parent.expanduser() / values["distribution"]
     try:
         folder.mkdir(parents=True, exist_ok=False)
         for source, names in SCAFFOLDS[kind].items():
             for file in names:
-                _write(folder / _place(file, kind, words["package"]), f"{source}/{file}.txt", words)
-        (folder / words["package"] / "__init__.py").write_text(f'"""{words["title"]}."""\n', encoding="utf-8")
+                _write(folder / _target_path(file, kind, values["package"]), f"{source}/{file}.txt", values)
+        (folder / values["package"] / "__init__.py").write_text(f'"""{values["title"]}."""\n', encoding="utf-8")
     except FileExistsError as error:
-        raise UsageError(f"{folder} exists already", "Choose another name, or another --dir.") from error
+        raise UsageError(f"{folder} already exists", "Choose another name, or another --dir.") from error
     except OSError as error:
         raise MiclError(f"{folder} cannot be written: {error.strerror}", "Choose another --dir.") from error
     return folder
 
 
-def _words(kind: str, name: str, taken: Collection[str]) -> dict[str, str]:
+def _placeholders(kind: str, name: str, taken: Collection[str]) -> dict[str, str]:
     """Return the values of the templates' placeholders."""
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot be a name", "Letters, digits and single hyphens can, a letter first: my-method"
-        )
+        hint = "Use letters, digits and single hyphens, starting with a letter: my-method"
+        raise UsageError(f"{name!r} is not a valid name", hint)
     lower = name.lower()
     package = f"micl_{lower.replace('-', '_')}"
     if lower in taken:
-        raise UsageError(
-            f"a {kind} {lower!r} is installed already", "Two of one name would be ambiguous: choose another."
-        )
+        hint = "Choose another name: two plugins with the same name would be ambiguous."
+        raise UsageError(f"a {kind} {lower!r} is already installed", hint)
     if find_spec(package):
-        raise UsageError(f"a package {package!r} is installed already", "Choose another name.")
+        raise UsageError(f"a package {package!r} is already installed", "Choose another name.")
     camel = "".join(word[0].upper() + word[1:] for word in name.split("-"))
     collides = keyword.iskeyword(camel) or camel in _IMPORTED
     return {
@@ -74,13 +72,13 @@ def _words(kind: str, name: str, taken: Collection[str]) -> dict[str, str]:
     }
 
 
-def _place(file: str, kind: str, package: str) -> str:
-    """Return where a template's text belongs in the new package."""
-    places = {"plugin.py": f"{package}/plugin.py", "part.py": f"{package}/{kind}.py"}
-    return {**places, "test_contract.py": "tests/test_contract.py"}.get(file, file)
+def _target_path(file: str, kind: str, package: str) -> str:
+    """Return the path of a template's file in the new package."""
+    paths = {"plugin.py": f"{package}/plugin.py", "part.py": f"{package}/{kind}.py"}
+    return {**paths, "test_contract.py": "tests/test_contract.py"}.get(file, file)
 
 
-def _write(path: Path, template: str, words: dict[str, str]) -> None:
+def _write(path: Path, template: str, values: dict[str, str]) -> None:
     text = files(__name__).joinpath(template).read_text(encoding="utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(Template(text).substitute(words), encoding="utf-8")
+    path.write_text(Template(text).substitute(values), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Sessions: plans, runs and their records, with plugins, store and training put together."""
+"""Sessions: plan, run, record and evaluate, by connecting plugins, store and training."""
 
 from __future__ import annotations
 

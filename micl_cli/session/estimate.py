@@ -1,4 +1,4 @@
-"""Estimates: the steps, scores and time that a plan will take, before anything is learnt."""
+"""Estimates of the steps, scores and time of a plan, before anything is learnt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RECENT_RUNS = 50
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """The size of a stage: its tasks, training examples and steps, and the answers that are scored after it."""
+    """The size of a stage: its tasks, training examples and steps, and the number of answers scored after it."""
 
     position: int
     tasks: tuple[str, ...]
@@ -28,7 +28,7 @@ class StageEstimate:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """The size of a run. ``step_seconds`` is measured in an earlier run, None if there is none."""
+    """The size of a run. ``step_seconds`` is the mean time of a step in an earlier run, or None if there is none."""
 
     stages: tuple[StageEstimate, ...]
     trainable: int
@@ -37,12 +37,12 @@ class RunEstimate:
 
     @property
     def steps(self) -> int:
-        """The number of steps if no task ends early."""
+        """The number of steps without early stopping."""
         return sum(stage.steps for stage in self.stages)
 
     @property
     def duration(self) -> str:
-        """The learning time in words."""
+        """The estimated learning time as text."""
         if self.step_seconds is None:
             return "no time estimate: no earlier run of this strategy and backbone"
         return f"about {self.steps * self.step_seconds:.0f} s of learning, based on the latest such run"

@@ -1,4 +1,4 @@
-"""Evaluation: a run is scored again, from the checkpoint of any stage."""
+"""Evaluation: score a run again, from the checkpoint of any stage."""
 
 from __future__ import annotations
 
@@ -65,10 +65,11 @@ def evaluate(
 
 def _components(session: Session, plan: Plan, own: Sequence[Task], tasks: Sequence[Task], device: str) -> RunComponents:
     """Return the components of a run, checked and with metrics for other tasks than its own."""
-    from micl_cli.training.components import load_metrics
+    from micl_cli.training.components import check_content, load_metrics
 
     components = session.components(plan, own, device)
     check_fit(plan, tasks, components.backbone, session.registry.load("strategies", plan.strategy))
+    check_content(components.backbone, [task for task in tasks if task.name not in plan.tasks])
     components.metrics = load_metrics(session.registry, tasks)
     return components
 

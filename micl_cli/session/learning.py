@@ -1,17 +1,16 @@
-"""Learning: a plan is carried out, and its events are recorded and delivered."""
+"""Learning: carry out a plan, and record and deliver its events."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from micl_cli.api.events import Event, Notice, RunFinished, RunStarted
 from micl_cli.api.task import Task
 from micl_cli.errors import BusyError, Interrupted, StoreError
-from micl_cli.io.lock import only_one
+from micl_cli.io.lock import locked_folder
 from micl_cli.plan import Plan
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
@@ -35,25 +34,26 @@ def learn(
     listeners: Mapping[str, ListenerFactory] | None = None,
     skip_finished_elsewhere: bool = False,
 ) -> Generator[Event, None, None]:
-    """Carry out a plan, or continue its run; of a finished run, the recorded events are yielded again.
+    """Carry out a plan, or resume its run. For a finished run, the recorded events are yielded again.
 
-    ``skip_finished_elsewhere`` yields nothing for a run that another machine with the same store has finished. Raises
-    BusyError if another process or machine works on the run, Interrupted once all is saved, and any error of a part.
+    With ``skip_finished_elsewhere``, nothing is yielded for a run that another machine with the same store has
+    finished. Raises BusyError if another process or machine works on the run, Interrupted once all is saved, and any
+    error of a component.
     """
     from micl_cli.training.checkpoint import RunFolder
     from micl_cli.training.loop import learn as learn_stages
 
     settings = session.settings
     folder = RunFolder(settings.runs / plan.id)
-    with only_one(folder.path), session.store() as store:
+    with locked_folder(folder.path), session.store() as store:
         folder.tidy()
         run = store.run(plan.id)
         if run and run.status == "finished" and folder.has_stages(len(store.details(plan.id).stages)):
             yield from _recorded_events(plan, store, folder)
             return
         with leased(plan.id, store, settings) as lease:
-            run = store.run(plan.id)  # another machine may have learnt it before this one had the lease
-            if skip_finished_elsewhere and run and run.status == "finished" and not folder.begun:
+            run = store.run(plan.id)  # another machine may have finished it before this one acquired the lease
+            if skip_finished_elsewhere and run and run.status == "finished" and not folder.has_checkpoints:
                 return
             use_threads(session, plan, run, threads)
             components = session.components(plan, tasks, device)
@@ -61,16 +61,16 @@ def learn(
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
             environment = environment_of(components)
             store.start_run(new_run(plan, environment, session.registry))
-            events = _with_plan(plan, learn_stages(components, folder, control))
-            events = _with_notices(events, changes(run.environment if run else {}, environment))
+            learning = learn_stages(components, folder, control)
+            events = _with_notices(learning, changes(run.environment if run else {}, environment))
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
             yield from _record(plan, store, delivery, lease.guard(events))
 
 
 def use_threads(session: Session, plan: Plan, run: RunRecord | None, threads: int = 0) -> None:
-    """Set the number of CPU threads: ``threads``, else that of the ``run``, else what the backbone prefers.
+    """Set the number of CPU threads: ``threads``, else that of the ``run``, else the backbone's preference.
 
-    A resumed run keeps its number, since another one rounds sums differently.
+    A resumed run uses the same number as before, since the order of summation depends on it.
     """
     import torch
 
@@ -79,13 +79,8 @@ def use_threads(session: Session, plan: Plan, run: RunRecord | None, threads: in
         torch.set_num_threads(count)
 
 
-def _with_plan(plan: Plan, events: Iterator[Event]) -> Iterator[Event]:
-    for event in events:
-        yield replace(event, plan=plan.as_json()) if isinstance(event, RunStarted) else event
-
-
 def _with_notices(events: Iterator[Event], notices: Sequence[str]) -> Iterator[Event]:
-    """Yield events, with notices after the first one, which is RunStarted."""
+    """Yield events, with notices after the first event, RunStarted."""
     for number, event in enumerate(events):
         yield event
         if not number:
@@ -93,7 +88,7 @@ def _with_notices(events: Iterator[Event], notices: Sequence[str]) -> Iterator[E
 
 
 def _record(plan: Plan, store: Store, delivery: EventDelivery, events: Iterator[Event]) -> Iterator[Event]:
-    """Yield events that are already stored and delivered. However the run ends, the end is stored and delivered."""
+    """Store, deliver and yield events. The end of the run is stored and delivered also after an error."""
     recorder, started = Recorder(store, plan.id), time.perf_counter()
     try:
         for event in events:
@@ -105,8 +100,8 @@ def _record(plan: Plan, store: Store, delivery: EventDelivery, events: Iterator[
     except BaseException as error:
         status, shown = _ending(error, plan)
         if not recorder.ended:
-            if not isinstance(error, BusyError):  # the machine that has the run now stores how it ends
-                with suppress(StoreError):  # a full disk stops the store as well: show what stopped the run
+            if not isinstance(error, BusyError):  # the machine that took the run over stores its end
+                with suppress(StoreError):  # a full disk also stops the store: report the error of the run
                     recorder.end(status, _first_line(shown) if status == "failed" else "")
             list(delivery.deliver(RunFinished(run=plan.id, status=status, seconds=time.perf_counter() - started)))
         if shown is not error:
@@ -123,9 +118,9 @@ def _ending(error: BaseException, plan: Plan) -> tuple[str, BaseException]:
     if isinstance(error, (Interrupted, KeyboardInterrupt, GeneratorExit, BusyError)):
         return "interrupted", error
     if isinstance(error, Exception):
-        from micl_cli.training.memory import explained
+        from micl_cli.training.memory import with_memory_hint
 
-        return "failed", explained(error)
+        return "failed", with_memory_hint(error)
     return "failed", error
 
 
@@ -134,7 +129,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _recorded_events(plan: Plan, store: Store, folder: RunFolder) -> Iterator[Event]:
-    """Yield the events of a finished run, from its files alone."""
+    """Yield the events of a finished run from its files."""
     from micl_cli.training.loop import replay
 
     stages = store.details(plan.id).stages
@@ -147,5 +142,5 @@ def _recorded_events(plan: Plan, store: Store, folder: RunFolder) -> Iterator[Ev
         plan=plan.as_json(),
     )
     yield from replay(folder, len(stages))
-    yield Notice(text="this run is finished already; --again makes another one")
+    yield Notice(text="this run is already finished; --again starts another one")
     yield RunFinished(run=plan.id, status="finished", seconds=sum(stage.seconds for stage in stages))

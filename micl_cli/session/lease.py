@@ -37,7 +37,7 @@ class Lease:
         self._stopped = threading.Event()
 
     def renew(self) -> None:
-        """Renew the lease until ``stop`` is called. A store that does not respond is asked again."""
+        """Renew the lease until ``stop`` is called. Errors of the store are ignored until the next renewal."""
         while not self._stopped.wait(LEASE_SECONDS / 4):
             with suppress(StoreError):
                 try:

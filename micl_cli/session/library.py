@@ -19,7 +19,7 @@ from micl_cli.settings import Settings
 from micl_cli.store import Store
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
-"""Called with a task's name before it is prepared; its context is handed the progress."""
+"""Called with a task's name before it is prepared; returns a context that provides its progress callback."""
 
 
 def unwatched(name: str) -> AbstractContextManager[None]:
@@ -41,7 +41,7 @@ class TaskLibrary:
             yield store
 
     def prepare(self, what: str, *, on_error: OnError = "fail", progress: Progress | None = None) -> Prepared:
-        """Prepare a task by full name, or a folder of the user's own, and register it in the store.
+        """Prepare a registered task by full name, or the task in a user's folder, and record it in the store.
 
         Raises PlanError, ManifestError, MediaError or PluginError.
         """
@@ -71,19 +71,19 @@ class TaskLibrary:
             store.record_task(task_record(prepared))
 
     def open_tasks(self, names: Sequence[str], *, dry: bool = False, watch: Watch = unwatched) -> list[Task]:
-        """Open prepared tasks; embedded ones that are missing are prepared first.
+        """Open prepared tasks, after preparing embedded ones that are missing.
 
-        ``dry`` prepares those in a temporary folder, to know their sha256, and leaves no trace.
-        Raises PlanError where a task is not prepared and cannot be, or its data has changed;
-        PluginError where there is no such task.
+        ``dry`` prepares them in a temporary folder to compute their sha256, and writes nothing else.
+        Raises PlanError if a task is not prepared and not embedded, or if its data has changed;
+        PluginError if there is no such task.
         """
         for name in names:
             if not is_prepared(name, self.settings.home):
-                self._known_task(name)  # before any is prepared
+                self._task_source(name)  # reports an unknown task before any is prepared
         return [self._open(name, dry, watch) for name in names]
 
     def _open(self, name: str, dry: bool, watch: Watch) -> Task:
-        if is_prepared(name, self.settings.home) or not self._known_task(name).embedded:
+        if is_prepared(name, self.settings.home) or not self._task_source(name).embedded:
             return open_task(name, self.settings.home)  # its error says how to prepare the task
         with watch(name) as progress:
             if dry:
@@ -93,10 +93,10 @@ class TaskLibrary:
         self._register(prepared)
         return prepared.task
 
-    def _known_task(self, name: str) -> type[Any]:
+    def _task_source(self, name: str) -> type[Any]:
         registered = {part.name for part in self.registry.parts("tasks")}
         if name not in registered:
             guess = nearest(name, registered | {*prepared_tasks(self.settings.home)})
-            ways = "`micl plugins --kind tasks` lists tasks; `micl prepare FOLDER` makes one of your own."
-            raise PluginError(f"no task {name!r}", f"{guess} {ways}".strip())
+            commands = "`micl plugins --kind tasks` lists tasks; `micl prepare FOLDER` prepares your own."
+            raise PluginError(f"no task {name!r}", f"{guess} {commands}".strip())
         return self.registry.load("tasks", name)

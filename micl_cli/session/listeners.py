@@ -1,4 +1,4 @@
-"""Event delivery: every event of a run, to the hook ``micl_event`` and to the listeners that the user chose."""
+"""Delivery of the events of a run to the hook ``micl_event`` and to the listeners that the user chose."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class EventDelivery:
         self.run, self.registry = run, registry
         self._warnings: list[str] = []
         self._failed: set[str] = set()
-        made = {name: self._guarded(name, "cannot be started", make) for name, make in factories.items()}
-        self._listeners: dict[str, Listener] = {name: each for name, each in made.items() if each is not None}
+        created = {name: self._guarded(name, "cannot be started", create) for name, create in factories.items()}
+        self._listeners: dict[str, Listener] = {name: each for name, each in created.items() if each is not None}
 
     def deliver(self, event: Event) -> Iterator[Notice]:
         """Deliver an event. Yields a notice about each plugin and listener that failed; notices are delivered too."""
@@ -59,7 +59,7 @@ class EventDelivery:
             yield from self.deliver(notice)
 
     def close(self) -> list[Notice]:
-        """Close every listener, also those that failed. Returns notices about those that could not be closed."""
+        """Close every listener, including those that failed. Returns notices about those that could not be closed."""
         listeners, self._listeners = self._listeners, {}
         for name, listener in listeners.items():
             self._guarded(name, "could not be closed", listener.close)
@@ -75,5 +75,5 @@ class EventDelivery:
             return call()
         except FAILURES as error:
             self._failed.add(name)
-            self._warnings.append(f"listener {name!r} {problem} and is left out from now on: {error_line(error)}")
+            self._warnings.append(f"listener {name!r} {problem} and gets no further events: {error_line(error)}")
         return None

@@ -1,4 +1,4 @@
-"""Record the events of a run in the store, and read a stored run for a report."""
+"""Recording of the events of a run in the store, and the data of a stored run for reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from micl_cli.training.components import RunComponents
 
 STORE_SECONDS = 1.0
-"""Seconds between writes of steps, so that a fast loop does not wait for the disk."""
+"""Seconds between writes of steps, so that fast steps do not wait for the disk."""
 
 
 class Recorder:
@@ -45,20 +45,20 @@ class Recorder:
             self.end(event.status)
 
     def end(self, status: str, error: str = "") -> None:
-        """Write what is pending, and how the run ended."""
+        """Write pending events and the status of the run at its end."""
         self.ended = True
         self.flush()
         self.store.end_run(self.run, status, error)
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write pending events."""
         pending, self._pending = self._pending, []
         self.store.write(self.run, pending)
         self._written = time.monotonic()
 
 
 def new_run(plan: Plan, environment: Mapping[str, Any], registry: Registry) -> NewRun:
-    """Return the record with which a run starts or resumes."""
+    """Return the record for starting or resuming a run."""
     named = [("strategies", plan.strategy), ("backbones", BackboneName.parse(plan.backbone, registry).name)]
     parts = [registry.find(kind, name) for kind, name in named]
     plugins = [PluginRecord(kind=p.kind, name=p.name, distribution=p.distribution, version=p.version) for p in parts]
@@ -73,7 +73,7 @@ def new_run(plan: Plan, environment: Mapping[str, Any], registry: Registry) -> N
 
 
 def environment_of(components: RunComponents) -> dict[str, Any]:
-    """Return what may explain a difference between two runs of one plan: versions, device, precision, threads."""
+    """Return what may cause differences between two runs of one plan: versions, device, precision, threads."""
     import torch
 
     device = components.accelerator.device
@@ -98,9 +98,9 @@ def _weight_bytes(module: Any) -> int:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return a line for each entry of the environment that changed since a run began."""
+    """Return a line for each entry of the environment that changed since a run started."""
     return [
-        f"{key} was {before[key]} when this run began and is {value} now: results may differ slightly"
+        f"{key} was {before[key]} when this run started and is {value} now: results may differ slightly"
         for key, value in now.items()
         if key in before and before[key] != value
     ]
@@ -121,7 +121,7 @@ def task_record(prepared: Prepared) -> TaskRecord:
 
 
 def run_data(details: RunDetails, split: str | None = None) -> RunData:
-    """Return the data of a run for a report on ``split``, by default the one that the run itself was scored on."""
+    """Return the data of a run for a report on ``split``, by default the evaluation split of its plan."""
     plan = Plan.from_json(details.run.plan)
     split = split or plan.evaluation.split
     matrix, zero_shot = score_matrix(plan.tasks, details.stages, details.scores, split)
@@ -148,7 +148,7 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
 def settings_of(plan: Plan) -> dict[str, str]:
     """Return the settings of a plan as text by dotted name, without tasks, seed, attempt and names.
 
-    Options of the strategy stand under their own names, or as "2.name" where they hold for one stage.
+    Options of the strategy have no prefix, or "2." if they apply to one stage only.
     """
     plan_json = plan.as_json()
     sections = {

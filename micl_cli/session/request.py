@@ -1,4 +1,4 @@
-"""Requests: what a user asks to be learnt, and the plan made from it."""
+"""Requests: the arguments of a user, and the plan made from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from micl_cli.registry import Registry
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asks to be learnt. A setting that is None has the preset's value, or the default."""
+    """The arguments for a plan. A setting that is None takes the preset's value, or the default."""
 
     strategy: str
     backbone: str
@@ -66,7 +66,7 @@ def make_plan(request: Request, tasks: Sequence[Task], registry: Registry, resou
 
 
 def _complete(cls: type[Any], raw: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """Return every option of a part with its value, so that a plan does not depend on later defaults."""
+    """Return every option of a plugin class with its value, so that a plan does not depend on future defaults."""
     defaults = {name: option.default for name, option in options_of(cls).items() if not option.required}
     return {**defaults, **_json_ready(parse_options(cls, raw, owner=owner))}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from micl_cli.api.resources import Resources
 from micl_cli.api.task import Task
 from micl_cli.errors import PlanError, UsageError
-from micl_cli.io.lock import only_one
+from micl_cli.io.lock import locked_folder
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """What a command works with: plans, the records of runs, and the components that a plan names.
+    """The context of a command: it makes plans, reads the records of runs, and loads the components of a plan.
 
-    ``tasks`` holds the prepared tasks of the home folder. :func:`micl_cli.session.learning.learn` carries a plan out,
+    ``tasks`` is the library of prepared tasks. :func:`micl_cli.session.learning.learn` carries out a plan,
     :func:`micl_cli.session.evaluation.evaluate` scores a run again.
     """
 
@@ -40,7 +40,7 @@ class Session:
         self.tasks = TaskLibrary(settings, self.registry)
 
     def store(self) -> Store:
-        """Open the run store, which closes with the block that it is opened for. Raises StoreError."""
+        """Return the open run store, a context manager that closes it. Raises StoreError."""
         return Store.open(self.settings.store_url)
 
     # Plans
@@ -50,7 +50,7 @@ class Session:
         return make_plan(request, tasks, self.registry, self.resources)
 
     def further_attempt(self, plan: Plan) -> Plan:
-        """Return the plan as a separate run: its first attempt that is not in the store."""
+        """Return the plan with the first attempt number that is not in the store, for a separate run."""
         if not exists(self.settings.store_url):
             return plan
         attempt = 0
@@ -60,18 +60,18 @@ class Session:
         return plan.again(attempt)
 
     def open_planned(self, run_id: str, plan: Plan, *, dry: bool = False, watch: Watch = unwatched) -> list[Task]:
-        """Return the tasks of run ``run_id``. Raises PlanError if their data has changed since it began."""
+        """Return the tasks of run ``run_id``. Raises PlanError if their data has changed since it started."""
         tasks = self.tasks.open_tasks(plan.tasks, dry=dry, watch=watch)
         for task in tasks:
             if task.sha256 != plan.data[task.name]:
                 raise PlanError(
-                    f"the data of {task.name} has changed since run {run_id} began",
+                    f"the data of {task.name} has changed since run {run_id} started",
                     "Restore the data and prepare it again, or start a new run by naming strategy and tasks.",
                 )
         return tasks
 
     def components(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunComponents:
-        """Load what a plan names and check that it fits together. Raises PluginError, OptionError or PlanError."""
+        """Load the components of a plan and check that they fit. Raises PluginError, OptionError or PlanError."""
         from micl_cli.training.components import assemble
         from micl_cli.training.feature_cache import Features
 
@@ -79,7 +79,7 @@ class Session:
         return assemble(plan, tasks, self.registry, features, device, resources=self.resources)
 
     def estimate(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunEstimate:
-        """Return what a plan will take. Its components are loaded to check that they fit; nothing is written."""
+        """Return the estimate of a plan. Its components are loaded to check that they fit; nothing is written."""
         estimate = estimate_run(self.components(plan, tasks, device))
         if check(self.settings.store_url).state != "ok":
             return estimate
@@ -123,7 +123,7 @@ class Session:
             return replace(details, run=self._with_real_status(details.run, store))
 
     def _with_real_status(self, run: RunRecord, store: Store) -> RunRecord:
-        """Return the run, as "interrupted" if its process was killed before it could write that."""
+        """Return the run, with status "interrupted" if its process was killed while "running"."""
         if run.status != "running" or is_busy(run.id, store, self.settings):
             return run
         return replace(run, status="interrupted")
@@ -140,6 +140,6 @@ class Session:
     def remove(self, run_id: str, *, force: bool = False) -> None:
         """Remove a run's records and checkpoints. Raises StoreError, or BusyError if it is running."""
         folder = self.settings.runs / run_id
-        with only_one(folder), self.store() as store, leased(run_id, store, self.settings):
+        with locked_folder(folder), self.store() as store, leased(run_id, store, self.settings):
             store.delete_run(run_id, force=force)
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one asks a run to save and end, the second one ends it at once."""
+"""Ctrl-C and SIGTERM: the first one asks a run to save its state and end, the second one ends it immediately."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def stop_on_signal(notify: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether Ctrl-C or SIGTERM came. ``notify`` is called at the first one.
+    """Yield a function that returns whether Ctrl-C or SIGTERM was received. The first one calls ``notify``.
 
     The second one raises KeyboardInterrupt.
     """

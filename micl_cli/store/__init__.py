@@ -1,7 +1,7 @@
-"""The run store: what was learnt, from which data, with which plugins, how well and at what cost.
+"""The run store: a database of runs with their data, plugins, scores and costs.
 
-``Store`` and its functions are resolved on first use (PEP 562), because SQLAlchemy takes longer to
-import than most commands run. The records import nothing.
+``Store`` and its functions are resolved on first use (PEP 562), because importing SQLAlchemy takes
+longer than most commands. The records have no dependencies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SQLAlchemy engines for stores, and the settings with which processes share one SQLite file."""
+"""SQLAlchemy engines for stores, with settings for sharing an SQLite file between processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from micl_cli.errors import StoreError
 
-PATIENCE = 30.0
+LOCK_TIMEOUT = 30.0
 """Seconds to wait while another process writes; a transaction takes milliseconds."""
 
 
 def parse_url(text: str) -> URL:
-    """Parse a SQLAlchemy URL. Raises StoreError where it is invalid."""
+    """Parse a SQLAlchemy URL. Raises StoreError if it is invalid."""
     try:
         return make_url(text)
     except ArgumentError as error:
@@ -25,7 +25,7 @@ def parse_url(text: str) -> URL:
 
 
 def store_file(url: URL) -> Path | None:
-    """Return the file of an SQLite store; None for one in memory or on a server."""
+    """Return the file of an SQLite store, or None for a store in memory or on a server."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
     name = str(url.database).removeprefix("file:")
@@ -39,11 +39,11 @@ def shown(url: URL) -> str:
 
 
 def connect(url: URL) -> Engine:
-    """Return an engine for ``url`` without connecting. Raises StoreError where the driver is missing."""
+    """Return an engine for ``url`` without connecting. Raises StoreError if the driver is missing."""
     try:
         if url.get_backend_name() != "sqlite":
             return create_engine(url, pool_pre_ping=True)  # a server may close the connection during a long run
-        engine = create_engine(url, connect_args={"timeout": PATIENCE})
+        engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT})
     except (ImportError, NoSuchModuleError) as error:
         hint = "Install the driver that the URL names, or name another: https://docs.sqlalchemy.org/dialects"
         raise StoreError(f"no driver for the run store {shown(url)}: {error}", hint) from error
@@ -53,7 +53,7 @@ def connect(url: URL) -> Engine:
 
 
 def make_folder(url: URL) -> None:
-    """Create the folder of an SQLite store. Raises StoreError where that fails."""
+    """Create the folder of an SQLite store. Raises StoreError if that fails."""
     if file := store_file(url):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,29 +63,29 @@ def make_folder(url: URL) -> None:
 
 
 def _set_up(connection: Any, record: object) -> None:
-    # The driver begins no transaction before DDL, so that a failed migration would stay half done.
-    # With its own transactions switched off, there are only those of _begin.
+    # The driver starts no transaction before DDL, so that a failed migration would be half applied.
+    # Its own transactions are disabled here, in favour of those of _begin.
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once if another process wrote in
-    # between; one that begins as a writer waits.
+    # A transaction that reads before it writes fails immediately if another process has written
+    # in between; BEGIN IMMEDIATE waits instead.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def writing(engine: Engine) -> Engine:
-    """Return the same engine for transactions that write."""
+    """Return the engine with the option for transactions that write."""
     return engine.execution_options(writes=True)
 
 
 def use_wal(engine: Engine) -> None:
-    """Switch an SQLite file to write-ahead logging, so that readers and one writer do not block each other.
+    """Switch an SQLite file to write-ahead logging, in which readers and one writer do not block each other.
 
-    The mode is stored in the file. SQLite refuses the switch while another process uses the file; then the next
-    opening makes it.
+    The mode is stored in the file. SQLite refuses to change it while another process uses the file; it is then changed
+    the next time the store is opened.
     """
     connection = engine.raw_connection()
     try:

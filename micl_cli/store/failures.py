@@ -1,4 +1,4 @@
-"""Turn database errors into StoreErrors with a plain message and a hint."""
+"""Conversion of database errors to StoreErrors with a message and a hint."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from micl_cli.errors import StoreError
 
 _ELSEWHERE = "set MICL_HOME to another folder"
 # Matched by message, because Python 3.10 has no SQLite error codes.
-_KNOWN = (
+_EXPLANATIONS = (
     ("not a database", "is not an SQLite database", f"Move the file away, or {_ELSEWHERE}."),
-    ("malformed", "is damaged", f"Put a backup in its place (they are beside it), or {_ELSEWHERE}."),
+    ("malformed", "is damaged", f"Replace it by a backup from the same folder, or {_ELSEWHERE}."),
     ("readonly", "cannot be written to", f"Make the file and its folder writable, or {_ELSEWHERE}."),
     ("disk is full", "cannot grow: the disk is full", f"Free some space and try again, or {_ELSEWHERE}."),
     ("disk i/o error", "cannot be read or written (disk I/O error)", f"Check the disk and its space, or {_ELSEWHERE}."),
@@ -25,17 +25,17 @@ _KNOWN = (
 
 
 def _explained(text: str) -> tuple[str, str]:
-    for words, what, hint in _KNOWN:
+    for words, problem, hint in _EXPLANATIONS:
         if words in text.lower():
-            return what, hint
+            return problem, hint
     return f"does not respond: {text}", "Check MICL_STORE and that its server runs, or see `micl store check`."
 
 
 def _store_error(where: str, error: Exception) -> StoreError:
     """Return the StoreError for an error of the driver; ``where`` names the store."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    what, hint = _explained(" ".join(str(cause).split()))
-    return StoreError(f"the run store {where} {what}", hint)
+    problem, hint = _explained(" ".join(str(cause).split()))
+    return StoreError(f"the run store {where} {problem}", hint)
 
 
 @contextmanager
@@ -47,6 +47,6 @@ def reported(where: str) -> Iterator[None]:
         raise _store_error(where, error) from error
     except UnicodeEncodeError as error:
         raise StoreError(
-            f"the run store {where} accepts Unicode text only, not {error.object!r}",
-            "Rename the file or the task that it comes from.",
+            f"the run store {where} only accepts valid Unicode, not {error.object!r}",
+            "Rename the file or task with this name.",
         ) from error

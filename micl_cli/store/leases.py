@@ -1,4 +1,4 @@
-"""Leases: which machine works on a run, where several share a store."""
+"""Leases: the right of one machine to work on a run, if several machines share a store."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from micl_cli.errors import BusyError
 from micl_cli.store import models
 
 LEASE_SECONDS = 120.0
-"""Seconds that a lease holds unless its holder extends it; the clocks of machines may differ by half of that."""
+"""Seconds for which a lease is valid unless it is renewed; the clocks of machines may differ by half of that."""
 
 
 def acquire(session: Session, run: str, holder: str, now: float) -> None:
-    """Write a lease that holds from ``now`` (seconds since the epoch). Raises BusyError where another's is valid."""
+    """Write or renew a lease at ``now`` (seconds since the epoch). Raises BusyError if another holder's is valid."""
     row = session.get(models.Lease, run, with_for_update=True)
     if row is None:
         row = models.Lease(run=run)
@@ -27,11 +27,11 @@ def acquire(session: Session, run: str, holder: str, now: float) -> None:
 
 
 def release(session: Session, run: str, holder: str) -> None:
-    """Delete the lease of ``holder``, if that is who holds it."""
+    """Delete the lease of a run if ``holder`` holds it."""
     session.execute(delete(models.Lease).filter_by(run=run, holder=holder))
 
 
 def holder_of(session: Session, run: str, now: float) -> str | None:
-    """Return who holds a valid lease of a run at ``now``."""
+    """Return the holder of the lease that is valid at ``now``, or None."""
     row = session.get(models.Lease, run)
     return row.holder if row and row.until > now else None

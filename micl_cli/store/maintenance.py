@@ -1,4 +1,4 @@
-"""Locate, check and upgrade a store."""
+"""Maintenance of a store: locate, check and upgrade it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from micl_cli.store.failures import reported
 
 
 def upgrade(url: str) -> list[str]:
-    """Upgrade a store to this program's schema and return the applied revisions, oldest first.
+    """Upgrade a store to the current schema and return the applied revisions, oldest first.
 
-    An older SQLite store is first copied beside itself. Raises StoreError where the upgrade fails.
+    An older SQLite store is first copied to a backup in the same folder. Raises StoreError if the upgrade fails.
     """
     parsed = parse_url(url)
     make_folder(parsed)
@@ -34,13 +34,13 @@ def locate(url: str) -> str:
 
 
 def exists(url: str) -> bool:
-    """Return whether there is a store to open; on a server always."""
+    """Return whether the file of a store exists; always True for a store on a server."""
     file = store_file(parse_url(url))
     return file is None or file.exists()
 
 
 def check(url: str) -> StoreCheck:
-    """Check a store without changing it. Raises StoreError where it cannot be read as one."""
+    """Check a store without changing it. Raises StoreError if it cannot be read as a store."""
     parsed = parse_url(url)
     if not exists(url):
         return StoreCheck(location=shown(parsed), state="missing", revision=None, expected=schema.HEAD)
@@ -78,7 +78,7 @@ def _state(current: str | None, connection: Connection) -> str:
 
 
 def _problems(connection: Connection) -> Iterator[str]:
-    """Yield the inconsistencies that SQLite reports; servers check themselves."""
+    """Yield the inconsistencies that SQLite reports; other databases check themselves."""
     if connection.dialect.name == "sqlite":
         yield from (line for (line,) in connection.exec_driver_sql("PRAGMA integrity_check") if line != "ok")
         for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):

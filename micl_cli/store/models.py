@@ -1,4 +1,4 @@
-"""SQLAlchemy models of the tables. Primary keys identify events, so that writing an event again updates its row."""
+"""SQLAlchemy models. Primary keys identify events, so that writing an event again updates its row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Owner = Annotated[str, mapped_column(String(64), ForeignKey("runs.id", ondelete=
 
 
 class Base(DeclarativeBase):
-    """Base class of all tables. Constraints have names because SQLite can only alter named ones."""
+    """The base class of all models. Constraints have names because SQLite can only alter named ones."""
 
     metadata = MetaData(
         naming_convention={
@@ -29,7 +29,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {
         dict[str, Any]: JSON,
         list[str]: JSON,
-        float: Double,  # a plain Float is single precision on some servers, and scores must come back exactly
+        float: Double,  # Float is single precision on some servers, and scores must be stored exactly
     }
 
 
@@ -37,35 +37,35 @@ class Run(Base):
     __tablename__ = "runs"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # Not a foreign key: after the parent was deleted by force, its id still names the origin of this run.
+    # Not a foreign key: the id remains if the parent is deleted with --force.
     parent: Mapped[str | None] = mapped_column(String(64), index=True)
     name: Mapped[Name] = mapped_column(default="")
-    # The whole plan, so that a run can be resumed without the command line that started it.
+    # The complete plan, so that a run can be resumed without its original command line.
     plan: Mapped[dict[str, Any]]
-    # Device and versions: not part of the fingerprint, but resuming warns where they changed.
+    # Device and versions: not part of the fingerprint, but resuming warns if they have changed.
     environment: Mapped[dict[str, Any]]
     status: Mapped[Word]
     started: Mapped[Time]
     finished: Mapped[Time] = mapped_column(default="")
     error: Mapped[Long] = mapped_column(default="")
-    # Counts starts: two runs may start within the same second, and @last must know the later one.
+    # The number of the start, since two runs may start within the same second and @last needs the later one.
     turn: Mapped[int] = mapped_column(index=True)
 
 
 class Lease(Base):
-    """The right to work on a run, for a limited time: lock files do not reach other machines that share the store."""
+    """The right to work on a run for a limited time, since lock files do not work between machines."""
 
     __tablename__ = "leases"
 
-    # Not a foreign key: the lease comes before the row of the run, so that only one machine starts it.
+    # Not a foreign key: the lease is written before the run, so that only one machine starts it.
     run: Mapped[str] = mapped_column(String(64), primary_key=True)
     holder: Mapped[Long]
-    # Seconds since the epoch; the holder extends it while it works, and a killed machine does not.
+    # Seconds since the epoch. A working holder renews the lease; that of a killed process expires.
     until: Mapped[float]
 
 
 class RunPlugin(Base):
-    """A plugin that a run used; the same name may come from another distribution later."""
+    """A plugin that a run used, with its distribution, since another one may later provide the same name."""
 
     __tablename__ = "run_plugins"
 
@@ -80,11 +80,11 @@ class Task(Base):
     __tablename__ = "tasks"
 
     name: Mapped[Key]
-    # In alphabetical order; empty for text alone.
+    # Sorted; empty for text alone.
     modalities: Mapped[list[str]]
     type: Mapped[Word]
     metric: Mapped[Word]
-    # Of the manifest and all media at preparation; a run stops where the data has changed.
+    # Of the manifest and all media at preparation; a run refuses changed data.
     sha256: Mapped[Word]
     counts: Mapped[dict[str, Any]]
     path: Mapped[Long]
@@ -96,37 +96,37 @@ class Stage(Base):
 
     run: Mapped[Owner]
     position: Mapped[int] = mapped_column(primary_key=True)
-    # A list: joint learning has all tasks in one stage.
+    # A list, since joint learning has all tasks in one stage.
     tasks: Mapped[list[str]]
-    # Of the data that was learnt from; tasks.sha256 is that of the latest preparation.
+    # Of the training data of this run; tasks.sha256 is that of the latest preparation.
     data_sha256: Mapped[list[str]]
     status: Mapped[Word]
     steps: Mapped[int]
     examples: Mapped[int]
-    # Of learning; the passes over data before and after it are counted apart.
+    # Of learning, without the passes over data before and after it.
     seconds: Mapped[float]
     before_seconds: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
     after_seconds: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
     peak_bytes: Mapped[Count]
     trainable_parameters: Mapped[Count]
-    # What must be stored to continue: the cost of strategies that keep experts, teachers or examples.
+    # The size of the checkpoint, which is the storage cost of experts, teachers and stored examples.
     stored_bytes: Mapped[Count]
     # Relative to the run's folder, so that the home folder can be moved.
     checkpoint: Mapped[Long]
 
 
 class Score(Base):
-    """A score. Those with ``main`` true form the R matrix: row ``after``, column ``task``."""
+    """A score. Those with ``main`` form the R matrix: row ``after``, column ``task``."""
 
     __tablename__ = "scores"
 
     run: Mapped[Owner]
-    # 0 is before any learning, which forward transfer is measured against.
+    # 0 is before any learning: the baseline of forward transfer.
     after: Mapped[int] = mapped_column(primary_key=True)
     task: Mapped[Key]
     metric: Mapped[str] = mapped_column(String(64), primary_key=True)
     split: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # Null where it was not finite: SQLite has no NaN.
+    # Null if it was not finite, since SQLite has no NaN.
     value: Mapped[float | None]
     n: Mapped[int]
     # Whether this was the task's own metric when the run was scored.
@@ -134,7 +134,7 @@ class Score(Base):
 
 
 class Routing(Base):
-    """How a strategy with several experts routed the examples of a task."""
+    """The routing of a task's examples by a strategy with several experts."""
 
     __tablename__ = "routings"
 
@@ -144,11 +144,11 @@ class Routing(Base):
     split: Mapped[str] = mapped_column(String(64), primary_key=True)
     router: Mapped[Name]
     n: Mapped[int]
-    # Counts of the n by the task taken for: one row of the confusion matrix.
+    # Counts of the n examples by predicted task: one row of the confusion matrix.
     chosen: Mapped[dict[str, Any]]
     unsure: Mapped[int]
     seconds: Mapped[float]
-    # Of the language model to route one query, besides those to answer it.
+    # Forward passes of the language model for routing one query, without those for answering it.
     passes: Mapped[int]
 
 
@@ -159,16 +159,16 @@ class Step(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
     epoch: Mapped[int]
-    # Null where it was not finite: a diverging run must still be recorded.
+    # Null if it was not finite, so that a diverging run can be recorded.
     loss: Mapped[float | None]
     lr: Mapped[float]
     seconds: Mapped[float]
-    # Terms of the loss by name; each strategy has its own.
+    # Terms of the loss by name, which depend on the strategy.
     terms: Mapped[dict[str, Any]]
 
 
 class Prediction(Base):
-    """An answer, stored on request only; with them a run can be scored by another metric."""
+    """An answer, stored only on request, for scoring a run by another metric."""
 
     __tablename__ = "predictions"
 
@@ -176,7 +176,7 @@ class Prediction(Base):
     after: Mapped[int] = mapped_column(primary_key=True)
     task: Mapped[Key]
     split: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # The position in the manifest, whose order the example ids need not follow.
+    # The position in the manifest, since ids are not necessarily in its order.
     number: Mapped[int] = mapped_column(primary_key=True)
     example: Mapped[Name]
     answer: Mapped[Long]

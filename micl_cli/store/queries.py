@@ -1,4 +1,4 @@
-"""Read rows as records, and find runs by what the user typed."""
+"""Queries: read rows as records, and find runs by id, prefix or name."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def newest_first() -> Any:
 
 
 def existing_run(session: Session, run: str) -> models.Run:
-    """Return the row of a run. Raises StoreError where there is none."""
+    """Return the row of a run. Raises StoreError if there is none."""
     row = session.get(models.Run, run)
     if row is None:
-        raise StoreError(f"run {run} is not in the store", "It may have been deleted meanwhile; see `micl runs`.")
+        raise StoreError(f"run {run} is not in the store", "It may have been deleted in the meantime; see `micl runs`.")
     return row
 
 
 def run_details(session: Session, run: str) -> RunDetails:
-    """Return a run with its plugins, stages, scores and routings. Raises StoreError where there is none of that id."""
+    """Return a run with its plugins, stages, scores and routings. Raises StoreError if it does not exist."""
     plugin, stage, score, routing = models.RunPlugin, models.Stage, models.Score, models.Routing
     plugins = select(plugin).order_by(plugin.kind, plugin.name)
     stages = select(stage).order_by(stage.position)
@@ -68,7 +68,7 @@ def steps(session: Session, run: str) -> tuple[StepRecord, ...]:
 
 
 def predictions(session: Session, run: str, after: int, task: str, split: str) -> tuple[PredictionRecord, ...]:
-    """Return the stored answers to a split of a task after a stage, in the order in which they were written."""
+    """Return the stored answers to a split of a task after a stage, in the order of the manifest."""
     table = models.Prediction
     query = select(table).filter_by(run=run, after=after, task=task, split=split).order_by(table.number)
     rows = session.scalars(query).all()
@@ -76,9 +76,9 @@ def predictions(session: Session, run: str, after: int, task: str, split: str) -
 
 
 def match_run(text: str, known: Sequence[tuple[str, str]]) -> str:
-    """Return the id of the run that ``text`` names among ``known`` (id, name), the newest first.
+    """Return the id of the run that ``text`` refers to among ``known`` (id, name), which are sorted newest first.
 
-    ``text`` is "@last", an id, or a unique beginning of an id or name. Raises UsageError where none or several match.
+    ``text`` is "@last", an id, a unique prefix of an id, or a name. Raises UsageError if no or several runs match.
     """
     if text == LAST:
         return known[0][0]

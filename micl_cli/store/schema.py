@@ -1,4 +1,4 @@
-"""Schema revisions: detect the one of a store, and migrate it to the one that this program needs."""
+"""Schema revisions: detect the revision of a store, and migrate it to the current one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from micl_cli.errors import StoreError
 from micl_cli.store.connect import shown, store_file, writing
 
 HEAD = "0004"
-"""The revision that the models describe. A constant, because importing Alembic takes long."""
+"""The revision of the models. A constant, because importing Alembic is slow."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -24,9 +24,9 @@ _log = logging.getLogger(__name__)
 
 
 def revision(connection: Connection) -> str | None:
-    """Return the store's revision; None where the database is empty.
+    """Return the revision of a store, or None if the database is empty.
 
-    Raises StoreError where the tables are not those of micl.
+    Raises StoreError if the tables are not those of micl.
     """
     tables = inspect(connection).get_table_names()
     current = (
@@ -41,9 +41,9 @@ def revision(connection: Connection) -> str | None:
 
 
 def ensure(engine: Engine) -> None:
-    """Migrate an SQLite store to HEAD; require it of a server store, which several programs may share.
+    """Migrate an SQLite store to HEAD. A server store, which several programs may share, is only checked.
 
-    Raises StoreError where the store is newer than this program, or is an outdated server store.
+    Raises StoreError if the store is newer than this program, or is an outdated server store.
     """
     with engine.connect() as connection:
         current = revision(connection)
@@ -59,7 +59,7 @@ def ensure(engine: Engine) -> None:
 def missing(current: str | None, url: URL) -> list[str]:
     """Return the revisions after ``current`` up to HEAD, oldest first.
 
-    Raises StoreError where ``current`` is unknown, that is, written by a newer program.
+    Raises StoreError if ``current`` is unknown, which means that a newer program wrote it.
     """
     known = _history()
     if current is not None and current not in known:
@@ -71,9 +71,9 @@ def missing(current: str | None, url: URL) -> list[str]:
 
 
 def migrate(engine: Engine) -> list[str]:
-    """Apply and return the missing revisions, in one transaction; an older SQLite store is backed up first.
+    """Apply and return the missing revisions in one transaction, after a backup of an older SQLite store.
 
-    Safe when several processes do so at once: the first one migrates, the others find nothing missing.
+    Several processes may call it at the same time: the first one migrates, and the others have nothing to do.
     """
     with writing(engine).connect() as connection, _foreign_keys_off(connection), connection.begin():
         current = revision(connection)
@@ -112,8 +112,8 @@ def _history() -> list[str]:
 
 @contextmanager
 def _foreign_keys_off(connection: Connection) -> Iterator[None]:
-    # Alembic alters an SQLite table by building a new one and dropping the old, which would delete
-    # every row that refers to it. The pragma has no effect within a transaction.
+    # Alembic alters an SQLite table by creating a new one and dropping the old one, which would delete
+    # all rows that refer to it. The pragma has no effect within a transaction.
     if connection.dialect.name != "sqlite":
         yield
         return
@@ -126,15 +126,15 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
 
 
 def _check_references(connection: Connection) -> None:
-    if connection.dialect.name == "sqlite" and (lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+    if connection.dialect.name == "sqlite" and (rows := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
         raise StoreError(
-            f"the run store {shown(connection.engine.url)} was not upgraded: {len(lost)} rows refer to missing rows",
+            f"the run store {shown(connection.engine.url)} was not upgraded: {len(rows)} rows refer to missing rows",
             "Nothing was changed. `micl store check` lists them.",
         )
 
 
 def _back_up(url: URL, current: str | None) -> Path | None:
-    """Copy an SQLite file beside itself, named by revision and time; None where there is nothing to back up."""
+    """Copy an SQLite file to the same folder, named by revision and time. Return None if there is nothing to copy."""
     file = store_file(url)
     if file is None or current is None:
         return None

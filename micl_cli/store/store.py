@@ -1,4 +1,4 @@
-"""The run store: short transactions, safe under several processes, plain records in and out."""
+"""The run store: a database with an interface of plain records, safe for use by several processes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ENDINGS = ("finished", "interrupted", "failed")
 
 
 class Store:
-    """The runs, tasks and scores of one database. Every method is one transaction of its own.
+    """The runs, tasks and scores of one database. Every method is one transaction.
 
-    All methods raise StoreError where the database fails; what was written before stays.
+    All methods raise StoreError if the database fails; earlier writes are not affected.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -36,9 +36,9 @@ class Store:
 
     @classmethod
     def open(cls, url: str) -> Store:
-        """Open the store at a SQLAlchemy URL; an SQLite store is created or upgraded if necessary.
+        """Open the store at a SQLAlchemy URL. An SQLite store is created or upgraded if necessary.
 
-        Raises StoreError where it cannot be opened, is newer than this program, or is a server
+        Raises StoreError if it cannot be opened, is newer than this program, or is a server
         store that needs `micl store upgrade`.
         """
         parsed = parse_url(url)
@@ -55,31 +55,31 @@ class Store:
         return cls(engine)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         self.engine.dispose()
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, cls: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
     # Tasks
 
     def record_task(self, task: TaskRecord) -> None:
-        """Write a prepared task; it replaces an earlier preparation."""
+        """Write the record of a prepared task, in place of an earlier preparation."""
         values = {"modalities": list(task.modalities), "counts": dict(task.counts), "prepared": task.prepared or _now()}
         with self._writing() as session:
             session.merge(models.Task(**{**asdict(task), **values}))
 
     def task(self, name: str) -> TaskRecord | None:
-        """Return the prepared task of a full name."""
+        """Return the prepared task with a full name, or None."""
         with self._reading() as session:
             row = session.get(models.Task, name)
             return queries.record(TaskRecord, row) if row else None
 
     def tasks(self) -> list[TaskRecord]:
-        """Return every prepared task, by name."""
+        """Return all prepared tasks, sorted by name."""
         with self._reading() as session:
             rows = session.scalars(select(models.Task).order_by(models.Task.name))
             return [queries.record(TaskRecord, row) for row in rows]
@@ -87,9 +87,9 @@ class Store:
     # Leases
 
     def acquire_lease(self, run_id: str, holder: str, now: float | None = None) -> None:
-        """Give ``holder`` the lease of a run for the next LEASE_SECONDS; its holder extends it by the same call.
+        """Give ``holder`` the lease of a run for the next LEASE_SECONDS. The same call renews it.
 
-        ``now`` is in seconds since the epoch. Raises BusyError where another holder's lease is valid.
+        ``now`` is in seconds since the epoch. Raises BusyError if another holder has a valid lease.
         """
         try:
             with self._writing() as session:
@@ -101,19 +101,19 @@ class Store:
                 leases.acquire(session, run_id, holder, _time(now))
 
     def release_lease(self, run_id: str, holder: str) -> None:
-        """Release the lease of a run; another holder's stays."""
+        """Release the lease of a run if ``holder`` has it."""
         with self._writing() as session:
             leases.release(session, run_id, holder)
 
     def lease_holder(self, run_id: str, now: float | None = None) -> str | None:
-        """Return who holds a valid lease of a run."""
+        """Return the holder of a valid lease of a run, or None."""
         with self._reading() as session:
             return leases.holder_of(session, run_id, _time(now))
 
     # Writing runs
 
     def start_run(self, run: NewRun) -> None:
-        """Set a run to "running": a new row, or the existing one with its environment updated."""
+        """Set the status of a new or existing run to "running", and update its environment and plugins."""
         with self._writing() as session:
             row = session.get(models.Run, run.id)
             if row is None:
@@ -129,9 +129,9 @@ class Store:
             session.add_all(models.RunPlugin(run=run.id, **asdict(plugin)) for plugin in run.plugins)
 
     def end_run(self, run_id: str, status: str, error: str = "") -> None:
-        """Set the status of a run to "finished", "interrupted" or "failed", and that of a stage not learnt yet."""
+        """Set the status of a run, and of a stage in progress, to "finished", "interrupted" or "failed"."""
         if status not in ENDINGS:
-            raise ValueError(f"status {status!r} is none of {', '.join(ENDINGS)}")
+            raise ValueError(f"status {status!r} is not one of {', '.join(ENDINGS)}")
         with self._writing(run_id) as session:
             row = queries.existing_run(session, run_id)
             row.status, row.finished, row.error = status, _now(), error
@@ -140,9 +140,9 @@ class Store:
                 session.execute(update(models.Stage).where(*open_stages).values(status=status))
 
     def write(self, run_id: str, events: Sequence[Event]) -> None:
-        """Write ``events`` of a run, all or none; writing an event again updates its row.
+        """Write all ``events`` of a run, or none of them. Writing an event again updates its row.
 
-        Raises StoreError where the run does not exist (any more).
+        Raises StoreError if the run does not exist or was deleted.
         """
         if events:
             with self._writing(run_id) as session:
@@ -151,31 +151,31 @@ class Store:
     def write_predictions(
         self, run_id: str, after: int, task: str, split: str, rows: Sequence[tuple[str, str, Sequence[str]]]
     ) -> None:
-        """Write (example, answer, references) on a split of a task after stage ``after``, in place of earlier ones."""
+        """Write (example, answer, references) for a split of a task after stage ``after``, in place of earlier ones."""
         with self._writing(run_id) as session:
             write_predictions(session, run_id, after, task, split, rows)
 
     def discard_after(self, run_id: str, position: int, step: int) -> None:
-        """Delete the steps after ``step`` of stage ``position``: a resumed run repeats them."""
+        """Delete the steps after ``step`` of stage ``position``, which a resumed run repeats."""
         steps = models.Step
         later = or_(steps.position > position, (steps.position == position) & (steps.step > step))
         with self._writing() as session:
             session.execute(delete(steps).where(steps.run == run_id, later))
 
     def delete_run(self, run_id: str, *, force: bool = False) -> None:
-        """Delete a run with all its rows. Raises StoreError where other runs continue it, unless ``force``."""
+        """Delete a run with all its rows. Raises StoreError if other runs continue it, unless ``force`` is set."""
         with self._writing() as session:
             row = queries.existing_run(session, run_id)
             children = session.scalars(select(models.Run.id).where(models.Run.parent == run_id)).all()
             if children and not force:
-                hint = f"Delete {', '.join(children)} first, or give --force."
-                raise StoreError(f"run {run_id} cannot be deleted: other runs go on from it", hint)
+                hint = f"Delete {', '.join(children)} first, or use --force."
+                raise StoreError(f"run {run_id} cannot be deleted: other runs continue it", hint)
             session.delete(row)
 
     # Reading runs
 
     def run(self, run_id: str) -> RunRecord | None:
-        """Return the run of a full id."""
+        """Return the run with a full id, or None."""
         with self._reading() as session:
             row = session.get(models.Run, run_id)
             return queries.record(RunRecord, row) if row else None
@@ -187,9 +187,9 @@ class Store:
             return [queries.record(RunRecord, row) for row in rows]
 
     def resolve(self, text: str) -> str:
-        """Return the id of the run that ``text`` names: "@last", an id, its beginning, or a name.
+        """Return the id of the run that ``text`` refers to: "@last", an id, a prefix of an id, or a name.
 
-        "@last" is the run started most recently. Raises UsageError where no run or several match.
+        "@last" is the run started most recently. Raises UsageError if no or several runs match.
         """
         with self._reading() as session:
             known = [(row.id, row.name) for row in session.scalars(queries.newest_first())]
@@ -199,7 +199,7 @@ class Store:
         return queries.match_run(text, known)
 
     def details(self, run_id: str) -> RunDetails:
-        """Return a run with its plugins, stages, scores and routings. Raises StoreError where it does not exist."""
+        """Return a run with its plugins, stages, scores and routings. Raises StoreError if it does not exist."""
         with self._reading() as session:
             return queries.run_details(session, run_id)
 
@@ -209,7 +209,7 @@ class Store:
             return queries.steps(session, run_id)
 
     def predictions(self, run_id: str, after: int, task: str, split: str) -> tuple[PredictionRecord, ...]:
-        """Return the stored answers, in the order in which they were written."""
+        """Return the stored answers, in the order of the manifest."""
         with self._reading() as session:
             return queries.predictions(session, run_id, after, task, split)
 

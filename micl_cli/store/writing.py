@@ -1,4 +1,4 @@
-"""Write events as rows. Writing an event again updates its row."""
+"""Writing of events as rows. Writing an event again updates its row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNLEARNT: Mapping[str, Any] = {"data_sha256": [], "steps": 0, "seconds": 0.0, "
 
 
 def apply_events(session: Session, run: str, events: Sequence[Event]) -> None:
-    """Write ``events`` of a run; types of events that have no table are ignored."""
+    """Write ``events`` of a run; events without a table are ignored."""
     _write_steps(session, run, [event for event in events if isinstance(event, Step)])
     for event in events:
         _apply(event, session, run)
@@ -25,7 +25,7 @@ def apply_events(session: Session, run: str, events: Sequence[Event]) -> None:
 
 @singledispatch
 def _apply(event: Event, session: Session, run: str) -> None:
-    """Write one event of a run; types without an implementation below have no row."""
+    """Write one event of a run; types that are not registered below have no row."""
 
 
 @_apply.register
@@ -71,13 +71,13 @@ def write_predictions(
 
 
 def _write_steps(session: Session, run: str, steps: Sequence[Step]) -> None:
-    # In bulk instead of one by one: there are thousands, and writing them slows learning.
+    # In bulk, since there are thousands and writing them one by one slows learning.
     rows = {(event.position, event.step): _step(run, event) for event in steps}
     if rows:
         table = models.Step
-        same = (table.run == run, table.position == bindparam("at"), table.step == bindparam("number"))
+        same_step = (table.run == run, table.position == bindparam("at"), table.step == bindparam("number"))
         connection = session.connection()
-        connection.execute(delete(table).where(*same), [{"at": at, "number": number} for at, number in rows])
+        connection.execute(delete(table).where(*same_step), [{"at": at, "number": number} for at, number in rows])
         connection.execute(insert(table), list(rows.values()))
 
 
@@ -87,10 +87,10 @@ def _step(run: str, event: Step) -> dict[str, Any]:
 
 
 def _columns(table: type[models.Base], run: str, event: Event, **more: Any) -> dict[str, Any]:
-    """Return the columns of a row: the fields of ``event`` that ``table`` has by the same name, and ``more``."""
+    """Return the columns of a row: the fields of ``event`` that are columns of ``table``, and ``more``."""
     names = [column.name for column in table.__table__.columns]
-    known = {name: getattr(event, name) for name in names if hasattr(event, name)}
-    return {"run": run, **known, **more}
+    fields = {name: getattr(event, name) for name in names if hasattr(event, name)}
+    return {"run": run, **fields, **more}
 
 
 def _finite(value: float) -> float | None:

@@ -1,1 +1,1 @@
-"""Sweeps: a grid of plans, each cell learnt in a process of its own."""
+"""Sweeps: a grid of plans, each learnt in its own process."""

@@ -1,4 +1,4 @@
-"""Executors: they run the cells of a sweep, each in a process of its own, and report events and results."""
+"""Executors run the cells of a sweep, each in its own process, and report events and results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import IO, Any
 from micl_cli.sweep.worker import BUSY, INTERRUPTED, CellTask
 
 _GRACE_SECONDS = 10.0
-"""The time that a process has to end before it is killed."""
+"""The time after SIGTERM before a process is killed."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class ProcessExit:
 
 
 class ProcessExecutor:
-    """Runs cells in processes of this machine. Leaving its context ends those that are still running."""
+    """Runs cells in processes on this machine. Leaving its context ends those that are still running."""
 
     def __init__(self, jobs: int = 1) -> None:
-        # Waiting threads that spin would slow down the other processes.
+        # Idle threads that spin would slow down the other processes.
         self._environment = {**os.environ, **({"OMP_WAIT_POLICY": "PASSIVE"} if jobs > 1 else {})}
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._messages: Queue[CellEvent | ProcessExit] = Queue()
@@ -66,9 +66,9 @@ class ProcessExecutor:
     def __enter__(self) -> ProcessExecutor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, cls: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         for process in self._processes.values():
-            process.terminate()  # a process that was asked to stop before ends at once
+            process.terminate()  # the second signal ends a process immediately
         for process in self._processes.values():
             try:
                 process.wait(_GRACE_SECONDS)
@@ -90,14 +90,14 @@ class ProcessExecutor:
             stderr=stderr,
             encoding="utf-8",
             env=self._environment,
-            # In a group of its own: a terminal's Ctrl-C would reach the process beside the executor's signal.
+            # In its own process group, so that Ctrl-C in a terminal does not reach it in addition to SIGTERM.
             start_new_session=True,
         )
         self._processes[task.run] = process
         threading.Thread(target=self._read, args=(process, stderr, task), daemon=True).start()
 
     def _read(self, process: subprocess.Popen[str], stderr: IO[str], task: CellTask) -> None:
-        """Send a process its task, and queue its events and its end."""
+        """Send a process its task, and queue its events and exit."""
         assert process.stdin
         assert process.stdout
         with stderr, process:
@@ -105,7 +105,7 @@ class ProcessExecutor:
                 json.dump(task.as_json(), process.stdin)
                 process.stdin.close()
             except OSError:
-                pass  # it has ended already; its exit code says how
+                pass  # the process has ended; its exit code says why
             for line in process.stdout:
                 if line.startswith("{"):
                     self._messages.put(CellEvent(task.run, json.loads(line)))
@@ -114,7 +114,7 @@ class ProcessExecutor:
             self._messages.put(ProcessExit(task.run, code, stderr.read()))
 
     def next_message(self, timeout: float) -> CellEvent | ProcessExit | None:
-        """Return the next event or process end, or None if there is none within ``timeout`` seconds."""
+        """Return the next event or process exit, or None if there is none within ``timeout`` seconds."""
         try:
             message = self._messages.get(timeout=timeout)
         except Empty:
@@ -124,7 +124,7 @@ class ProcessExecutor:
         return message
 
     def stop(self) -> None:
-        """Ask every process, once, to save what is learnt and end."""
+        """Send each process one SIGTERM, on which it saves its state and ends."""
         for run, process in self._processes.items():
             if run not in self._stopped:
                 self._stopped.add(run)

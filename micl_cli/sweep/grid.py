@@ -1,4 +1,4 @@
-"""The grid of a sweep: strategies, orders and seeds. Each of its cells is an ordinary run."""
+"""The grid of a sweep over strategies, task orders and seeds. Each cell is an ordinary run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from micl_cli.store import Store
 
 CellState = Literal["finished", "busy", "partly", "new"]
-"""The state of a cell; a "busy" one has another process or machine working on it."""
+"""The state of a cell. "busy" means that another process or machine works on it."""
 
 _MAX_SEEDS = 1000
 _SEEDS = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?", re.ASCII)
@@ -32,7 +32,7 @@ _EXAMPLE = "Write for example: finetune,ewc[lambda_ewc=10,form=online]"
 
 @dataclass(frozen=True)
 class Variant:
-    """A strategy with its own options, not parsed yet. ``label`` distinguishes variants of a strategy."""
+    """A strategy with its own unparsed options. ``label`` distinguishes variants of a strategy."""
 
     label: str
     strategy: str
@@ -65,8 +65,8 @@ class Cell:
 def parse_variants(text: str) -> list[Variant]:
     """Return the strategies of "finetune,ewc[lambda_ewc=10,form=online]", in order.
 
-    A value with commas is put in brackets: "router[router_options=[samples=5,epochs=9]]". Raises UsageError if none is
-    named, brackets do not match, or one is named twice.
+    A value with commas needs brackets: "router[router_options=[samples=5,epochs=9]]". Raises UsageError if there is no
+    strategy, a duplicate, or an unmatched bracket.
     """
     variants = [_variant(entry) for entry in _split(text)]
     if not variants:
@@ -86,8 +86,8 @@ def _variant(entry: str) -> Variant:
         raise UsageError(f"strategy {entry!r} has options but no name", _EXAMPLE)
     options: dict[str, str] = {}
     for pair in _split(rest[:-1]):
-        option, mark, value = (part.strip() for part in pair.partition("="))
-        if not mark or not option:
+        option, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not option:
             raise UsageError(f"strategy {name}: {pair!r} is not option=value", _EXAMPLE)
         if option in options:
             raise UsageError(f"strategy {name}: option {option!r} is given twice", "Give it once.")
@@ -97,7 +97,7 @@ def _variant(entry: str) -> Variant:
 
 
 def _split(text: str) -> list[str]:
-    """Split ``text`` at commas outside brackets, without empty parts. Raises UsageError."""
+    """Split ``text`` at commas outside brackets, and drop empty parts. Raises UsageError."""
     parts, depth = [""], 0
     for character in text:
         depth += (character == "[") - (character == "]")
@@ -113,7 +113,7 @@ def _split(text: str) -> list[str]:
 
 
 def _is_bracketed(value: str) -> bool:
-    """Whether one pair of brackets encloses the whole value, as in "[a]" but not in "[a][b]"."""
+    """Return whether one pair of brackets encloses the whole value, as in "[a]" but not in "[a][b]"."""
     if not (value.startswith("[") and value.endswith("]")):
         return False
     depth = 0
@@ -133,7 +133,7 @@ def parse_seeds(text: str) -> list[int]:
             raise UsageError(f"{part!r} is not a seed", "Write 5, 0,3,7 or 0..2.")
         first, last = int(match[1]), int(match[2] or match[1])
         if not 0 <= last - first < _MAX_SEEDS:
-            problem = "ends before it begins" if last < first else f"has more than {_MAX_SEEDS} seeds"
+            problem = "ends before it starts" if last < first else f"has more than {_MAX_SEEDS} seeds"
             raise UsageError(f"the range {part} {problem}", "0..2 is 0, 1 and 2.")
         seeds += range(first, last + 1)
     if not seeds:
@@ -149,10 +149,10 @@ def parse_seeds(text: str) -> list[int]:
 def options_for(
     variants: Sequence[Variant], given: Mapping[str, Any], configured: Mapping[str, Any], registry: Registry
 ) -> list[dict[str, Any]]:
-    """Return each variant's options, not parsed: those of ``configured`` and ``given`` that it has, then its own.
+    """Return the unparsed options of each variant: those of ``configured`` and ``given`` that it has, and its own.
 
-    Later ones take precedence. Keys may be "3:name", for the third task. Raises UsageError for a given option that no
-    variant has, PluginError for an unknown strategy.
+    Later sources take precedence. Keys may be "3:name", for the third task. Raises UsageError for a given option that
+    no variant has, PluginError for an unknown strategy.
     """
     known = {v.strategy: options_of(registry.load("strategies", v.strategy)).keys() for v in variants}
     options = {name for names in known.values() for name in names}
@@ -180,10 +180,10 @@ def grid(
     dry: bool,
     watch: Watch,
 ) -> list[Cell]:
-    """Return all cells, ordered by strategy, order and seed. Embedded tasks that are missing are prepared.
+    """Return all cells, sorted by strategy, order and seed. Missing embedded tasks are prepared.
 
-    ``requests`` holds a label and a request for each variant, ``orders`` tasks by label. Raises UsageError if two cells
-    are the same run, and what planning and opening tasks raise.
+    ``requests`` holds a label and a request for each variant, ``orders`` the task orders by label. Raises UsageError if
+    two cells are the same run, and any error of planning and opening tasks.
     """
     labelled = [
         (label, order, replace(request, tasks=tasks, seed=seed))
@@ -213,13 +213,13 @@ def _refuse_duplicates(cells: Sequence[Cell]) -> None:
 def cell_state(cell: Cell, store: Store, settings: Settings) -> CellState:
     """Return the state of a cell.
 
-    A run that is finished in the store, and has no folder here, was learnt on another machine.
+    A run that is finished in the store but has no folder here was learnt on another machine.
     """
     from micl_cli.training.checkpoint import RunFolder
 
     folder, run = RunFolder(settings.runs / cell.plan.id), store.run(cell.plan.id)
     if run and run.status == "finished":
-        complete = not folder.begun or folder.has_stages(len(store.details(cell.plan.id).stages))
+        complete = not folder.has_checkpoints or folder.has_stages(len(store.details(cell.plan.id).stages))
         return "finished" if complete else "partly"
     if is_busy(cell.plan.id, store, settings):
         return "busy"
@@ -231,7 +231,7 @@ def cell_state(cell: Cell, store: Store, settings: Settings) -> CellState:
 
 @dataclass(frozen=True)
 class CellEstimate:
-    """The steps and seconds that a cell still takes. ``seconds`` is None without an earlier run to base it on."""
+    """The remaining steps and seconds of a cell. ``seconds`` is None without an earlier run as a basis."""
 
     cell: Cell
     state: CellState
@@ -244,7 +244,7 @@ class CellEstimate:
 
 
 def cell_estimates(session: Session, cells: Sequence[Cell], device: str) -> Iterator[CellEstimate]:
-    """Yield what each cell takes; nothing is written. Cells that differ by seed only are loaded once."""
+    """Yield the estimate of each cell; nothing is written. Cells that differ only by seed are loaded once."""
     from micl_cli.store import check
 
     estimates: dict[tuple[str, str], RunEstimate] = {}

@@ -1,4 +1,4 @@
-"""Scheduling of a sweep: cells are started up to a limit, and skipped if they are finished or busy."""
+"""Scheduling of a sweep: start cells up to a limit, and skip those that are finished or busy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from micl_cli.sweep.grid import Cell, CellState, cell_state
 from micl_cli.sweep.worker import CellTask
 
 _POLL_SECONDS = 0.2
-"""The time between checks whether a stop was asked for."""
+"""The time between checks for a requested stop."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CellStarted:
 
 @dataclass(frozen=True)
 class CellEnded:
-    """A cell is "finished", "busy", "interrupted" or "failed", for this sweep."""
+    """A cell ended for this sweep, as "finished", "busy", "interrupted" or "failed"."""
 
     cell: Cell
     status: str
@@ -34,7 +34,7 @@ class CellEnded:
 
 @dataclass(frozen=True)
 class CellOptions:
-    """How the runs of a sweep are made, without effect on their results."""
+    """Options for executing the runs of a sweep, without effect on their results."""
 
     jobs: int = 1
     device: str = "auto"
@@ -48,9 +48,9 @@ class CellOptions:
 def run_cells(
     session: Session, cells: Sequence[Cell], options: CellOptions, stop: Callable[[], bool]
 ) -> Generator[CellStarted | CellEvent | CellEnded, None, None]:
-    """Learn the cells that are not finished, ``options.jobs`` at a time. Yields what happens.
+    """Learn the cells that are not finished, ``options.jobs`` at a time, and yield events.
 
-    After ``stop`` returns True, no further cell is started, and running ones save what is learnt and end.
+    After ``stop`` returns True, no further cell is started, and running cells save their state and end.
     """
     waiting, by_run = deque(cells), {cell.plan.id: cell for cell in cells}
     with ProcessExecutor(options.jobs) as executor:
@@ -62,7 +62,7 @@ def run_cells(
                 yield _start(session, executor, waiting.popleft(), options)
             message = executor.next_message(_POLL_SECONDS) if len(executor) else None
             if isinstance(message, ProcessExit):
-                # A process that the signal ended had not installed its handler yet.
+                # The signal ended the process before it had installed its handler.
                 interrupted = stop() and message.code < 0
                 status = "interrupted" if interrupted else message.status
                 yield CellEnded(by_run[message.run], status, message.error)
@@ -93,7 +93,7 @@ def _start(session: Session, executor: ProcessExecutor, cell: Cell, options: Cel
 
 
 def _threads(session: Session, cell: Cell, state: CellState, options: CellOptions) -> int:
-    """Return a process's share of the threads; 0 lets the run keep its number, or the backbone's preference."""
+    """Return the number of threads of a process; 0 stands for the run's former number or the backbone's preference."""
     if not options.threads and (options.jobs == 1 or state != "new"):
         return 0
     share = max(1, (options.threads or os.cpu_count() or 1) // options.jobs)

@@ -26,7 +26,7 @@ INTERRUPTED = Interrupted.exit_code
 
 @dataclass(frozen=True, kw_only=True)
 class CellTask:
-    """What a worker does: it learns the ``plan`` of ``run``, in the home folder ``home``."""
+    """The task of a worker: learn the ``plan`` of ``run`` in the home folder ``home``."""
 
     run: str
     plan: Mapping[str, Any]
@@ -44,7 +44,7 @@ class CellTask:
 
 
 def learn_cell(task: CellTask) -> None:
-    """Learn a cell, and write its events to stdout. Raises what learning raises."""
+    """Learn a cell, and write its events to stdout. Raises any error of learning."""
     from micl_cli.plan import Plan
     from micl_cli.session import Session, configured_listeners, learn
     from micl_cli.session.signals import stop_on_signal
@@ -55,9 +55,9 @@ def learn_cell(task: CellTask) -> None:
         tasks = session.open_planned(plan.id, plan)
         listeners = configured_listeners(task.listeners, session.settings, session.registry)
         control = Control(stop=stop, save_seconds=task.save_seconds, keep_answers=task.save_predictions)
-        how: dict[str, Any] = {"device": task.device, "threads": task.threads, "listeners": listeners}
-        # Closed at once if the executor is gone, so that the end of the run is stored.
-        with closing(learn(session, plan, tasks, control, **how, skip_finished_elsewhere=True)) as events:
+        options: dict[str, Any] = {"device": task.device, "threads": task.threads, "listeners": listeners}
+        # Closed immediately if the executor is gone, so that the end of the run is stored.
+        with closing(learn(session, plan, tasks, control, **options, skip_finished_elsewhere=True)) as events:
             for event in events:
                 write_json_line(event.as_json())
 
@@ -69,7 +69,7 @@ def main() -> int:
     try:
         learn_cell(task)
     except BrokenPipeError:
-        # The executor is gone. The run is saved; let Python's last flush succeed.
+        # The executor is gone, and the run is saved. Python's flush at exit must succeed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:

@@ -1,13 +1,13 @@
-"""Tools for testing plugins: toy parts, and a contract of tests for each kind of plugin.
+"""Tools for testing plugins: toy tasks, a toy backbone, and a contract (a class of tests) for each kind of plugin.
 
-Subclass a contract in a test module, name the part, and run pytest::
+Subclass a contract in a test module, set the plugin class, and run pytest::
 
     from micl_cli.testing import StrategyContract
 
     class TestMine(StrategyContract):
         strategy = Mine
 
-Names are resolved on first use (PEP 562): only a contract imports pytest, only a part imports torch.
+Names are resolved on first use (PEP 562), so that only contracts import pytest, and only toy objects import torch.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from micl_cli.testing.backbones import BackboneContract as BackboneContract
+    from micl_cli.testing.course import Checkpoint as Checkpoint
     from micl_cli.testing.course import Course as Course
-    from micl_cli.testing.course import Moment as Moment
     from micl_cli.testing.metrics import MetricContract as MetricContract
     from micl_cli.testing.modalities import ModalityContract as ModalityContract
     from micl_cli.testing.routers import RouterContract as RouterContract
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from micl_cli.testing.tasks import toy_tasks as toy_tasks
     from micl_cli.testing.toy import ToyBackbone as ToyBackbone
 
-_PARTS = {
-    "Moment": "course",
+_TOYS = {
+    "Checkpoint": "course",
     "ToyBackbone": "toy",
     "learn_task": "routers",
     "toy_examples": "tasks",
@@ -50,21 +50,21 @@ _CONTRACTS = {
     "TaskSourceContract": "sources",
 }
 
-__all__ = ["BackboneContract", "Course", "MetricContract", "ModalityContract", "Moment", "RouterContract"]
+__all__ = ["BackboneContract", "Checkpoint", "Course", "MetricContract", "ModalityContract", "RouterContract"]
 __all__ += ["StrategyContract", "TaskSourceContract", "ToyBackbone", "learn_task", "toy_examples", "toy_media"]
 __all__ += ["toy_task", "toy_tasks"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PARTS:
-        return getattr(import_module(f"{__name__}.{_PARTS[name]}"), name)
+    if name in _TOYS:
+        return getattr(import_module(f"{__name__}.{_TOYS[name]}"), name)
     if name in _CONTRACTS:
         return getattr(_contract(f"{__name__}.{_CONTRACTS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _contract(module: str) -> Any:
-    """Return the module, imported with pytest's rewritten assertions."""
+    """Import a module with pytest's assertion rewriting, and return it."""
     import sys
 
     import pytest

@@ -1,4 +1,4 @@
-"""What every backbone keeps of adapters: names, weights, who acts and who learns, sums and mixtures."""
+"""The contract of a backbone's adapters: names, weights, activation, training, sums and mixtures."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from micl_cli.api.task import Example
 
 
 class AdapterTests:
-    """The part of BackboneContract that is about adapters; see there."""
+    """The tests of adapters in BackboneContract."""
 
     tolerance: ClassVar[float] = 1e-3
 
     def make(self) -> Backbone:
-        """Return a fresh backbone without adapters, always with the same weights."""
+        """Return a new backbone without adapters, always with the same weights."""
         raise NotImplementedError("return the backbone under test")
 
     def examples(self, backbone: Backbone) -> Sequence[Example]:
-        """Return examples of unlike length."""
+        """Return examples of different lengths."""
         raise NotImplementedError("return examples")
 
     @torch.no_grad()
-    def test_a_fresh_adapter_changes_nothing_yet(self) -> None:
-        made = self.make()
-        made.module.eval()
-        assert made.adapters.active is None
-        batch = made.text_batch(["one two three"])
-        before, _ = made.answer_logits(batch)
-        made.adapters.add("fresh", seed=5)
-        assert made.adapters.names == ("fresh",)
-        made.adapters.activate("fresh")
-        self._close(made.answer_logits(batch)[0], before, "a fresh adapter changes what the base says")
+    def test_a_new_adapter_has_no_effect(self) -> None:
+        backbone = self.make()
+        backbone.module.eval()
+        assert backbone.adapters.active is None
+        batch = backbone.text_batch(["one two three"])
+        before, _ = backbone.answer_logits(batch)
+        backbone.adapters.add("new", seed=5)
+        assert backbone.adapters.names == ("new",)
+        backbone.adapters.activate("new")
+        self._assert_close(backbone.answer_logits(batch)[0], before, "a new adapter changes the logits of the base")
 
-    def test_a_fresh_adapter_takes_the_mode_of_the_rest(self) -> None:
-        made = self.make()
-        made.module.eval()
-        made.adapters.add("fresh")
-        assert not any(part.training for part in made.module.modules()), "its dropout is on in evaluation"
+    def test_a_new_adapter_has_the_mode_of_the_module(self) -> None:
+        backbone = self.make()
+        backbone.module.eval()
+        backbone.adapters.add("new")
+        assert not any(module.training for module in backbone.module.modules()), "its dropout is on in evaluation"
 
-    def test_the_seed_decides_a_fresh_adapter(self) -> None:
+    def test_a_new_adapter_depends_only_on_its_seed(self) -> None:
         state = torch.get_rng_state()
-        made, again = self.make(), self.make()
-        for backbone in (made, again):
+        first, second = self.make(), self.make()
+        for backbone in (first, second):
             backbone.adapters.add("one", seed=7)
             backbone.adapters.add("two", seed=8)
         assert torch.equal(state, torch.get_rng_state()), "global randomness was used"
-        assert _equal(made.adapters.state("one"), again.adapters.state("one"))
-        assert not _equal(made.adapters.state("one"), made.adapters.state("two"))
+        assert _equal(first.adapters.state("one"), second.adapters.state("one"))
+        assert not _equal(first.adapters.state("one"), first.adapters.state("two"))
 
-    def test_names_of_weights_are_the_same_for_all_adapters(self, backbone: Backbone) -> None:
+    def test_names_of_weights_are_equal_for_all_adapters(self, backbone: Backbone) -> None:
         names = list(backbone.adapters.parameters("main"))
         assert names == list(backbone.adapters.parameters("other"))
         assert {backbone.adapters.group(name) for name in names} <= {
@@ -67,24 +67,24 @@ class AdapterTests:
             *(f"connector/{name}" for name in backbone.modalities),
         }
 
-    def test_copy_and_state_hold_everything(self, backbone: Backbone) -> None:
+    def test_copy_and_state_are_complete(self, backbone: Backbone) -> None:
         examples = self.examples(backbone)
         before = _logits(backbone, examples)
-        kept = backbone.adapters.state("main")
+        state = backbone.adapters.state("main")
         backbone.adapters.copy("main", "teacher")
-        assert _equal(kept, backbone.adapters.state("teacher"))
-        disturb(backbone, "main", 9)
+        assert _equal(state, backbone.adapters.state("teacher"))
+        perturb(backbone, "main", 9)
         assert not torch.equal(_logits(backbone, examples), before)
-        assert not _equal(kept, backbone.adapters.state("main")), "adapter_state is not a copy"
+        assert not _equal(state, backbone.adapters.state("main")), "Adapters.state does not return a copy"
         backbone.adapters.activate("teacher")
-        self._close(_logits(backbone, examples), before, "a copied adapter answers differently")
-        backbone.adapters.load("main", kept)
+        self._assert_close(_logits(backbone, examples), before, "a copied adapter has different logits")
+        backbone.adapters.load("main", state)
         backbone.adapters.activate("main")
         assert torch.equal(_logits(backbone, examples), before)
         with pytest.raises(KeyError):
-            backbone.adapters.load("main", dict(list(kept.items())[1:]))
+            backbone.adapters.load("main", dict(list(state.items())[1:]))
 
-    def test_using_comes_back_and_blocks_gradients(self, backbone: Backbone) -> None:
+    def test_using_restores_the_selection_and_disables_gradients(self, backbone: Backbone) -> None:
         batch = backbone.batch(self.examples(backbone))
         backbone.module.train()
         with pytest.raises(ZeroDivisionError), backbone.adapters.using("other"):
@@ -102,13 +102,13 @@ class AdapterTests:
         examples = self.examples(backbone)
         torch.autograd.backward(backbone.loss(backbone.batch(examples)))
         weights = backbone.adapters.trainable(backbone.modalities)
-        without = [name for name, weight in weights.items() if weight.grad is None]
-        assert not without, f"no gradient: {without[:3]}"
+        missing = [name for name, weight in weights.items() if weight.grad is None]
+        assert not missing, f"no gradient: {missing[:3]}"
         own = {id(weight) for weight in backbone.adapters.parameters("main").values()}
         others = [n for n, w in backbone.module.named_parameters() if id(w) not in own and w.grad is not None]
         assert not others, f"gradients outside the adapter: {others[:3]}"
 
-    def test_trainable_is_lora_and_the_asked_connectors(self, backbone: Backbone) -> None:
+    def test_trainable_is_lora_and_the_requested_connectors(self, backbone: Backbone) -> None:
         connectors = {backbone.adapters.group(name) for name in backbone.adapters.parameters("main")} - {"lora"}
         for modalities in (set(), set(sorted(backbone.modalities)[:1]), set(backbone.modalities)):
             groups = {backbone.adapters.group(name) for name in backbone.adapters.trainable(modalities)}
@@ -116,7 +116,7 @@ class AdapterTests:
         backbone.adapters.activate(None)
         assert not backbone.adapters.trainable(backbone.modalities)
 
-    def test_adapters_come_and_go(self, backbone: Backbone) -> None:
+    def test_adapters_are_added_and_removed(self, backbone: Backbone) -> None:
         with pytest.raises(ValueError):
             backbone.adapters.add("main")
         with pytest.raises(ValueError):
@@ -128,7 +128,7 @@ class AdapterTests:
         ]
         for call in calls:
             with pytest.raises(KeyError):
-                call("nobody")
+                call("unknown")
         backbone.adapters.activate(None)
         backbone.adapters.remove("main")
         backbone.adapters.remove("other")
@@ -154,16 +154,16 @@ class AdapterTests:
                 mixed = backbone.answer_logits(batch)[0]
             with backbone.adapters.using(None), _merged(backbone, deltas):
                 merged = backbone.answer_logits(batch)[0]
-            self._close(mixed, merged, "a sum of adapters differs from their sum in the weights")
+            self._assert_close(mixed, merged, "a sum of adapters differs from merging their weights")
         weights = torch.tensor([[0.3, -0.5], [1.0, 1.0]])[torch.arange(len(examples)) % 2]
         with backbone.adapters.using(Mixture(["main", "other"], weights)):
             mixed = backbone.answer_logits(backbone.batch(examples))[0]
         for row, example in enumerate(examples):
             with backbone.adapters.using(selections[1 - row % 2][0]):
                 alone = backbone.answer_logits(backbone.batch([example]))[0]
-            self._close(mixed[batch.example_index == row], alone, "a mixture changes other examples")
+            self._assert_close(mixed[batch.example_index == row], alone, "a mixture affects other examples")
 
-    def test_who_acts_and_who_learns_are_chosen_apart(self, backbone: Backbone) -> None:
+    def test_active_and_trained_adapters_are_independent(self, backbone: Backbone) -> None:
         backbone.adapters.activate(["main", "other"], learning=["other"])
         torch.autograd.backward(backbone.loss(backbone.batch(self.examples(backbone))))
         assert all(weight.grad is None for weight in backbone.adapters.parameters("main").values())
@@ -181,26 +181,26 @@ class AdapterTests:
 
     # Layer statistics
 
-    def test_statistics_count_real_tokens_once(self, backbone: Backbone) -> None:
+    def test_statistics_ignore_padding(self, backbone: Backbone) -> None:
         examples = list(self.examples(backbone))
         for what in ("inputs", "gradients"):
-            together = dict(itertools.islice(backbone.layer_statistics(examples, what), 2))
-            alone = dict(itertools.islice(backbone.layer_statistics(examples, what, batch_size=1), 2))
-            assert together.keys() == alone.keys()
-            for name, matrix in together.items():
-                scale = float(alone[name].abs().max())
-                self._close(matrix / scale, alone[name] / scale, f"{what} of {name} depend on padding")
+            batched = dict(itertools.islice(backbone.layer_statistics(examples, what), 2))
+            single = dict(itertools.islice(backbone.layer_statistics(examples, what, batch_size=1), 2))
+            assert batched.keys() == single.keys()
+            for name, matrix in batched.items():
+                scale = float(single[name].abs().max())
+                self._assert_close(matrix / scale, single[name] / scale, f"{what} of {name} depend on padding")
 
-    def _close(self, first: Tensor, second: Tensor, otherwise: str) -> None:
-        assert torch.allclose(first.float(), second.float(), atol=self.tolerance, rtol=self.tolerance), otherwise
+    def _assert_close(self, first: Tensor, second: Tensor, message: str) -> None:
+        assert torch.allclose(first.float(), second.float(), atol=self.tolerance, rtol=self.tolerance), message
 
 
 @torch.no_grad()
-def disturb(backbone: Backbone, name: str, seed: int) -> None:
-    """Make an adapter differ from the base and from others."""
-    drawn = torch.Generator().manual_seed(seed)
+def perturb(backbone: Backbone, name: str, seed: int) -> None:
+    """Add noise to the weights of an adapter, so that it has an effect and differs from others."""
+    generator = torch.Generator().manual_seed(seed)
     for weight in backbone.adapters.parameters(name).values():
-        weight.add_(0.1 * torch.randn(weight.shape, generator=drawn).to(weight))
+        weight.add_(0.1 * torch.randn(weight.shape, generator=generator).to(weight))
 
 
 @torch.no_grad()
@@ -213,17 +213,17 @@ def _equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 def _low_rank_sum(backbone: Backbone, weights: Sequence[float]) -> dict[str, Tensor]:
-    """Return the weighted sum of scale B A of the two adapters, [out, in] by layer."""
-    found: dict[str, Tensor] = {}
+    """Return the weighted sum of scale B A over both adapters, [out, in] by layer."""
+    sums: dict[str, Tensor] = {}
     for name, weight in zip(("main", "other"), weights, strict=True):
         for layer, (a, b, scale) in backbone.adapters.low_rank(name).items():
-            found[layer] = found.get(layer, torch.zeros(())) + weight * scale * (b @ a).detach()
-    return found
+            sums[layer] = sums.get(layer, torch.zeros(())) + weight * scale * (b @ a).detach()
+    return sums
 
 
 @contextmanager
 def _merged(backbone: Backbone, deltas: dict[str, Tensor]) -> Iterator[None]:
-    """Let dense matrices be added in the layers, as if they were merged into their weights."""
+    """Add dense matrices to the layers during the block, as if they were merged into the weights."""
     hooks = [
         backbone.layer_module(name).register_forward_hook(partial(_add_dense, delta)) for name, delta in deltas.items()
     ]
@@ -234,5 +234,5 @@ def _merged(backbone: Backbone, deltas: dict[str, Tensor]) -> Iterator[None]:
             hook.remove()
 
 
-def _add_dense(delta: Tensor, module: object, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return output + (given[0].to(delta.dtype) @ delta.T).to(output.dtype)
+def _add_dense(delta: Tensor, module: object, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return output + (inputs[0].to(delta.dtype) @ delta.T).to(output.dtype)

@@ -1,4 +1,4 @@
-"""A strategy led through its stages by the learning loop's own step, one step at a time."""
+"""Courses: learning with a strategy step by step, under the control of a test."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ LEARNING_RATE = 2e-2
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What a checkpoint holds at one moment, in its formats: JSON text, and safetensors by field of Snapshot."""
+class Checkpoint:
+    """A checkpoint in memory, in the file formats: JSON text, and safetensors by field of Snapshot."""
 
     position: int
     data: str
     tensors: Mapping[str, bytes]
 
     @classmethod
-    def of(cls, position: int, snapshot: Snapshot) -> Moment:
-        """Return a snapshot as what would be written. Raises TypeError or ValueError where it cannot be."""
+    def of(cls, position: int, snapshot: Snapshot) -> Checkpoint:
+        """Return a snapshot as it would be written. Raises TypeError or ValueError if it cannot be written."""
         values = {field.name: getattr(snapshot, field.name) for field in fields(snapshot)}
         values["strategy"] = snapshot.strategy.tensors
         del values["data"]
@@ -46,7 +46,7 @@ class Moment:
         return cls(position, data, {name: _save(tensors) for name, tensors in values.items()})
 
     def snapshot(self) -> Snapshot:
-        """Return what would be read again."""
+        """Return the snapshot as it would be read."""
         tensors = {name: load(content) for name, content in self.tensors.items()}
         data = json.loads(self.data)
         return Snapshot(strategy=State(tensors.pop("strategy"), data.pop("strategy")), data=data, **tensors)
@@ -57,10 +57,10 @@ def _save(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 class Course:
-    """One strategy on its way through ``tasks``: ``begin``, ``step`` by step, ``rest``, ``finish``.
+    """The learning of ``tasks`` with a strategy. For each stage, call ``begin``, ``step``, ``rest`` and ``finish``.
 
-    Steps, passes, random numbers and best weights are those of `micl learn`. ``options`` are set anew before each
-    stage, with those in ``stage_options`` (by position) over them. A step is of ``accumulation`` batches.
+    Steps, passes, random numbers and best weights are those of `micl learn`. ``options`` are set before each stage,
+    overridden by those in ``stage_options`` (by position). A step has ``accumulation`` batches.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Course:
             backbone=type(backbone).__name__,
             tasks=tuple(task.name for task in tasks),
             strategy_options=options or {},
-            stage_options={str(position): own for position, own in (stage_options or {}).items()},
+            stage_options={str(position): values for position, values in (stage_options or {}).items()},
             seed=seed,
             training=training,
         )
@@ -106,7 +106,7 @@ class Course:
         )
         self.state: StageState
         self.last: Step
-        """The last step that was taken."""
+        """The latest step."""
         self.progress: list[Progress] = []
         """The progress of all passes so far."""
 
@@ -123,7 +123,7 @@ class Course:
         return losses
 
     def begin(self, position: int) -> None:
-        """Begin a stage, run the pass before learning, and build the optimiser."""
+        """Begin a stage, run the pass before learning, and create the optimiser."""
         stage = self.components.enter(position)
         self.components.backbone.calibrate([e for task in stage.tasks for e in task.examples("train")])
         self.strategy.begin(stage)
@@ -135,7 +135,7 @@ class Course:
         self.components.train()
 
     def step(self) -> float:
-        """Take one step, with what follows where it ends an epoch, and return the loss."""
+        """Take one step, with validation if it ends an epoch, and return the loss."""
         epoch = self.state.epoch
         self.last = train_step(self.components, self.state)
         if self.state.epoch != epoch or self.state.finished:
@@ -144,7 +144,7 @@ class Course:
         return self.last.loss
 
     def _validate(self) -> None:
-        """Keep the weights as best where validation examples have the lowest loss so far."""
+        """Validate by the loss: store the weights as the best if it is the lowest so far."""
         backbone = self.components.backbone
         examples = [example for task in self.state.stage.tasks for example in task.examples("val")]
         if examples:
@@ -154,7 +154,7 @@ class Course:
             self.components.train()
 
     def rest(self) -> list[float]:
-        """Take the steps that are left, restore the best weights, and return the losses."""
+        """Take the remaining steps, restore the best weights, and return the losses."""
         losses = []
         while not self.state.finished:
             losses.append(self.step())
@@ -168,7 +168,7 @@ class Course:
         self.after()
 
     def end(self) -> None:
-        """End learning: what follows is the pass after it."""
+        """End learning, before the pass after it."""
         self.strategy.end(self.state.stage)
         self.state.phase = "after"
 
@@ -180,19 +180,19 @@ class Course:
     def _run_pass(self, when: Literal["before", "after"]) -> None:
         self.progress += getattr(self.strategy, when)(self.state.stage)
 
-    def moment(self) -> Moment:
-        """Return everything as it stands, through the formats of a checkpoint."""
-        return Moment.of(self.components.position, self.state.snapshot())
+    def checkpoint(self) -> Checkpoint:
+        """Return a checkpoint of the current state."""
+        return Checkpoint.of(self.components.position, self.state.snapshot())
 
-    def resume(self, moment: Moment, *, finished: bool = False) -> None:
-        """Stand where ``moment`` was taken: in a stage, or at its end (``finished``)."""
-        stage = self.components.enter(moment.position)
+    def resume(self, checkpoint: Checkpoint, *, finished: bool = False) -> None:
+        """Restore a checkpoint that was taken in a stage, or at its end (``finished``)."""
+        stage = self.components.enter(checkpoint.position)
         if finished:
-            restore_snapshot(self.strategy, moment.snapshot())
+            restore_snapshot(self.strategy, checkpoint.snapshot())
             self.components.eval()
             return
         self.state = StageState(self.components, stage)
-        self.state.restore(moment.snapshot())
+        self.state.restore(checkpoint.snapshot())
         if self.state.phase == "learning":
             self.components.train()
         else:

@@ -1,4 +1,4 @@
-"""The contract of metrics: one number an example, whatever their order."""
+"""The contract of metrics: one score for each example, independent of their order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from micl_cli.api.metric import Metric
 
 
 class MetricContract:
-    """Subclass it, name the metric, and pytest runs these tests on it.
+    """Tests of a metric, for subclasses that set ``metric``.
 
-    ``references`` may be overridden: at least three examples, of which no two say the same.
+    ``references`` may be overridden, with at least three examples of different meaning.
     """
 
     metric: ClassVar[type[Metric]]
@@ -33,12 +33,12 @@ class MetricContract:
         assert self.metric.name
         assert all(isinstance(word, str) for word in self.metric.task_types)
 
-    def test_right_answers_score_higher_than_wrong_ones(self) -> None:
+    def test_correct_answers_score_higher_than_wrong_ones(self) -> None:
         right = [references[0] for references in self.references]
         wrong = [*right[1:], right[0]]
         assert self.make().score(right, self.references).value > self.make().score(wrong, self.references).value
 
-    def test_each_answer_has_a_finite_number(self) -> None:
+    def test_each_answer_has_a_finite_score(self) -> None:
         answers = ["", "?!", "word " * 50][: len(self.references)]
         answers += [""] * (len(self.references) - len(answers))
         score = self.make().score(answers, self.references)
@@ -48,11 +48,11 @@ class MetricContract:
     def test_order_does_not_matter(self) -> None:
         answers = [self.references[0][0], "something else", *(r[-1] for r in self.references[2:])]
         score = self.make().score(answers, self.references)
-        back = self.make().score(answers[::-1], self.references[::-1])
-        assert back.value == pytest.approx(score.value)
-        assert back.each[::-1] == pytest.approx(score.each)
+        reverse = self.make().score(answers[::-1], self.references[::-1])
+        assert reverse.value == pytest.approx(score.value)
+        assert reverse.each[::-1] == pytest.approx(score.each)
 
-    def test_scores_do_not_depend_on_earlier_ones(self) -> None:
+    def test_scores_do_not_depend_on_earlier_calls(self) -> None:
         answers = [references[-1] for references in self.references]
         metric = self.make()
         first = metric.score(answers, self.references)

@@ -1,4 +1,4 @@
-"""The contract of modalities: one canonical form, and a clear error for files that cannot be read."""
+"""The contract of modalities: the canonical form of media, and errors that name files that cannot be read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from micl_cli.errors import MediaError
 
 
 class ModalityContract:
-    """Subclass it, set ``modality``, and write some media in ``write``; pytest runs these tests on it."""
+    """Tests of a modality, for subclasses that set ``modality`` and implement ``write``."""
 
     modality: ClassVar[type[Modality]]
     options: ClassVar[Mapping[str, Any]] = {}
 
     def write(self, folder: Path) -> Sequence[Path]:
-        """Write one or more valid media files below ``folder`` and return their paths."""
+        """Write one or more valid media files into ``folder`` and return their paths."""
         raise NotImplementedError("write media files and return their paths")
 
     def make(self) -> Modality:
@@ -40,33 +40,33 @@ class ModalityContract:
             assert repr(type(first)) == repr(type(second))
             np.testing.assert_equal(first, second)
 
-    def test_facts_are_ready_for_json(self, tmp_path: Path) -> None:
+    def test_facts_are_json_ready(self, tmp_path: Path) -> None:
         for path in self.write(tmp_path):
             facts = self.make().inspect(path)
             assert facts
             json.dumps(dict(facts), allow_nan=False)
 
     @pytest.mark.parametrize("content", [b"", b"this is text\n" * 40], ids=["empty", "text"])
-    def test_files_that_are_no_media_are_named(self, tmp_path: Path, content: bytes) -> None:
+    def test_the_error_for_an_invalid_file_names_it(self, tmp_path: Path, content: bytes) -> None:
         path = self.write(tmp_path)[0]
         path.write_bytes(content)
-        self._refused(path)
+        self._assert_error_names(path)
 
-    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
+    def test_the_error_for_a_missing_file_names_it(self, tmp_path: Path) -> None:
         path = self.write(tmp_path)[0]
         path.unlink()
-        self._refused(path)
+        self._assert_error_names(path)
 
-    def test_a_cut_off_header_is_named(self, tmp_path: Path) -> None:
+    def test_the_error_for_a_truncated_header_names_it(self, tmp_path: Path) -> None:
         path = self.write(tmp_path)[0]
         path.write_bytes(path.read_bytes()[:16])
-        self._refused(path)
+        self._assert_error_names(path)
 
-    def _refused(self, path: Path) -> None:
-        for act in (self.make().read, self.make().inspect):
-            with pytest.raises(MediaError) as refused:
-                act(path)
-            assert path.name in str(refused.value), "the message does not name the file"
+    def _assert_error_names(self, path: Path) -> None:
+        for method in (self.make().read, self.make().inspect):
+            with pytest.raises(MediaError) as caught:
+                method(path)
+            assert path.name in str(caught.value), "the message does not name the file"
 
 
 def _image(medium: Any) -> None:

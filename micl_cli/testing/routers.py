@@ -1,4 +1,4 @@
-"""The contract of routers: each names a task that it knows, and a restored one behaves like the original."""
+"""The contract of routers: routes are to learnt tasks, and a restored router behaves like the original."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def learn_task(
     experts: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> list[Progress]:
-    """Let a router learn a task to the end, from its training examples where none are given; return its progress."""
+    """Let a router learn a task from ``examples`` (None: its training examples), and return the progress."""
     context = RouterContext(experts=experts or {}, rng=random.Random(seed))
     return list(router.learn(task, task.examples("train") if examples is None else examples, context))
 
 
 class RouterContract:
-    """Subclass it, name the router, and pytest runs these tests on it.
+    """Tests of a router, for subclasses that set ``router``.
 
-    ``backbone`` and ``tasks`` may be overridden. ``accuracy`` is the share of test examples
-    of tasks in different modalities that must be routed to their own task.
+    ``backbone`` and ``tasks`` may be overridden. ``accuracy`` is the minimum share of test examples
+    that must be routed to their own task.
     """
 
     router: ClassVar[type[Router]]
@@ -43,22 +43,22 @@ class RouterContract:
     accuracy: ClassVar[float] = 0.6
 
     def backbone(self) -> Backbone:
-        """Return a fresh backbone with an active adapter."""
-        made = ToyBackbone()
-        made.adapters.add("main")
-        made.adapters.activate("main")
-        return made
+        """Return a new backbone with an active adapter."""
+        backbone = ToyBackbone()
+        backbone.adapters.add("main")
+        backbone.adapters.activate("main")
+        return backbone
 
     def tasks(self) -> Sequence[Task]:
-        """Return the tasks to tell apart."""
+        """Return the tasks to route between."""
         return toy_tasks()
 
     def make(self) -> Router:
-        """Return the router under test, which knows nothing yet."""
+        """Return the router under test, before it has learnt a task."""
         return self.router(self.backbone(), **self.options)
 
     def learnt(self) -> Router:
-        """Return a router that knows every task."""
+        """Return a router that has learnt all tasks."""
         router = self.make()
         for task in self.tasks():
             learn_task(router, task)
@@ -68,12 +68,12 @@ class RouterContract:
         """Return the test examples of every task."""
         return [example for task in self.tasks() for example in task.examples("test")]
 
-    def test_a_single_task_takes_all(self) -> None:
+    def test_a_single_task_gets_all_examples(self) -> None:
         router, task = self.make(), self.tasks()[0]
         learn_task(router, task)
         assert {route.task for route in router.route(self.queries())} == {task.name}
 
-    def test_names_a_task_and_a_margin_for_each(self) -> None:
+    def test_each_route_has_a_learnt_task_and_a_margin(self) -> None:
         routes = self.learnt().route(self.queries())
         assert len(routes) == len(self.queries())
         assert {route.task for route in routes} <= {task.name for task in self.tasks()}
@@ -81,20 +81,20 @@ class RouterContract:
 
     def test_routes_most_examples_to_their_task(self) -> None:
         routes = self.learnt().route(self.queries())
-        right = sum(route.task == example.task for route, example in zip(routes, self.queries(), strict=True))
-        assert right / len(routes) >= self.accuracy
+        correct = sum(route.task == example.task for route, example in zip(routes, self.queries(), strict=True))
+        assert correct / len(routes) >= self.accuracy
 
-    def test_other_examples_in_a_batch_change_nothing(self) -> None:
+    def test_routes_do_not_depend_on_the_batch(self) -> None:
         router = self.learnt()
-        alone = [router.route([example])[0].task for example in self.queries()]
-        assert alone == [route.task for route in router.route(self.queries())]
+        single = [router.route([example])[0].task for example in self.queries()]
+        assert single == [route.task for route in router.route(self.queries())]
 
     def test_progress_does_not_exceed_its_total(self) -> None:
         router = self.make()
         for progress in (step for task in self.tasks() for step in learn_task(router, task)):
             assert 0 <= progress.done <= (progress.done if progress.total is None else progress.total)
 
-    def test_learning_leaves_the_active_adapter_and_the_mode(self) -> None:
+    def test_learning_does_not_change_adapters_and_mode(self) -> None:
         router = self.make()
         adapters, module = router.backbone.adapters, router.backbone.module
         before = (adapters.active, adapters.learning, module.train().training)
@@ -102,7 +102,7 @@ class RouterContract:
             learn_task(router, task)
         assert (adapters.active, adapters.learning, module.training) == before
 
-    def test_a_restored_one_goes_on_alike(self) -> None:
+    def test_a_restored_router_behaves_identically(self) -> None:
         first, second = self.make(), self.make()
         for task in self.tasks():
             learn_task(first, task)
@@ -113,11 +113,11 @@ class RouterContract:
         assert second.route(self.queries()) == first.route(self.queries())
 
     def _restored(self, router: Router) -> Router:
-        """Return another one, from the router's state and the backbone's adapters, as a checkpoint stores them."""
-        state, made = router.state(), self.make()
+        """Return a copy, restored from the router's state and the backbone's adapters like from a checkpoint."""
+        state, restored = router.state(), self.make()
         adapters = router.backbone.adapters
-        load_adapters(made.backbone.adapters, adapter_weights(adapters, adapters.names), adapter_specs(adapters))
-        made.backbone.adapters.activate(adapters.active, learning=adapters.learning)
+        load_adapters(restored.backbone.adapters, adapter_weights(adapters, adapters.names), adapter_specs(adapters))
+        restored.backbone.adapters.activate(adapters.active, learning=adapters.learning)
         tensors = save({name: tensor.contiguous() for name, tensor in state.tensors.items()})
-        made.restore(State(load(tensors), json.loads(json.dumps(state.data, allow_nan=False))))
-        return made
+        restored.restore(State(load(tensors), json.loads(json.dumps(state.data, allow_nan=False))))
+        return restored

@@ -1,4 +1,4 @@
-"""The contract of task sources: rows that a task can be prepared from, the same each time."""
+"""The contract of task sources: complete and reproducible rows with media files."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from micl_cli.api.task import CHOICE, SPLITS, Row, TaskSource
 
 
 class TaskSourceContract:
-    """Subclass it and set ``source``; pytest runs these tests on it."""
+    """Tests of a task source, for subclasses that set ``source``."""
 
     source: ClassVar[type[TaskSource]]
     options: ClassVar[Mapping[str, Any]] = {}
 
     def rows(self, folder: Path) -> list[Row]:
-        """Return all rows of a fresh source that writes below ``folder``."""
+        """Return all rows of a new source that writes into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         return list(self.source(**self.options).rows(folder))
 
-    def test_says_what_it_is(self) -> None:
-        for fact in ("benchmark", "name", "type", "metric"):
-            assert getattr(self.source, fact), f"{fact} is not given"
+    def test_attributes_are_set(self) -> None:
+        for attribute in ("benchmark", "name", "type", "metric"):
+            assert getattr(self.source, attribute), f"{attribute} is not set"
         assert "/" not in self.source.benchmark + self.source.name
         assert isinstance(self.source.modalities, frozenset), "modalities is not a frozenset"
 
@@ -34,7 +34,7 @@ class TaskSourceContract:
         assert {"train", "test"} <= {row.split for row in rows}
         for row in rows:
             assert row.content, f"row {row.id} has no content"
-            assert all(part.strip() for part in row.content if isinstance(part, str)), f"row {row.id} has an empty text"
+            assert all(item.strip() for item in row.content if isinstance(item, str)), f"row {row.id} has an empty text"
             assert row.references, f"row {row.id} has no reference"
             assert all(text.strip() for text in row.references)
 
@@ -42,12 +42,12 @@ class TaskSourceContract:
         modalities = {medium.modality for row in self.rows(tmp_path) for medium in row.media}
         assert modalities == self.source.modalities
 
-    def test_choices_hold_the_answer(self, tmp_path: Path) -> None:
+    def test_choices_contain_the_answer(self, tmp_path: Path) -> None:
         for row in self.rows(tmp_path):
-            assert len(set(row.choices)) == len(row.choices), f"row {row.id} has a choice twice"
+            assert len(set(row.choices)) == len(row.choices), f"row {row.id} has a duplicate choice"
             if self.source.type == CHOICE:
                 assert len(row.choices) > 1, f"row {row.id} has no choices"
-                assert row.references[0] in row.choices, f"the answer of row {row.id} is none of its choices"
+                assert row.references[0] in row.choices, f"the answer of row {row.id} is not one of its choices"
 
     def test_media_are_files_below_the_folder(self, tmp_path: Path) -> None:
         folder = tmp_path.resolve()
@@ -55,19 +55,19 @@ class TaskSourceContract:
             assert path.resolve().is_relative_to(folder), f"{path} is outside the folder"
             assert path.is_file(), f"{path} was not written"
 
-    def test_no_train_medium_is_tested(self, tmp_path: Path) -> None:
+    def test_train_and_test_share_no_media(self, tmp_path: Path) -> None:
         digests: dict[str, set[str]] = {split: set() for split in SPLITS}
         for row in self.rows(tmp_path):
             digests[row.split].update(_digest(path) for path in _paths([row], tmp_path))
         assert not digests["train"] & digests["test"], "media of the train split are in the test split"
 
-    def test_the_same_each_time(self, tmp_path: Path) -> None:
+    def test_rows_and_files_are_reproducible(self, tmp_path: Path) -> None:
         one, two = tmp_path / "one", tmp_path / "two"
         first, second = self.rows(one), self.rows(two)
         assert first == second
         pairs = zip(_paths(first, one), _paths(second, two), strict=True)
         differing = [a.name for a, b in pairs if _digest(a) != _digest(b)]
-        assert not differing, f"written differently the second time: {differing[:3]}"
+        assert not differing, f"these files are not reproducible: {differing[:3]}"
 
 
 def _paths(rows: list[Row], folder: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The contract of strategies: options, weights, randomness, passes, and a state from which learning goes on."""
+"""The contract of strategies: options, trainable weights, randomness, passes, and resuming from checkpoints."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from micl_cli.api.options import options_of
 from micl_cli.api.selection import as_mixtures, combine
 from micl_cli.api.strategy import ADAPTER, Route, Strategy
 from micl_cli.api.task import Example, Task
-from micl_cli.testing.course import Course, Moment
+from micl_cli.testing.course import Checkpoint, Course
 from micl_cli.testing.tasks import toy_tasks
 from micl_cli.testing.toy import ToyBackbone
 from micl_cli.training.snapshot import adapter_weights, learning_weights, module_weights
 
 
 class StrategyContract:
-    """Subclass it, name the strategy, and pytest runs these tests on it.
+    """Tests of a strategy, for subclasses that set ``strategy``.
 
-    ``options`` are given to its constructor. ``adapter`` is the one that must be active after a
-    task; None where that differs from task to task. ``backbone`` and ``tasks`` may be overridden.
+    ``options`` are passed to its constructor. ``adapter`` is the one that must be active after each
+    task, or None if that varies. ``backbone`` and ``tasks`` may be overridden.
     """
 
     strategy: ClassVar[type[Strategy]]
@@ -36,17 +36,17 @@ class StrategyContract:
     adapter: ClassVar[str | None] = ADAPTER
 
     def backbone(self) -> Backbone:
-        """Return a fresh backbone to learn with, always the same."""
+        """Return a new backbone, always with the same weights."""
         return ToyBackbone()
 
     def tasks(self) -> Sequence[Task]:
-        """Return the tasks to learn: at least two, of which one brings a new modality."""
+        """Return at least two tasks, one of which introduces a new modality."""
         return toy_tasks()
 
     def course(self, seed: int = 0, accumulation: int = 1) -> Course:
-        """Return a fresh strategy on a fresh backbone, before its first stage."""
-        made = self.strategy(self.backbone(), **self.options)
-        return Course(made, self.tasks(), seed=seed, options=self.options, accumulation=accumulation)
+        """Return a course with a new strategy and backbone, before its first stage."""
+        strategy = self.strategy(self.backbone(), **self.options)
+        return Course(strategy, self.tasks(), seed=seed, options=self.options, accumulation=accumulation)
 
     # Options
 
@@ -62,21 +62,21 @@ class StrategyContract:
     def test_defaults_are_valid_values(self) -> None:
         for name, option in options_of(self.strategy).items():
             if not option.required and option.default is not None:
-                assert option.parse(option.default) == option.default, f"the default of {name} is refused"
+                assert option.parse(option.default) == option.default, f"the default of {name} is not valid"
 
     def test_options_are_attributes_of_the_same_name(self) -> None:
         course = self.course()
-        made = course.strategy
+        strategy = course.strategy
         for name, option in options_of(self.strategy).items():
-            assert hasattr(made, name), f"option {name} is no attribute"
-            value = self.options.get(name, option.default)
-            assert getattr(made, name) == value or str(getattr(made, name)) == str(value), f"option {name} was changed"
-            made.enter(course.components.stage(1), {name: value})
-            assert getattr(made, name) == value, f"option {name} cannot be set anew"
+            assert hasattr(strategy, name), f"option {name} is not an attribute"
+            value, attribute = self.options.get(name, option.default), getattr(strategy, name)
+            assert attribute == value or str(attribute) == str(value), f"attribute {name} differs from the option"
+            strategy.enter(course.components.stage(1), {name: value})
+            assert getattr(strategy, name) == value, f"option {name} cannot be set for a stage"
 
     # Learning
 
-    def test_stages_hold_each_task_once(self) -> None:
+    def test_stages_contain_each_task_once(self) -> None:
         course = self.course()
         assert sorted(t.name for stage in course.stages for t in stage) == sorted(t.name for t in self.tasks())
 
@@ -87,7 +87,7 @@ class StrategyContract:
         before = _mean_loss(backbone, tasks)
         course.rest()
         course.finish()
-        assert _mean_loss(backbone, tasks) < before, "the first task is not learnt better than before"
+        assert _mean_loss(backbone, tasks) < before, "the loss on the first task has not decreased"
 
     def test_learns_every_stage_and_answers(self) -> None:
         course = self.course()
@@ -102,31 +102,31 @@ class StrategyContract:
                 assert adapters.active == self.adapter
             _answer(course.strategy, course.stages[position - 1][0].examples("test"))
 
-    def test_only_what_is_trainable_moves(self) -> None:
+    def test_only_trainable_weights_change(self) -> None:
         course = self.course()
         for position in range(1, len(course.stages) + 1):
             course.begin(position)
             adapters = course.strategy.backbone.adapters
             assert adapters.acting, "no adapter is active while the task is learnt"
             before = _weights(course)
-            moving = set(dict(course.strategy.trainable()))
+            trainable = set(dict(course.strategy.trainable()))
             while not course.state.finished:
                 course.step()
             now = _weights(course)
             changed = {name for name, weight in now.items() if not torch.equal(weight, before[name])}
-            assert changed <= moving, f"not trainable, but they moved: {sorted(changed - moving)[:3]}"
-            assert changed, "nothing moved"
+            assert changed <= trainable, f"weights changed that are not trainable: {sorted(changed - trainable)[:3]}"
+            assert changed, "no weight changed"
             course.rest()
             course.finish()
 
-    def test_names_of_trainable_weights_are_those_of_checkpoints(self) -> None:
+    def test_trainable_weights_are_part_of_the_best_weights(self) -> None:
         course = self.course()
         course.begin(1)
         assert set(dict(course.strategy.trainable())) <= set(learning_weights(course.strategy)), (
-            "weights move that are not part of the best weights: let their adapters learn, or put them into modules"
+            "some trainable weights are not part of the best weights: train their adapters, or add them to `modules`"
         )
 
-    def test_the_best_weights_come_back(self) -> None:
+    def test_the_best_weights_are_restored(self) -> None:
         course = self.course()
         course.begin(1)
         course.step()
@@ -137,7 +137,7 @@ class StrategyContract:
 
     def test_the_base_never_changes(self) -> None:
         course = self.course()
-        # By identity: adapters may give the base's weights other names.
+        # Compared by identity, since adapters may rename the weights of the base model.
         base = list(course.strategy.backbone.module.named_parameters())
         before = [weight.detach().clone() for _, weight in base]
         for position in range(1, len(course.stages) + 1):
@@ -156,12 +156,12 @@ class StrategyContract:
 
     # Randomness
 
-    def test_leaves_global_randomness_alone(self) -> None:
+    def test_does_not_use_global_randomness(self) -> None:
         course = self.course()
         _seed_all(1)
         before = _global_randomness()
         self._learn_all(course)
-        assert _global_randomness() == before, "random, numpy.random or torch.rand was used; use self.stage.rng"
+        assert _global_randomness() == before, "random, numpy.random or torch.rand was used: use self.stage.rng"
 
     def test_same_seed_same_result(self) -> None:
         _seed_all(1)
@@ -171,24 +171,24 @@ class StrategyContract:
 
     # State
 
-    def test_goes_on_from_a_finished_stage(self) -> None:
+    def test_resumes_after_a_finished_stage(self) -> None:
         course = self.course()
         course.learn(1)
-        moment = course.moment()
+        checkpoint = course.checkpoint()
         restored = self.course()
-        restored.resume(moment, finished=True)
+        restored.resume(checkpoint, finished=True)
         for position in range(2, len(course.stages) + 1):
             assert course.learn(position) == restored.learn(position), "the losses differ"
         _assert_same(_weights(course), _weights(restored))
 
     @pytest.mark.parametrize("steps", [0, 1, 4])
-    def test_goes_on_from_the_middle_of_a_task(self, steps: int) -> None:
-        self._go_on(steps)
+    def test_resumes_within_a_task(self, steps: int) -> None:
+        self._check_resuming(steps)
 
-    def test_goes_on_where_gradients_are_accumulated(self) -> None:
-        self._go_on(1, accumulation=2)
+    def test_resumes_with_gradient_accumulation(self) -> None:
+        self._check_resuming(1, accumulation=2)
 
-    def _go_on(self, steps: int, accumulation: int = 1) -> None:
+    def _check_resuming(self, steps: int, accumulation: int = 1) -> None:
         course = self.course(accumulation=accumulation)
         for position in range(1, len(course.stages) + 1):
             course.begin(position)
@@ -199,9 +199,9 @@ class StrategyContract:
             course.finish()
             restored.finish()
             _assert_same(_weights(course), _weights(restored))
-            _assert_same_moment(restored.moment(), course.moment())
+            _assert_same_checkpoint(restored.checkpoint(), course.checkpoint())
 
-    def test_goes_on_from_the_pass_after_learning(self) -> None:
+    def test_resumes_at_the_pass_after_learning(self) -> None:
         course = self.course()
         for position in range(1, len(course.stages) + 1):
             course.begin(position)
@@ -211,14 +211,14 @@ class StrategyContract:
             course.after()
             restored.after()
             _assert_same(_weights(course), _weights(restored))
-            _assert_same_moment(restored.moment(), course.moment())
+            _assert_same_checkpoint(restored.checkpoint(), course.checkpoint())
 
     def _resumed(self, course: Course, accumulation: int = 1) -> Course:
-        """Return a fresh course that stands where ``course`` does, restored from its checkpoint."""
-        moment = course.moment()
+        """Return a new course that is restored from a checkpoint of ``course``."""
+        checkpoint = course.checkpoint()
         restored = self.course(accumulation=accumulation)
-        restored.resume(moment)
-        _assert_same_moment(restored.moment(), moment)
+        restored.resume(checkpoint)
+        _assert_same_checkpoint(restored.checkpoint(), checkpoint)
         return restored
 
     def _learn_all(self, course: Course) -> dict[str, Tensor]:
@@ -228,15 +228,15 @@ class StrategyContract:
 
 
 def _answer(strategy: Strategy, examples: Sequence[Example]) -> None:
-    """Answer examples as a run does, by their routes."""
+    """Answer examples by their routes, as in a run."""
     backbone, routes = strategy.backbone, strategy.route(examples)
     if routes is None:
         assert len(backbone.generate(examples, max_new_tokens=4)) == len(examples)
         return
     assert len(routes) == len(examples)
     assert all(isinstance(route, Route) and 0 <= route.margin <= 1 for route in routes)
-    named = {name for route in routes for mixture in as_mixtures(route.selection) for name in mixture.names}
-    assert named <= set(backbone.adapters.names), "examples are routed to adapters that do not exist"
+    names = {name for route in routes for mixture in as_mixtures(route.selection) for name in mixture.names}
+    assert names <= set(backbone.adapters.names), "examples are routed to adapters that do not exist"
     with backbone.adapters.using(combine([route.selection for route in routes])):
         assert len(backbone.generate(examples, max_new_tokens=4)) == len(examples)
 
@@ -254,18 +254,20 @@ def _weights(course: Course) -> dict[str, Tensor]:
 
 
 def _assert_same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> None:
-    assert sorted(first) == sorted(second), "there are not the same adapters"
+    assert sorted(first) == sorted(second), "the names of the weights differ"
     differing = [name for name in first if not torch.equal(first[name], second[name])]
     assert not differing, f"weights differ: {differing[:3]}"
 
 
-def _assert_same_moment(restored: Moment, moment: Moment) -> None:
+def _assert_same_checkpoint(restored: Checkpoint, original: Checkpoint) -> None:
     """Assert that a restored strategy has the state of the original."""
-    now, then = json.loads(restored.data), json.loads(moment.data)
-    assert now["strategy"] == then["strategy"], "state() differs after restore()"
-    assert restored.tensors["strategy"] == moment.tensors["strategy"], "the tensors of state() differ after restore()"
-    assert restored.tensors["modules"] == moment.tensors["modules"], "modules differ after restore()"
-    assert (now["active"], now["learning"]) == (then["active"], then["learning"]), "other adapters act or learn"
+    data, expected = json.loads(restored.data), json.loads(original.data)
+    tensors, expected_tensors = restored.tensors, original.tensors
+    assert data["strategy"] == expected["strategy"], "state() differs after restore()"
+    assert tensors["strategy"] == expected_tensors["strategy"], "the tensors of state() differ after restore()"
+    assert tensors["modules"] == expected_tensors["modules"], "modules differ after restore()"
+    assert data["active"] == expected["active"], "the active adapters differ after restore()"
+    assert data["learning"] == expected["learning"], "the trained adapters differ after restore()"
 
 
 def _seed_all(seed: int) -> None:
@@ -275,5 +277,5 @@ def _seed_all(seed: int) -> None:
 
 
 def _global_randomness() -> tuple[Any, bytes, bytes]:
-    # The legacy state is a tuple: (name, keys, place, ...).
+    # The legacy state is a tuple: (name, keys, position, ...).
     return random.getstate(), repr(np.random.get_state(legacy=True)).encode(), torch.get_rng_state().numpy().tobytes()

@@ -1,4 +1,4 @@
-"""Toy tasks held in memory: a medium is nothing but its digest, so that no file is needed."""
+"""Toy tasks in memory, whose media consist of digests only and need no files."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ COLOURS = ("red", "blue", "green")
 SHAPES = ("box", "ring", "star")
 COUNTS = {"train": 12, "val": 4, "test": 6}
 VECTOR = 16
-"""The numbers of a toy medium of a modality other than image, audio and video."""
+"""The size of toy media of modalities other than image, audio and video."""
 _SHORT = {"image": "img", "audio": "aud", "video": "vid", CAPTIONING: "cap"}
 
 
 def toy_tasks() -> list[Task]:
-    """Return three tasks: captions of images, questions on images, questions on a new modality."""
+    """Return three tasks: image captioning, questions about images, questions about audio."""
     return [toy_task("image", CAPTIONING), toy_task("image", QA), toy_task("audio", QA)]
 
 
 def toy_task(modality: str, type: str) -> Task:
-    """Return a task of ``type`` "captioning", "qa" or "choice" on coloured shapes in ``modality``."""
+    """Return a task of ``type`` "captioning", "qa" or "choice" about coloured shapes in ``modality``."""
     captions = type == CAPTIONING
     name = f"toy/{_SHORT.get(modality, modality)}_{_SHORT.get(type, type)}"
     return Task(
@@ -45,10 +45,10 @@ def toy_task(modality: str, type: str) -> Task:
 
 def toy_examples(modalities: Sequence[str]) -> list[Example]:
     """Return questions of different lengths: two of each of ``modalities``, and two without media."""
-    asked = [toy_task(modality, QA).examples("train") for modality in sorted(modalities)]
-    shown = [example for task in asked for example in (task[0].with_answer("red"), task[1].with_answer("a blue box"))]
+    tasks = [toy_task(modality, QA).examples("train") for modality in sorted(modalities)]
+    with_media = [e for task in tasks for e in (task[0].with_answer("red"), task[1].with_answer("a blue box"))]
     prompts = (("say a word", "yes"), ("say more than one word, please", "yes, and then no"))
-    return [*shown, *(Example(f"text-{answer}", (prompt,), (answer,)) for prompt, answer in prompts)]
+    return [*with_media, *(Example(f"text-{answer}", (prompt,), (answer,)) for prompt, answer in prompts)]
 
 
 def _examples(task: str, modality: str, type: str, split: str) -> Sequence[Example]:
@@ -69,18 +69,18 @@ def _example(task: str, modality: str, type: str, number: int) -> Example:
 
 
 def _digest(modality: str, number: int) -> str:
-    """Return 64 hex digits: a one in three for the colour, one in three for the shape, and a serial number.
+    """Return 64 hex digits: one-hot codes of the colour and the shape, followed by a hash of the number.
 
-    Unlike a real digest it can be read: a linear map finds colour and shape in its first bytes.
+    Unlike in a real digest, a linear map can recognise colour and shape from the first bytes.
     """
     label = bytes(255 * (number % 3 == i) for i in range(3)) + bytes(255 * (number // 3 % 3 == i) for i in range(3))
     return (label.ljust(16, b"\x80") + sha256(f"{modality}/{number}".encode()).digest()[:16]).hex()
 
 
 def toy_media(medium: Media, options: Mapping[str, Any]) -> Any:
-    """Make up a medium in its canonical form, the same each time for the same key: a MediaReader.
+    """Return a random medium in its canonical form, equal for equal keys. This is a MediaReader.
 
-    Media of other modalities than image, audio and video are float32 vectors of ``VECTOR`` numbers.
+    Media of other modalities than image, audio and video are float32 vectors of size ``VECTOR``.
     """
     noise = np.random.default_rng(int.from_bytes(sha256(medium.key.encode()).digest()[:4], "big"))
     if medium.modality == "audio":

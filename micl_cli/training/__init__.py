@@ -1,1 +1,1 @@
-"""The work: preparing, learning, evaluating. It knows no database and no terminal."""
+"""Learning and evaluation, independent of the store and the command line."""

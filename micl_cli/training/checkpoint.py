@@ -1,10 +1,10 @@
-"""A run's folder: finished stages, their scores, and the latest step of the stage that is being learnt.
+"""The folder of a run: finished stages, their scores, and the latest step checkpoint of the current stage.
 
 RUN/stages/02/         adapters.safetensors modules.safetensors strategy.safetensors stage.json
 RUN/scores/02.json     the scores after stage 2
-RUN/step-2-140/        the same with optimizer.safetensors, best.safetensors and progress.json
-RUN/step-2-140-after/  the same, once learning has ended and only the pass after it is left
-RUN/lock               held by the process that works on the run
+RUN/step-2-140/        like a stage, with optimizer.safetensors, best.safetensors and progress.json
+RUN/step-2-140-after/  the same, if learning has ended and only the pass after it remains
+RUN/lock               locked by the process that works on the run
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from micl_cli.api.events import Routed, Scored, TaskLearned
 from micl_cli.api.strategy import State
 from micl_cli.api.task import Task
 from micl_cli.errors import CheckpointError, PlanError
-from micl_cli.io.files import whole_folder, write_json
+from micl_cli.io.files import atomic_folder, write_json
 from micl_cli.training.snapshot import Snapshot
 
 _STEP = re.compile(r"step-(\d+)-(\d+)(-after)?")
 _TENSORS = ("adapters", "modules", "optimizer", "best")
-"""The fields of a Snapshot that are files of tensors."""
+"""The fields of a Snapshot that are written as files of tensors."""
 
 
-def _restored(row: Mapping[str, Any]) -> Scored | Routed:
-    values = {**row, "restored": True}
+def _restored(data: Mapping[str, Any]) -> Scored | Routed:
+    values = {**data, "restored": True}
     return Routed(**values) if values.pop("event", Scored.name) == Routed.name else Scored(**values)
 
 
 class RunFolder:
-    """Read and write one run's checkpoints; each is on disk whole, or not at all."""
+    """Reads and writes the checkpoints of a run. Each is written atomically."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,45 +58,45 @@ class RunFolder:
         return all(self.has_stage(position) for position in range(1, count + 1))
 
     @property
-    def begun(self) -> bool:
-        """Whether anything was learnt here."""
+    def has_checkpoints(self) -> bool:
+        """Whether there is any checkpoint of the run on this machine."""
         return (self.path / "stages").exists() or self.latest_step() is not None
 
     def finish_stage(self, position: int, snapshot: Snapshot) -> None:
-        """Write a finished stage, then remove its step checkpoints. Raises CheckpointError."""
-        with whole_folder(self.stage(position)) as folder:
+        """Write the checkpoint of a finished stage, then remove its step checkpoints. Raises CheckpointError."""
+        with atomic_folder(self.stage(position)) as folder:
             _write(folder, snapshot, "stage.json")
         self.drop_steps()
 
     def load_stage(self, position: int) -> Snapshot:
-        """Return a finished stage's snapshot. Raises CheckpointError where it cannot be read."""
+        """Return the snapshot of a finished stage. Raises CheckpointError if it cannot be read."""
         return _read(self.stage(position), "stage.json")
 
     def stage_data(self, position: int) -> dict[str, Any]:
-        """Return what stage.json holds: the TaskLearned event's fields."""
+        """Return the content of stage.json; "learned" holds the fields of the TaskLearned event."""
         data: dict[str, Any] = _json(self.stage(position) / "stage.json")
         return data
 
     def learned(self, position: int) -> TaskLearned:
-        """Return the event of a finished stage, marked as restored."""
+        """Return the TaskLearned event of a finished stage, marked as restored."""
         return TaskLearned(**{**self.stage_data(position)["learned"], "restored": True})
 
     def inherit(self, parent: RunFolder, stages: Sequence[Sequence[Task]]) -> None:
-        """Copy the finished stages of the run that this one continues, and their scores.
+        """Copy the finished stages and scores of the run that this one continues.
 
-        Raises PlanError where they are not the first of ``stages``, CheckpointError where they are gone.
+        Raises PlanError if they are not the first of ``stages``, CheckpointError if they do not exist.
         """
         if not self.has_stage(1):
             if not parent.has_stage(1):
-                hint = "Put its folder back, or learn all tasks in a new run."
+                hint = "Restore its folder, or learn all tasks in a new run."
                 raise CheckpointError(f"run {parent.path.name} has no checkpoints in {parent.path}", hint)
-            _check_same(parent, stages)
+            _check_same_tasks(parent, stages)
             _copy(parent.path / "stages", self.path / "stages")
         if (parent.path / "scores").exists() and not (self.path / "scores").exists():
             _copy(parent.path / "scores", self.path / "scores")
 
     def tidy(self) -> None:
-        """Remove what a killed process left half written. Call it with the lock held."""
+        """Remove incomplete files and folders of a killed process. Call it with the lock held."""
         for path in [*self.path.glob(".*.new"), *self.path.glob("*/.*.new")]:
             shutil.rmtree(path, ignore_errors=True)
             path.unlink(missing_ok=True)
@@ -109,55 +109,55 @@ class RunFolder:
     def scores(self, position: int) -> list[Scored | Routed]:
         """Return the scores after a stage (0: before any) and the routings behind them, as restored events."""
         path = self._scores(position)
-        return [_restored(row) for row in _json(path)] if path.is_file() else []
+        return [_restored(data) for data in _json(path)] if path.is_file() else []
 
     def add_scores(self, position: int, events: Sequence[Scored | Routed]) -> None:
-        """Add scores of a stage."""
+        """Add scores, and the routings behind them, of a stage."""
         write_json(self._scores(position), [e.as_json() for e in (*self.scores(position), *events)])
 
-    # The stage that is being learnt
+    # The current stage
 
     def write_step(self, position: int, step: int, snapshot: Snapshot) -> None:
-        """Write the latest step, then remove the one before it. Raises CheckpointError."""
+        """Write a step checkpoint, then remove the previous one. Raises CheckpointError."""
         target = self._step(position, step, after=snapshot.data.get("phase") == "after")
-        with whole_folder(target) as folder:
+        with atomic_folder(target) as folder:
             _write(folder, snapshot, "progress.json")
-        self.drop_steps(but=target)
+        self.drop_steps(keep=target)
 
     def latest_step(self) -> tuple[int, int] | None:
         """Return (position, step) of the latest step checkpoint, or None."""
-        found = [_STEP.fullmatch(path.name) for path in self.path.glob("step-*")]
-        return max(((int(m[1]), int(m[2])) for m in found if m), default=None)
+        matches = [_STEP.fullmatch(path.name) for path in self.path.glob("step-*")]
+        return max(((int(m[1]), int(m[2])) for m in matches if m), default=None)
 
     def load_step(self, position: int, step: int) -> Snapshot:
-        """Return a step checkpoint, the one after learning if there is one. Raises CheckpointError if unreadable."""
+        """Return a step checkpoint, preferably one after learning. Raises CheckpointError if it cannot be read."""
         after = self._step(position, step, after=True)
         return _read(after if after.exists() else self._step(position, step), "progress.json")
 
     def _step(self, position: int, step: int, *, after: bool = False) -> Path:
         return self.path / f"step-{position}-{step}{'-after' if after else ''}"
 
-    def drop_steps(self, but: Path | None = None) -> None:
-        """Remove step checkpoints."""
+    def drop_steps(self, keep: Path | None = None) -> None:
+        """Remove all step checkpoints except ``keep``."""
         for path in self.path.glob("step-*"):
-            if path != but:
+            if path != keep:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _check_same(parent: RunFolder, stages: Sequence[Sequence[Task]]) -> None:
+def _check_same_tasks(parent: RunFolder, stages: Sequence[Sequence[Task]]) -> None:
     for position, stage in enumerate(stages, 1):
         if not parent.has_stage(position):
             return
         if parent.learned(position).tasks != [task.name for task in stage]:
             names = ", ".join(task.name for task in stage)
             raise PlanError(
-                f"stage {position} would be {names}, which is not what run {parent.path.name} learnt in it",
-                "A strategy that learns tasks together cannot go on with more: name all tasks in a new run.",
+                f"stage {position} would learn {names}, but run {parent.path.name} learnt other tasks in it",
+                "A strategy that learns tasks jointly cannot add tasks to a run: name all of them in a new run.",
             )
 
 
 def _copy(source: Path, target: Path) -> None:
-    with whole_folder(target) as fresh:
+    with atomic_folder(target) as fresh:
         shutil.copytree(source, fresh, dirs_exist_ok=True)
 
 
@@ -195,5 +195,5 @@ def _json(path: Path) -> Any:
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"checkpoint {path} cannot be read: {error}",
-        f"Remove {path.parent} and give the same command: its content is computed again.",
+        f"Remove {path.parent} and run the same command: its content is computed again.",
     )

@@ -1,4 +1,4 @@
-"""The components of a run, loaded and put together as its plan says."""
+"""The components of a run, loaded and assembled from its plan."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from micl_cli.training.feature_cache import Features
 
 @dataclass
 class RunComponents:
-    """Everything that works together in one process.
+    """The components of a run in one process.
 
-    ``position`` is the stage that the strategy has entered, 0 before any; ``load_part`` returns registered classes.
+    ``position`` is the stage that the strategy has entered, or 0; ``load_part`` returns registered classes.
     """
 
     plan: Plan
@@ -43,7 +43,7 @@ class RunComponents:
     position: int = 0
 
     def stage(self, position: int) -> Stage:
-        """Return what a strategy is told of a stage (0: before any)."""
+        """Return the context of a stage for the strategy (0: before any)."""
         return Stage(
             position=position,
             tasks=self.stages[position - 1] if position else (),
@@ -56,41 +56,41 @@ class RunComponents:
         )
 
     def enter(self, position: int) -> Stage:
-        """Let the strategy enter a stage with the options that hold in it, and return that stage."""
+        """Let the strategy enter a stage with the options that apply in it, and return the stage."""
         stage = self.stage(position)
         self.strategy.enter(stage, strategy_options(self.plan, type(self.strategy), position))
         self.position = position
         return stage
 
     def train(self) -> None:
-        """Switch dropout and the like on."""
+        """Set all modules to training mode."""
         self.backbone.module.train()
         self.strategy.modules.train()
 
     def eval(self) -> None:
-        """Switch dropout and the like off."""
+        """Set all modules to evaluation mode."""
         self.backbone.module.eval()
         self.strategy.modules.eval()
 
 
 class RegisteredReader:
-    """A MediaReader that uses the registered modalities, each built once for its options."""
+    """A MediaReader that uses the registered modalities, with one instance for each set of options."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self._built: dict[tuple[str, str], Any] = {}
+        self._modalities: dict[tuple[str, str], Any] = {}
 
     def __call__(self, medium: Media, options: Mapping[str, Any]) -> Any:
         if medium.path is None:
             raise ValueError(f"the {medium.modality} {medium.digest} has no file to read")
         key = (medium.modality, repr(sorted(options.items())))
-        if key not in self._built:
-            self._built[key] = self.registry.load("modalities", medium.modality)(**options)
-        return self._built[key].read(medium.path)
+        if key not in self._modalities:
+            self._modalities[key] = self.registry.load("modalities", medium.modality)(**options)
+        return self._modalities[key].read(medium.path)
 
 
 class UnaugmentedCache:
-    """A FeatureCache that is bypassed for modalities that read a file differently each time."""
+    """A FeatureCache that is bypassed for modalities with random augmentation."""
 
     def __init__(self, cache: FeatureCache, registry: Registry) -> None:
         self.cache, self.registry = cache, registry
@@ -102,29 +102,32 @@ class UnaugmentedCache:
 
 
 def load_backbone(plan: Plan, registry: Registry, features: Features, resources: Resources) -> Backbone:
-    """Return the plan's backbone, with its reader and its feature cache."""
+    """Return the backbone of a plan, with its media reader and feature cache set."""
     name, argument = BackboneName.parse(plan.backbone, registry)
     cls = registry.load("backbones", name)
-    options = parse_options(cls, {**_precise(plan, cls), **plan.backbone_options}, owner=f"backbone {name}")
+    options = parse_options(cls, {**_fp32_option(plan, cls), **plan.backbone_options}, owner=f"backbone {name}")
     backbone: Backbone = cls(*([argument] if argument else []), resources=resources, **options)
     backbone.read = RegisteredReader(registry)
     backbone.cache = UnaugmentedCache(features, registry)
     return backbone
 
 
-def _precise(plan: Plan, cls: type[Backbone]) -> dict[str, Any]:
-    """Return what ``--precision fp32`` asks of a backbone that would else choose its frozen weights' format."""
+def _fp32_option(plan: Plan, cls: type[Backbone]) -> dict[str, Any]:
+    """Return the option that applies ``--precision fp32`` to the frozen weights of backbones with a ``dtype``."""
     return {"dtype": "fp32"} if plan.training.precision == "fp32" and "dtype" in options_of(cls) else {}
 
 
 def strategy_options(plan: Plan, cls: type[Strategy], position: int | None = None) -> dict[str, Any]:
-    """Return the strategy's options, typed: those of the run, or those that hold in one stage."""
+    """Return the parsed options of the strategy: those of the run, or those that apply in one stage."""
     raw = plan.strategy_options if position is None else plan.options_at(position)
     return parse_options(cls, raw, owner=f"strategy {plan.strategy}")
 
 
 def load_metrics(registry: Registry, tasks: Sequence[Task]) -> dict[str, Metric]:
-    """Return each task's own metric, which must load, and those that are reported for its type."""
+    """Return the metric of each task, and the metrics that are also reported for its type.
+
+    Raises PluginError if a task's own metric cannot be loaded.
+    """
     own = {task.metric for task in tasks}
     types = {task.type for task in tasks}
     metrics: dict[str, Metric] = {name: registry.load("metrics", name)() for name in sorted(own)}
@@ -137,16 +140,19 @@ def load_metrics(registry: Registry, tasks: Sequence[Task]) -> dict[str, Metric]
 
 
 def make_accelerator(plan: Plan, device: str) -> Accelerator:
-    """Return device and number format: bf16 where the GPU has it natively, else fp32. Raises PlanError."""
+    """Return an Accelerator with device and precision; "auto" is bf16 on a GPU that has it natively, else fp32.
+
+    Raises PlanError if there is no CUDA device although ``device`` is "cuda".
+    """
     if device == "cuda" and not torch.cuda.is_available():
         raise PlanError("no CUDA device is available", "Use --device cpu, or install a torch build for this GPU.")
     cpu = device == "cpu" or not torch.cuda.is_available()
     precision = plan.training.precision
     if precision == "auto":
         precision = "bf16" if not cpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    # accelerate keeps the first choice of a process for all that come after it.
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    AcceleratorState._reset_state(reset_partial_state=not several)
+    # Otherwise accelerate reuses the state of the first Accelerator in the process.
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    AcceleratorState._reset_state(reset_partial_state=not distributed)
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=cpu)
 
 
@@ -155,25 +161,26 @@ def _enable_gradient_checkpointing(backbone: Backbone, plan: Plan) -> None:
         backbone.enable_gradient_checkpointing()
     except TypeError as error:
         raise PlanError(
-            f"backbone {plan.backbone!r} cannot checkpoint gradients", "Leave out --gradient-checkpointing."
+            f"backbone {plan.backbone!r} does not support gradient checkpointing", "Leave out --gradient-checkpointing."
         ) from error
 
 
 def check_content(backbone: Backbone, tasks: Sequence[Task]) -> None:
-    """Raise PlanError where the backbone cannot take the content of a task.
+    """Raise PlanError if the backbone cannot process the content of a task.
 
-    It is asked about one example of each sequence of texts and media that a task has.
+    One example is checked for each sequence of texts and modalities that occurs in the task.
     """
     for task in tasks:
         backbone.check(list(_by_content(task)))
 
 
 def _by_content(task: Task) -> Iterator[Example]:
-    shapes: dict[tuple[str, ...], Example] = {}
+    examples: dict[tuple[str, ...], Example] = {}
     for split in SPLITS:
         for example in task.examples(split):
-            shapes.setdefault(tuple("" if isinstance(p, str) else p.modality for p in example.content), example)
-    yield from shapes.values()
+            sequence = tuple("" if isinstance(item, str) else item.modality for item in example.content)
+            examples.setdefault(sequence, example)
+    yield from examples.values()
 
 
 def assemble(
@@ -185,7 +192,7 @@ def assemble(
     *,
     resources: Resources,
 ) -> RunComponents:
-    """Load what the plan names and check that it fits. Raises PluginError, OptionError, PlanError."""
+    """Load the components that a plan names and check that they fit. Raises PluginError, OptionError, PlanError."""
     strategy_class = registry.load("strategies", plan.strategy)
     options = strategy_options(plan, strategy_class)
     for position in plan.stage_options:

@@ -1,4 +1,4 @@
-"""Answering the questions of a task and scoring the answers."""
+"""Evaluation: answer the examples of a task and score the answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from micl_cli.api.events import CHOICES, UNSURE, Answered, Event, Routed, Scored
+from micl_cli.api.events import CHOICES, UNSURE_MARGIN, Answered, Event, Routed, Scored
 from micl_cli.api.selection import Selection, combine
 from micl_cli.api.strategy import Route
 from micl_cli.api.task import CHOICE, Example, Task
@@ -18,65 +18,65 @@ from micl_cli.errors import PlanError
 from micl_cli.training.components import RunComponents
 
 Pause = Callable[[], None]
-"""Called before each batch; it may raise to stop."""
+"""Called before each batch; may raise an exception to stop."""
 
 
-def _go_on() -> None:
-    """Do not stop."""
+def _no_pause() -> None:
+    """Continue."""
 
 
 @dataclass
 class Routing:
-    """The routes of a task's examples by their index, and the seconds that routing took."""
+    """The routes of a task's examples by index, and the seconds spent on routing."""
 
     routes: dict[int, Route] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def choose(self, components: RunComponents, rows: Sequence[int], examples: Sequence[Example]) -> None:
-        """Let the strategy route the examples with indices ``rows``."""
+    def route(self, components: RunComponents, indices: Sequence[int], examples: Sequence[Example]) -> None:
+        """Let the strategy route ``examples``, whose indices in the task are ``indices``."""
         started = time.perf_counter()
         routes = components.strategy.route(examples)
         if routes is not None:
             self.seconds += time.perf_counter() - started
-            self.routes.update(zip(rows, routes, strict=True))
+            self.routes.update(zip(indices, routes, strict=True))
 
-    def selected(self, components: RunComponents, rows: Sequence[int]) -> AbstractContextManager[Any]:
-        """Let each of ``rows`` be answered by the selection of its route; by the active one if none is routed."""
+    def selected(self, components: RunComponents, indices: Sequence[int]) -> AbstractContextManager[Any]:
+        """Return a context that activates the routes of a batch, or that changes nothing if there are no routes."""
         if not self.routes:
             return nullcontext()
-        selections: list[Selection] = [self.routes[row].selection for row in rows]
+        selections: list[Selection] = [self.routes[index].selection for index in indices]
         return components.backbone.adapters.using(combine(selections))
 
 
 def answer(
-    components: RunComponents, examples: Sequence[Example], pause: Pause = _go_on, routing: Routing | None = None
+    components: RunComponents, examples: Sequence[Example], pause: Pause = _no_pause, routing: Routing | None = None
 ) -> list[str]:
-    """Return a generated answer to each example, in their order.
+    """Return a generated answer to each example, in order.
 
-    Batches hold prompts of similar length on few media. ``routing`` is filled in; without it the active selection
-    answers, and nothing is routed.
+    Each batch has prompts of similar length on few media. ``routing`` collects the routes; without it, nothing is
+    routed and the active selection answers.
     """
     settings = components.plan.evaluation
     order = _batch_order(examples)
     answers = [""] * len(examples)
     for start in range(0, len(order), settings.batch_size):
         pause()
-        rows = order[start : start + settings.batch_size]
-        chosen = [examples[row] for row in rows]
+        indices = order[start : start + settings.batch_size]
+        batch = [examples[index] for index in indices]
         with components.accelerator.autocast():
             if routing is not None:
-                routing.choose(components, rows, chosen)
-            with routing.selected(components, rows) if routing is not None else nullcontext():
+                routing.route(components, indices, batch)
+            with routing.selected(components, indices) if routing is not None else nullcontext():
                 texts = components.backbone.generate(
-                    chosen, max_new_tokens=settings.max_new_tokens, num_beams=settings.num_beams
+                    batch, max_new_tokens=settings.max_new_tokens, num_beams=settings.num_beams
                 )
-        for row, text in zip(rows, texts, strict=True):
-            answers[row] = text
+        for index, text in zip(indices, texts, strict=True):
+            answers[index] = text
     return answers
 
 
 def _batch_order(examples: Sequence[Example]) -> list[int]:
-    """Return indices by modalities, then by length, with questions on the same media next to each other."""
+    """Return the indices sorted by modalities, then by length, with questions on the same media side by side."""
     longest: dict[tuple[str, ...], int] = {}
     keys = [example.media_key or (example.id,) for example in examples]
     for key, example in zip(keys, examples, strict=True):
@@ -89,31 +89,31 @@ def _batch_order(examples: Sequence[Example]) -> list[int]:
     return sorted(range(len(examples)), key=rank)
 
 
-def likeliest(
+def most_likely(
     components: RunComponents,
     examples: Sequence[Example],
     choices: Sequence[str] | None = None,
-    pause: Pause = _go_on,
+    pause: Pause = _no_pause,
     routing: Routing | None = None,
 ) -> list[str]:
-    """Return the likeliest of ``choices`` for each example, or of its own choices where they are None.
+    """Return the most likely of ``choices`` for each example, or of its own choices if ``choices`` is None.
 
-    ``routing`` is filled in where it has no routes yet; without it the active selection answers.
+    ``routing`` collects the routes unless it has some already; without it, the active selection answers.
     """
     answers = []
-    asked = routing is not None and not routing.routes
-    size = max(1, components.plan.evaluation.batch_size // 4)  # each prompt is read with every answer behind it
+    route = routing is not None and not routing.routes
+    size = max(1, components.plan.evaluation.batch_size // 4)  # each prompt is read once for every choice
     for start in range(0, len(examples), size):
         pause()
-        rows = range(start, min(start + size, len(examples)))
-        chosen = [examples[row] for row in rows]
+        indices = range(start, min(start + size, len(examples)))
+        batch = [examples[index] for index in indices]
         with components.accelerator.autocast():
-            if routing is not None and asked:
-                routing.choose(components, rows, chosen)
-            with routing.selected(components, rows) if routing is not None else nullcontext():
-                best = components.backbone.score_choices(chosen, choices).argmax(1).tolist()
-        for example, place in zip(chosen, best, strict=True):
-            answers.append((choices or example.choices)[place])
+            if routing is not None and route:
+                routing.route(components, indices, batch)
+            with routing.selected(components, indices) if routing is not None else nullcontext():
+                best = components.backbone.score_choices(batch, choices).argmax(1).tolist()
+        for example, choice in zip(batch, best, strict=True):
+            answers.append((choices or example.choices)[choice])
     return answers
 
 
@@ -121,12 +121,12 @@ def answer_task(
     components: RunComponents,
     task: Task,
     examples: Sequence[Example],
-    pause: Pause = _go_on,
+    pause: Pause = _no_pause,
     routing: Routing | None = None,
 ) -> list[str]:
-    """Return an answer to each example: generated, or in multiple choice the likeliest of its own choices."""
+    """Return an answer to each example: generated or, in multiple choice, the most likely of its own choices."""
     if task.type == CHOICE:
-        return likeliest(components, examples, None, pause, routing)
+        return most_likely(components, examples, None, pause, routing)
     return answer(components, examples, pause, routing)
 
 
@@ -137,15 +137,15 @@ def score(
     *,
     split: str = "test",
     keep_answers: bool = False,
-    pause: Pause = _go_on,
+    pause: Pause = _no_pause,
 ) -> Iterator[Event]:
-    """Score ``task`` as the model stands: by its own metric first, then by those for its type.
+    """Score the model in its current state on ``task``, by the task's own metric first, then by those for its type.
 
-    Raises PlanError where the split has no examples.
+    Raises PlanError if the split has no examples.
     """
     examples = task.examples(split)[: components.plan.evaluation.examples]
     if not examples:
-        raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split, or add such lines.")
+        raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split, or add such examples.")
     started, routing = time.perf_counter(), Routing()
     answers = answer_task(components, task, examples, pause, routing)
     seconds = time.perf_counter() - started
@@ -158,7 +158,7 @@ def score(
         yield scored(metric=name, value=value, main=name == task.metric, seconds=seconds)
     if components.plan.evaluation.score == CHOICES and task.answers:
         started = time.perf_counter()
-        chosen = likeliest(components, examples, task.answers, pause, routing if routing.routes else None)
+        chosen = most_likely(components, examples, task.answers, pause, routing if routing.routes else None)
         value = 100 * metrics[task.metric].score(chosen, references).value
         yield scored(metric=CHOICES, value=value, main=False, seconds=time.perf_counter() - started)
     if routing.routes:
@@ -178,16 +178,16 @@ def _routed(components: RunComponents, after: int, task: Task, split: str, routi
         router=name or components.plan.strategy,
         n=len(routes),
         chosen=dict(Counter(route.task for route in routes)),
-        unsure=sum(route.margin < UNSURE for route in routes),
+        unsure=sum(route.margin < UNSURE_MARGIN for route in routes),
         seconds=routing.seconds,
         passes=passes,
     )
 
 
-def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _go_on) -> float | None:
-    """Return the mean validation score (x100) over a stage's tasks; None where none has such examples.
+def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _no_pause) -> float | None:
+    """Return the mean validation score (x100) over a stage's tasks, or None if none has validation examples.
 
-    Nothing is routed: a router does not know the stage's tasks yet.
+    Nothing is routed, since a router has not learnt the stage's tasks yet.
     """
     values = []
     for task in tasks:

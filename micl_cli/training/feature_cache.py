@@ -1,7 +1,7 @@
-"""Features of media from frozen encoders, computed once, stored on disk and memory-mapped.
+"""A cache of frozen encoder features, computed once, stored on disk and memory-mapped.
 
-A shard is a safetensors file below ``features/KEY/``, holding one tensor a medium by its
-sha256. Shards are only ever added, each whole, so that several processes can fill one cache.
+A shard is a safetensors file in ``features/KEY/`` with one tensor for each medium, named by its
+sha256. Shards are written atomically and never changed, so that several processes can fill one cache.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from torch import Tensor
 
 from micl_cli.api.task import Media
 
-SHARD, SHARD_BYTES = 512, 64 * 10**6  # media and bytes at which a file is written
-IN_MEMORY = 256 * 10**6  # bytes that are held in memory where they cannot be written
+SHARD, SHARD_BYTES = 512, 64 * 10**6  # the media or bytes at which a shard is written
+IN_MEMORY = 256 * 10**6  # bytes to hold in memory if shards cannot be written
 LIMIT = 20 * 10**9
 """The default size limit of the shards of all encoders together, in bytes."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The stored features of one encoder; ``used`` is when a run last opened them, in seconds since the epoch."""
+class StoredFeatures:
+    """The stored features of one encoder. ``used`` is the time of their last use, in seconds since the epoch."""
 
     key: str
     shards: int
@@ -39,42 +39,42 @@ class Kept:
 
 
 class Features:
-    """A FeatureCache on disk. A folder that cannot be written slows a run down, but does not end it.
+    """A FeatureCache on disk. If its folder is not writable, a run is slower, but does not fail.
 
-    Where the shards would take more than ``limit`` bytes, the least recently used ones are removed, but none that
-    this process uses; where there is no room for all media, some of them stay cached. 0 stores nothing.
+    If the shards would exceed ``limit`` bytes, the least recently used ones are removed, except those that this process
+    uses. If there is not enough space for all media, some of them are not cached. A limit of 0 disables the cache.
     """
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         self.folder, self.limit = folder, limit
         self._shards: dict[str, dict[str, Any]] = {}
-        self._fresh: dict[str, dict[str, Tensor]] = {}
+        self._pending: dict[str, dict[str, Tensor]] = {}
         self._used: set[Path] = set()
 
     def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
-        known, fresh = self._opened(key), self._fresh.setdefault(key, {})
-        missing = {m.digest: m for m in media if m.digest and m.digest not in known and m.digest not in fresh}
+        stored, pending = self._opened(key), self._pending.setdefault(key, {})
+        missing = {m.digest: m for m in media if m.digest and m.digest not in stored and m.digest not in pending}
         for digest, medium in missing.items():
-            fresh[digest] = compute([medium])[0].cpu()
-        found = [self._one(key, medium, compute) for medium in media]
-        if missing and (len(fresh) >= SHARD or _bytes(fresh) >= SHARD_BYTES):
+            pending[digest] = compute([medium])[0].cpu()
+        features = [self._one(key, medium, compute) for medium in media]
+        if missing and (len(pending) >= SHARD or _bytes(pending) >= SHARD_BYTES):
             self._write(key)
-            if _bytes(fresh) >= IN_MEMORY:
-                fresh.clear()
-        return torch.stack(found)
+            if _bytes(pending) >= IN_MEMORY:
+                pending.clear()
+        return torch.stack(features)
 
     def _one(self, key: str, medium: Media, compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
         if not medium.digest:
             return compute([medium])[0].cpu()
-        fresh = self._fresh[key].get(medium.digest)
-        if fresh is not None:
-            return fresh
+        pending = self._pending[key].get(medium.digest)
+        if pending is not None:
+            return pending
         tensor: Tensor = self._shards[key][medium.digest].get_tensor(medium.digest)
         return tensor
 
     def flush(self) -> None:
-        """Write the features that were computed since the last time."""
-        for key in self._fresh:
+        """Write all features that are not on disk yet."""
+        for key in self._pending:
             self._write(key)
 
     def _opened(self, key: str) -> dict[str, Any]:
@@ -89,56 +89,56 @@ class Features:
         try:
             shard: Any = safe_open(path, framework="pt")
         except (OSError, SafetensorError):
-            return  # damaged: its media are computed again
+            return  # the shard is damaged: its features are computed again
         self._shards[key].update(dict.fromkeys(shard.keys(), shard))
         self._used.add(path)
         with suppress(OSError):
             os.utime(path)  # marks it as recently used
 
     def _write(self, key: str) -> None:
-        fresh = self._fresh.get(key)
-        if not fresh:
+        pending = self._pending.get(key)
+        if not pending:
             return
-        name = sha256("".join(sorted(fresh)).encode()).hexdigest()[:20]
+        name = sha256("".join(sorted(pending)).encode()).hexdigest()[:20]
         path = self.folder / key / f"{name}.safetensors"
         try:
-            if _removable(self.folder, self.limit - _bytes(fresh), self._used) is None:
+            if _removable(self.folder, self.limit - _bytes(pending), self._used) is None:
                 return  # they stay in memory
-            content = save({digest: tensor.contiguous().clone() for digest, tensor in fresh.items()})
+            content = save({digest: tensor.contiguous().clone() for digest, tensor in pending.items()})
             if not make_room(self.folder, self.limit - len(content), spare=self._used):
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.new")
-            part.write_bytes(content)
-            part.replace(path)
+            partial = path.with_suffix(f".{os.getpid()}.new")
+            partial.write_bytes(content)
+            partial.replace(path)
         except OSError:
             return
         self._open(key, path)
-        fresh.clear()
+        pending.clear()
 
 
-def kept(folder: Path) -> list[Kept]:
+def stored_features(folder: Path) -> list[StoredFeatures]:
     """Return the stored features of each encoder, the most recently used first."""
-    found: dict[str, list[os.stat_result]] = {}
+    by_key: dict[str, list[os.stat_result]] = {}
     for path, stat in _shards(folder):
-        found.setdefault(path.parent.name, []).append(stat)
-    every = [
-        Kept(key, len(stats), sum(s.st_size for s in stats), max(s.st_mtime for s in stats))
-        for key, stats in found.items()
+        by_key.setdefault(path.parent.name, []).append(stat)
+    stored = [
+        StoredFeatures(key, len(stats), sum(s.st_size for s in stats), max(s.st_mtime for s in stats))
+        for key, stats in by_key.items()
     ]
-    return sorted(every, key=lambda each: -each.used)
+    return sorted(stored, key=lambda each: -each.used)
 
 
-def forget(folder: Path, key: str) -> None:
-    """Remove the features of an encoder. A run that uses them goes on with the files that it has open."""
+def remove_features(folder: Path, key: str) -> None:
+    """Remove the stored features of an encoder. A run that uses them keeps the files that it has open."""
     if (folder / key).parent == folder:
         shutil.rmtree(folder / key, ignore_errors=True)
 
 
 def make_room(folder: Path, limit: int, spare: Collection[Path] = ()) -> bool:
-    """Remove the least recently used shards until all take at most ``limit`` bytes; return whether they do.
+    """Remove the least recently used shards until at most ``limit`` bytes remain. Return whether that is possible.
 
-    Those in ``spare`` stay; nothing is removed where that would not be enough.
+    Shards in ``spare`` are not removed. If ``limit`` cannot be reached, none is removed.
     """
     shards = _removable(folder, limit, spare)
     for path in shards or ():
@@ -147,17 +147,17 @@ def make_room(folder: Path, limit: int, spare: Collection[Path] = ()) -> bool:
 
 
 def _removable(folder: Path, limit: int, spare: Collection[Path]) -> list[Path] | None:
-    """Return the shards to remove so that at most ``limit`` bytes are left; None where that is impossible."""
+    """Return the shards to remove so that at most ``limit`` bytes remain, or None if that is impossible."""
     shards = sorted(_shards(folder), key=lambda shard: shard[1].st_mtime)
     excess = sum(stat.st_size for _, stat in shards) - limit
-    found = []
+    removable = []
     for path, stat in shards:
         if excess <= 0:
             break
         if path not in spare:
-            found.append(path)
+            removable.append(path)
             excess -= stat.st_size
-    return found if excess <= 0 else None
+    return removable if excess <= 0 else None
 
 
 def _bytes(tensors: Mapping[str, Tensor]) -> int:
@@ -165,8 +165,8 @@ def _bytes(tensors: Mapping[str, Tensor]) -> int:
 
 
 def _shards(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    found = []
+    shards = []
     for path in folder.glob("*/*.safetensors"):
-        with suppress(OSError):  # another process may be making room
-            found.append((path, path.stat()))
-    return found
+        with suppress(OSError):  # another process may have removed it
+            shards.append((path, path.stat()))
+    return shards

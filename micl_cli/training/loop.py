@@ -1,4 +1,4 @@
-"""Learning a sequence of tasks: one visible loop, every event yielded."""
+"""The learning loop: learn a sequence of tasks and yield every event."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from micl_cli.training.step import train_step
 
 ZERO_SHOT = "zero-shot"
 PASS_EVENT_SECONDS = 0.2
-"""The least time between two events of a pass; its first and last progress are always yielded."""
+"""The minimum time between two progress events of a pass; the first and the last are always yielded."""
 
 
 @dataclass
 class Control:
-    """How a run is supervised, without an influence on its result.
+    """The supervision of a run, without influence on its result.
 
-    ``stop`` tells whether to end as soon as everything is on disk; ``save_seconds`` is the time between
+    ``stop`` returns whether the run should save its state and end; ``save_seconds`` is the time between
     step checkpoints; ``keep_answers`` yields the answers behind each score.
     """
 
@@ -50,7 +50,7 @@ class Control:
     keep_answers: bool = False
 
     def pause(self) -> None:
-        """Raise Interrupted where a stop was asked for."""
+        """Raise Interrupted if the run should stop."""
         if self.stop():
             raise Interrupted("interrupted; what is learnt is saved", "Continue with the same command.")
 
@@ -58,8 +58,8 @@ class Control:
 def learn(components: RunComponents, folder: RunFolder, control: Control) -> Iterator[Event]:
     """Learn every stage that is not learnt yet, and score after each.
 
-    Goes on from the latest checkpoint in ``folder``. Raises Interrupted, CheckpointError, and
-    whatever a part raises; what was finished is then on disk.
+    Resumes from the latest checkpoint in ``folder``. Raises Interrupted, CheckpointError and any
+    exception of a component; finished stages are on disk by then.
     """
     plan, started = components.plan, time.perf_counter()
     keep_freed_memory()
@@ -85,7 +85,7 @@ def learn(components: RunComponents, folder: RunFolder, control: Control) -> Ite
 
 
 def _resumed_from(components: RunComponents, folder: RunFolder) -> tuple[int, int] | None:
-    """Return (stage, step) that a run goes on from, or None for a fresh one."""
+    """Return (stage, step) that a run resumes from, or None for a new run."""
     done = 0
     while done < len(components.stages) and folder.has_stage(done + 1):
         done += 1
@@ -96,14 +96,14 @@ def _resumed_from(components: RunComponents, folder: RunFolder) -> tuple[int, in
 
 
 def _learn_stage(components: RunComponents, folder: RunFolder, position: int, control: Control) -> Iterator[Event]:
-    """Learn one stage from its beginning or its latest checkpoint; write it when it is finished."""
+    """Learn one stage, from its start or its latest checkpoint, and write the finished stage."""
     strategy, training = components.strategy, components.plan.training
     reset_peak()
     state = _begin(components, folder, position)
     if state.phase == "before":
-        found_work = yield from _run_pass(components, state, "before", control)
+        has_pass = yield from _run_pass(components, state, "before", control)
         state.open()
-        if found_work:
+        if has_pass:
             folder.write_step(position, 0, state.snapshot())
     yield TaskStarted(
         position=position,
@@ -141,7 +141,7 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
 
 
 def _begin(components: RunComponents, folder: RunFolder, position: int) -> StageState:
-    """Return the state of a stage, begun afresh or restored from its latest checkpoint."""
+    """Return the state of a stage, at its start or restored from its latest checkpoint."""
     stage = components.enter(position)
     torch.manual_seed(components.plan.seed * 1000 + position)
     state = StageState(components, stage)
@@ -159,10 +159,9 @@ def _begin(components: RunComponents, folder: RunFolder, position: int) -> Stage
 def _run_pass(
     components: RunComponents, state: StageState, when: Literal["before", "after"], control: Control
 ) -> Generator[Event, None, bool]:
-    """Run the strategy's pass over data before or after learning; return whether it had anything to do.
+    """Run the strategy's pass over data before or after learning. Return whether the strategy has one.
 
-    Yields its progress some times a second. The pass begins anew where the process ends in it, so that nothing is
-    written on the way.
+    Yields progress a few times a second. Nothing is saved during the pass: it starts again if the process ends.
     """
     started, shown, latest, progress = time.perf_counter(), float("-inf"), None, None
     for progress in getattr(components.strategy, when)(state.stage):
@@ -188,7 +187,7 @@ def _validate(components: RunComponents, state: StageState, epoch: int) -> Itera
 
 
 def _finish(components: RunComponents, state: StageState) -> tuple[TaskLearned, Snapshot]:
-    """Return the event and the snapshot of a stage that is learnt."""
+    """Return the event and the snapshot of a learnt stage."""
     components.eval()
     snapshot = take_snapshot(components.strategy)
     learned = TaskLearned(
@@ -213,40 +212,40 @@ def _finish(components: RunComponents, state: StageState) -> tuple[TaskLearned, 
 
 
 def _score_stage(components: RunComponents, folder: RunFolder, position: int, control: Control) -> Iterator[Event]:
-    """Score, after a stage, each task learnt so far (or all), but for what is scored already."""
-    known = folder.scores(position)
-    yield from known
-    done = {event.task for event in known}
+    """Score the tasks learnt up to a stage, or all, after it. Scores on disk are not computed again."""
+    stored = folder.scores(position)
+    yield from stored
+    done = {event.task for event in stored}
     learnt = [task for stage in components.stages[:position] for task in stage]
-    wanted = components.tasks if components.plan.evaluation.unseen else learnt
-    missing = [task for task in wanted if task.name not in done]
+    to_score = components.tasks if components.plan.evaluation.unseen else learnt
+    missing = [task for task in to_score if task.name not in done]
     if missing:
         _load_stage(components, folder, position)
     for task in missing:
-        yield from _score_and_keep(components, folder, position, task, control)
+        yield from _score_and_store(components, folder, position, task, control)
 
 
 def _score_zero_shot(components: RunComponents, folder: RunFolder, control: Control) -> Iterator[Event]:
-    """Score every task before any learning, through a fresh adapter that is removed again."""
-    known = folder.scores(0)
-    yield from known
-    missing = [task for task in components.tasks if task.name not in {event.task for event in known}]
+    """Score every task before any learning, through a new adapter that is removed afterwards."""
+    stored = folder.scores(0)
+    yield from stored
+    missing = [task for task in components.tasks if task.name not in {event.task for event in stored}]
     if not missing:
         return
     adapters = components.backbone.adapters
     adapters.add(ZERO_SHOT, seed=components.plan.seed)
     adapters.activate(ZERO_SHOT)
     for task in missing:
-        yield from _score_and_keep(components, folder, 0, task, control)
+        yield from _score_and_store(components, folder, 0, task, control)
     adapters.activate(None)
     adapters.remove(ZERO_SHOT)
 
 
-def _score_and_keep(
+def _score_and_store(
     components: RunComponents, folder: RunFolder, after: int, task: Task, control: Control
 ) -> Iterator[Event]:
     split, strategy = components.plan.evaluation.split, components.strategy
-    # Drawn anew for each score, so that a run interrupted between two of them answers the same.
+    # Seeded for each score, so that a run that was interrupted between two scores gives the same answers.
     rng = random.Random(f"{components.plan.seed}/{after}/{task.name}")
     strategy.stage = replace(components.stage(after), rng=rng)
     events = list(score(components, task, after, split=split, keep_answers=control.keep_answers, pause=control.pause))
@@ -256,20 +255,20 @@ def _score_and_keep(
 
 
 def _load_stage(components: RunComponents, folder: RunFolder, position: int) -> None:
-    """Put a finished stage's weights and state in place, unless they are (0: nothing to do)."""
+    """Restore a finished stage, unless the components are already in its state or ``position`` is 0."""
     if position and components.position != position:
         restore_stage(components, folder, position)
 
 
 def restore_stage(components: RunComponents, folder: RunFolder, position: int) -> None:
-    """Make the components stand as they did when stage ``position`` was finished."""
+    """Restore the components to their state at the end of stage ``position``."""
     components.enter(position)
     restore_snapshot(components.strategy, folder.load_stage(position))
     components.eval()
 
 
 def replay(folder: RunFolder, stages: int) -> Iterator[Event]:
-    """Yield the events of a finished run from its files alone; nothing is loaded or learnt again."""
+    """Yield the events of a finished run from its files, without loading the model."""
     yield from folder.scores(0)
     for position in range(1, stages + 1):
         yield folder.learned(position)

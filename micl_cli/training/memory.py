@@ -1,4 +1,4 @@
-"""Peak memory, and how the C library reuses freed memory."""
+"""Peak memory use, the allocator of the C library, and errors of exhausted memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from micl_cli.errors import MiclError
 if sys.platform != "win32":
     import resource
 
-_KEPT_BLOCK, _KEPT_IN_ALL = 8 << 20, 256 << 20
+_MAX_BLOCK, _MAX_FREE = 8 << 20, 256 << 20  # bytes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
 
 
@@ -29,21 +29,21 @@ def keep_freed_memory() -> None:
         return
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCK)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_IN_ALL)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MAX_BLOCK)
+        libc.mallopt(_M_TRIM_THRESHOLD, _MAX_FREE)
         libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def reset_peak() -> None:
-    """Reset the peak, where the system can."""
+    """Reset the peak memory use, if the system supports it."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the process's high-water mark
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: reset the process's high-water mark
 
 
 def peak_bytes() -> int:
-    """Return the peak since the reset: GPU memory where a GPU is used, else the process's resident memory."""
+    """Return the peak memory use since the reset: of the GPU if it is used, else resident memory of the process."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
     try:
@@ -58,18 +58,17 @@ def peak_bytes() -> int:
     return usage if sys.platform == "darwin" else usage * 1024
 
 
-def explained(problem: Exception) -> Exception:
-    """Return the error itself, or one with the ways out where memory ran out."""
-    text = str(problem).lower()
-    full = isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(problem, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+def with_memory_hint(error: Exception) -> Exception:
+    """Return ``error``, or a MiclError with remedies if memory was exhausted."""
+    text = str(error).lower()
+    exhausted = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
     )
-    if not full:
-        return problem
-    first = str(problem).partition("\n")[0].rstrip(".")
+    if not exhausted:
+        return error
+    first_line = str(error).partition("\n")[0].rstrip(".")
     return MiclError(
-        f"memory ran out: {first}",
-        "Three cures, each a new plan: a smaller --batch-size with more --accumulation; "
-        "--gradient-checkpointing; --quantize nf4. What this run has learnt is kept: "
-        "where there is more memory, --resume goes on with it.",
+        f"out of memory: {first_line}",
+        "Start a new run with a smaller --batch-size and more --accumulation, with --gradient-checkpointing, or with "
+        "--quantize nf4. What this run has learnt is saved: with more memory, --resume continues it.",
     )

@@ -1,4 +1,4 @@
-"""Weights and states at one moment: taken from the components of a run, and put back into them."""
+"""Snapshots of the weights and state of a run, taken from its components and restored into them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from micl_cli.api.strategy import State, Strategy
 from micl_cli.errors import CheckpointError
 
 MODULES = "modules"
-"""The prefix of a strategy's own modules among best weights, where adapters stand by their names."""
+"""The prefix of the strategy's own modules in ``best`` weights, where other prefixes are adapter names."""
 
 
 @dataclass
 class Snapshot:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     ``adapters`` holds weights by "adapter/parameter", ``modules`` those of the strategy's own modules, and ``best``
-    both, as "adapter/parameter" and "modules/name". ``data`` is JSON-ready: the specs of all adapters in their order
-    ("adapters"), the selection that acts ("active"), and the names of the adapters that learn ("learning").
+    both, by "adapter/parameter" and "modules/name". ``data`` is JSON-ready, with the specs of all adapters in order
+    ("adapters"), the active selection ("active"), and the names of the adapters to train ("learning").
     """
 
     adapters: dict[str, Tensor]
@@ -36,28 +36,28 @@ class Snapshot:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all tensors that a finished stage keeps."""
-        kept = (*self.adapters.values(), *self.modules.values(), *self.strategy.tensors.values())
-        return sum(tensor.nbytes for tensor in kept)
+        """The bytes of all tensors in the checkpoint of a finished stage."""
+        tensors = (*self.adapters.values(), *self.modules.values(), *self.strategy.tensors.values())
+        return sum(tensor.nbytes for tensor in tensors)
 
 
 def take_snapshot(strategy: Strategy, **data: Any) -> Snapshot:
-    """Return copies of all weights and of the strategy's state, with further JSON-ready ``data``."""
+    """Return copies of all weights and of the strategy's state, with additional JSON-ready ``data``."""
     adapters = strategy.backbone.adapters
-    standing = {"adapters": adapter_specs(adapters), "active": selection_as_json(adapters.active)}
-    standing |= {"learning": list(adapters.learning)}
+    setup = {"adapters": adapter_specs(adapters), "active": selection_as_json(adapters.active)}
+    setup |= {"learning": list(adapters.learning)}
     return Snapshot(
         adapter_weights(adapters, adapters.names),
         strategy.state(),
-        {**standing, **data},
+        {**setup, **data},
         module_weights(strategy.modules),
     )
 
 
 def restore_snapshot(strategy: Strategy, snapshot: Snapshot) -> None:
-    """Put adapters, the strategy's state and its modules back. Raises CheckpointError where they do not fit.
+    """Restore the adapters, the strategy's state and its modules. Raises CheckpointError if they do not fit.
 
-    The strategy must have entered its stage already.
+    The strategy must have entered the stage before.
     """
     adapters = strategy.backbone.adapters
     load_adapters(adapters, snapshot.adapters, snapshot.data.get("adapters"))
@@ -71,29 +71,29 @@ def restore_snapshot(strategy: Strategy, snapshot: Snapshot) -> None:
 
 
 def adapter_specs(adapters: Adapters) -> list[dict[str, Any]]:
-    """Return the name and the spec of all adapters, in their order, as JSON-ready data."""
+    """Return the names and specs of all adapters, in order, as JSON-ready data."""
     return [{"name": name, **adapters.spec(name).as_json()} for name in adapters.names]
 
 
 def adapter_weights(adapters: Adapters, names: Iterable[str]) -> dict[str, Tensor]:
-    """Return copies of the weights of some adapters on the CPU, by "adapter/parameter"."""
+    """Return CPU copies of the weights of the named adapters, by "adapter/parameter"."""
     return {f"{name}/{key}": weight for name in names for key, weight in adapters.state(name).items()}
 
 
 def module_weights(modules: nn.Module) -> dict[str, Tensor]:
-    """Return copies of a strategy's own weights and buffers on the CPU."""
+    """Return CPU copies of the weights and buffers of a strategy's own modules."""
     return {name: tensor.detach().cpu().clone() for name, tensor in modules.state_dict().items()}
 
 
 def learning_weights(strategy: Strategy) -> dict[str, Tensor]:
-    """Return copies of all that learns: adapters by "adapter/parameter", own modules by "modules/name"."""
+    """Return copies of all trained weights: adapters by "adapter/parameter", own modules by "modules/name"."""
     adapters = strategy.backbone.adapters
     modules = {f"{MODULES}/{name}": weight for name, weight in module_weights(strategy.modules).items()}
     return {**adapter_weights(adapters, adapters.learning), **modules}
 
 
 def load_learning_weights(strategy: Strategy, weights: Mapping[str, Tensor]) -> None:
-    """Write what ``learning_weights`` returned."""
+    """Load weights that ``learning_weights`` returned."""
     by_owner = _by_owner(weights)
     load_modules(strategy.modules, by_owner.pop(MODULES, {}))
     for name, state in by_owner.items():
@@ -101,7 +101,7 @@ def load_learning_weights(strategy: Strategy, weights: Mapping[str, Tensor]) -> 
 
 
 def load_modules(modules: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Write a strategy's own weights and buffers. Raises CheckpointError where names or shapes differ."""
+    """Load the weights and buffers of a strategy's own modules. Raises CheckpointError if names or shapes differ."""
     try:
         modules.load_state_dict(dict(weights))
     except RuntimeError as error:
@@ -109,23 +109,23 @@ def load_modules(modules: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def load_adapters(adapters: Adapters, weights: Mapping[str, Tensor], specs: Any) -> None:
-    """Make ``adapters`` exactly those of a snapshot; missing ones are added by their specs.
+    """Replace the adapters by those of a snapshot: remove others, add missing ones by their specs, load weights.
 
-    Raises CheckpointError where the weights do not fit, or where an earlier version of micl wrote no specs.
+    Raises CheckpointError if the weights do not fit, or if an earlier version of micl wrote the snapshot without specs.
     """
     if not isinstance(specs, list):
         raise CheckpointError(
-            "the checkpoint was written by an earlier version of micl, which described adapters in another way",
-            "Start a new run (--again), or install that version to go on with this one.",
+            "the checkpoint was written by an earlier version of micl, in another format",
+            "Start a new run (--again), or install that version to continue this one.",
         )
-    wanted = {spec["name"]: AdapterSpec(spec["kind"], spec["options"], spec["connectors"]) for spec in specs}
-    obsolete = [name for name in adapters.names if name not in wanted or adapters.spec(name) != wanted[name]]
+    saved = {spec["name"]: AdapterSpec(spec["kind"], spec["options"], spec["connectors"]) for spec in specs}
+    obsolete = [name for name in adapters.names if name not in saved or adapters.spec(name) != saved[name]]
     if adapters.acting & set(obsolete):
         adapters.activate(None)
     for name in obsolete:
         adapters.remove(name)
     by_owner = _by_owner(weights)
-    for name, spec in wanted.items():
+    for name, spec in saved.items():
         if name not in adapters.names:
             adapters.add(name, spec)
         try:
@@ -135,31 +135,31 @@ def load_adapters(adapters: Adapters, weights: Mapping[str, Tensor], specs: Any)
 
 
 def _by_owner(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return weights by the name before the first slash, and then by the rest of their name."""
-    found: dict[str, dict[str, Tensor]] = {}
+    """Group weights by the prefix of their name before the first slash."""
+    groups: dict[str, dict[str, Tensor]] = {}
     for name, weight in weights.items():
         owner, _, key = name.partition("/")
-        found.setdefault(owner, {})[key] = weight
-    return found
+        groups.setdefault(owner, {})[key] = weight
+    return groups
 
 
-def _misfit(part: str, error: Exception) -> CheckpointError:
+def _misfit(component: str, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"the checkpoint does not fit {part}: {error}",
-        "It was written by another version of that part: install that version again, or start a new run.",
+        f"the checkpoint does not fit {component}: {error}",
+        "It was written by another version of the plugin: install that version again, or start a new run.",
     )
 
 
 def selection_as_json(selection: Selection) -> Any:
     """Return a selection as JSON-ready data.
 
-    A Mixture, also inside a list, holds for one batch only and is written as None: a strategy that lets one act
-    activates it again in ``restore``.
+    A Mixture, also within a list, applies to one batch only and is written as None: a strategy that uses one activates
+    it again in ``restore``.
     """
     if selection is None or isinstance(selection, str):
         return selection
     if isinstance(selection, Mapping):
         return dict(selection)
-    if isinstance(selection, Mixture) or any(isinstance(part, Mixture) for part in selection):
+    if isinstance(selection, Mixture) or any(isinstance(item, Mixture) for item in selection):
         return None
     return list(selection)

@@ -1,4 +1,4 @@
-"""The state of learning one stage: its phase, optimiser, place in the data and best weights; saved and restored."""
+"""The state of learning one stage: phase, optimiser, position in the data and best weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from micl_cli.training.snapshot import (
 )
 
 Phase = Literal["before", "learning", "after"]
-"""What is under way: the pass before learning, learning, or the pass after it."""
+"""The phase of a stage: the pass before learning, learning, or the pass after it."""
 
 _SAVED = (
     *("phase", "step", "examples_seen", "seconds", "before_seconds", "peak_bytes"),
@@ -33,7 +33,7 @@ _SAVED = (
 
 
 class StageState:
-    """All that a step checkpoint must hold so that a stage goes on exactly."""
+    """The state of a stage that is saved in step checkpoints, so that a resumed stage continues identically."""
 
     def __init__(self, components: RunComponents, stage: Stage) -> None:
         self.components, self.stage = components, stage
@@ -52,7 +52,7 @@ class StageState:
         self._order: tuple[int, list[int]] = (0, [])
 
     def open(self) -> None:
-        """Draw up the examples and build the optimiser, once the strategy has begun and adapters are in place."""
+        """Collect the examples and create the optimiser. Call it after the strategy's ``begin``."""
         training, strategy = self.components.plan.training, self.components.strategy
         self.phase = "learning"
         self.examples = strategy.examples(self.stage)
@@ -68,16 +68,16 @@ class StageState:
         self.optimizer: AdamW = self.components.accelerator.prepare_optimizer(optimizer)
 
     def set_learning_rate(self) -> float:
-        """Set and return the next step's learning rate: a linear rise, then a cosine to zero."""
+        """Set and return the learning rate of the next step: linear warmup, then cosine decay to zero."""
         training = self.components.plan.training
-        rise = ceil(training.warmup * self.steps_planned)
-        share = (self.step - rise) / max(1, self.steps_planned - rise)
-        factor = (self.step + 1) / (rise + 1) if self.step < rise else (1 + cos(pi * share)) / 2
+        warmup = ceil(training.warmup * self.steps_planned)
+        progress = (self.step - warmup) / max(1, self.steps_planned - warmup)
+        factor = (self.step + 1) / (warmup + 1) if self.step < warmup else (1 + cos(pi * progress)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = training.learning_rate * factor
         return training.learning_rate * factor
 
-    # The order of examples depends on seed, stage and epoch alone, so that a resumed run draws the same
+    # The order of examples depends only on seed, stage and epoch, so that a resumed run draws the same ones
 
     @property
     def epoch(self) -> int:
@@ -109,7 +109,7 @@ class StageState:
     # Best weights
 
     def record_validation(self, value: float) -> bool:
-        """Take a validation score in, keep the weights if it is the best so far, and return whether it is."""
+        """Record a validation score, store the weights if it is the best so far, and return whether it is."""
         if self.best is not None and value <= self.best:
             self.validations_without_gain += 1
             patience = self.components.plan.training.patience
@@ -120,7 +120,7 @@ class StageState:
         return True
 
     def restore_best(self) -> None:
-        """Put the best weights of all that learns in place, where validation chose some."""
+        """Restore the best trained weights, if there was a validation."""
         if self.best_weights:
             load_learning_weights(self.components.strategy, self.best_weights)
         self.best_weights = {}
@@ -128,7 +128,7 @@ class StageState:
     # Checkpoints
 
     def snapshot(self) -> Snapshot:
-        """Return everything as it stands after a step or a phase."""
+        """Return a snapshot of the current state, after a step or a phase."""
         saved = {key: getattr(self, key) for key in _SAVED}
         snapshot = take_snapshot(self.components.strategy, **saved, rng=self.stage.rng.getstate())
         if self.phase == "learning" and self.steps_planned:
@@ -140,7 +140,7 @@ class StageState:
         return snapshot
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot of this stage, which the strategy must have entered."""
+        """Restore a snapshot of this stage, which the strategy must have entered."""
         restore_snapshot(self.components.strategy, snapshot)
         if snapshot.data["phase"] == "learning":
             self.open()
@@ -157,12 +157,12 @@ class StageState:
 
 
 def steps_in_epoch(training: Training, examples: int) -> int:
-    """Return the optimiser steps in one pass over so many examples."""
+    """Return the number of optimiser steps in one pass over a number of examples."""
     return max(1, ceil(examples / (training.batch_size * training.accumulation)))
 
 
 def planned_steps(training: Training, examples: int, tasks: int) -> int:
-    """Return the optimiser steps of a stage of ``tasks`` tasks, where it is not stopped early."""
+    """Return the number of optimiser steps of a stage with ``tasks`` tasks, unless it is stopped early."""
     epochs = training.epochs * steps_in_epoch(training, examples)
     return min(epochs, training.max_steps * tasks) if training.max_steps else epochs
 
@@ -170,7 +170,7 @@ def planned_steps(training: Training, examples: int, tasks: int) -> int:
 def _optimizer_tensors(optimizer: Any) -> dict[str, Tensor]:
     """Return AdamW's moments and step counts by "index/name"."""
     state = optimizer.state_dict()["state"]
-    return {f"{i}/{key}": tensor.detach().cpu().clone() for i, own in state.items() for key, tensor in own.items()}
+    return {f"{i}/{key}": value.detach().cpu().clone() for i, values in state.items() for key, value in values.items()}
 
 
 def _restore_optimizer(optimizer: Any, tensors: dict[str, Tensor]) -> None:

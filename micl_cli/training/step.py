@@ -1,4 +1,4 @@
-"""One optimiser step: gradients over its batches, constrained, clipped and used."""
+"""One optimiser step: accumulate gradients over batches, constrain and clip them, and update the weights."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def train_step(components: RunComponents, state: StageState) -> Step:
-    """Take the next optimiser step of a stage, in as many batches as gradients are accumulated over.
+    """Take the next optimiser step of a stage, with gradients accumulated over ``accumulation`` batches.
 
-    Raises MiclError where the loss is not finite, or is no scalar that depends on a weight that learns.
+    Raises MiclError if the loss is not finite, not a scalar, or does not depend on a trainable weight.
     """
     strategy, accelerator, training = components.strategy, components.accelerator, components.plan.training
     started, epoch = time.perf_counter(), state.epoch
@@ -31,10 +31,10 @@ def train_step(components: RunComponents, state: StageState) -> Step:
     examples = state.next_examples()
     total, terms = 0.0, defaultdict[str, float](float)
     for start in range(0, len(examples), training.batch_size):
-        part = examples[start : start + training.batch_size]
-        share = len(part) / len(examples)
+        batch = examples[start : start + training.batch_size]
+        share = len(batch) / len(examples)
         with accelerator.autocast():
-            loss, named = loss_and_terms(strategy.loss(strategy.batch(part)))
+            loss, named = loss_and_terms(strategy.loss(strategy.batch(batch)))
             loss = loss * share
         accelerator.backward(loss)
         total += float(loss.detach())
@@ -61,19 +61,19 @@ def train_step(components: RunComponents, state: StageState) -> Step:
 
 
 def loss_and_terms(loss: Loss) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Return a loss as a scalar, with its terms by name, of which there are none where it is one tensor.
+    """Return a loss as a scalar, and its terms by name; a loss that is a single tensor has no terms.
 
-    Raises MiclError where it is no scalar, or where no gradient can be computed from it.
+    Raises MiclError if it is not a scalar, or if no gradient can be computed from it.
     """
     terms = loss if isinstance(loss, Mapping) else {}
     total = torch.stack(list(loss.values())).sum() if isinstance(loss, Mapping) else loss
     if total.ndim:
         raise MiclError(
-            f"the strategy's loss has shape {tuple(total.shape)}", "A loss, or each term of it, is a scalar."
+            f"the strategy's loss has shape {tuple(total.shape)}", "A loss, or each of its terms, must be a scalar."
         )
     if not total.requires_grad:
         raise MiclError(
-            "the strategy's loss depends on no weight that learns",
+            "the strategy's loss does not depend on any trainable weight",
             "Activate an adapter in `begin`, and compute the loss without `detach` and `no_grad`.",
         )
     return total, terms
@@ -83,5 +83,5 @@ def _check_finite(loss: float, state: StageState) -> None:
     if not math.isfinite(loss):
         raise MiclError(
             f"the loss is {loss} at step {state.step + 1} of task {state.stage.position}",
-            "Try a lower --learning-rate, or --precision fp32; the steps before are kept.",
+            "Try a lower --learning-rate, or --precision fp32. The latest checkpoint is kept.",
         )

@@ -89,7 +89,7 @@ def test_an_adapter_that_acts_in_a_mixture_cannot_be_removed(backbone: ToyBackbo
     adapters = backbone.adapters
     adapters.add("other")
     adapters.activate(["main", Mixture(["other"], torch.ones(1))], learning=())
-    with pytest.raises(ValueError, match="adapter 'other' acts"):
+    with pytest.raises(ValueError, match="adapter 'other' is active"):
         adapters.remove("other")
     assert adapters.acting == {"main", "other"}
 

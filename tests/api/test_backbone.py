@@ -53,9 +53,9 @@ def test_what_a_backbone_cannot_is_said() -> None:
         enable_gradient_checkpointing = Backbone.enable_gradient_checkpointing
         plain_passes = Backbone.plain_passes
 
-    with pytest.raises(TypeError, match="Silent does not write questions"):
+    with pytest.raises(TypeError, match="Silent does not generate questions"):
         Silent().write_questions(["a box"])
-    with pytest.raises(TypeError, match="Silent does not checkpoint gradients"):
+    with pytest.raises(TypeError, match="Silent does not support gradient checkpointing"):
         Silent().enable_gradient_checkpointing()
     with pytest.raises(TypeError, match="Silent has no layer statistics"):
         next(Silent().layer_statistics(toy_examples([]), "inputs"))

@@ -162,7 +162,7 @@ def test_an_unsupported_type_is_the_plugins_fault() -> None:
     class Wrong:
         def __init__(self, *, sizes: Annotated[list[int], "sizes"]) -> None: ...
 
-    with pytest.raises(PluginError, match="declares option 'sizes' wrongly"):
+    with pytest.raises(PluginError, match="declares option 'sizes' incorrectly"):
         options_of(Wrong)
 
 
@@ -170,7 +170,7 @@ def test_an_unreadable_annotation_is_the_plugins_fault() -> None:
     class Wrong:
         def __init__(self, *, size: Annotated[Unknown, "size"] = 1) -> None: ...
 
-    with pytest.raises(PluginError, match="declares option 'size' wrongly"):
+    with pytest.raises(PluginError, match="declares option 'size' incorrectly"):
         options_of(Wrong)
 
 

@@ -65,7 +65,7 @@ def test_combine_keeps_what_all_have() -> None:
     assert combine([]) is None
     mixture = Mixture(["a"], torch.ones(1))
     assert combine([mixture, mixture]) is mixture
-    with pytest.raises(ValueError, match="holds for a whole batch"):
+    with pytest.raises(ValueError, match="applies to a whole batch"):
         combine([mixture, "a"])
 
 

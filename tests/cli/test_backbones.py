@@ -38,10 +38,10 @@ def garden(install: Any) -> None:
 
 def test_what_is_known_by_name_is_listed(micl: Any, garden: None) -> None:
     shown = micl("backbones").out.splitlines()
-    assert shown[0].split() == ["backbone", "state", "parameters", "size", "takes", "licence", "source"]
+    assert shown[0].split() == ["backbone", "state", "parameters", "size", "modalities", "licence", "source"]
     lines = {line.split()[0]: line for line in shown[1:]}
     assert {"composed:tiny", "composed:smol", "composed:micl", "garden:oak"} <= lines.keys()
-    assert lines["composed:tiny"].split()[1] == "here"
+    assert lines["composed:tiny"].split()[1] == "ready"
     assert "to fetch" in lines["composed:smol"]
     assert lines["garden:oak"].split() == [
         "garden:oak",
@@ -74,7 +74,7 @@ def test_fetching_tells_what_comes(name: str, micl: Any, garden: None) -> None:
     ("name", "code", "told"),
     [
         ("smoll", 2, "Did you mean 'smol'?"),
-        ("tiny", 2, "tiny is downloaded already"),
+        ("tiny", 2, "tiny is already downloaded"),
         ("garden", 2, "Models that can be downloaded: composed:micl, composed:smol, "),
         ("composed:tiny", 4, "there is nothing to fetch for tiny"),
         ("composed:none.toml", 4, "no preset 'none.toml'"),

@@ -159,12 +159,12 @@ def test_what_new_writes_is_found_once_it_is_installed(micl: Any, install: Any, 
 def test_new_refuses_what_is_no_name(micl: Any, tmp_path: Path, name: str) -> None:
     code, out, err = micl("plugins", "new", "strategy", "--", name)
     assert (code, out) == (2, "")
-    assert "cannot be a name" in err
+    assert "is not a valid name" in err
     assert list(tmp_path.glob("micl*")) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("moincl", "installed already"), ("tasks", "'micl_tasks' is installed already")]
+    ("name", "why"), [("moincl", "already installed"), ("tasks", "'micl_tasks' is already installed")]
 )
 def test_new_refuses_a_name_that_is_taken(micl: Any, name: str, why: str) -> None:
     code, _, err = micl("plugins", "new", "strategy", name)
@@ -175,7 +175,7 @@ def test_new_refuses_a_name_that_is_taken(micl: Any, name: str, why: str) -> Non
 def test_new_never_writes_into_what_exists(micl: Any, tmp_path: Path) -> None:
     (tmp_path / "micl-mine").mkdir()
     code, _, err = micl("plugins", "new", "strategy", "mine")
-    assert (code, err.splitlines()[0]) == (2, "error: micl-mine exists already")
+    assert (code, err.splitlines()[0]) == (2, "error: micl-mine already exists")
     assert list((tmp_path / "micl-mine").iterdir()) == []
     (tmp_path / "file").write_text("")
     assert micl("plugins", "new", "strategy", "mine", "--dir", "file").code == 2

@@ -15,7 +15,7 @@ def test_a_folder_becomes_a_task_in_the_store(micl: Any, own_folders: Path, isol
     assert code == 0
     assert err == "".join(f"preparing {own_folders / name}\n" for name in ("img_cap", "aud_qa"))
     head, first, second = out.splitlines()
-    assert head.split() == ["task", "modalities", "type", "train", "val", "test", "left", "out", "sha256", "folder"]
+    assert head.split() == ["task", "modalities", "type", "train", "val", "test", "skipped", "sha256", "folder"]
     assert first.split()[:7] == ["own/img_cap", "image", "captioning", "12", "4", "6", "0"]
     assert second.split()[0] == "own/aud_qa"
     with Store.open(f"sqlite:///{isolated / 'micl.db'}") as store:
@@ -41,7 +41,7 @@ def test_examples_that_were_left_out_are_named(micl: Any, own_folders: Path, tmp
     (folder / "media" / "2.png").unlink()
     done = micl("prepare", folder, "--on-error", "skip")
     assert done.code == 0
-    assert "warning: own/img_cap: 1 examples left out\n  2: media/2.png: " in done.err
+    assert "warning: own/img_cap: 1 examples skipped\n  2: media/2.png: " in done.err
     assert done.out.splitlines()[1].split()[3:7] == ["11", "4", "6", "1"]
 
 
@@ -88,12 +88,12 @@ def test_tasks_of_several_modalities_and_of_text_alone(micl: Any, own_folders: P
     (plain / "manifest.jsonl").write_text("".join(json.dumps({**s, **line, "prompt": "A?"}) + "\n" for s in splits))
     done = micl("prepare", mixed, plain)
     assert done.code == 0
-    assert "own/mixed: 2 lines have further keys: source; kept as metadata\n" in done.err
+    assert "own/mixed: 2 lines have extra keys, stored as metadata: source\n" in done.err
     rows = [row.split()[:3] for row in done.out.splitlines()[1:]]
     assert rows == [["own/mixed", "audio+image", "choice"], ["own/plain", "text", "choice"]]
     tasks = json.loads(micl("prepare", mixed, plain, "--json").out)["tasks"]
     assert [task["modalities"] for task in tasks] == [["audio", "image"], []]
-    assert tasks[0]["notes"] == ["2 lines have further keys: source; kept as metadata"]
+    assert tasks[0]["notes"] == ["2 lines have extra keys, stored as metadata: source"]
 
 
 def test_misspelt_keys_are_refused(micl: Any, own_folders: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_runs_are_removed(finished: str, micl: Any, isolated: Path) -> None:
     child = micl("learn", "--after", finished, "--tasks", "own/img_qa").out.strip()
     done = micl("runs", "rm", finished, "--yes")
     assert (done.code, done.out) == (1, "")
-    assert "other runs go on from it" in done.err
+    assert "other runs continue it" in done.err
     assert (isolated / "runs" / finished / "stages").exists()
     done = micl("runs", "rm", child, child[:8], "--yes")
     assert (done.code, done.err) == (0, f"removed {child}\n")

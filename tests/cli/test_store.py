@@ -64,7 +64,7 @@ def test_check_prints_json(full):
 def test_a_store_that_is_not_there_yet_is_no_error(file):
     result = call("check")
     assert result.exit_code == 0
-    assert "state   missing\nschema  none (this micl: 0004)\n" in result.stdout
+    assert "state   missing\nschema  none (this version of micl: 0004)\n" in result.stdout
 
 
 def test_check_fails_on_a_newer_store_after_printing_what_it_found(full):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from micl_cli.io.lock import only_one
+from micl_cli.io.lock import locked_folder
 from micl_cli.store import Store
 
 ONE_ORDER = ("--tasks", "own/img_cap,own/aud_qa")
@@ -85,7 +85,7 @@ def test_a_grid_is_learnt_and_the_same_command_skips_it(sweep: Any, micl: Any, l
     before = files(home / "runs")
     again = sweep("--strategy", "finetune,moincl[alpha=0.3]")
     assert (again.code, again.out) == (0, first.out)
-    assert again.err.count("finished before") == 2
+    assert again.err.count("finished earlier") == 2
     assert files(home / "runs") == before
     # Each cell is the run that `micl learn` makes, and reports take the ids.
     assert learn().out.split() == ids[:1]
@@ -117,7 +117,7 @@ def test_a_cell_that_fails_stops_no_other(
 
 def test_a_cell_that_another_process_learns_is_skipped(sweep: Any, cells: Any, home: Path) -> None:
     (cell,) = cells("--strategy", "finetune")
-    with only_one(home / "runs" / cell["run"]):
+    with locked_folder(home / "runs" / cell["run"]):
         done = sweep("--strategy", "finetune")
         told = lines(sweep("--strategy", "finetune", "--json").out)
     assert (done.code, done.out) == (0, "")
@@ -312,7 +312,7 @@ def test_what_files_set_for_learn_holds_for_a_sweep(cells: Any, learn: Any, tmp_
         (("--strategy", "finetune", "--order", "order-3"), 2, "no order 'order-3'"),
         (("--strategy", "finetune", "--order", ""), 2, "no order is named"),
         (("--strategy", "finetune", "--order", "order-1,micl-order-1"), 2, "are the same"),
-        (("--strategy", "finetune", "--seed", "2..0"), 2, "ends before it begins"),
+        (("--strategy", "finetune", "--seed", "2..0"), 2, "ends before it starts"),
         (("--strategy", "finetune", "--jobs", "0"), 2, "--jobs"),
     ],
 )

@@ -108,12 +108,12 @@ def test_choices_reach_the_examples(write_task: Callable[..., Path], readers: An
     assert (task.type, task.answers) == ("choice", ())
 
 
-def test_further_keys_are_noted_and_kept(write_task: Callable[..., Path], readers: Any, home: Path) -> None:
+def test_extra_keys_are_reported_and_stored(write_task: Callable[..., Path], readers: Any, home: Path) -> None:
     some = lines(letter="media/a.txt", prompt="?", choices=["no", "yes"])
     some = [{**some[0], "source": "web"}, {**some[1], "width": 3, "source": "book"}, {**some[2], "meta": {"page": 4}}]
     folder = write_task(CHOICE, some, ABC)
     prepared = prepare_folder(folder, home, readers.__getitem__)
-    assert prepared.notes == ("2 lines have further keys: source, width; kept as metadata",)
+    assert prepared.notes == ("2 lines have extra keys, stored as metadata: source, width",)
     found = [prepared.task.examples(split)[0].meta for split in SPLITS]
     assert found == [{"source": "web"}, {"width": 3, "source": "book"}, {"page": 4}]
     assert prepare_folder(folder, home, readers.__getitem__).notes == prepared.notes
@@ -123,7 +123,7 @@ def test_single_line_and_many_keys_in_a_note(write_task: Callable[..., Path], re
     some = lines(prompt="?")
     folder = write_task(TEXT, [{**some[0], **{f"x{n}": n for n in range(10)}}, *some[1:]])
     (note,) = prepare_folder(folder, home, readers.__getitem__).notes
-    assert note == "1 line has further keys: x0, x1, x2, x3, x4, x5, x6, x7 and 2 more; kept as metadata"
+    assert note == "1 line has extra keys, stored as metadata: x0, x1, x2, x3, x4, x5, x6, x7 and 2 more"
 
 
 @pytest.mark.parametrize(
@@ -175,5 +175,5 @@ def test_source_with_an_undeclared_modality(readers: Any, home: Path) -> None:
     class Odd(Pairs):
         second = "smell"
 
-    with pytest.raises(ManifestError, match="toy/pairs: example 1: 'smell' is none of the task's modalities"):
+    with pytest.raises(ManifestError, match="toy/pairs: example 1: 'smell' is not a modality of the task"):
         prepare_source(Odd(), "toy/pairs", home, readers.__getitem__)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from micl_cli.data.description import LINE_KEYS, Description, check_name, description_text, read_description
+from micl_cli.data.description import LINE_KEYS, Description, description_text, is_full_name, read_description
 from micl_cli.errors import ManifestError
 
 SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -65,18 +65,18 @@ def test_description_survives_writing(tmp_path: Path, description: Description) 
         ("name = birds", "task.toml: not TOML", "line"),
         (TOML.replace("metric", "metrik"), "unknown key 'metrik'", "Did you mean 'metric'?"),
         (TOML.replace("modality", "modalty"), "unknown key 'modalty'", "Did you mean 'modality'?"),
-        (TOML.replace('metric = "cider"', ""), "metric missing", "Needed are name, type, metric"),
-        (TOML + "description = 3", "description is not a text", "description ="),
-        (TOML.replace("birds", "Birds of Prey"), "name = 'Birds of Prey' is no name", "small letters"),
-        (TOML.replace("birds", "../birds"), "is no name", "small letters"),
-        (TOML.replace("birds", "birds\\u0007"), "is no name", "small letters"),
-        (TOML + 'benchmark = "a/b"', "benchmark = 'a/b' is no name", "small letters"),
-        (TOML + 'benchmark = ""', "benchmark = '' is no name", "small letters"),
+        (TOML.replace('metric = "cider"', ""), "metric missing", "Required keys: name, type, metric"),
+        (TOML + "description = 3", "description is not a string", "description ="),
+        (TOML.replace("birds", "Birds of Prey"), "name = 'Birds of Prey' is not a valid name", "lowercase letters"),
+        (TOML.replace("birds", "../birds"), "is not a valid name", "lowercase letters"),
+        (TOML.replace("birds", "birds\\u0007"), "is not a valid name", "lowercase letters"),
+        (TOML + 'benchmark = "a/b"', "benchmark = 'a/b' is not a valid name", "lowercase letters"),
+        (TOML + 'benchmark = ""', "benchmark = '' is not a valid name", "lowercase letters"),
         (TOML + 'modalities = ["audio"]', "both modality and modalities", "one of them"),
-        (TOML.replace('"image"', '["image"]'), "modality is not a text", "modalities = ["),
+        (TOML.replace('"image"', '["image"]'), "modality is not a string", "modalities = ["),
         (TOML.replace('modality = "image"', 'modalities = "image"'), "modalities is not a list", "modalities = ["),
         (TOML.replace('modality = "image"', "modalities = [3]"), "modalities is not a list", "modalities = ["),
-        (TOML.replace('"image"', '"Still Image"'), "modality = 'Still Image' is no name", "small letters"),
+        (TOML.replace('"image"', '"Still Image"'), "modality = 'Still Image' is not a valid name", "lowercase letters"),
         (TOML.replace('"image"', '"prompt"'), "'prompt' cannot be a modality", "keys of a manifest line"),
     ],
 )
@@ -99,4 +99,4 @@ def test_folder_without_a_description_names_the_files_that_belong_there(tmp_path
     [("mini/img_cap", True), ("a/b-2", True), ("img_cap", False), ("a/b/c", False), ("../b", False), ("a/", False)],
 )
 def test_full_names(name: str, good: bool) -> None:
-    assert check_name(name) is good
+    assert is_full_name(name) is good

@@ -114,9 +114,9 @@ def test_unknown_keys_are_kept_as_metadata(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     path.write_text("\n".join([line(), line(id="b", source="web", box=[1, 2], meta={"page": 3})]))
     first, second = read_manifest(path, IMAGE, REGISTERED)
-    assert (first.row.meta, first.further_keys) == ({}, ())
+    assert (first.row.meta, first.extra_keys) == ({}, ())
     assert second.row.meta == {"page": 3, "source": "web", "box": [1, 2]}
-    assert second.further_keys == ("source", "box")
+    assert second.extra_keys == ("source", "box")
 
 
 @pytest.mark.parametrize("key", ["img", "question", "image_id", "metadata", "ids", "depth"])
@@ -198,15 +198,15 @@ def test_any_object_gives_a_row_or_a_manifest_error(line: dict[str, Any]) -> Non
     ("bad", "message", "hint"),
     [
         ("{'id': 'a'}", "not JSON", '"references": ["…"]'),
-        ("[" * 100_000, "not JSON", "A line reads"),
-        ("[]", "not a JSON object", "A line reads"),
-        ('{"id": "a", "id": "b"}', "not JSON: key 'id' stands twice", ""),
-        (line(weather=float("nan")), "not JSON: NaN", "A line reads"),
-        (line(prompt=None), "prompt missing", "Needed are"),
-        (line(image=None), "image missing", 'text alone reads "content": ["…"]'),
-        (line(image=None, picture="a.png"), "image missing", "Needed are id, split, image, prompt, references."),
+        ("[" * 100_000, "not JSON", "Write"),
+        ("[]", "not a JSON object", "Write"),
+        ('{"id": "a", "id": "b"}', "not JSON: duplicate key 'id'", ""),
+        (line(weather=float("nan")), "not JSON: NaN", "Write"),
+        (line(prompt=None), "prompt missing", "Required keys:"),
+        (line(image=None), "image missing", 'without media, write "content": ["…"]'),
+        (line(image=None, picture="a.png"), "image missing", "Required keys: id, split, image, prompt, references."),
         (line(references=None, refrences=["A bird."]), "unknown key 'refrences'", "Did you mean 'references'?"),
-        (line(prompts=["What?"]), "unknown key 'prompts'", "Did you mean 'prompt'? To keep it as metadata"),
+        (line(prompts=["What?"]), "unknown key 'prompts'", "Did you mean 'prompt'? For metadata"),
         (line(images=["a.png"]), "unknown key 'images'", "Did you mean 'image'?"),
         (
             line(image=None, audio="a.wav"),
@@ -214,48 +214,48 @@ def test_any_object_gives_a_row_or_a_manifest_error(line: dict[str, Any]) -> Non
             'Write "image": "a.wav", or modality = "audio" in task.toml.',
         ),
         (line(audio="a.wav"), "the medium is under 'audio'", 'modalities = ["audio", "image"] in task.toml'),
-        (line(id=3), "id is not a text", "in quotes"),
-        (line(prompt=["What?"]), "prompt is not a text", "in quotes"),
-        (line(references="A bird."), "references is not a list of texts", "references"),
-        (line(references=["A bird.", 3]), "references is not a list of texts", "references"),
+        (line(id=3), "id is not a string", "in quotes"),
+        (line(prompt=["What?"]), "prompt is not a string", "in quotes"),
+        (line(references="A bird."), "references is not a list of strings", "references"),
+        (line(references=["A bird.", 3]), "references is not a list of strings", "references"),
         (line(references=[]), "references are missing or empty", "at least one"),
         (line(references=["A bird.", " "]), "references are missing or empty", "at least one"),
-        (line(split="validation"), "split 'validation' is unknown", "It is one of train, val, test."),
+        (line(split="validation"), "unknown split 'validation'", "Use one of train, val, test."),
         (line(id=""), "id '' is empty", "printable"),
         (line(id="a\x1b[31m"), "control characters", "printable"),
         (line(image="/etc/passwd"), "the path '/etc/passwd' is absolute", "relative"),
         (line(image="C:/a.png"), "is absolute", "relative"),
         (line(image="./C:/a.png"), "is absolute", "relative"),
-        (line(image="media/../../a.png"), "leads out of its folder by '..'", "inside"),
-        (line(image="media\\a.png"), "holds a backslash", "relative"),
+        (line(image="media/../../a.png"), "leads out of the folder by '..'", "inside"),
+        (line(image="media\\a.png"), "contains a backslash", "relative"),
         (line(image="a\0.png"), "control characters", "relative"),
         (line(image=""), "is empty", "relative"),
         (line(prompt="\ud800"), "surrogate", "UTF-8"),
         (line(meta={"a": "\ud800"}), "surrogate", "UTF-8"),
-        (line(content=["What?"]), "'prompt' stands beside content", "Move it into content"),
-        (line(prompt=None, content=["What?"]), "'image' stands beside content", "Move it into content"),
+        (line(content=["What?"]), "both content and 'prompt' are given", "Move it into content"),
+        (line(prompt=None, content=["What?"]), "both content and 'image' are given", "Move it into content"),
         (line(prompt=None, image=None, content="What?"), "content is not a list", '"content": ['),
         (line(prompt=None, image=None, content=[]), "neither a medium nor a text", "at least one"),
         (line(prompt=None, image=None, content=[""]), "neither a medium nor a text", "at least one"),
-        (line(prompt=None, image=None, content=["?", 3]), "part 2 of content is neither", "A part reads"),
-        (line(prompt=None, image=None, content=[{"image": 3}]), "part 1 of content is neither", "A part reads"),
-        (line(prompt=None, image=None, content=[{"image": "a", "b": "c"}]), "part 1 of content", "A part reads"),
+        (line(prompt=None, image=None, content=["?", 3]), "item 2 of content is neither", "for a medium"),
+        (line(prompt=None, image=None, content=[{"image": 3}]), "item 1 of content is neither", "for a medium"),
+        (line(prompt=None, image=None, content=[{"image": "a", "b": "c"}]), "item 1 of content", "for a medium"),
         (
             line(prompt=None, image=None, content=[{"audio": "a.wav"}]),
-            "'audio' is none of the task's modalities",
+            "'audio' is not a modality of the task",
             'write modalities = ["audio", "image"] in task.toml',
         ),
         (
             line(prompt=None, image=None, content=[{"imgae": "a.png"}]),
-            "'imgae' is none of the task's modalities",
+            "'imgae' is not a modality of the task",
             "Did you mean 'image'?",
         ),
         (line(prompt=None, image=None, content=[{"image": "../a"}]), "the path '../a' leads out", "relative"),
-        (line(choices="A"), "choices is not a list of texts", "choices"),
-        (line(choices=["A", "A"]), "choices are empty or repeat each other", "once"),
-        (line(choices=["A", " "]), "choices are empty or repeat each other", "once"),
+        (line(choices="A"), "choices is not a list of strings", "choices"),
+        (line(choices=["A", "A"]), "a choice is empty or repeated", "once"),
+        (line(choices=["A", " "]), "a choice is empty or repeated", "once"),
         (line(meta=["web"]), "meta is not an object", '"meta": {'),
-        (line(source=1, meta={"source": 2}), "'source' stands both in the line and in its meta", "Leave one"),
+        (line(source=1, meta={"source": 2}), "'source' is both in the line and in its meta", "Leave one"),
     ],
 )
 def test_malformed_line_is_named(tmp_path: Path, bad: str, message: str, hint: str) -> None:
@@ -275,7 +275,7 @@ def test_malformed_line_is_named(tmp_path: Path, bad: str, message: str, hint: s
     [
         (line(), TEXT, "the medium is under 'image', and the task declares no modality", 'Write modality = "image" in'),
         (line(image=None, prompt=""), TEXT, "neither a medium nor a text", "at least one"),
-        (line(image=None), PAIR, "audio or image missing", "Needed are id, split, audio or image, prompt"),
+        (line(image=None), PAIR, "audio or image missing", "Required keys: id, split, audio or image, prompt"),
         (
             line(video="a.mp4"),
             PAIR,
@@ -284,7 +284,12 @@ def test_malformed_line_is_named(tmp_path: Path, bad: str, message: str, hint: s
         ),
         (line(), CHOICE, "choices are missing", 'at least two: "choices"'),
         (line(choices=["A bird."]), CHOICE, "choices are missing", "at least two"),
-        (line(choices=["A cat.", "A dog."]), CHOICE, "'A bird.' is none of the choices", "one of 'A cat.', 'A dog.'"),
+        (
+            line(choices=["A cat.", "A dog."]),
+            CHOICE,
+            "'A bird.' is not one of the choices",
+            "one of 'A cat.', 'A dog.'",
+        ),
     ],
 )
 def test_line_that_does_not_fit_its_task(bad: str, description: Description, message: str, hint: str) -> None:
@@ -315,5 +320,5 @@ def test_line_that_is_not_utf_8(tmp_path: Path) -> None:
 def test_repeated_id_names_both_lines(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     path.write_text("\n".join(line(id=name) for name in string.ascii_lowercase[:3] + "b"))
-    with pytest.raises(ManifestError, match=r"manifest\.jsonl:4: id 'b' is already that of line 2"):
+    with pytest.raises(ManifestError, match=r"manifest\.jsonl:4: id 'b' is also the id of line 2"):
         list(read_manifest(path, IMAGE))

@@ -238,7 +238,7 @@ def test_name_taken_by_another_folder(folder: Path, home: Path, tmp_path: Path) 
 
 def test_prepared_task_is_not_taken_for_a_users_folder(home: Path) -> None:
     prepare_source(Alphabet(), "toy/alphabet", home, letters)
-    with pytest.raises(PlanError, match="is a prepared task already"):
+    with pytest.raises(PlanError, match="is already a prepared task"):
         prepare_folder(home / "tasks/toy/alphabet", home, letters)
 
 
@@ -294,7 +294,7 @@ def test_bad_media_are_left_out_counted_and_recorded(tmp_path: Path, home: Path)
 
 def test_leaving_out_every_test_example_is_an_error(tmp_path: Path, home: Path) -> None:
     path = write_folder(tmp_path / "bad", ["a", "b", "c", "bad"])
-    with pytest.raises(PlanError, match=r"has no test examples \(1 were left out\)"):
+    with pytest.raises(PlanError, match=r"has no test examples \(1 were skipped\)"):
         prepare_folder(path, home, letters, on_error="skip")
 
 
@@ -304,7 +304,7 @@ def test_link_that_leads_out_of_the_folder(folder: Path, home: Path, tmp_path: P
     (folder / "out").symlink_to(tmp_path)
     (folder / "media/0.txt").unlink()
     (folder / "media/0.txt").symlink_to(target.format(tmp=tmp_path))
-    with pytest.raises(MediaError, match=r"media/0\.txt: a link leads out of the task's folder"):
+    with pytest.raises(MediaError, match=r"media/0\.txt: a symbolic link leads out of the task's folder"):
         prepare_folder(folder, home, letters)
 
 
@@ -385,11 +385,11 @@ def test_untouched_copy_with_other_times_opens(folder: Path, home: Path) -> None
     [
         ("media/0.txt", "x", r"media/0\.txt \(changed\)"),
         ("media/0.txt", "longer", r"media/0\.txt \(changed\)"),
-        ("media/0.txt", None, r"media/0\.txt \(gone\)"),
+        ("media/0.txt", None, r"media/0\.txt \(missing\)"),
         ("manifest.jsonl", "", r"manifest\.jsonl \(changed\)"),
-        ("manifest.jsonl", None, r"manifest\.jsonl \(gone\)"),
+        ("manifest.jsonl", None, r"manifest\.jsonl \(missing\)"),
         ("task.toml", "name = ", r"task\.toml \(changed\)"),
-        ("task.toml", None, r"task\.toml \(gone\)"),
+        ("task.toml", None, r"task\.toml \(missing\)"),
     ],
 )
 def test_changed_data_is_named(folder: Path, home: Path, file: str, content: str | None, named: str) -> None:
@@ -409,7 +409,7 @@ def test_changed_data_is_named(folder: Path, home: Path, file: str, content: str
 def test_folder_that_is_gone_names_the_first_files(folder: Path, home: Path) -> None:
     prepare_folder(folder, home, letters)
     folder.rename(folder.with_name("moved"))
-    with pytest.raises(PlanError, match=r"task\.toml \(gone\), manifest\.jsonl \(gone\), .* and 1 more"):
+    with pytest.raises(PlanError, match=r"task\.toml \(missing\), manifest\.jsonl \(missing\), .* and 1 more"):
         open_task("own/letters", home)
 
 
@@ -432,7 +432,7 @@ def test_task_that_is_not_prepared(home: Path) -> None:
     assert prepared_tasks(home) == []
     assert not is_prepared("toy/alphabet", home)
     for name in ("alphabet", "../alphabet", "toy/../alphabet", "/etc"):
-        with pytest.raises(PlanError, match="is no task name"):
+        with pytest.raises(PlanError, match="is not a valid task name"):
             open_task(name, home)
 
 
@@ -518,7 +518,7 @@ def test_bad_rows_of_a_source(home: Path) -> None:
 
     with pytest.raises(ManifestError, match=r"toy/alphabet: example 1: .* leads out"):
         prepare_source(Escaping(), "toy/alphabet", home, letters)
-    with pytest.raises(ManifestError, match="example 5: id 'train-0' comes twice"):
+    with pytest.raises(ManifestError, match="example 5: duplicate id 'train-0'"):
         prepare_source(Repeating(), "toy/alphabet", home, letters)
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from micl_cli.errors import CheckpointError
 from micl_cli.io import files
-from micl_cli.io.files import whole_folder, write_json
+from micl_cli.io.files import atomic_folder, write_json
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "er"
-    with whole_folder(target) as fresh:
+    with atomic_folder(target) as fresh:
         (fresh / "a").mkdir()
         (fresh / "a" / "b.txt").write_text("b")
         assert not target.exists()
@@ -24,17 +24,17 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
 
 def test_a_folder_takes_the_place_of_a_former_one(tmp_path: Path) -> None:
     for text in ("old", "new"):
-        with whole_folder(tmp_path / "x") as fresh:
+        with atomic_folder(tmp_path / "x") as fresh:
             (fresh / f"{text}.txt").write_text(text)
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["new.txt"]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
 def test_what_breaks_off_leaves_the_former_one_and_no_trace(tmp_path: Path, error: BaseException) -> None:
-    with whole_folder(tmp_path / "x") as fresh:
+    with atomic_folder(tmp_path / "x") as fresh:
         (fresh / "old.txt").write_text("old")
     shown = CheckpointError if isinstance(error, OSError) else type(error)
-    with pytest.raises(shown), whole_folder(tmp_path / "x") as fresh:
+    with pytest.raises(shown), atomic_folder(tmp_path / "x") as fresh:
         (fresh / "new.txt").write_text("new")
         raise error
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["x", "x/old.txt"]

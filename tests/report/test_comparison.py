@@ -44,5 +44,5 @@ def test_runs_alike_are_told_apart_by_more_of_the_id(plain: RunData) -> None:
 def test_passes_that_took_time_are_compared_too(learnt: RunData, plain: RunData) -> None:
     stages = [learnt.stages[0], replace(learnt.stages[1], before_seconds=4.5)]
     costs = tables(replace(learnt, stages=stages), plain)[-1]
-    assert costs.columns[-5:] == ("before", "seconds", "peak memory", "stored", "passes a query")
+    assert costs.columns[-5:] == ("before", "seconds", "peak memory", "stored", "passes per query")
     assert [row[-5:-2] for row in costs.rows] == [("4.5", "27.8", "1.2 GB"), ("-", "-", "-")]

@@ -42,7 +42,7 @@ def test_joint_learning_has_one_row(plain: RunData, learnt: RunData) -> None:
     joint = replace(learnt.stages[0], tasks=tuple(learnt.tasks))
     run = replace(plain, matrix=[[None, None], [480.0, 88.25]], stages=[joint])
     scores, *_, costs = tables(document([run]))
-    assert scores.rows == [("after 2 tasks together", "480.00", "88.25")]
+    assert scores.rows == [("after 2 joint tasks", "480.00", "88.25")]
     assert [row[0] for row in costs.rows] == ["1 (2 tasks)"]
 
 

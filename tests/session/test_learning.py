@@ -128,7 +128,7 @@ def test_memory_that_runs_out_loses_nothing(learn: Any, micl: Any, monkeypatch: 
     words = ("--max-steps", "4", "--seed", "5", "--again", "--save-seconds", "0")
     stopped = learn(*words)
     assert stopped.code == 1
-    assert "error: memory ran out: 2 GiB were asked for" in stopped.err
+    assert "error: out of memory: 2 GiB were asked for" in stopped.err
     assert "--gradient-checkpointing" in stopped.err
     run = json.loads(micl("runs", "--json").out)["runs"][0]["id"]
     monkeypatch.setattr(Strategy, "loss", loss)

@@ -129,7 +129,7 @@ def test_a_listener_is_no_part_of_the_plan(learn: Any, log: Path) -> None:
     assert learn("--max-steps", "1").out == run
     log.unlink()
     assert learn("--max-steps", "1", "--listen", "log").out == run
-    assert not log.exists()  # a run that is finished already has no events
+    assert not log.exists()  # a run that is already finished has no events
 
 
 def test_files_choose_listeners_too(learn: Any, log: Path, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_listener_that_raises_is_left_out_with_a_notice(
     done = learn("--max-steps", "2", "--listen", "log")
     assert done.code == 0
     assert done.err.count("ouch") == 1
-    message = f"note: listener 'log' failed on event '{event}' and is left out from now on: ValueError: ouch"
+    message = f"note: listener 'log' failed on event '{event}' and gets no further events: ValueError: ouch"
     assert message in done.err
     assert log.read_text().splitlines()[-1] == "closed"
     assert json.loads(micl("runs", "--json").out)["runs"][0]["status"] == "finished"
@@ -233,7 +233,7 @@ def test_notices_about_failures_are_delivered_to_the_other_listeners() -> None:
     good, bad = Memory(), Memory("run_started")
     delivery = EventDelivery("r", Registry(), {"bad": lambda: bad, "good": lambda: good})
     (notice,) = delivery.deliver(started())
-    assert notice.text == "listener 'bad' failed on event 'run_started' and is left out from now on: ValueError: ouch"
+    assert notice.text == "listener 'bad' failed on event 'run_started' and gets no further events: ValueError: ouch"
     assert list(delivery.deliver(started())) == []
     assert good.names == ["run_started", "notice", "run_started"]
     assert bad.names == ["run_started"]
@@ -246,9 +246,9 @@ def test_notices_about_failures_are_delivered_to_the_other_listeners() -> None:
 def test_listeners_that_cannot_be_started_or_closed_are_reported() -> None:
     delivery = EventDelivery("r", Registry(), {"a": lambda: Memory("start"), "b": lambda: Memory("close")})
     (notice,) = delivery.deliver(started())
-    assert notice.text == "listener 'a' cannot be started and is left out from now on: ValueError: ouch"
+    assert notice.text == "listener 'a' cannot be started and gets no further events: ValueError: ouch"
     (notice,) = delivery.close()
-    assert notice.text == "listener 'b' could not be closed and is left out from now on: ValueError: ouch"
+    assert notice.text == "listener 'b' could not be closed and gets no further events: ValueError: ouch"
 
 
 def test_an_interrupt_in_a_listener_is_none_of_its_failures() -> None:

@@ -114,7 +114,7 @@ def test_a_process_killed_while_writing_loses_that_write_alone(crowd, url):
 
 
 def test_reading_goes_on_while_another_writes_and_writing_fails_with_a_hint(file, url, new_run, monkeypatch):
-    monkeypatch.setattr(connect, "PATIENCE", 0.05)
+    monkeypatch.setattr(connect, "LOCK_TIMEOUT", 0.05)
     with Store.open(url) as store:
         store.start_run(new_run())
         other = sqlite3.connect(file, isolation_level=None)

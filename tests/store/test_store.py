@@ -134,7 +134,7 @@ def test_deleting_a_run_deletes_its_rows_and_no_others(store, new_run, stage):
 def test_a_run_that_others_go_on_from_is_only_deleted_by_force(store, new_run):
     store.start_run(new_run("base"))
     store.start_run(new_run("child", parent="base"))
-    with pytest.raises(StoreError, match="other runs go on from it") as caught:
+    with pytest.raises(StoreError, match="other runs continue it") as caught:
         store.delete_run("base")
     assert "child" in caught.value.hint
     store.delete_run("base", force=True)

@@ -25,7 +25,7 @@ from micl_cli.api import (
     Selection,
 )
 from micl_cli.testing import BackboneContract, ToyBackbone, toy_media, toy_task
-from micl_cli.testing.adapters import disturb
+from micl_cli.testing.adapters import perturb
 
 
 class TestToyBackbone(BackboneContract):
@@ -77,7 +77,7 @@ class Shifted(ToyBackbone):
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         prompt = torch.cumsum(batch.labels != IGNORE_INDEX, 1) == 0
         hidden = self._read(batch.inputs["ids"], batch.examples, list(range(len(batch))), prompt)
-        return self._words(hidden[batch.labels != IGNORE_INDEX]), batch.labels[batch.labels != IGNORE_INDEX]
+        return self._logits(hidden[batch.labels != IGNORE_INDEX]), batch.labels[batch.labels != IGNORE_INDEX]
 
 
 class PromptCounts(ToyBackbone):
@@ -193,24 +193,24 @@ class StaysInEval(ToyBackbone):
 
 
 FAULTS: list[tuple[type[ToyBackbone] | type[FaultyAdapters], str]] = [
-    (Shifted, "test_a_logit_knows_only_what_stands_before_it"),
-    (PromptCounts, "test_labels_are_the_answer_whatever_the_prompt"),
-    (SeesCompany, "test_padding_and_company_change_nothing"),
-    (NotFresh, "test_a_fresh_adapter_changes_nothing_yet"),
-    (Careless, "test_using_comes_back_and_blocks_gradients"),
-    (OneForAll, "test_mixed_adapters_answer_as_single_ones"),
+    (Shifted, "test_logits_are_causal"),
+    (PromptCounts, "test_labels_are_the_answer_tokens_only"),
+    (SeesCompany, "test_logits_do_not_depend_on_the_rest_of_the_batch"),
+    (NotFresh, "test_a_new_adapter_has_no_effect"),
+    (Careless, "test_using_restores_the_selection_and_disables_gradients"),
+    (OneForAll, "test_batches_of_mixed_adapters_equal_single_adapters"),
     (Unweighted, "test_sums_and_mixtures_of_adapters"),
-    (LearnsAll, "test_who_acts_and_who_learns_are_chosen_apart"),
-    (Unnormalised, "test_choices_are_normalised_and_count_as_whole_answers"),
-    (ChoicesOfTheFirst, "test_each_example_has_choices_of_its_own"),
-    (AdapterInFeatures, "test_features_are_frozen_and_tell_media_apart"),
-    (Deaf, "test_medium_and_prompt_matter"),
-    (Sorts, "test_content_is_read_in_its_order"),
-    (CountsPadding, "test_statistics_count_real_tokens_once"),
+    (LearnsAll, "test_active_and_trained_adapters_are_independent"),
+    (Unnormalised, "test_choices_are_normalised_and_scored_as_whole_answers"),
+    (ChoicesOfTheFirst, "test_examples_may_have_different_choices"),
+    (AdapterInFeatures, "test_features_are_frozen_and_distinguish_media"),
+    (Deaf, "test_medium_and_prompt_affect_logits"),
+    (Sorts, "test_order_of_content_affects_logits"),
+    (CountsPadding, "test_statistics_ignore_padding"),
     (KeepsGradients, "test_gradients_reach_the_active_adapter_only"),
-    (SharedState, "test_copy_and_state_hold_everything"),
-    (GlobalDraw, "test_the_seed_decides_a_fresh_adapter"),
-    (StaysInEval, "test_answering_leaves_the_mode"),
+    (SharedState, "test_copy_and_state_are_complete"),
+    (GlobalDraw, "test_a_new_adapter_depends_only_on_its_seed"),
+    (StaysInEval, "test_answering_does_not_change_the_mode"),
 ]
 
 
@@ -237,7 +237,7 @@ def _prepared(contract: BackboneContract) -> Backbone:
     backbone.read = toy_media
     for seed, name in enumerate(("main", "other"), 3):
         backbone.adapters.add(name, seed=seed)
-        disturb(backbone, name, seed)
+        perturb(backbone, name, seed)
     backbone.adapters.activate("main")
     return backbone
 

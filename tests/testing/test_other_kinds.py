@@ -69,9 +69,9 @@ class Running(Exact):
 @pytest.mark.parametrize(
     ("faulty", "test"),
     [
-        (Constant, "test_right_answers_score_higher_than_wrong_ones"),
-        (Undefined, "test_each_answer_has_a_finite_number"),
-        (Running, "test_scores_do_not_depend_on_earlier_ones"),
+        (Constant, "test_correct_answers_score_higher_than_wrong_ones"),
+        (Undefined, "test_each_answer_has_a_finite_score"),
+        (Running, "test_scores_do_not_depend_on_earlier_calls"),
     ],
 )
 def test_the_contract_finds_metrics(faulty: type[Metric], test: str) -> None:
@@ -140,7 +140,7 @@ class Grey(Points):
 def test_the_contract_finds_a_modality_that_takes_anything(tmp_path: Path) -> None:
     contract = type("Contract", (PointsContract,), {"modality": Patient})()
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
-        contract.test_a_missing_file_is_named(tmp_path)
+        contract.test_the_error_for_a_missing_file_names_it(tmp_path)
 
 
 def test_the_contract_finds_a_modality_of_another_form(tmp_path: Path) -> None:
@@ -200,12 +200,12 @@ class Twice(Numbers):
 @pytest.mark.parametrize(
     ("faulty", "test"),
     [
-        (Leaking, "test_no_train_medium_is_tested"),
-        (Unsteady, "test_the_same_each_time"),
+        (Leaking, "test_train_and_test_share_no_media"),
+        (Unsteady, "test_rows_and_files_are_reproducible"),
         (Escaping, "test_media_are_files_below_the_folder"),
         (Twice, "test_rows_are_complete"),
         (Undeclared, "test_media_are_of_the_declared_modalities"),
-        (Undecided, "test_choices_hold_the_answer"),
+        (Undecided, "test_choices_contain_the_answer"),
     ],
 )
 def test_the_contract_finds_sources(faulty: type[TaskSource], test: str, tmp_path: Path) -> None:
@@ -265,9 +265,9 @@ class Sociable(Nearest):
 @pytest.mark.parametrize(
     ("faulty", "test"),
     [
-        (Amnesiac, "test_a_restored_one_goes_on_alike"),
+        (Amnesiac, "test_a_restored_router_behaves_identically"),
         (Sleepy, "test_routes_most_examples_to_their_task"),
-        (Sociable, "test_other_examples_in_a_batch_change_nothing"),
+        (Sociable, "test_routes_do_not_depend_on_the_batch"),
     ],
 )
 def test_the_contract_finds_routers(faulty: type[Router], test: str) -> None:

@@ -144,6 +144,6 @@ def test_an_heir_of_nothing_or_of_another_order_is_refused(folder: RunFolder, tm
     with pytest.raises(CheckpointError, match="run run has no checkpoints"):
         heir.inherit(folder, [[CAPTIONS]])
     folder.finish_stage(1, snapshot(CAPTIONS.name, QUESTIONS.name))
-    with pytest.raises(PlanError, match="not what run run learnt"):
+    with pytest.raises(PlanError, match="run run learnt other tasks"):
         heir.inherit(folder, [[CAPTIONS, QUESTIONS, SOUNDS]])
     assert not heir.has_stage(1)

@@ -133,19 +133,19 @@ def filled(folder: Path, *keys: str) -> None:
 
 def test_the_cache_is_bounded_and_what_was_used_last_stays(tmp_path: Path) -> None:
     filled(tmp_path, "a", "b", "c")
-    size = feature_cache.kept(tmp_path)[0].bytes
+    size = feature_cache.stored_features(tmp_path)[0].bytes
     Features(tmp_path)("a", [image("1")], Encoder())  # used again
     bounded = Features(tmp_path, limit=3 * size)
     bounded("d", [image("1")], Encoder())
     bounded.flush()
-    assert {each.key for each in feature_cache.kept(tmp_path)} == {"a", "c", "d"}
-    assert sum(each.bytes for each in feature_cache.kept(tmp_path)) <= 3 * size
+    assert {each.key for each in feature_cache.stored_features(tmp_path)} == {"a", "c", "d"}
+    assert sum(each.bytes for each in feature_cache.stored_features(tmp_path)) <= 3 * size
 
 
 def test_a_full_cache_that_cannot_be_emptied_costs_speed_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path, "a")
     monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: (_ for _ in ()).throw(PermissionError(path)))
-    encoder, cache = Encoder(), Features(tmp_path, limit=feature_cache.kept(tmp_path)[0].bytes + 10)
+    encoder, cache = Encoder(), Features(tmp_path, limit=feature_cache.stored_features(tmp_path)[0].bytes + 10)
     for _ in range(2):
         assert cache("b", [image("1")], encoder)[0, 0, 0] == 1
         cache.flush()
@@ -174,7 +174,7 @@ def test_a_limit_below_a_shard_keeps_nothing_and_changes_no_feature(tmp_path: Pa
 
 def test_more_media_than_there_is_room_for_leave_a_part_known(tmp_path: Path) -> None:
     filled(tmp_path, "a")
-    size = feature_cache.kept(tmp_path)[0].bytes
+    size = feature_cache.stored_features(tmp_path)[0].bytes
     cache = Features(tmp_path, limit=2 * size)
     for digest in "1234":
         cache("a", [image(digest)], Encoder())
@@ -198,7 +198,7 @@ def test_what_another_process_removed_is_still_read(tmp_path: Path) -> None:
     filled(tmp_path, "a")
     encoder, cache = Encoder(), Features(tmp_path)
     cache("a", [image("1")], encoder)
-    feature_cache.forget(tmp_path, "a")
+    feature_cache.remove_features(tmp_path, "a")
     assert cache("a", [image("1")], encoder)[0, 0, 0] == 1
     assert encoder.asked == []
     assert Features(tmp_path)("a", [image("1")], encoder)[0, 0, 0] == 1
@@ -209,6 +209,6 @@ def test_only_what_lies_in_the_cache_is_forgotten(tmp_path: Path) -> None:
     filled(tmp_path / "features", "a")
     (tmp_path / "other").mkdir()
     for key in ("../other", "a/..", ""):
-        feature_cache.forget(tmp_path / "features", key)
+        feature_cache.remove_features(tmp_path / "features", key)
     assert (tmp_path / "other").exists()
-    assert feature_cache.kept(tmp_path / "features")
+    assert feature_cache.stored_features(tmp_path / "features")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from micl_cli.errors import MiclError
-from micl_cli.training.memory import explained, peak_bytes, reset_peak
+from micl_cli.training.memory import peak_bytes, reset_peak, with_memory_hint
 
 
 def test_the_peak_is_at_least_what_was_held() -> None:
@@ -36,14 +36,14 @@ def test_a_peak_is_forgotten() -> None:
         MemoryError(),
     ],
 )
-def test_what_helps_where_memory_ran_out(problem: Exception) -> None:
-    told = explained(problem)
-    assert isinstance(told, MiclError)
-    assert told.message.startswith("memory ran out")
-    for cure in ("--batch-size", "--gradient-checkpointing", "--quantize nf4", "--resume"):
-        assert cure in told.hint
+def test_exhausted_memory_comes_with_remedies(problem: Exception) -> None:
+    error = with_memory_hint(problem)
+    assert isinstance(error, MiclError)
+    assert error.message.startswith("out of memory")
+    for remedy in ("--batch-size", "--gradient-checkpointing", "--quantize nf4", "--resume"):
+        assert remedy in error.hint
 
 
-def test_other_errors_stay_what_they_are() -> None:
+def test_other_errors_are_returned_unchanged() -> None:
     problem = RuntimeError("shapes do not match")
-    assert explained(problem) is problem
+    assert with_memory_hint(problem) is problem

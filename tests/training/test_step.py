@@ -39,8 +39,8 @@ def test_terms_are_summed_and_reported_by_name() -> None:
     ("loss", "message"),
     [
         (torch.ones(2, requires_grad=True), "shape"),
-        (torch.tensor(1.0), "no weight that learns"),
-        ({"a": torch.tensor(1.0), "b": torch.tensor(2.0)}, "no weight that learns"),
+        (torch.tensor(1.0), "does not depend on any trainable weight"),
+        ({"a": torch.tensor(1.0), "b": torch.tensor(2.0)}, "does not depend on any trainable weight"),
     ],
 )
 def test_a_loss_that_cannot_be_minimised_is_refused(loss: Any, message: str) -> None:

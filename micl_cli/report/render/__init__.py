@@ -1,4 +1,4 @@
-"""Formats of reports: text, Markdown and LaTeX for people, JSON and CSV for programs."""
+"""Output formats of reports: text, Markdown and LaTeX for people, JSON and CSV for programs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FORMATS = ("text", "md", "csv", "json", "latex")
 
 
 def render(runs: Sequence[RunData], format: str, *, width: int = 80, colour: bool = False) -> str:
-    """Return ``runs`` in one of FORMATS, with all names escaped for it, without a final newline.
+    """Return a report on ``runs`` in one of FORMATS, with all names escaped, without a final newline.
 
-    ``width`` (in columns) and ``colour`` (bold and dim by ANSI escapes) apply to "text" only.
-    Raises UsageError for another format.
+    ``width`` (in columns) and ``colour`` (bold and dim by ANSI escapes) only apply to "text".
+    Raises UsageError for an unknown format.
     """
     if format == "text":
         return text.write(document(runs), width=width, colour=colour)

@@ -14,8 +14,8 @@ from micl_cli.report.render.visible import visible
 RUN_COLUMNS = ("run", "name", "strategy", "backbone", "seed", "status")
 VALUE_COLUMNS = ("group", "stage", "task", "quantity", "value", "n", "split")
 
-Facts = tuple[str, str, str, str, str, str]
 Cell = str | int | float
+RunCells = tuple[Cell, Cell, Cell, Cell, Cell, Cell]
 Value = tuple[Cell, Cell, str, str, float | None, Cell, str]
 
 
@@ -23,32 +23,32 @@ def write(runs: Sequence[RunData]) -> str:
     """Return a header and one row for each finite value.
 
     ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits),
-    "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra". For several runs, rows of
-    "mean" (over seeds; ``run`` is the strategy, ``task`` the order, empty for all orders, ``n`` the number of values)
-    and "paired" (``run`` is one strategy minus another) follow. Text that a spreadsheet would evaluate as a formula
+    "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra". Several runs are followed
+    by rows of "mean" (over seeds; ``run`` is the strategy, ``task`` the order or empty for all orders, ``n`` the number
+    of values) and "paired" (``run`` is one strategy minus another). Text that a spreadsheet would evaluate as a formula
     is prefixed with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*RUN_COLUMNS, *VALUE_COLUMNS))
     for run in runs:
-        about = (run.id, run.name, run.strategy, run.backbone, run.seed, run.status)
-        writer.writerows(map(_safe, (*about, *value)) for value in _values(run) if _known(value[4]))
+        columns = (run.id, run.name, run.strategy, run.backbone, run.seed, run.status)
+        writer.writerows(map(_safe, (*columns, *value)) for value in _values(run) if _is_finite(value[4]))
     if len(runs) > 1:
-        together = _together(runs)
-        writer.writerows(map(_safe, (*facts, *value)) for facts, value in together if _known(value[4]))
+        means = _comparison(runs)
+        writer.writerows(map(_safe, (*columns, *value)) for columns, value in means if _is_finite(value[4]))
     return text.getvalue().rstrip("\n")
 
 
-def _together(runs: Sequence[RunData]) -> Iterator[tuple[Facts, Value]]:
+def _comparison(runs: Sequence[RunData]) -> Iterator[tuple[RunCells, Value]]:
     split = runs[0].split
     for group in groups_of(runs):
-        facts = (group.label, "", group.strategy, group.runs[0].backbone, "", "")
+        columns = (group.label, "", group.strategy, group.runs[0].backbone, "", "")
         order = "+".join(group.order.tasks) if group.order else ""
-        yield from ((facts, value) for value in _means("mean", order, group, split))
+        yield from ((columns, value) for value in _means("mean", order, group, split))
     for pair in paired_of(runs):
-        facts = (f"{pair.first} minus {pair.second}", "", "", "", "", "")
-        yield from ((facts, value) for value in _means("paired", "", pair, split))
+        columns = (f"{pair.first} minus {pair.second}", "", "", "", "", "")
+        yield from ((columns, value) for value in _means("paired", "", pair, split))
 
 
 def _means(group: str, order: str, source: Group | Paired, split: str) -> Iterator[Value]:
@@ -64,7 +64,7 @@ def _safe(cell: Cell | None) -> Cell | None:
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
 
 
-def _known(value: float | None) -> bool:
+def _is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 

@@ -1,4 +1,4 @@
-"""Reports as LaTeX, without any package."""
+"""Reports as LaTeX that needs no packages."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _NUMBERS = re.compile(rf"{_NUMBER}( \[{_NUMBER}, {_NUMBER}\])?")
 
 
 def write(blocks: Sequence[Block]) -> str:
-    """Return the blocks as a fragment of a document, with all names escaped."""
+    """Return the blocks as a LaTeX fragment, with all names escaped."""
     return "\n\n".join("\n".join(_block(block)) for block in blocks)
 
 
 def escaped(text: str) -> str:
-    """Return ``text`` escaped for LaTeX; formulas in a monospaced font."""
-    # LaTeX would set two hyphens in a row as a dash.
+    """Return ``text`` escaped for LaTeX, with formulas in a monospaced font."""
+    # LaTeX would typeset two consecutive hyphens as a dash.
     plain = re.sub("-(?=-)", "-{}", "".join(_SPECIAL.get(c, c) for c in visible(text)))
-    # At the start of a table row, a bracket or a star would be read as an argument of the row before.
+    # At the start of a table row, a bracket or star would be parsed as an argument of the previous row.
     return rf"\texttt{{{plain}}}" if isinstance(text, Code) else re.sub(r"^\s*([\[*])", r"{\1}", plain)
 
 
@@ -59,7 +59,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cell(cell: str) -> str:
-    """Return a cell; negative numbers are in mathematics mode, where a hyphen is set as a minus sign."""
+    """Return a cell, with negative numbers in math mode, in which a hyphen is a minus sign."""
     if not _NUMBERS.fullmatch(cell):
         return escaped(cell)
     return re.sub(r"-[\d.]+", r"$\g<0>$", cell)

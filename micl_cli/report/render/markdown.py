@@ -19,7 +19,7 @@ def write(blocks: Sequence[Block]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return ``text`` escaped for Markdown; formulas become code."""
+    """Return ``text`` escaped for Markdown, with formulas as code."""
     if isinstance(text, Code) and not set(text) & set("`|"):
         return f"`{text}`"
     return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), visible(text))

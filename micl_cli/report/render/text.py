@@ -1,4 +1,4 @@
-"""Reports for a terminal."""
+"""Reports as plain text for a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Lines = Sequence[Sequence[str]]
 
 
 def write(blocks: Sequence[Block], *, width: int = 80, colour: bool = False) -> str:
-    """Return the blocks as plain text of at most ``width`` columns where words and cells allow.
+    """Return the blocks as plain text of at most ``width`` columns, unless a word or cell is longer.
 
     A table that is too wide is split into several, each with the first column.
     """
@@ -49,43 +49,44 @@ def _table(table: Table, width: int, colour: bool) -> Iterator[str]:
     if table.prose:
         lines = _with_wrapped_last(lines, width)
     left = {0, len(table.columns) - 1} if table.prose else {0}
-    for at, chosen in enumerate(_split(lines, width)):
-        if at:
+    for number, columns in enumerate(_split(lines, width)):
+        if number:
             yield ""
-        yield from _aligned([[row[column] for column in chosen] for row in lines], [c in left for c in chosen], colour)
+        cells = [[row[column] for column in columns] for row in lines]
+        yield from _aligned(cells, [column in left for column in columns], colour)
 
 
 def _with_wrapped_last(lines: Lines, width: int) -> list[list[str]]:
-    """Wrap the cells of the last column, so that the table fits."""
+    """Wrap the cells of the last column to fit the table into ``width``."""
     others = sum(widths := _widths(lines)[:-1]) + len(GAP) * len(widths)
-    broken: list[list[str]] = []
+    wrapped: list[list[str]] = []
     for row in lines:
         first, *rest = _wrapped(row[-1], max(width - others, MIN_WIDTH))
-        broken.append([*row[:-1], first])
-        broken += [[""] * len(widths) + [more] for more in rest]
-    return broken
+        wrapped.append([*row[:-1], first])
+        wrapped += [[""] * len(widths) + [line] for line in rest]
+    return wrapped
 
 
 def _split(lines: Lines, width: int) -> Iterator[list[int]]:
-    """Yield the columns of tables that fit into ``width``; each begins with the first column."""
+    """Yield the columns of each table that fits into ``width``, starting with the first column."""
     widths = _widths(lines)
-    chosen, used = [0], widths[0]
+    columns, used = [0], widths[0]
     for column in range(1, len(widths)):
         needed = len(GAP) + widths[column]
-        if used + needed > width and len(chosen) > 1:
-            yield chosen
-            chosen, used = [0], widths[0]
-        chosen.append(column)
+        if used + needed > width and len(columns) > 1:
+            yield columns
+            columns, used = [0], widths[0]
+        columns.append(column)
         used += needed
-    yield chosen
+    yield columns
 
 
 def _aligned(lines: Lines, left: Sequence[bool], colour: bool) -> Iterator[str]:
     widths = _widths(lines)
-    for at, row in enumerate(lines):
+    for number, row in enumerate(lines):
         cells = [_padded(cell, size, to_left) for cell, size, to_left in zip(row, widths, left, strict=True)]
         yield GAP.join(cells).rstrip()
-        if at == 0:
+        if number == 0:
             yield _styled(GAP.join("-" * size for size in widths), DIM, colour)
 
 
@@ -99,5 +100,5 @@ def _widths(lines: Lines) -> list[int]:
 
 
 def _columns(text: str) -> int:
-    """Return how many terminal columns ``text`` takes."""
+    """Return the number of terminal columns of ``text``."""
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)

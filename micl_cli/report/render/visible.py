@@ -1,4 +1,4 @@
-"""Escape characters that would control a terminal or mislead a reader."""
+"""Escaping of characters that control a terminal or mislead a reader."""
 
 from __future__ import annotations
 

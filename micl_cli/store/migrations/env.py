@@ -1,4 +1,4 @@
-"""Run migrations on the connection, and within the transaction, that ``schema.migrate`` passes."""
+"""The Alembic environment: run migrations on the connection, and in the transaction, of ``schema.migrate``."""
 
 from __future__ import annotations
 

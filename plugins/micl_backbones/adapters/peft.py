@@ -27,10 +27,10 @@ class PeftAdapters(Adapters):
         self.peft: PeftModel | None = None
         self._in_peft: set[str] = set()
 
-    def _layers_of(self, name: str, spec: AdapterSpec) -> dict[str, LayerAdapter]:
+    def _new_layers(self, name: str, spec: AdapterSpec) -> dict[str, LayerAdapter]:
         kind = self.kind(spec)
         if not (isinstance(kind, Lora) and kind.inner == "none"):
-            return super()._layers_of(name, spec)
+            return super()._new_layers(name, spec)
         ranks = {layer.name: rank for layer in self.host.adaptable_layers if (rank := kind.rank_of(layer.name))}
         self._inject(name, _config(kind, ranks))
         self._in_peft.add(name)

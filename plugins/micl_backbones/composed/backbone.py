@@ -34,12 +34,12 @@ from micl_cli.api import (
     Batch,
     Encoder,
     Example,
+    FetchProgress,
     Media,
     PlainPass,
     PresetInfo,
     Range,
     Resources,
-    Tell,
 )
 
 
@@ -90,7 +90,7 @@ class Composed(ComposedAnswers):
         return [preset_info(read_preset(name, resources)) for name in known_presets()]
 
     @classmethod
-    def fetch(cls, preset: str, tell: Tell, resources: Resources) -> None:
+    def fetch(cls, preset: str, tell: FetchProgress, resources: Resources) -> None:
         read = read_preset(preset or cls.preset_name, resources)
         if not read.parts and not read.checkpoints:
             super().fetch(read.reference, tell, resources)

@@ -34,12 +34,12 @@ from micl_cli.api import (
     AdapterSpec,
     Batch,
     Example,
+    FetchProgress,
     Media,
     PlainPass,
     PresetInfo,
     Range,
     Resources,
-    Tell,
 )
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -102,7 +102,7 @@ class HF(HFAnswers):
         return known_checkpoints()
 
     @classmethod
-    def fetch(cls, preset: str, tell: Tell, resources: Resources) -> None:
+    def fetch(cls, preset: str, tell: FetchProgress, resources: Resources) -> None:
         name, revision = named_checkpoint(preset)
         if Path(name).is_dir():
             super().fetch(name, tell, resources)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 _LITE = {"conv_stem": "stem", "conv_head": "head", "depthwise_conv": "depthwise"}
 _LITE |= {"expand_conv": "expand", "project_conv": "project"}
@@ -33,6 +34,7 @@ _WHISPER = (
 
 def gguf_language(source: Path, target: Path) -> Path:
     """Convert a GGUF language model, dequantised to bf16, and its tokenizer to a checkpoint folder."""
+    transformers_logging.disable_progress_bar()
     gguf: dict[str, Any] = {"gguf_file": source.name}
     model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, **gguf)
     for owner, name in ((model.config, "quantization_config"), (model, "hf_quantizer"), (model, "is_quantized")):

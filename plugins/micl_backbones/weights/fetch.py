@@ -18,13 +18,13 @@ from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock
 
-from micl_cli.api import PlanError, Tell
+from micl_cli.api import FetchProgress, PlanError
 
 CHUNK = 1 << 18
 RETRY_HINT = "The same command resumes the download."
 
 
-def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: Tell) -> None:
+def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: FetchProgress) -> None:
     """Fetch every part that is missing in ``folder``. Raises PlanError; parts fetched before the error are kept."""
     if not parts:
         return
@@ -46,7 +46,7 @@ def is_fetched(parts: list[Mapping[str, Any]], folder: Path) -> bool:
 # Downloading
 
 
-def _download_wheel(part: Mapping[str, Any], folder: Path, tell: Tell) -> Path:
+def _download_wheel(part: Mapping[str, Any], folder: Path, tell: FetchProgress) -> Path:
     """Return the path of the part's wheel, downloaded and verified."""
     wheel = folder / f"{part['package']}-{part['version']}.whl"
     if not wheel.exists():

@@ -36,7 +36,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers, validate_repo_id  # type: ignore[attr-defined]
 
 from micl_backbones.weights.fetch import RETRY_HINT, download
-from micl_cli.api import PlanError, Tell
+from micl_cli.api import FetchProgress, PlanError
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _READ = re.compile(r"[^/]+\.(json|txt|model|jinja|tiktoken)|additional_chat_templates/[^/]+\.jinja")
@@ -93,7 +93,7 @@ def is_cached(name: str, revision: str = "main") -> bool:
         return False
 
 
-def fetch_checkpoint(name: str, revision: str, tell: Tell) -> None:
+def fetch_checkpoint(name: str, revision: str, tell: FetchProgress) -> None:
     """Fetch the files of a checkpoint that transformers loads. Raises PlanError; files fetched before are kept.
 
     ``revision`` is a commit, tag or branch. ``tell`` receives the progress in bytes of the whole checkpoint.
@@ -114,7 +114,7 @@ def fetch_checkpoint(name: str, revision: str, tell: Tell) -> None:
         _write_ref(snapshot, revision)
 
 
-def _report_total(tell: Tell, name: str, before: int, total: int, done: int, size: int) -> None:
+def _report_total(tell: FetchProgress, name: str, before: int, total: int, done: int, size: int) -> None:
     """Report the progress of one file as that of the whole checkpoint."""
     tell(name, before + done, total)
 

@@ -81,7 +81,7 @@ def _outline(shape: str) -> Floats:
 
 
 def _mask(shape: str, x: Floats, y: Floats, radius: float, turn: float) -> Floats:
-    """Return the coverage [frames, H, W] of pixels at ``x`` [frames, W] and ``y`` [frames, H] from its centre."""
+    """Return how much of each pixel the shape covers, [frames, H, W]; ``x`` and ``y`` are relative to its centre."""
     dx, dy = x[:, None, :], y[:, :, None]
     distance = np.hypot(dx, dy)
     edge = radius * np.interp((np.arctan2(dy, dx) - turn) % (2 * pi), np.linspace(0, 2 * pi, 361), _outline(shape))

@@ -176,7 +176,7 @@ def test_a_strong_penalty_keeps_the_weights_that_matter() -> None:
 def test_a_restored_one_pays_the_same_penalty() -> None:
     made, _ = learn_two(lambda_ewc=30.0, **PLAIN)
     restored = course(IMG_CAP, IMG_QA, IMG_MORE, lambda_ewc=30.0, **PLAIN)
-    restored.resume(made.moment())
+    restored.resume(made.checkpoint())
     assert min(ewc(made).offset.values()) > 0
     assert torch.equal(ewc(made).penalty(), ewc(restored).penalty())
 

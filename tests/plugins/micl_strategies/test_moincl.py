@@ -309,7 +309,7 @@ def test_cached_states_are_there_again_after_going_on() -> None:
     made.begin(2)
     made.step()
     restored = Course(MoInCL(WithStates()), [IMG_CAP, IMG_QA])
-    restored.resume(made.moment())
+    restored.resume(made.checkpoint())
     assert made.step() == restored.step()
     assert same(state(made), state(restored))
 
@@ -518,9 +518,9 @@ def test_options_hold_for_one_stage() -> None:
 def test_the_next_step_after_going_on_is_the_same() -> None:
     made = course(IMG_CAP, IMG_QA)
     made.step()
-    moment = made.moment()
+    checkpoint = made.checkpoint()
     restored = Course(MoInCL(Watched()), [IMG_CAP, IMG_QA])
-    restored.resume(moment)
+    restored.resume(checkpoint)
     assert moincl(restored).pseudo == moincl(made).pseudo
     assert watched(restored).asked == []
     assert all(adapter != TEACHER for adapter, _ in watched(restored).passes)

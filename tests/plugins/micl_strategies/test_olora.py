@@ -153,7 +153,7 @@ def test_the_block_s_size_survives_going_on() -> None:
     made = course(IMG_CAP, IMG_QA, rank=1)
     made.learn(1)
     restored = course(IMG_CAP, IMG_QA, rank=1)
-    restored.resume(made.moment(), finished=True)
+    restored.resume(made.checkpoint(), finished=True)
     before = state(restored)
     restored.learn(2)
     assert block(state(restored), 0, 1) == block(before, 0, 1)

@@ -202,7 +202,7 @@ def test_going_on_rehearses_the_same(strategy: type[Strategy]) -> None:
     made.begin(2)
     made.step()
     restored = course(strategy, IMG_CAP, AUD_QA, **options)
-    restored.resume(made.moment())
+    restored.resume(made.checkpoint())
     assert made.rest() == restored.rest()
     made.finish()
     restored.finish()

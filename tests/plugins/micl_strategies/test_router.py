@@ -121,7 +121,7 @@ def test_a_resumed_one_routes_alike(router: str) -> None:
     made.learn(1)
     made.learn(2)
     restored = course(**options)
-    restored.resume(made.moment(), finished=True)
+    restored.resume(made.checkpoint(), finished=True)
     assert made.strategy.route(asked()) == restored.strategy.route(asked())
     assert made.learn(3) == restored.learn(3)
     assert made.strategy.route(asked()) == restored.strategy.route(asked())

@@ -18,7 +18,7 @@ Strategy moincl, backbone composed:tiny, seed 0; finished.
 
 Tasks in order: 1 mini/img\_cap (cider, n=64), 2 mini/aud\_qa (accuracy, n=60).
 
-mini/ names micl's own embedded tasks, small and generated from a seed. They are not the published datasets: compare their scores with each other only.
+mini/ tasks are micl's own small tasks, generated from a seed. They are not the published datasets: compare their scores only with each other.
 
 \noindent\textbf{R: score x100 on each task (column) after learning each task (row)}
 
@@ -32,7 +32,7 @@ after 2 aud\_qa & 480.00 & 88.25 \\
 \hline
 \end{tabular}
 
-\noindent\textbf{Figures over T tasks (- where undefined or not measured)}
+\noindent\textbf{Figures over T tasks (-: undefined or not measured)}
 
 \noindent\begin{tabular}{lrp{0.5\linewidth}}
 \hline

@@ -18,7 +18,7 @@ Strategy moincl, backbone composed:tiny, seed 0; finished.
 
 Tasks in order: 1 mini/img_cap (cider, n=64), 2 mini/aud_qa (accuracy, n=60).
 
-mini/ names micl's own embedded tasks, small and generated from a seed. They are not the published datasets: compare their scores with each other only.
+mini/ tasks are micl's own small tasks, generated from a seed. They are not the published datasets: compare their scores only with each other.
 
 **R: score x100 on each task (column) after learning each task (row)**
 
@@ -28,7 +28,7 @@ mini/ names micl's own embedded tasks, small and generated from a seed. They are
 | after 1 img_cap | 512.50 | - |
 | after 2 aud_qa | 480.00 | 88.25 |
 
-**Figures over T tasks (- where undefined or not measured)**
+**Figures over T tasks (-: undefined or not measured)**
 
 | figure | value | formula |
 | --- | ---: | --- |

@@ -18,8 +18,8 @@ Strategy moincl, backbone composed:tiny, seed 0; finished.
 
 Tasks in order: 1 mini/img_cap (cider, n=64), 2 mini/aud_qa (accuracy, n=60).
 
-mini/ names micl's own embedded tasks, small and generated from a seed. They are
-not the published datasets: compare their scores with each other only.
+mini/ tasks are micl's own small tasks, generated from a seed. They are not the
+published datasets: compare their scores only with each other.
 
 R: score x100 on each task (column) after learning each task (row)
                  img_cap  aud_qa
@@ -28,7 +28,7 @@ before learning     2.50       -
 after 1 img_cap   512.50       -
 after 2 aud_qa    480.00   88.25
 
-Figures over T tasks (- where undefined or not measured)
+Figures over T tasks (-: undefined or not measured)
 figure                    value  formula
 -----------------------  ------  -----------------------------------------------
 mean fine-tune (MFT)     300.38  mean over i of R[i][i]
@@ -62,9 +62,9 @@ COMPARED = r"""
 Comparison of 2 runs
 ====================
 
-mini/ names micl's own embedded tasks, small and generated
-from a seed. They are not the published datasets: compare
-their scores with each other only.
+mini/ tasks are micl's own small tasks, generated from a
+seed. They are not the published datasets: compare their
+scores only with each other.
 
 Final scores, x100
                    seed  img_cap  aud_qa     MFN
@@ -83,10 +83,10 @@ finetune 77ab91c0  295.00  105.00  302.50  -380.00
 moincl 3f2a91c0         32.50            32.50     27.8
 finetune 77ab91c0      380.00           380.00        -
 
-                   peak memory    stored  passes a query
------------------  -----------  --------  --------------
-moincl 3f2a91c0         1.2 GB  803.0 kB               1
-finetune 77ab91c0            -         -               -
+                   peak memory    stored  passes per query
+-----------------  -----------  --------  ----------------
+moincl 3f2a91c0         1.2 GB  803.0 kB                 1
+finetune 77ab91c0            -         -                 -
 """.strip("\n")
 
 

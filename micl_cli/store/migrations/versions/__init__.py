@@ -1,1 +1,1 @@
-"""The revisions, each named by its number."""
+"""The schema revisions, named by number."""

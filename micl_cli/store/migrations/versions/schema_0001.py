@@ -1,4 +1,4 @@
-"""Runs with their parts, stages, scores, steps and predictions; tasks."""
+"""Create the tables of runs, plugins, stages, scores, steps, predictions and tasks."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _run() -> sa.Column[str]:
 
 
 def _owned(table: str, *key: str) -> tuple[sa.PrimaryKeyConstraint, sa.ForeignKeyConstraint]:
-    """A key within a run, whose deletion takes the rows along."""
+    """Return the primary key of a table whose rows belong to a run and are deleted with it."""
     return (
         sa.PrimaryKeyConstraint("run", *key, name=op.f(f"pk_{table}")),
         sa.ForeignKeyConstraint(["run"], ["runs.id"], name=op.f(f"fk_{table}_run"), ondelete="CASCADE"),

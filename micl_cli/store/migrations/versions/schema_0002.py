@@ -1,4 +1,4 @@
-"""Routings: which experts were chosen for a task's examples."""
+"""Create the table of routings."""
 
 from __future__ import annotations
 

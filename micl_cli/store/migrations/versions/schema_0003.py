@@ -1,4 +1,4 @@
-"""Claims: who works on a run, where several machines share a store."""
+"""Create the table of claims, which revision 0004 replaces by leases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types and modalities of tasks, loss terms of steps, seconds of the passes around learning, leases."""
+"""Add types and modalities of tasks, loss terms of steps, the time of passes around learning, and leases."""
 
 from __future__ import annotations
 

@@ -80,5 +80,5 @@ def test_a_report_sets_few_bits_beside_full_precision(micl: Any, little_mini: An
     assert small < large
     one, other = (run["metrics"]["mfn"] for run in report["runs"])
     assert found["gap"] == pytest.approx(one - other)
-    assert "Quantised runs beside the same plans in full precision" in micl("report", whole, few).out
+    assert "Quantised runs relative to the same plans in full precision" in micl("report", whole, few).out
     assert "quantised to nf4." in micl("report", few).out

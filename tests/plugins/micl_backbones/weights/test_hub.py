@@ -104,8 +104,8 @@ def test_what_is_fetched_works_without_a_network(python: Any, hub: Hub, home: Pa
     fetched = python("-m", "micl_cli", "backbones", "fetch", f"hf:{name}")
     assert fetched.returncode == 0, fetched.stderr
     lines = fetched.stderr.splitlines()
-    assert lines[-1] == f"{name} is here; it needs no network from now on"
-    assert sum(line.startswith("fetching test/llava (") for line in lines) == 1
+    assert lines[-1] == f"{name} is downloaded and works without a network"
+    assert sum(line.startswith("downloading test/llava (") for line in lines) == 1
     hub.folders.clear()
     learn = ["learn", "--strategy", "finetune", "--tasks", "own/img_cap", "--dry-run", "--backbone"]
     offline = {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:1"}
