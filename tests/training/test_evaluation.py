@@ -122,7 +122,7 @@ def routed(make_components: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         components.routed.extend(example.id for example in batch)
         return [Route("toy/x", 0.9, "two") if "shape" in e.prompt else Route("toy/y", 0.1, "one") for e in batch]
 
-    def acting(count: int) -> list[str]:
+    def active_names(count: int) -> list[str]:
         (mixture,) = as_mixtures(adapters.active)
         weights = mixture.weights.expand(count, -1).tolist()
         return [mixture.names[row.index(1.0)] for row in weights]
