@@ -223,7 +223,7 @@ def test_parts_that_do_not_fit() -> None:
         fit("image", needs=frozenset({"adapters", "sight"}))
     with pytest.raises(PlanError, match="does not support audio, video, as task mini/x needs") as caught:
         fit("image", "video", "audio")
-    assert caught.value.hint == "It takes image."
+    assert caught.value.hint == "It supports image."
     with pytest.raises(PlanError, match="cannot score given answers"):
         fit("image", plan=replace(PLAN, evaluation=Evaluation(score="choices")), provides=frozenset({"adapters"}))
     with pytest.raises(PlanError, match="multiple-choice task mini/x"):

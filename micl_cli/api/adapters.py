@@ -109,7 +109,7 @@ class Adapters:
     def remove(self, name: str) -> None:
         """Remove an adapter. Raises KeyError if there is no such adapter, ValueError if it is active."""
         self._check_exists(name)
-        if name in self.acting:
+        if name in self.active_names:
             raise ValueError(f"adapter {name!r} is active: activate another one first")
         del self.store[_key(name)], self._specs[name], self._layers[name], self._parameters[name]
         self.learning = tuple(other for other in self.learning if other != name)
@@ -190,7 +190,7 @@ class Adapters:
     # Active adapters
 
     @property
-    def acting(self) -> set[str]:
+    def active_names(self) -> set[str]:
         """The names of the active adapters."""
         return {name for mixture in self._mixtures for name in mixture.names}
 
@@ -246,7 +246,7 @@ class Adapters:
     @property
     def mixes_tokens(self) -> bool:
         """Whether the output of an active adapter at one position depends on other positions of the example."""
-        return any(layer.mixes_tokens for name in self.acting for layer in self._layers[name].values())
+        return any(layer.mixes_tokens for name in self.active_names for layer in self._layers[name].values())
 
     def layout(self, count: int) -> list[tuple[float, ...]]:
         """Return a key for each of ``count`` examples, equal for examples that use the same adapters and weights."""
@@ -287,7 +287,7 @@ class Adapters:
     def _add(self, layer: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
         """Add the outputs of the active adapters to that of a layer (a forward hook)."""
         for mixture in self._summed:
-            if mixture.acts_in(layer):
+            if mixture.applies_to(layer):
                 members = {name: own[layer] for name in mixture.names if layer in (own := self._layers[name])}
                 for added in layer_sum(mixture, members, inputs[0], self._tokens):
                     output = output + added.to(output.dtype)
@@ -325,11 +325,11 @@ class Adapters:
     @property
     def has_prompts(self) -> bool:
         """Whether an active adapter has soft prompts."""
-        return any("prompt" in cast(nn.ModuleDict, self.store[_key(name)]) for name in self.acting)
+        return any("prompt" in cast(nn.ModuleDict, self.store[_key(name)]) for name in self.active_names)
 
     def _on_inputs(self) -> Iterator[tuple[Mixture, int, str]]:
         for mixture in self._mixtures:
-            if mixture.acts_on_inputs(self._layer_names):
+            if mixture.applies_to_inputs(self._layer_names):
                 yield from ((mixture, column, name) for column, name in enumerate(mixture.names))
 
     def _submodule(self, name: str, key: str) -> nn.Module:

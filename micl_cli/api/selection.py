@@ -45,7 +45,7 @@ class Mixture:
         if self.weights.ndim not in (1, 2) or self.weights.shape[-1] != len(self.names):
             raise ValueError(f"weights of shape {tuple(self.weights.shape)} do not fit {len(self.names)} adapters")
 
-    def acts_in(self, layer: str) -> bool:
+    def applies_to(self, layer: str) -> bool:
         """Return whether the mixture applies to the layer of that name."""
         if self.layers is None:
             return True
@@ -54,7 +54,7 @@ class Mixture:
         index = layer_index(layer)
         return index is not None and index in self.layers
 
-    def acts_on_inputs(self, layers: Iterable[str]) -> bool:
+    def applies_to_inputs(self, layers: Iterable[str]) -> bool:
         """Return whether the mixture applies to connectors and soft prompts; ``layers`` names all adaptable layers."""
         if callable(self.layers):
             return any(self.layers(name) for name in layers if layer_index(name) == 0)

@@ -135,7 +135,7 @@ class Strategy:
         yield from ((f"modules/{name}", weight) for name, weight in self.modules.named_parameters())
 
     def batch(self, examples: Sequence[Example]) -> Batch:
-        """Return the drawn examples as a batch. A strategy may add examples here, in groups of its own."""
+        """Return the drawn examples as a batch. A strategy may add examples here, as named groups."""
         return self.backbone.batch(examples)
 
     def loss(self, batch: Batch) -> Loss:

@@ -187,9 +187,9 @@ def _check_fields(where: str, line: _Line, description: Description) -> None:
 def _check_present(where: str, line: _Line, media: list[str], description: Description) -> None:
     if "content" in line:
         required = ["id", "split", "content", "references"]
-        if beside := next((key for key in ("prompt", *media) if key in line), None):
+        if extra := next((key for key in ("prompt", *media) if key in line), None):
             hint = "Move it into content, as a string or as {modality: path}, or leave content out."
-            raise ManifestError(f"{where}: both content and {beside!r} are given", hint)
+            raise ManifestError(f"{where}: both content and {extra!r} are given", hint)
     else:
         one_of = [" or ".join(sorted(description.modalities))] if description.modalities else []
         required = ["id", "split", *(media or one_of), "prompt", "references"]

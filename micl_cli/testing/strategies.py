@@ -97,7 +97,7 @@ class StrategyContract:
             json.dumps(terms, allow_nan=False)
             assert not terms or sum(terms.values()) == pytest.approx(course.last.loss, rel=1e-3, abs=1e-5)
             adapters = course.strategy.backbone.adapters
-            assert adapters.acting, "no adapter is active after the task"
+            assert adapters.active_names, "no adapter is active after the task"
             if self.adapter is not None:
                 assert adapters.active == self.adapter
             _answer(course.strategy, course.stages[position - 1][0].examples("test"))
@@ -107,7 +107,7 @@ class StrategyContract:
         for position in range(1, len(course.stages) + 1):
             course.begin(position)
             adapters = course.strategy.backbone.adapters
-            assert adapters.acting, "no adapter is active while the task is learnt"
+            assert adapters.active_names, "no adapter is active while the task is learnt"
             before = _weights(course)
             trainable = set(dict(course.strategy.trainable()))
             while not course.state.finished:

@@ -120,7 +120,7 @@ def load_adapters(adapters: Adapters, weights: Mapping[str, Tensor], specs: Any)
         )
     saved = {spec["name"]: AdapterSpec(spec["kind"], spec["options"], spec["connectors"]) for spec in specs}
     obsolete = [name for name in adapters.names if name not in saved or adapters.spec(name) != saved[name]]
-    if adapters.acting & set(obsolete):
+    if adapters.active_names & set(obsolete):
         adapters.activate(None)
     for name in obsolete:
         adapters.remove(name)

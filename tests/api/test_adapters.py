@@ -91,7 +91,7 @@ def test_an_adapter_that_acts_in_a_mixture_cannot_be_removed(backbone: ToyBackbo
     adapters.activate(["main", Mixture(["other"], torch.ones(1))], learning=())
     with pytest.raises(ValueError, match="adapter 'other' is active"):
         adapters.remove("other")
-    assert adapters.acting == {"main", "other"}
+    assert adapters.active_names == {"main", "other"}
 
 
 def test_one_that_learns_without_acting_can_be_removed(backbone: ToyBackbone) -> None:

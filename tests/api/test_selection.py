@@ -32,9 +32,9 @@ def test_where_a_mixture_acts() -> None:
     names = ["model.layers.0.q_proj", "model.layers.3.q_proj", "model.layers.3.v_proj", "head"]
     weights = torch.ones(1)
     acts = {
-        "all": [Mixture(["a"], weights).acts_in(name) for name in names],
-        "range": [Mixture(["a"], weights, layers=range(2, 5)).acts_in(name) for name in names],
-        "predicate": [Mixture(["a"], weights, layers=lambda name: "q_proj" in name).acts_in(name) for name in names],
+        "all": [Mixture(["a"], weights).applies_to(name) for name in names],
+        "range": [Mixture(["a"], weights, layers=range(2, 5)).applies_to(name) for name in names],
+        "predicate": [Mixture(["a"], weights, layers=lambda name: "q_proj" in name).applies_to(name) for name in names],
     }
     assert acts == {
         "all": [True] * 4,
@@ -49,7 +49,7 @@ def test_connectors_follow_mixtures_that_act_in_layer_0() -> None:
     cases = {None: True, (0, 1): True, (1,): False, (lambda name: "q_proj" in name): True}
     cases[lambda name: "v_proj" in name] = False
     for layers, expected in cases.items():
-        assert Mixture(["a"], torch.ones(1), layers=layers).acts_on_inputs(names) == expected
+        assert Mixture(["a"], torch.ones(1), layers=layers).applies_to_inputs(names) == expected
 
 
 def test_combine_gives_each_example_its_own() -> None:

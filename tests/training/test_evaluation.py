@@ -122,17 +122,17 @@ def routed(make_components: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         components.routed.extend(example.id for example in batch)
         return [Route("toy/x", 0.9, "two") if "shape" in e.prompt else Route("toy/y", 0.1, "one") for e in batch]
 
-    def acting(count: int) -> list[str]:
+    def active_names(count: int) -> list[str]:
         (mixture,) = as_mixtures(adapters.active)
         weights = mixture.weights.expand(count, -1).tolist()
         return [mixture.names[row.index(1.0)] for row in weights]
 
     def generate(examples: Sequence[Example], **options: Any) -> list[str]:
-        components.answered.update(zip((e.id for e in examples), acting(len(examples)), strict=True))
+        components.answered.update(zip((e.id for e in examples), active_names(len(examples)), strict=True))
         return [""] * len(examples)
 
     def score_choices(examples: Sequence[Example], choices: Sequence[str] | None) -> torch.Tensor:
-        components.chosen.update(zip((e.id for e in examples), acting(len(examples)), strict=True))
+        components.chosen.update(zip((e.id for e in examples), active_names(len(examples)), strict=True))
         own = [choices or example.choices for example in examples]
         return torch.tensor([[float(c == e.references[0]) for c in row] for e, row in zip(examples, own, strict=True)])
 
