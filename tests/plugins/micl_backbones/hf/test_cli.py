@@ -64,7 +64,7 @@ def test_a_task_that_it_cannot_take_is_refused(
     folder = build(name, tmp_path / name)
     done = micl("learn", "--backbone", f"hf:{folder}", "--strategy", "finetune", "--tasks", task, "--dry-run")
     assert (done.code, done.out) == (4, "")
-    assert f"hint: It takes {takes}." in done.err
+    assert f"hint: It supports {takes}." in done.err
 
 
 @pytest.mark.slow
