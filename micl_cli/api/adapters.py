@@ -81,18 +81,18 @@ class Adapters:
 
     def _build(self, name: str, spec: AdapterSpec) -> nn.ModuleDict:
         """Return the weights of a new adapter without its connectors."""
-        layers = self._new_layers(name, spec)
+        kind = self.kind(spec)
+        layers = self._new_layers(name, kind)
         for layer in layers.values():
             layer.adapter = name
             self._groups |= layer.groups
         adapter = nn.ModuleDict({"layers": nn.ModuleDict({_key(key): layer for key, layer in layers.items()})})
-        if count := self.kind(spec).prompt_tokens:
+        if count := kind.prompt_tokens:
             adapter["prompt"] = nn.ParameterList([self._new_prompt(count)])
         return adapter
 
-    def _new_layers(self, name: str, spec: AdapterSpec) -> dict[str, LayerAdapter]:
+    def _new_layers(self, name: str, kind: AdapterKind) -> dict[str, LayerAdapter]:
         """Return the weights of a new adapter by the name of the layer that they adapt."""
-        kind = self.kind(spec)
         created = {layer.name: kind.layer(layer) for layer in self.host.adaptable_layers}
         return {layer: adapter for layer, adapter in created.items() if adapter is not None}
 

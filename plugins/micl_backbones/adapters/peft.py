@@ -15,7 +15,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from micl_backbones.adapters.lora import Lora
-from micl_cli.api import AdapterHost, Adapters, AdapterSpec, LayerAdapter, PartLoader, TokenMap
+from micl_cli.api import AdapterHost, AdapterKind, Adapters, LayerAdapter, PartLoader, TokenMap
 
 
 class PeftAdapters(Adapters):
@@ -27,10 +27,9 @@ class PeftAdapters(Adapters):
         self.peft: PeftModel | None = None
         self._in_peft: set[str] = set()
 
-    def _new_layers(self, name: str, spec: AdapterSpec) -> dict[str, LayerAdapter]:
-        kind = self.kind(spec)
+    def _new_layers(self, name: str, kind: AdapterKind) -> dict[str, LayerAdapter]:
         if not (isinstance(kind, Lora) and kind.inner == "none"):
-            return super()._new_layers(name, spec)
+            return super()._new_layers(name, kind)
         ranks = {layer.name: rank for layer in self.host.adaptable_layers if (rank := kind.rank_of(layer.name))}
         self._inject(name, _config(kind, ranks))
         self._in_peft.add(name)
