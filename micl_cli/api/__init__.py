@@ -70,6 +70,11 @@ if TYPE_CHECKING:
     from micl_cli.errors import MiclError as MiclError
     from micl_cli.errors import OptionError as OptionError
     from micl_cli.errors import PlanError as PlanError
+    from micl_cli.io.text import TextError as TextError
+    from micl_cli.io.text import parse_json as parse_json
+    from micl_cli.io.text import read_json as read_json
+    from micl_cli.io.text import read_lines as read_lines
+    from micl_cli.io.text import read_toml as read_toml
 
 _MODULES = {
     "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
@@ -93,6 +98,7 @@ _MODULES = {
 }
 _HOME = {name: f"micl_cli.api.{module}" for module, names in _MODULES.items() for name in names}
 _HOME |= dict.fromkeys(("MediaError", "MiclError", "OptionError", "PlanError"), "micl_cli.errors")
+_HOME |= dict.fromkeys(("TextError", "parse_json", "read_json", "read_lines", "read_toml"), "micl_cli.io.text")
 
 __all__ = sorted(_HOME)
 

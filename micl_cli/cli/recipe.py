@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from micl_cli.errors import UsageError, nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from micl_cli.io.text import read_toml
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 
@@ -46,7 +41,7 @@ def read_recipe(name: str) -> Recipe:
         hint = nearest(name, recipe_names()) or f"Recipes: {', '.join(recipe_names())}; or a path to a .toml file."
         raise UsageError(f"no recipe {name!r}", hint)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = read_toml(path)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} is not a recipe: {error}", "A recipe is a TOML file with strategy and tasks."

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from micl_cli.errors import ManifestError, nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from micl_cli.io.text import read_toml
 
 DESCRIPTION = "task.toml"
 MANIFEST = "manifest.jsonl"
@@ -67,13 +62,13 @@ def modality_line(modalities: Iterable[str]) -> str:
 def read_description(path: Path) -> Description:
     """Read ``task.toml``. Raises ManifestError if it is missing, not TOML, or has an invalid value."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        table = read_toml(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         hint = f"The folder of a task contains {DESCRIPTION} (name, modality, type, metric) and {MANIFEST}."
         raise ManifestError(f"{path} does not exist", hint) from error
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or error}", "Make the file readable.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ManifestError(f"{path}: not TOML: {error}", 'Write one key = "value" per line.') from error
     return _description(path, table)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,13 +65,16 @@ class Inspection:
                 raise MediaError("a symbolic link leads out of the task's folder")
             self.records[key] = self._record(key, path)
         except FileNotFoundError:
-            self.faults[key] = "the file does not exist"
+            separator = " (write / between folders)" if "\\" in key[1] else ""
+            self.faults[key] = f"the file does not exist{separator}"
         except MediaError as error:
             self.faults[key] = error.message.removeprefix(f"{path}: ")
         except (OSError, RuntimeError) as error:  # RuntimeError: circular symbolic links (Python below 3.13)
             self.faults[key] = getattr(error, "strerror", None) or str(error)
 
     def _record(self, key: MediumKey, path: Path) -> FileRecord:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MediaError("it is not a regular file")  # a pipe would block its reader
         known = self.known.get(key)
         if known and known.same_stat(path):
             return known

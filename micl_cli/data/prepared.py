@@ -26,6 +26,7 @@ from micl_cli.data.description import (
 )
 from micl_cli.data.manifest import read_manifest, relative_path, row_text
 from micl_cli.errors import ManifestError, PlanError
+from micl_cli.io.text import open_regular
 
 RECORD = "prepared.json"
 _FORMAT = 1
@@ -169,7 +170,7 @@ def description_sha256(description: Description) -> str:
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file's bytes, read in chunks."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
