@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from micl_cli.api.resources import Resources as Resources
     from micl_cli.api.router import Router as Router
     from micl_cli.api.router import RouterContext as RouterContext
+    from micl_cli.api.sampling import subset as subset
     from micl_cli.api.selection import Mixture as Mixture
     from micl_cli.api.selection import Selection as Selection
     from micl_cli.api.selection import TokenMap as TokenMap
@@ -91,6 +92,7 @@ _MODULES = {
     "presets": ("FetchProgress", "PresetInfo"),
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext"),
+    "sampling": ("subset",),
     "selection": ("Mixture", "Selection", "TokenMap", "combine"),
     "statistics": ("PlainPass", "Statistic"),
     "strategy": ("ADAPTER", "Loss", "Progress", "Route", "Stage", "State", "Strategy"),
