@@ -21,7 +21,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NAME_HINT = "Use at most 64 lowercase letters, digits, _ and -, starting with a letter or digit."
 _REQUIRED = ("name", "type", "metric")
 _MODALITY_KEYS = ("modality", "modalities")
-_OPTIONAL = {"benchmark": "own", "description": "", "instruction": ""}
+OWN = "own"
+"""The benchmark of tasks whose description names none."""
+_OPTIONAL = {"benchmark": OWN, "description": "", "instruction": ""}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Description:
     modalities: frozenset[str]
     type: str
     metric: str
-    benchmark: str = "own"
+    benchmark: str = OWN
     description: str = ""
     instruction: str = ""
 
