@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from micl_cli.errors import MiclError as MiclError
     from micl_cli.errors import OptionError as OptionError
     from micl_cli.errors import PlanError as PlanError
+    from micl_cli.io.processes import module_command as module_command
     from micl_cli.io.text import TextError as TextError
     from micl_cli.io.text import parse_json as parse_json
     from micl_cli.io.text import read_json as read_json
@@ -101,6 +102,7 @@ _MODULES = {
 _HOME = {name: f"micl_cli.api.{module}" for module, names in _MODULES.items() for name in names}
 _HOME |= dict.fromkeys(("MediaError", "MiclError", "OptionError", "PlanError"), "micl_cli.errors")
 _HOME |= dict.fromkeys(("TextError", "parse_json", "read_json", "read_lines", "read_toml"), "micl_cli.io.text")
+_HOME["module_command"] = "micl_cli.io.processes"
 
 __all__ = sorted(_HOME)
 

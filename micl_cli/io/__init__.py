@@ -1,1 +1,1 @@
-"""Atomic writing of files, guarded reading of text, locks, JSON lines, and control characters."""
+"""Atomic writing of files, guarded reading of text, locks, processes, JSON lines, and control characters."""
