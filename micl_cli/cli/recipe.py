@@ -37,14 +37,15 @@ def recipe_names() -> list[str]:
 def read_recipe(name: str) -> Recipe:
     """Return a recipe by name, or from a TOML file. Raises UsageError if it is missing or malformed."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not path.is_file() or (not name.endswith(".toml") and name not in recipe_names()):
+    if not path.exists() or (not name.endswith(".toml") and name not in recipe_names()):
         hint = nearest(name, recipe_names()) or f"Recipes: {', '.join(recipe_names())}; or a path to a .toml file."
         raise UsageError(f"no recipe {name!r}", hint)
     try:
         data = read_toml(path)
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{path} is not a recipe: {error}", "A recipe is a TOML file with strategy and tasks."
+            f"{path} is not a recipe: {reason}", "A recipe is a TOML file with strategy and tasks."
         ) from error
     known = {f.name for f in fields(Recipe)}
     if unknown := sorted(data.keys() - known):
