@@ -28,6 +28,7 @@ from micl_cli.data.description import (
 from micl_cli.data.manifest import path_fault, read_manifest, relative_path, row_text
 from micl_cli.data.typed_json import from_json
 from micl_cli.errors import ManifestError, PlanError
+from micl_cli.io.documents import json_sha256
 from micl_cli.io.text import MAX_FILE_BYTES, open_regular, read_json
 
 RECORD = "prepared.json"
@@ -160,14 +161,10 @@ def _verified(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("format") not in (_FORMAT, _FORMAT_WITHOUT_DIGEST):
         raise ValueError("it is damaged, or was written by another version of micl")
     fields = {key: value for key, value in data.items() if key not in ("format", "digest")}
-    expected = _digest(fields) if data["format"] == _FORMAT else None
+    expected = json_sha256(fields) if data["format"] == _FORMAT else None
     if data.get("digest") != expected:
         raise ValueError("it is damaged: its content does not match its digest")
     return fields
-
-
-def _digest(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _check_record(record: Record) -> None:
@@ -186,7 +183,7 @@ def _is_absolute(root: str | None) -> bool:
 def write_record(folder: Path, record: Record) -> None:
     """Write ``prepared.json``."""
     fields = asdict(record)
-    text = json.dumps({"format": _FORMAT, "digest": _digest(fields), **fields}, ensure_ascii=False, indent=1)
+    text = json.dumps({"format": _FORMAT, "digest": json_sha256(fields), **fields}, ensure_ascii=False, indent=1)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
