@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,16 +64,17 @@ class Inspection:
                 raise MediaError("a symbolic link leads out of the task's folder")
             self.records[key] = self._record(key, path)
         except FileNotFoundError:
-            separator = " (write / between folders)" if "\\" in key[1] else ""
-            self.faults[key] = f"the file does not exist{separator}"
+            self.faults[key] = "the file does not exist"
         except MediaError as error:
             self.faults[key] = error.message.removeprefix(f"{path}: ")
         except (OSError, RuntimeError) as error:  # RuntimeError: circular symbolic links (Python below 3.13)
             self.faults[key] = getattr(error, "strerror", None) or str(error)
 
     def _record(self, key: MediumKey, path: Path) -> FileRecord:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if path.exists() and not path.is_file():
             raise MediaError("it is not a regular file")  # a pipe would block its reader
+        if "\\" in key[1] and not path.exists():
+            raise MediaError("no such file (write / between folders)")
         known = self.known.get(key)
         if known and known.same_stat(path):
             return known
