@@ -28,15 +28,15 @@ from micl_cli.data.description import (
 from micl_cli.data.manifest import path_fault, read_manifest, relative_path, row_text
 from micl_cli.data.typed_json import from_json
 from micl_cli.errors import ManifestError, PlanError
+from micl_cli.io.digest import file_sha256
 from micl_cli.io.documents import json_sha256
-from micl_cli.io.text import MAX_FILE_BYTES, open_regular, read_json
+from micl_cli.io.text import MAX_FILE_BYTES, read_json
 
 RECORD = "prepared.json"
 _FORMAT = 2
 _FORMAT_WITHOUT_DIGEST = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAMED_FILES = 5
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -209,15 +209,6 @@ def description_sha256(description: Description) -> str:
 def task_toml_sha256(description: Description) -> str:
     """Return the sha256 of the ``task.toml`` of a prepared task."""
     return hashlib.sha256(description_text(description).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file's bytes, read in chunks."""
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def record_file(path: Path, facts: Mapping[str, Any] | None = None) -> FileRecord:

@@ -64,6 +64,7 @@ class TaskLibrary:
 
     def _prepare_source(self, name: str, home: Path, on_error: OnError, progress: Progress | None) -> Prepared:
         source = self.registry.load("tasks", name)()
+        self.registry.find("metrics", source.metric)  # reports an unknown metric before any data is prepared
         return prepare_source(source, name, home, self._modality, on_error=on_error, progress=progress)
 
     def _modality(self, name: str) -> Any:
