@@ -26,6 +26,7 @@ from micl_cli.data.description import (
 )
 from micl_cli.data.manifest import read_manifest, relative_path, row_text
 from micl_cli.errors import ManifestError, PlanError
+from micl_cli.io.json_text import json_text
 
 RECORD = "prepared.json"
 _FORMAT = 1
@@ -143,7 +144,7 @@ def read_record(folder: Path) -> Record | None:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write ``prepared.json``."""
-    text = json.dumps({"format": _FORMAT, **asdict(record)}, ensure_ascii=False, indent=1)
+    text = json_text({"format": _FORMAT, **asdict(record)}, ensure_ascii=False, indent=1)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from micl_cli.errors import CheckpointError
 from micl_cli.io.files import write_json
+from micl_cli.io.json_text import json_text
 
 FORMAT = 2
 """The version of the format. Files of the first version have neither "format" nor "sha256"."""
@@ -19,7 +20,7 @@ _FORMAT, _DIGEST = "format", "sha256"
 
 def write_document(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object atomically, with its format and digest. Raises CheckpointError."""
-    content = {**json.loads(json.dumps(content)), _FORMAT: FORMAT}
+    content = {**json.loads(json_text(content)), _FORMAT: FORMAT}
     write_json(path, {**content, _DIGEST: json_sha256(content)})
 
 

@@ -29,7 +29,7 @@ _WORDS = """
 
 def _contractions() -> dict[str, str]:
     """Return contractions by each spelling that lacks one of their apostrophes."""
-    words = {}
+    words: dict[str, str] = {}
     for word in _WORDS.split():
         words |= {word[:at] + word[at + 1 :]: word for at, mark in enumerate(word) if mark == "'"}
     return {**words, "somebody'd": "somebodyd"}  # the script has this one the other way round

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from micl_cli.io.json_text import json_text
 from micl_cli.report.data import RunData
 from micl_cli.report.groups import groups_of, paired_of
 from micl_cli.report.quantized import quantized_of
@@ -21,14 +20,14 @@ def write(runs: Sequence[RunData]) -> str:
     """
     document: dict[str, Any] = {"runs": [_run(run) for run in runs]}
     if len(runs) > 1:
-        document["groups"] = [_finite(group.as_json()) for group in groups_of(runs)]
-        document["quantized"] = [_finite(each.as_json()) for each in quantized_of(runs)]
-        document["paired"] = [_finite(pair.as_json()) for pair in paired_of(runs)]
-    return json.dumps(document, indent=2, allow_nan=False)
+        document["groups"] = [group.as_json() for group in groups_of(runs)]
+        document["quantized"] = [each.as_json() for each in quantized_of(runs)]
+        document["paired"] = [pair.as_json() for pair in paired_of(runs)]
+    return json_text(document, indent=2)
 
 
 def _run(run: RunData) -> dict[str, Any]:
-    fields = {
+    return {
         "id": run.id,
         "name": run.name,
         "strategy": run.strategy,
@@ -48,14 +47,3 @@ def _run(run: RunData) -> dict[str, Any]:
         **({"forgetting_types": [entry.as_json() for entry in run.forgetting_types]} if run.forgetting_types else {}),
         **({"routing": run.routing.as_json()} if run.routing else {}),
     }
-    return {name: _finite(value) for name, value in fields.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return value
