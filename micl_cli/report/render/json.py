@@ -8,6 +8,7 @@ from typing import Any
 
 from micl_cli.io.json_text import json_text
 from micl_cli.report.data import RunData
+from micl_cli.report.differences import differences_of
 from micl_cli.report.groups import groups_of, paired_of
 from micl_cli.report.quantized import quantized_of
 
@@ -15,11 +16,13 @@ from micl_cli.report.quantized import quantized_of
 def write(runs: Sequence[RunData]) -> str:
     """Return {"runs": [...]}, ASCII only; numbers that are not finite are null.
 
-    Several runs add "groups" (means over seeds), "quantized" (relative to full precision) and "paired" (one strategy
+    Several runs add "differences" (what they differ in, and whether they are comparable all the same), "groups" (means
+    over seeds), "quantized" (relative to full precision) and "paired" (one strategy
     minus another).
     """
     document: dict[str, Any] = {"runs": [_run(run) for run in runs]}
     if len(runs) > 1:
+        document["differences"] = [each.as_json() for each in differences_of(runs)]
         document["groups"] = [group.as_json() for group in groups_of(runs)]
         document["quantized"] = [each.as_json() for each in quantized_of(runs)]
         document["paired"] = [pair.as_json() for pair in paired_of(runs)]
@@ -37,6 +40,7 @@ def _run(run: RunData) -> dict[str, Any]:
         "tasks": list(run.tasks),
         "split": run.split,
         "weights_bytes": run.weights_bytes,
+        "environment": dict(run.environment),
         "matrix": run.r.rows(),
         "zero_shot": None if run.zero_shot is None else [run.r[0, i] for i in run.r.tasks],
         "metrics": run.metrics,
