@@ -113,7 +113,8 @@ class Scored(Event):
     """``task`` was scored by ``metric`` on ``n`` examples of ``split`` after stage ``after``.
 
     ``after`` is 0 before any learning (zero-shot). ``value`` is x100. ``main`` marks the
-    task's own metric, whose scores form the R matrix. A value that is None, as scores in JSON that are not finite are,
+    task's own metric, whose scores form the R matrix. ``cut`` of the answers had no end within ``max_new_tokens``; it
+    is None if that is not known. A value that is None, as scores in JSON that are not finite are,
     becomes NaN.
     """
 
@@ -126,6 +127,7 @@ class Scored(Event):
     split: str = "test"
     main: bool = True
     seconds: float = 0.0
+    cut: int | None = None
     restored: bool = False
 
     def __post_init__(self) -> None:

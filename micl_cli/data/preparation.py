@@ -27,6 +27,7 @@ from micl_cli.data.prepared import (
     Refused,
     description_sha256,
     fingerprint,
+    longest_reference,
     read_record,
     record_file,
     task_folder,
@@ -209,6 +210,7 @@ def _conclude(inspection: Inspection, declared: Description, on_error: OnError) 
         answers=_answers(declared.type, rows),
         media=media,
         refused=tuple(refused),
+        longest_reference=longest_reference(rows),
     )
     return description, record
 

@@ -67,7 +67,8 @@ class Record:
     """The content of ``prepared.json``.
 
     ``root`` is the user's folder, or None if micl wrote the media itself. ``manifest`` and ``described``
-    (see :func:`description_sha256`) record the manifest and ``task.toml`` of that folder.
+    (see :func:`description_sha256`) record the manifest and ``task.toml`` of that folder. ``longest_reference`` is None
+    in records of earlier versions.
     """
 
     sha256: str
@@ -78,6 +79,12 @@ class Record:
     root: str | None = None
     manifest: FileRecord | None = None
     described: str = ""
+    longest_reference: str | None = None
+
+
+def longest_reference(rows: Iterable[Row]) -> str:
+    """Return the reference with the most bytes, the first of several; empty if there are none."""
+    return max((text for row in rows for text in row.references), key=lambda text: len(text.encode()), default="")
 
 
 def task_folder(name: str, home: Path) -> Path:
@@ -227,8 +234,13 @@ def _task(name: str, description: Description, record: Record, rows: Sequence[Ro
         sha256=record.sha256,
         counts=dict(record.counts),
         answers=record.answers,
+        longest_reference=_longest_reference(record, rows),
         load=load,
     )
+
+
+def _longest_reference(record: Record, rows: Sequence[Row]) -> str:
+    return longest_reference(rows) if record.longest_reference is None else record.longest_reference
 
 
 def _example(row: Row, task: str, root: Path, record: Record) -> Example:

@@ -23,12 +23,12 @@ Value = tuple[Cell, Cell, str, str, float | None, Cell, str]
 def write(runs: Sequence[RunData]) -> str:
     """Return a header and one row for each finite value.
 
-    ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits),
-    "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra". Several runs are followed
-    by rows of "difference" or "not comparable" (``quantity`` is what the runs differ in, ``value`` that of a run), of
-    "mean" (over seeds; ``run`` is the strategy, ``task`` the order or empty for all orders, ``n`` the number of values)
-    and "paired" (``run`` is one strategy minus another). Text that a spreadsheet would evaluate as a formula is
-    prefixed with an apostrophe.
+    ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits, and the
+    number of cut answers), "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra".
+    Several runs are followed by rows of "difference" or "not comparable" (``quantity`` is what the runs differ in,
+    ``value`` that of a run), of "mean" (over seeds; ``run`` is the strategy, ``task`` the order or empty for all
+    orders, ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a spreadsheet would
+    evaluate as a formula is prefixed with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -107,3 +107,5 @@ def _scores(run: RunData) -> Iterator[Value]:
     for score in run.scores:
         if not run.in_matrix(score):
             yield "score", score.after, score.task, score.metric, score.value, score.n, score.split
+        elif score.cut is not None:
+            yield "score", score.after, score.task, "cut_answers", score.cut, score.n, score.split
