@@ -207,9 +207,6 @@ class ToyBackbone(Backbone):
         texts = [bytes(token for token in answer if token < END).decode(errors="replace").strip() for answer in answers]
         return [Answer(text, cut=END not in answer) for text, answer in zip(texts, answers, strict=True)]
 
-    def answer_lengths(self, texts: Sequence[str]) -> Sequence[int]:
-        return [len(text.encode()) for text in texts]
-
     def _beam_search(self, examples: Sequence[Example], max_new_tokens: int, width: int) -> list[list[int]]:
         """Return the best answer for each example: bytes, and END unless it was cut. A ``width`` of 1 is greedy."""
         prompts = self._prompts(examples) if examples else []

@@ -27,8 +27,8 @@ def write(runs: Sequence[RunData]) -> str:
     number of cut answers), "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra".
     Several runs are followed by rows of "difference" or "not comparable" (``quantity`` is what the runs differ in,
     ``value`` that of a run), of "mean" (over seeds; ``run`` is the strategy, ``task`` the order or empty for all
-    orders, ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a spreadsheet would
-    evaluate as a formula is prefixed with an apostrophe.
+    orders, ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a spreadsheet
+    would evaluate as a formula is prefixed with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
