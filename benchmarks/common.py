@@ -16,6 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from micl_cli.io.json_text import json_text
+
 RESULTS = Path(__file__).parent / "results"
 ORDERS = {
     "order-1": "aud_cap,img_cap,vid_qa,aud_qa,img_qa,vid_cap",
@@ -58,7 +60,7 @@ def smaller(name: str, home: Path, folder: Path, examples: int) -> Path:
     target = folder / name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    (target / "manifest.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in selected))
+    (target / "manifest.jsonl").write_text("".join(f"{json_text(row)}\n" for row in selected))
     (target / "task.toml").write_text((source / "task.toml").read_text().replace('"mini"', '"smaller"'))
     shutil.copytree(source / "media", target / "media")
     return target
@@ -110,5 +112,5 @@ def record(name: str, data: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     words = [f"benchmarks/{Path(sys.argv[0]).name}", *("DIR" if "/" in word else word for word in sys.argv[1:])]
-    path.write_text(json.dumps({"machine": machine(), "command": " ".join(words), **data}, indent=1) + "\n")
+    path.write_text(json_text({"machine": machine(), "command": " ".join(words), **data}, indent=1) + "\n")
     print(f"recorded in {path}")

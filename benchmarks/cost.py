@@ -12,7 +12,6 @@ Usage: python benchmarks/cost.py [--pairs 3]
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from common import events, fresh_home, micl, record, smaller
+
+from micl_cli.io.json_text import json_text
 
 TASKS = ("img_cap,aud_qa", "img_qa,img_cap", "img_cap,img_qa")
 MOINCL = ["-o", "pseudo_num", "4", "-o", "text_instruct_num", "4"]
@@ -62,7 +63,7 @@ def main() -> None:
             for tasks, measured in pairs.items():
                 each = [*words, "--tasks", tasks, "--seed", str(seed)]
                 measured.append({name: measure(name, each, home) for name in ("finetune", "moincl")})
-                print(tasks, json.dumps(measured[-1]), flush=True)
+                print(tasks, json_text(measured[-1]), flush=True)
     ratios = {
         tasks: {
             figure: round(statistics.median(pair["moincl"][figure] / pair["finetune"][figure] for pair in measured), 3)

@@ -17,6 +17,7 @@ from typing import Any
 
 from common import ORDERS, micl, record
 
+from micl_cli.io.json_text import json_text
 from micl_cli.report.groups import mean_of
 
 Cell = dict[str, Any]
@@ -168,7 +169,7 @@ def main() -> None:
     cells = learn(args.strategies, args.orders, args.seeds, args.jobs, args.home, extra)
     print("\n".join(table(cells)))
     results = {**claims(cells), **best(cells), **routed(cells), **memory(cells)}
-    print("\n".join(f"{name}: {json.dumps(value)}" for name, value in results.items()))
+    print("\n".join(f"{name}: {json_text(value)}" for name, value in results.items()))
     record(args.name, {"claims": results, "table": table(cells), "cells": cells})
 
 

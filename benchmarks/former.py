@@ -19,6 +19,8 @@ from pathlib import Path
 
 from common import fresh_home, record
 
+from micl_cli.io.json_text import json_text
+
 HERE = Path(__file__).parents[1]
 WARM = 3
 """Number of steps at the beginning of each task that are not counted."""
@@ -56,7 +58,7 @@ def main() -> None:
             words += ["--max-steps", str(args.steps), "--threads", "1", "--eval-examples", "4"]
             words += ["--validation-examples", "4", "--save-seconds", "1000"]
             results[strategy] = compare(args.former.absolute(), words, root.absolute(), args.pairs)
-            print(strategy, json.dumps(results[strategy]))
+            print(strategy, json_text(results[strategy]))
     if args.record:
         record(args.record, {"backbone": args.backbone, "strategies": results})
 

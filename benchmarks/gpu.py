@@ -22,6 +22,8 @@ import torch
 import transformers as hf
 from common import events, micl, record, smaller
 
+from micl_cli.io.json_text import json_text
+
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "plugins" / "micl_backbones"))
 
 from checkpoints import build_tokenizer, chat_template, save
@@ -142,11 +144,11 @@ def measure(shape: str) -> dict[str, Any]:
         for nf4 in (False, True):
             name = f"plain script {'nf4' if nf4 else 'bf16'}"
             results[name] = plain(checkpoint, tasks[1], EXAMPLES // 4, nf4=nf4)
-            print(name, json.dumps(results[name]), flush=True)
+            print(name, json_text(results[name]), flush=True)
         tokens = results["plain script bf16"]["tokens_per_example"]
         for cell in CELLS:
             results[cell[0]] = ours(checkpoint, home, cell, tokens)
-            print(cell[0], json.dumps(results[cell[0]]), flush=True)
+            print(cell[0], json_text(results[cell[0]]), flush=True)
     return results
 
 

@@ -11,7 +11,6 @@ Usage: python benchmarks/trainer.py --home DIR [--pairs 3] [--dtype fp32]
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any
 
 import torch
 from common import micl, record, smaller, watched
+
+from micl_cli.io.json_text import json_text
 
 TASKS = ("img_cap", "aud_qa")
 EXAMPLES, EPOCHS, BATCH = 160, 2, 8
@@ -71,7 +72,7 @@ def main() -> None:
         for seed in range(args.pairs):
             pair = {"plain": plain(task, args.home, seed, dtype), "micl": ours(task, args.home, seed, dtype)}
             pairs.setdefault(name, []).append(pair)
-            print(name, json.dumps(pair), flush=True)
+            print(name, json_text(pair), flush=True)
     ratios = {
         name: {
             figure: round(statistics.median(pair["micl"][figure] / pair["plain"][figure] for pair in measured), 3)

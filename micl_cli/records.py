@@ -98,7 +98,7 @@ class ScoreRecord:
     """The score of ``task`` by ``metric`` on ``n`` examples of ``split`` after stage ``after`` (0: before learning).
 
     ``value`` is x100, or None if it was not finite. ``main`` marks the task's own metric, whose scores form the R
-    matrix.
+    matrix. ``cut`` of the answers had no end within the maximum length; None if that is not known.
     """
 
     after: int
@@ -108,6 +108,12 @@ class ScoreRecord:
     n: int
     split: str = "test"
     main: bool = True
+    cut: int | None = None
+
+    @property
+    def cut_share(self) -> float | None:
+        """The share of cut answers in per cent, or None if it is not known."""
+        return None if self.cut is None or not self.n else 100 * self.cut / self.n
 
 
 @dataclass(frozen=True, kw_only=True)

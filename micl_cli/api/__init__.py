@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from micl_cli.api.adapter_kinds import LayerAdapter as LayerAdapter
     from micl_cli.api.adapters import Adapters as Adapters
     from micl_cli.api.backbone import IGNORE_INDEX as IGNORE_INDEX
+    from micl_cli.api.backbone import Answer as Answer
     from micl_cli.api.backbone import Backbone as Backbone
     from micl_cli.api.backbone import Batch as Batch
     from micl_cli.api.backbone import FeatureCache as FeatureCache
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
     "adapters": ("Adapters",),
-    "backbone": ("IGNORE_INDEX", "Backbone", "Batch", "FeatureCache", "MediaReader"),
+    "backbone": ("IGNORE_INDEX", "Answer", "Backbone", "Batch", "FeatureCache", "MediaReader"),
     "encoder": ("Encoder",),
     "events": ("Event",),
     "hookspecs": ("Register", "hookimpl"),

@@ -39,6 +39,22 @@ class FeatureCache(Protocol):
     def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor: ...
 
 
+class Answer(str):
+    """A generated answer.
+
+    ``cut`` is whether it was still without its end after ``max_new_tokens``, or None if that is not known, as of
+    answers that are plain strings.
+    """
+
+    cut: bool | None
+
+    def __new__(cls, text: str, cut: bool | None = None) -> Answer:
+        """Return ``text`` as an answer."""
+        answer = super().__new__(cls, text)
+        answer.cut = cut
+        return answer
+
+
 @dataclass
 class Batch:
     """Examples as tensors. ``labels`` [B, L] holds token ids at answer positions, IGNORE_INDEX elsewhere.
@@ -157,7 +173,17 @@ class Backbone(AdapterHost, LayerStatistics):
 
     @abstractmethod
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 32, num_beams: int = 1) -> list[str]:
-        """Return one answer for each example, by greedy or beam search, using the active selection."""
+        """Return one answer for each example, by greedy or beam search, using the active selection.
+
+        Answers may be of type :class:`Answer`, so that reports show how many were cut at ``max_new_tokens``.
+        """
+
+    def answer_lengths(self, texts: Sequence[str]) -> Sequence[int] | None:
+        """Return the number of tokens of each text as an answer, without the token that ends it; None if unknown.
+
+        Used to warn of answers that are longer than ``max_new_tokens`` before anything is learnt.
+        """
+        return None
 
     @abstractmethod
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
+
+from micl_cli.io.json_text import finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,8 +16,9 @@ class Event:
     name: ClassVar[str] = "event"
 
     def as_json(self) -> dict[str, Any]:
-        """Return JSON-ready fields, starting with the name of the event."""
-        return {"event": self.name, **asdict(self)}
+        """Return JSON-ready fields, starting with the name of the event; numbers that are not finite are None."""
+        fields: dict[str, Any] = finite(asdict(self))
+        return {"event": self.name, **fields}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +113,9 @@ class Scored(Event):
     """``task`` was scored by ``metric`` on ``n`` examples of ``split`` after stage ``after``.
 
     ``after`` is 0 before any learning (zero-shot). ``value`` is x100. ``main`` marks the
-    task's own metric, whose scores form the R matrix.
+    task's own metric, whose scores form the R matrix. ``cut`` of the answers had no end within ``max_new_tokens``; it
+    is None if that is not known. A value that is None, as scores in JSON that are not finite are,
+    becomes NaN.
     """
 
     name = "scored"
@@ -121,7 +127,12 @@ class Scored(Event):
     split: str = "test"
     main: bool = True
     seconds: float = 0.0
+    cut: int | None = None
     restored: bool = False
+
+    def __post_init__(self) -> None:
+        if self.value is None:
+            object.__setattr__(self, "value", math.nan)
 
 
 CHOICES = "choices"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from micl_cli.io.characters import escape as escape
+from micl_cli.io.json_text import json_text
 
 if TYPE_CHECKING:
     # Not imported at run time, so that `micl --help` is fast.
@@ -95,8 +95,8 @@ def fail(message: str, hint: str = "", label: str = "error:") -> None:
 
 
 def echo_json(data: Any) -> None:
-    """Write one JSON document to stdout, indented."""
-    click.echo(json.dumps(data, indent=2, allow_nan=False))
+    """Write one JSON document to stdout, indented; numbers that are not finite are null."""
+    click.echo(json_text(data, indent=2))
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int | None = None) -> str:

@@ -28,6 +28,7 @@ from micl_cli.data.prepared import (
     Refused,
     description_sha256,
     fingerprint,
+    longest_reference,
     read_record,
     record_file,
     task_folder,
@@ -219,6 +220,7 @@ def _conclude(inspection: Inspection, declared: Description, on_error: OnError) 
         media=media,
         refused=tuple(refused),
         task_toml=task_toml_sha256(description),
+        longest_reference=longest_reference(rows),
     )
     return description, record
 

@@ -30,6 +30,7 @@ from micl_cli.data.typed_json import from_json
 from micl_cli.errors import ManifestError, PlanError
 from micl_cli.io.digest import file_sha256
 from micl_cli.io.documents import json_sha256
+from micl_cli.io.json_text import json_text
 from micl_cli.io.text import MAX_FILE_BYTES, read_json
 
 RECORD = "prepared.json"
@@ -73,7 +74,7 @@ class Record:
 
     ``root`` is the user's folder, or None if micl wrote the media itself. ``manifest`` and ``described``
     (see :func:`description_sha256`) record the manifest and ``task.toml`` of that folder. ``task_toml`` is the sha256
-    of the prepared ``task.toml``; records of format 1 have none.
+    of the prepared ``task.toml``; records of format 1 have none, and no ``longest_reference``.
     """
 
     sha256: str
@@ -85,6 +86,12 @@ class Record:
     manifest: FileRecord | None = None
     described: str = ""
     task_toml: str = ""
+    longest_reference: str | None = None
+
+
+def longest_reference(rows: Iterable[Row]) -> str:
+    """Return the reference with the most bytes, the first of several; empty if there are none."""
+    return max((text for row in rows for text in row.references), key=lambda text: len(text.encode()), default="")
 
 
 def task_folder(name: str, home: Path) -> Path:
@@ -183,7 +190,7 @@ def _is_absolute(root: str | None) -> bool:
 def write_record(folder: Path, record: Record) -> None:
     """Write ``prepared.json``."""
     fields = asdict(record)
-    text = json.dumps({"format": _FORMAT, "digest": json_sha256(fields), **fields}, ensure_ascii=False, indent=1)
+    text = json_text({"format": _FORMAT, "digest": json_sha256(fields), **fields}, ensure_ascii=False, indent=1)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
@@ -264,8 +271,13 @@ def _task(name: str, description: Description, record: Record, rows: Sequence[Ro
         sha256=record.sha256,
         counts=dict(record.counts),
         answers=record.answers,
+        longest_reference=_longest_reference(record, rows),
         load=load,
     )
+
+
+def _longest_reference(record: Record, rows: Sequence[Row]) -> str:
+    return longest_reference(rows) if record.longest_reference is None else record.longest_reference
 
 
 def _example(row: Row, task: str, root: Path, record: Record) -> Example:

@@ -11,15 +11,18 @@ from typing import Any
 
 from micl_cli.errors import CheckpointError
 from micl_cli.io.files import write_json
+from micl_cli.io.json_text import json_text
+from micl_cli.io.text import read_json
 
 FORMAT = 2
 """The version of the format. Files of the first version have neither "format" nor "sha256"."""
+MAX_DOCUMENT_BYTES = 256 << 20
 _FORMAT, _DIGEST = "format", "sha256"
 
 
 def write_document(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object atomically, with its format and digest. Raises CheckpointError."""
-    content = {**json.loads(json.dumps(content)), _FORMAT: FORMAT}
+    content = {**json.loads(json_text(content)), _FORMAT: FORMAT}
     write_json(path, {**content, _DIGEST: json_sha256(content)})
 
 
@@ -30,7 +33,7 @@ def read_document(path: Path, *, list_key: str = "") -> dict[str, Any]:
     ``list_key``.
     """
     with damage_reported(path):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, MAX_DOCUMENT_BYTES)
         if isinstance(content, list) and list_key:
             return {list_key: content}
         if not isinstance(content, dict):

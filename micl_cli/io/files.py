@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from micl_cli.errors import CheckpointError
+from micl_cli.io.json_text import json_text
 
 
 @contextmanager
@@ -57,11 +57,11 @@ def remove_atomically(path: Path) -> None:
 
 
 def write_json(target: Path, data: Any) -> None:
-    """Write JSON to ``target`` atomically. Raises CheckpointError."""
+    """Write JSON to ``target`` atomically, with null for numbers that are not finite. Raises CheckpointError."""
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        fresh.write_text(json_text(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         flush(fresh)
         fresh.replace(target)
         flush(target.parent)

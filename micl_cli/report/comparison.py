@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from micl_cli.report.blocks import MISSING, PASSES, Block, Paragraph, Table, labels, number, size
-from micl_cli.report.data import RunData, gap_to_oracle, time_columns
+from micl_cli.report.data import RunData, time_columns
+from micl_cli.report.differences import Difference, comparable, differences_of
 from micl_cli.report.groups import PAIRED, Group, Mean, Order, groups_of, orders_of, paired_of
 from micl_cli.report.matrix import FIGURES
 from micl_cli.report.quantized import quantized_of
+
+MAX_NAMED = 2
+"""The number of runs that are named for a value in which runs differ; more are counted."""
 
 INTERVAL = ": mean [95 % interval by Student's t]"
 
@@ -18,8 +22,25 @@ def comparison(runs: Sequence[RunData]) -> list[Block]:
     blocks: list[Block] = []
     if len({tuple(run.tasks) for run in runs}) > 1:
         blocks.append(Paragraph("The runs differ in their tasks or task order: compare their means with care."))
+    blocks += _differences(runs)
     tables = (*_routers(runs), *_quantized(runs), *_means(runs), *_paired(runs))
     return [*blocks, _final_scores(runs), _all_figures(runs), *tables]
+
+
+def _differences(runs: Sequence[RunData]) -> list[Block]:
+    """Return what the runs differ in, and which of it keeps them from being compared."""
+    names = dict(zip((run.id for run in runs), _run_labels(runs), strict=True))
+    rows = [(each.name, "yes" if each.comparable else "no", _values(each, names)) for each in differences_of(runs)]
+    title = "What the runs differ in besides strategy and seed; what is not comparable is neither paired nor averaged"
+    return [Table(title, ("", "comparable", "values"), rows, prose=True)] if rows else []
+
+
+def _values(difference: Difference, names: Mapping[str, str]) -> str:
+    each = [
+        f"{value or 'none'} ({', '.join(names[run] for run in ids) if len(ids) <= MAX_NAMED else f'{len(ids)} runs'})"
+        for value, ids in difference.runs.items()
+    ]
+    return "; ".join(each)
 
 
 def _final_scores(runs: Sequence[RunData]) -> Table:
@@ -57,6 +78,21 @@ def _routers(runs: Sequence[RunData]) -> list[Block]:
     ]
     title = "Routing: accuracy and unsure in per cent, ms per query, MFN below the oracle's of the same order and seed"
     return [Table(title, ("", "accuracy", "unsure", "ms", "gap to oracle"), rows)] if rows else []
+
+
+def gap_to_oracle(run: RunData, runs: Sequence[RunData]) -> float | None:
+    """Return the MFN of the oracle router among ``runs`` minus that of ``run``.
+
+    The oracle's run must be comparable and have the same tasks in the same order, and seed. Return None if there is
+    none.
+    """
+    for other in runs:
+        oracle = other.routing and other.routing.router == "oracle"
+        same = (other.tasks, other.seed) == (run.tasks, run.seed) and comparable(run, other)
+        best, own = other.metrics["mfn"], run.metrics["mfn"]
+        if oracle and same and best is not None and own is not None:
+            return best - own
+    return None
 
 
 def _quantized(runs: Sequence[RunData]) -> list[Block]:

@@ -42,7 +42,7 @@ class RunData:
     the scores before any learning. Both are for ``split`` and made by :func:`score_matrix`. ``settings`` are those of
     the plan by dotted name, without tasks, seed, attempt and names; ``data`` holds the sha256 by task. Runs of one
     strategy with equal settings, data and order differ only in seed or attempt. ``weights_bytes`` is the memory of
-    the frozen weights, 0 if unknown.
+    the frozen weights, 0 if unknown; ``environment`` holds versions, device, number format and threads.
     """
 
     id: str
@@ -62,6 +62,7 @@ class RunData:
     data: Mapping[str, str] = field(default_factory=dict)
     split: str = "test"
     weights_bytes: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def r(self) -> ScoreMatrix:
@@ -103,20 +104,6 @@ class RunData:
             trainable_parameters=max((stage.trainable_parameters for stage in self.stages), default=0),
             stored_bytes=stored[-1] if stored else 0,
         )
-
-
-def gap_to_oracle(run: RunData, runs: Sequence[RunData]) -> float | None:
-    """Return the MFN of the oracle router among ``runs`` minus that of ``run``.
-
-    The oracle's run must have the same tasks, seed, backbone and split. Return None if there is none.
-    """
-    for other in runs:
-        oracle = other.routing and other.routing.router == "oracle"
-        same = (other.tasks, other.seed, other.backbone, other.split) == (run.tasks, run.seed, run.backbone, run.split)
-        best, own = other.metrics["mfn"], run.metrics["mfn"]
-        if oracle and same and best is not None and own is not None:
-            return best - own
-    return None
 
 
 def score_matrix(

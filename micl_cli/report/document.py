@@ -42,7 +42,7 @@ def _note(runs: Sequence[RunData]) -> list[Block]:
 
 
 def _results(run: RunData) -> list[Block]:
-    tables = (_extra(run), _costs(run), _other_metrics(run))
+    tables = (_extra(run), _costs(run), _cut_answers(run), _other_metrics(run))
     return [_scores(run), _figures(run), *_forgetting(run), *_routing(run), *(table for table in tables if table.rows)]
 
 
@@ -136,6 +136,20 @@ def _stage_label(run: RunData, stage: StageRecord) -> str:
 def _cost(cost: StageRecord | Cost, times: Iterable[str]) -> tuple[str, ...]:
     seconds = [f"{getattr(cost, name):.1f}" for name in times]
     return (*seconds, size(cost.peak_bytes), f"{cost.trainable_parameters:,}", size(cost.stored_bytes))
+
+
+def _cut_answers(run: RunData) -> Table:
+    """Return the share of answers that were cut, for tasks of which any was."""
+    cells = {(score.task, score.after): score.cut_share for score in run.scores if run.in_matrix(score)}
+    tasks = [task for task in run.tasks if any(share for (name, _), share in cells.items() if name == task)]
+    stages = sorted({after for task, after in cells if task in tasks})
+    names = dict(zip(run.tasks, labels(run.tasks), strict=True))
+    rows = [(names[task], *(number(cells.get((task, after))) for after in stages)) for task in tasks]
+    limit = run.settings.get("evaluation.max_new_tokens", "")
+    title = f"Answers cut at the maximum length (--max-new-tokens {limit}), in per cent, after each stage".replace(
+        " )", ")"
+    )
+    return Table(title, ("", *(f"after {after}" if after else "before" for after in stages)), rows)
 
 
 def _other_metrics(run: RunData) -> Table:

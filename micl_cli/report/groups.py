@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import TypeVar
 
 from micl_cli.report.data import RunData
+from micl_cli.report.differences import comparable, conditions
 from micl_cli.report.matrix import FIGURES
 
 CONFIDENCE = 0.95
@@ -112,13 +113,17 @@ def groups_of(runs: Runs) -> list[Group]:
 
 
 def paired_of(runs: Runs) -> list[Paired]:
-    """Return a comparison of every two strategies with final scores for two or more common pairs of order and seed."""
+    """Return a comparison of every two strategies with final scores for two or more common pairs of order and seed.
+
+    Strategies whose runs are not comparable (see :func:`micl_cli.report.differences.conditions`) are not paired.
+    """
     names = strategy_labels(runs)
     scored = [run for run in runs if run.metrics["mfn"] is not None]
     cells = {method: _split(members, _cell) for method, members in _split(scored, method_of).items()}
     pairs = []
     for first, second in combinations(cells, 2):
-        common = [(cells[first][cell], cells[second][cell]) for cell in cells[first] if cell in cells[second]]
+        both = ((cells[first][cell], cells[second][cell]) for cell in cells[first] if cell in cells[second])
+        common = [(left, right) for left, right in both if comparable(left[0], right[0])]
         if len(common) > 1:
             values = {
                 name: [_minus(_value(left, name), _value(right, name)) for left, right in common] for name in PAIRED
@@ -140,8 +145,17 @@ def strategy_labels(runs: Runs) -> dict[Hashable, str]:
 
 
 def method_of(run: RunData) -> Hashable:
-    """Return a key that is equal for runs that differ only in seed, attempt, name, tasks or task order."""
-    return run.strategy, run.backbone, tuple(sorted(run.settings.items()))
+    """Return a key that is equal for runs that differ only in seed, attempt, name, tasks or task order.
+
+    The version of micl and the number format belong to it.
+    """
+    return run.strategy, run.backbone, tuple(sorted(_settings(run).items()))
+
+
+def _settings(run: RunData) -> dict[str, str]:
+    """Return the settings of a run, with what else must be equal in runs that are averaged."""
+    deciding = {name: value for name, value in conditions(run).items() if name.startswith("environment.")}
+    return {**run.settings, **deciding}
 
 
 def orders_of(runs: Runs) -> list[Order]:
@@ -218,7 +232,7 @@ def _labels(name: str, methods: Runs) -> list[str]:
     """Return a label for the strategy of each run, all of which have the same ``name``."""
     if len(methods) == 1:
         return [name]
-    settings = [{"backbone": run.backbone, **run.settings} for run in methods]
+    settings = [{"backbone": run.backbone, **_settings(run)} for run in methods]
     keys = [key for key in dict.fromkeys(key for each in settings for key in each) if _differs(key, settings)]
     labels = [f"{name} ({', '.join(f'{key}={_short(each.get(key))}' for key in keys)})" for each in settings]
     usable = len(set(labels)) == len(labels) and max(map(len, labels)) <= MAX_LABEL

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from micl_cli.report.data import RunData
+from micl_cli.report.differences import comparable
 
 NONE = "none"
 _BITS = ("backbone.quantize", "backbone.dtype")
+_NUMBERS = ("environment.precision",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,9 @@ def quantized_of(runs: Sequence[RunData]) -> list[Quantized]:
 
 
 def _reference(run: RunData, full: Sequence[RunData]) -> RunData | None:
-    return next((other for other in full if _key(other) == _key(run)), None)
+    return next(
+        (other for other in full if _key(other) == _key(run) and comparable(run, other, except_for=_NUMBERS)), None
+    )
 
 
 def _key(run: RunData) -> tuple[Any, ...]:

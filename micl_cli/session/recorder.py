@@ -150,6 +150,7 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
         data=plan.data,
         split=split,
         weights_bytes=int(details.run.environment.get("weights_bytes", 0)),
+        environment={name: f"{value}" for name, value in details.run.environment.items() if name != "weights_bytes"},
     )
 
 

@@ -72,11 +72,14 @@ class Session:
 
     def components(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunComponents:
         """Load the components of a plan and check that they fit. Raises PluginError, OptionError or PlanError."""
+        from micl_cli.training.answer_lengths import answer_notes
         from micl_cli.training.components import assemble
         from micl_cli.training.feature_cache import Features
 
         features = Features(self.settings.features, self.settings.cache_limit)
-        return assemble(plan, tasks, self.registry, features, device, resources=self.resources)
+        components = assemble(plan, tasks, self.registry, features, device, resources=self.resources)
+        components.notes = [*components.notes, *answer_notes(components)]
+        return components
 
     def estimate(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunEstimate:
         """Return the estimate of a plan. Its components are loaded to check that they fit; nothing is written."""

@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from micl_cli.errors import StoreError
+from micl_cli.io.json_text import json_text
 
 LOCK_TIMEOUT = 30.0
 """Seconds to wait while another process writes; a transaction takes milliseconds."""
@@ -42,8 +43,9 @@ def connect(url: URL) -> Engine:
     """Return an engine for ``url`` without connecting. Raises StoreError if the driver is missing."""
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_pre_ping=True)  # a server may close the connection during a long run
-        engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT})
+            # A server may close the connection during a long run.
+            return create_engine(url, json_serializer=json_text, pool_pre_ping=True)
+        engine = create_engine(url, json_serializer=json_text, connect_args={"timeout": LOCK_TIMEOUT})
     except (ImportError, NoSuchModuleError) as error:
         hint = "Install the driver that the URL names, or name another: https://docs.sqlalchemy.org/dialects"
         raise StoreError(f"no driver for the run store {shown(url)}: {error}", hint) from error

@@ -131,6 +131,8 @@ class Score(Base):
     n: Mapped[int]
     # Whether this was the task's own metric when the run was scored.
     main: Mapped[bool]
+    # The number of answers without an end within the maximum length; null if not known.
+    cut: Mapped[int | None]
 
 
 class Routing(Base):

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 from micl_cli.errors import StoreError
 from micl_cli.store.connect import shown, store_file, writing
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision of the models. A constant, because importing Alembic is slow."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

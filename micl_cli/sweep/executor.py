@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, Any
 
+from micl_cli.io.json_text import json_text
 from micl_cli.io.processes import module_command
 from micl_cli.sweep.worker import BUSY, INTERRUPTED, CellTask
 
@@ -103,7 +104,7 @@ class ProcessExecutor:
         assert process.stdout
         with stderr, process:
             try:
-                json.dump(task.as_json(), process.stdin)
+                process.stdin.write(json_text(task.as_json()))
                 process.stdin.close()
             except OSError:
                 pass  # the process has ended; its exit code says why

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from micl_cli.api.adapter_kinds import AdapterSpec, Layer
 from micl_cli.api.adapters import Adapters
-from micl_cli.api.backbone import IGNORE_INDEX, Backbone, Batch
+from micl_cli.api.backbone import IGNORE_INDEX, Answer, Backbone, Batch
 from micl_cli.api.options import Range
 from micl_cli.api.resources import Resources
 from micl_cli.api.statistics import PlainPass
@@ -204,10 +204,11 @@ class ToyBackbone(Backbone):
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 32, num_beams: int = 1) -> list[str]:
         with self._answering():
             answers = self._beam_search(examples, max_new_tokens, num_beams)
-        return [bytes(answer).decode(errors="replace").strip() for answer in answers]
+        texts = [bytes(token for token in answer if token < END).decode(errors="replace").strip() for answer in answers]
+        return [Answer(text, cut=END not in answer) for text, answer in zip(texts, answers, strict=True)]
 
     def _beam_search(self, examples: Sequence[Example], max_new_tokens: int, width: int) -> list[list[int]]:
-        """Return the best answer for each example, as bytes. A ``width`` of 1 is greedy search."""
+        """Return the best answer for each example: bytes, and END unless it was cut. A ``width`` of 1 is greedy."""
         prompts = self._prompts(examples) if examples else []
         beams: list[list[_Beam]] = [[(0.0, [])] for _ in examples]
         for _ in range(max_new_tokens):
@@ -220,7 +221,7 @@ class ToyBackbone(Backbone):
             for (i, (total, tokens)), values, next_ids in zip(unfinished, best.tolist(), ids.tolist(), strict=True):
                 candidates[i] += [(total + v, [*tokens, token]) for v, token in zip(values, next_ids, strict=True)]
             beams = [sorted(own, key=lambda beam: -beam[0])[:width] for own in candidates]
-        return [[token for token in own[0][1] if token < END] for own in beams]
+        return [own[0][1] for own in beams]
 
     def _next(
         self, examples: Sequence[Example], prompts: Sequence[list[int]], beams: Sequence[tuple[int, list[int]]]

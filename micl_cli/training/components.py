@@ -28,7 +28,8 @@ from micl_cli.training.feature_cache import Features
 class RunComponents:
     """The components of a run in one process.
 
-    ``position`` is the stage that the strategy has entered, or 0; ``load_part`` returns registered classes.
+    ``position`` is the stage that the strategy has entered, or 0; ``load_part`` returns registered classes; ``notes``
+    are messages for the user about how the components fit.
     """
 
     plan: Plan
@@ -41,6 +42,7 @@ class RunComponents:
     load_part: PartLoader
     stages: Sequence[Sequence[Task]] = field(default_factory=list)
     position: int = 0
+    notes: Sequence[str] = ()
 
     def stage(self, position: int) -> Stage:
         """Return the context of a stage for the strategy (0: before any)."""

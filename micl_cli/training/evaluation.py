@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from micl_cli.api.backbone import Answer
 from micl_cli.api.events import CHOICES, UNSURE_MARGIN, Answered, Event, Routed, Scored
 from micl_cli.api.sampling import subset
 from micl_cli.api.selection import Selection, combine
@@ -131,6 +132,12 @@ def answer_task(
     return answer(components, examples, pause, routing)
 
 
+def cut_answers(answers: Sequence[str]) -> int | None:
+    """Return how many answers were cut at their maximum length, or None if the backbone does not tell."""
+    told = [answer.cut for answer in answers if isinstance(answer, Answer) and answer.cut is not None]
+    return sum(told) if len(told) == len(answers) else None
+
+
 def score(
     components: RunComponents,
     task: Task,
@@ -154,9 +161,10 @@ def score(
     metrics = components.metrics
     others = [name for name, metric in metrics.items() if task.type in metric.task_types and name != task.metric]
     scored = partial(Scored, after=after, task=task.name, split=split, n=len(examples))
+    cut = cut_answers(answers)
     for name in (task.metric, *others):
         value = 100 * metrics[name].score(answers, references).value
-        yield scored(metric=name, value=value, main=name == task.metric, seconds=seconds)
+        yield scored(metric=name, value=value, main=name == task.metric, seconds=seconds, cut=cut)
     if components.plan.evaluation.score == CHOICES and task.answers:
         started = time.perf_counter()
         chosen = most_likely(components, examples, task.answers, pause, routing if routing.routes else None)
@@ -165,7 +173,7 @@ def score(
     if routing.routes:
         yield _routed(components, after, task, split, routing)
     if keep_answers:
-        rows = [(e.id, text, e.references) for e, text in zip(examples, answers, strict=True)]
+        rows = [(e.id, str(text), e.references) for e, text in zip(examples, answers, strict=True)]
         yield Answered(after=after, task=task.name, split=split, rows=rows)
 
 

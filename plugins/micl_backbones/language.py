@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from micl_backbones.adapters.peft import PeftAdapters, layer_size
-from micl_cli.api import Backbone, Example, Layer, PlanError, Resources
+from micl_cli.api import Answer, Backbone, Example, Layer, PlanError, Resources
 
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
 
@@ -60,15 +60,24 @@ class LanguageBackbone(Backbone):
 
     # Answers
 
+    @property
     @abstractmethod
-    def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
+    def text_tokenizer(self) -> Any:
+        """The tokenizer of the language model."""
+
+    def answer_lengths(self, texts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids in self.text_tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+
+    @abstractmethod
+    def answers(self, examples: Sequence[Example], **search: Any) -> Sequence[Answer]:
         """Generate one answer per example; ``search`` holds arguments of ``generate`` in transformers."""
 
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 32, num_beams: int = 1) -> list[str]:
         if not examples:
             return []
         with self.evaluation_mode():
-            return self.answers(examples, max_new_tokens=max_new_tokens, num_beams=num_beams, do_sample=False)
+            search = {"max_new_tokens": max_new_tokens, "num_beams": num_beams, "do_sample": False}
+            return list(self.answers(examples, **search))
 
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
         own = choices_of(examples, choices)
@@ -102,6 +111,14 @@ class LanguageBackbone(Backbone):
                 yield
         finally:
             self.module.train(training)
+
+
+def answers_of(
+    texts: Sequence[str], ids: Sequence[Sequence[int]], ends: Collection[int], max_new_tokens: int
+) -> list[Answer]:
+    """Return generated ``texts`` as answers, which were cut where their token ``ids`` have none of ``ends``."""
+    whole = [len(row) < max_new_tokens or not set(ends).isdisjoint(row) for row in ids]
+    return [Answer(text, cut=not each) for text, each in zip(texts, whole, strict=True)]
 
 
 def choices_of(examples: Sequence[Example], choices: Sequence[str] | None) -> list[Sequence[str]]:

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-
-from micl_metrics.words import PUNCTUATION
+import string
+from collections.abc import Callable, Sequence
 
 ARTICLES = frozenset({"a", "an", "the"})
 NUMBERS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5"}
 NUMBERS |= {"six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"}
 
+PUNCTUATION = string.punctuation + "“”„«»‹›…–—¿¡·•。、，！？：；（）「」"
+
+_SAME = str.maketrans({"−": "-", "–": "-", "’": "", "‘": "", "'": ""})
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d)")
-_MARKS = re.compile(rf"\.(?!\d)|[{re.escape(PUNCTUATION.replace('.', ''))}]")
+_POINT = re.compile(r"\.(?!\d)")
+_UNIT_GAP = re.compile(r"(?<=\d)\s+(?=[%‰°])|(?<=[$€£¥])\s+(?=\d)")
+# Signs and units of numbers ("-5", "<5", "$5", "50%", "10:30", "1/2"), and marks that end a name ("c#", "c++", "A-").
+_MEANINGFUL = (
+    r"(?<!\w)[-+<>=~≈≤≥±$€£¥#]+(?=\.?\d)|(?<=\d)[-+/:*^=<>~](?=[-+$€£¥]?\.?\d)|(?<=\d)[%‰°$€£¥+]+|(?<=\w)[-+#]+(?=\s|$)"
+)
+_MARKS = re.compile(rf"({_MEANINGFUL}|\.(?=\d))|[{re.escape(PUNCTUATION)}]")
 
 
 def normalise(answer: str) -> str:
-    """Normalise an answer for comparison, after VQA's evaluation (Antol et al. 2015).
+    """Normalise an answer for comparison, without changing what it says.
 
-    Converts to lower case; drops apostrophes and commas between digits; replaces other punctuation except decimal
-    points by white space; writes zero to ten and "none" as digits; drops the articles a, an and the; collapses white
+    Converts to lower case; drops apostrophes, commas between digits and points that no digit follows ("p.m." is "pm");
+    replaces other punctuation by white space, but keeps signs and units of numbers ("-5", "50%", "10:30") and marks
+    that end a name ("c#"); writes zero to ten and "none" as digits; drops the articles a, an and the; collapses white
     space. An answer of articles alone keeps them, an answer of punctuation alone keeps that.
     """
-    plain = answer.lower().replace("’", "").replace("‘", "").replace("'", "")
-    words = _MARKS.sub(" ", _THOUSANDS.sub("", plain)).split()
+    plain = answer.lower().translate(_SAME)
+    bare = _UNIT_GAP.sub("", _POINT.sub("", _THOUSANDS.sub("", plain)))
+    words = _MARKS.sub(lambda mark: mark[1] or " ", bare).split()
     content = [NUMBERS.get(word, word) for word in words if word not in ARTICLES]
     return " ".join(content or words or plain.split())
 
 
-def matches(answer: str, references: Sequence[str]) -> int:
-    """Count the ``references`` that equal ``answer`` after normalisation. An empty answer matches none."""
-    ours = normalise(answer)
-    return sum(ours == normalise(text) for text in references) if ours else 0
+def matches(answer: str, references: Sequence[str], form: Callable[[str], str] = normalise) -> int:
+    """Count the ``references`` that equal ``answer`` after normalisation by ``form``. An empty answer matches none."""
+    ours = form(answer)
+    return sum(ours == form(text) for text in references) if answer.strip() else 0

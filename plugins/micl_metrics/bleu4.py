@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
 from micl_cli.api import Metric, Score
-from micl_metrics.words import ORDERS, Grams, ngrams, paired, tokenise
+from micl_metrics.ptb import tokenise
+from micl_metrics.words import ORDERS, Grams, ngrams, paired
 
 # pycocoevalcap's constants against division by zero. They affect the score only if no n-gram of an order matches.
 TINY, SMALL = 1e-15, 1e-9

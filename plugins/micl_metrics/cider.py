@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from micl_cli.api import Metric, Score
-from micl_metrics.words import ORDERS, Grams, mean, ngrams, paired, tokenise
+from micl_metrics.ptb import tokenise
+from micl_metrics.words import ORDERS, Grams, mean, ngrams, paired
 
 SIGMA = 6.0
 """Width of the Gaussian penalty on a difference in length."""

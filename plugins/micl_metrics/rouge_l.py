@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from micl_cli.api import Metric, Score
-from micl_metrics.words import mean, paired, tokenise
+from micl_metrics.ptb import tokenise
+from micl_metrics.words import mean, paired
 
 BETA = 1.2
 """The weight of recall relative to precision."""

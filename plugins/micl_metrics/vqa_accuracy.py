@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from micl_cli.api import Metric, Score
 from micl_metrics.answers import matches
+from micl_metrics.vqa_answers import normalise_vqa
 from micl_metrics.words import mean, paired
 
 ENOUGH = 3
@@ -18,8 +19,9 @@ class VQAAccuracy(Metric):
 
     With k annotators (10 in VQA and OK-VQA): the mean, over the k ways to leave one out, of min(1, matches among the
     others / 3). If fewer than three others are left, all of them are required, so that an answer on which all agree
-    scores 1; with a single reference it is accuracy. Answers are normalised (see
-    :func:`micl_metrics.answers.normalise`). Empty answers are wrong; an empty set scores 0.
+    scores 1. Answers are normalised by the rules of the VQA challenge (see
+    :func:`micl_metrics.vqa_answers.normalise_vqa`), also where all annotators agree, where the script of the challenge
+    compares the texts as they are. Empty answers are wrong; an empty set scores 0.
     """
 
     name: ClassVar[str] = "vqa_accuracy"
@@ -27,7 +29,8 @@ class VQAAccuracy(Metric):
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score answers. Raises ValueError on unequal lengths or an answer without reference."""
-        each = tuple(_agreement(matches(answer, texts), len(texts)) for answer, texts in paired(answers, references))
+        pairs = paired(answers, references)
+        each = tuple(_agreement(matches(answer, texts, normalise_vqa), len(texts)) for answer, texts in pairs)
         return Score(mean(each), each)
 
 

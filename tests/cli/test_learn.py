@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from micl_cli.api import Score
 from micl_cli.store import Store
 
 
@@ -38,6 +39,27 @@ def matrix(micl: Any, run: str) -> list[list[float | None]]:
 
 
 # Output
+
+
+def test_a_score_that_is_not_finite_is_null_everywhere(
+    learn: Any, micl: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def undefined(metric: object, answers: Any, references: Any) -> Score:
+        return Score(float("nan"), (float("nan"),) * len(answers))
+
+    monkeypatch.setattr("micl_metrics.cider.CIDEr.score", undefined)
+    code, out, err = learn("--json")
+    assert code == 0, err
+    run = events(out)[0]["run"]
+    scored = [e["value"] for e in events(out) if e["event"] == "scored" and e["metric"] == "cider"]
+    assert scored == [None, None]
+    assert "NaN" not in out + "".join(path.read_text() for path in (home / "runs" / run).rglob("*.json"))
+    again = learn("--json")
+    assert again.code == 0, again.err
+    assert [e["value"] for e in events(again.out) if e["event"] == "scored" and e["metric"] == "cider"] == [None, None]
+    assert micl("eval", run, "--json").code == 0
+    assert micl("runs", "show", run, "--json").code == 0
+    assert [row[0] for row in matrix(micl, run)] == [None, None]
 
 
 def test_stdout_is_the_id_alone_and_stderr_shows_the_progress(learn: Any, home: Path) -> None:

@@ -73,6 +73,7 @@ def test_task_of_the_former_version(folder: Path, tmp_path: Path) -> None:
     write(folder, RECORD, folder)
     task = open_task("own/letters", tmp_path / "home")
     assert (task.modalities, task.type, task.answers) == (frozenset({"letter"}), "qa", ("A", "a", "b"))
+    assert task.longest_reference in ("A", "a", "b")  # computed, as its record does not have it
     assert [example.prompt for example in task.examples("train")] == ["Größe?", ""]
     medium = task.examples("train")[1].media[0]
     assert (medium.modality, medium.path, medium.digest) == ("letter", folder / "media/2.txt", B)

@@ -11,6 +11,6 @@ def test_each_value_is_a_line_in_ascii(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out == '{"a": "\\u00e9"}\n{"a": 2}\n'
 
 
-def test_what_json_cannot_hold_is_refused() -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        write_json_line({"a": float("nan")})
+def test_numbers_that_are_not_finite_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json_line({"a": float("nan"), "b": [float("inf"), 1.0]})
+    assert capsys.readouterr().out == '{"a": null, "b": [null, 1.0]}\n'

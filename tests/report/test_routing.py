@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from micl_cli.records import RoutingRecord
-from micl_cli.report.data import RunData, gap_to_oracle
+from micl_cli.report.comparison import gap_to_oracle
+from micl_cli.report.data import RunData
 from micl_cli.report.routing import routing_of
 
 

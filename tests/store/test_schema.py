@@ -21,8 +21,8 @@ NEWER = "0999"
 BROKEN = """
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade():
@@ -68,7 +68,7 @@ def test_a_new_store_is_made_with_its_folder(file, url):
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
-@pytest.mark.parametrize("written", ["first", "second", "third", "old"])
+@pytest.mark.parametrize("written", ["first", "second", "third", "fourth", "old"])
 def test_a_store_of_each_schema_opens_with_all_its_content(request, written, url):
     request.getfixturevalue(written)
     with Store.open(url) as store:
@@ -96,6 +96,17 @@ def test_a_run_of_an_upgraded_store_is_deleted_with_its_rows(third, url):
         store.delete_run("3f2a9c0d1b7e", force=True)
     for table in ("run_plugins", "stages", "scores", "steps", "predictions", "routings"):
         assert rows(third, table) == []
+
+
+def test_scores_of_an_older_store_do_not_tell_of_cut_answers(fourth, url):
+    with Store.open(url) as store:
+        assert {score.cut for score in store.details("3f2a9c0d1b7e").scores} == {None}
+
+
+def test_the_number_of_cut_answers_is_kept(old, url):
+    with Store.open(url) as store:
+        (score,) = store.details("5e0d").scores
+    assert (score.cut, score.n, score.cut_share) == (22, 40, 55.0)
 
 
 def test_passes_and_tasks_without_and_with_several_modalities_are_kept(old, url):
@@ -141,30 +152,30 @@ def test_an_older_store_is_copied_and_upgraded_on_opening(later, old, url, caplo
     assert [row[-1] for row in rows(old, "runs")] == ["none"] * 3
     # The table that others refer to was built anew, and their rows are still there.
     assert (rows(old, "scores"), rows(old, "run_plugins")) == (kept_scores, kept_plugins)
-    (copy,) = old.parent.glob("micl-0004-*.db")
-    assert rows(copy, "alembic_version") == [("0004",)]
+    (copy,) = old.parent.glob("micl-0005-*.db")
+    assert rows(copy, "alembic_version") == [("0005",)]
     assert rows(copy, "scores") == kept_scores
     assert str(copy) in caplog.text
 
 
 def test_upgrade_returns_what_it_applied(later, old, url):
-    assert upgrade(url) == ["0005"]
+    assert upgrade(url) == ["0006"]
     assert upgrade(url) == []
-    assert len(list(old.parent.glob("micl-0004-*.db"))) == 1
+    assert len(list(old.parent.glob("micl-0005-*.db"))) == 1
 
 
 def test_upgrade_makes_a_store_where_there_is_none(file, url):
-    assert upgrade(url) == ["0001", "0002", "0003", "0004"]
+    assert upgrade(url) == ["0001", "0002", "0003", "0004", "0005"]
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
 def test_a_failed_upgrade_leaves_the_store_as_it_was(later, old, url):
-    (later / "versions" / "schema_0005.py").write_text(BROKEN)
+    (later / "versions" / "schema_0006.py").write_text(BROKEN)
     before = rows(old, "scores")
     with pytest.raises(StoreError, match="nonsense"):
         Store.open(url)
     assert rows(old, "scores") == before
-    assert rows(old, "alembic_version") == [("0004",)]
+    assert rows(old, "alembic_version") == [("0005",)]
     with pytest.raises(sqlite3.OperationalError):
         rows(old, "half")
 
@@ -176,7 +187,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(later, old, url, monkeypa
     monkeypatch.setattr(schema, "_back_up", full)
     with pytest.raises(StoreError, match="the disk is full"):
         Store.open(url)
-    assert rows(old, "alembic_version") == [("0004",)]
+    assert rows(old, "alembic_version") == [("0005",)]
 
 
 # Refusing
@@ -209,7 +220,7 @@ def test_another_programs_database_is_refused_untouched(file, url, opening):
     assert everything(file.parent) == before
 
 
-@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0004")])
+@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0005")])
 def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeypatch, prepared, state):
     if prepared:
         request.getfixturevalue("old")

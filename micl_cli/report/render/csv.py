@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from micl_cli.report.data import RunData, time_columns
+from micl_cli.report.differences import differences_of
 from micl_cli.report.groups import Group, Paired, groups_of, paired_of
 from micl_cli.report.render.visible import visible
 
@@ -22,11 +23,12 @@ Value = tuple[Cell, Cell, str, str, float | None, Cell, str]
 def write(runs: Sequence[RunData]) -> str:
     """Return a header and one row for each finite value.
 
-    ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits),
-    "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra". Several runs are followed
-    by rows of "mean" (over seeds; ``run`` is the strategy, ``task`` the order or empty for all orders, ``n`` the number
-    of values) and "paired" (``run`` is one strategy minus another). Text that a spreadsheet would evaluate as a formula
-    is prefixed with an apostrophe.
+    ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits, and the
+    number of cut answers), "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra".
+    Several runs are followed by rows of "difference" or "not comparable" (``quantity`` is what the runs differ in,
+    ``value`` that of a run), of "mean" (over seeds; ``run`` is the strategy, ``task`` the order or empty for all
+    orders, ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a spreadsheet
+    would evaluate as a formula is prefixed with an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -35,9 +37,19 @@ def write(runs: Sequence[RunData]) -> str:
         columns = (run.id, run.name, run.strategy, run.backbone, run.seed, run.status)
         writer.writerows(map(_safe, (*columns, *value)) for value in _values(run) if _is_finite(value[4]))
     if len(runs) > 1:
+        writer.writerows(map(_safe, row) for row in _differences(runs))
         means = _comparison(runs)
         writer.writerows(map(_safe, (*columns, *value)) for columns, value in means if _is_finite(value[4]))
     return text.getvalue().rstrip("\n")
+
+
+def _differences(runs: Sequence[RunData]) -> Iterator[tuple[Cell, ...]]:
+    columns = {run.id: (run.id, run.name, run.strategy, run.backbone, run.seed, run.status) for run in runs}
+    for each in differences_of(runs):
+        group = "difference" if each.comparable else "not comparable"
+        yield from (
+            (*columns[run], group, "", "", each.name, value, "", "") for value, ids in each.runs.items() for run in ids
+        )
 
 
 def _comparison(runs: Sequence[RunData]) -> Iterator[tuple[RunCells, Value]]:
@@ -95,3 +107,5 @@ def _scores(run: RunData) -> Iterator[Value]:
     for score in run.scores:
         if not run.in_matrix(score):
             yield "score", score.after, score.task, score.metric, score.value, score.n, score.split
+        elif score.cut is not None:
+            yield "score", score.after, score.task, "cut_answers", score.cut, score.n, score.split

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from micl_cli.io.json_text import json_text
 from micl_cli.report.data import RunData
+from micl_cli.report.differences import differences_of
 from micl_cli.report.groups import groups_of, paired_of
 from micl_cli.report.quantized import quantized_of
 
@@ -16,19 +16,21 @@ from micl_cli.report.quantized import quantized_of
 def write(runs: Sequence[RunData]) -> str:
     """Return {"runs": [...]}, ASCII only; numbers that are not finite are null.
 
-    Several runs add "groups" (means over seeds), "quantized" (relative to full precision) and "paired" (one strategy
+    Several runs add "differences" (what they differ in, and whether they are comparable all the same), "groups" (means
+    over seeds), "quantized" (relative to full precision) and "paired" (one strategy
     minus another).
     """
     document: dict[str, Any] = {"runs": [_run(run) for run in runs]}
     if len(runs) > 1:
-        document["groups"] = [_finite(group.as_json()) for group in groups_of(runs)]
-        document["quantized"] = [_finite(each.as_json()) for each in quantized_of(runs)]
-        document["paired"] = [_finite(pair.as_json()) for pair in paired_of(runs)]
-    return json.dumps(document, indent=2, allow_nan=False)
+        document["differences"] = [each.as_json() for each in differences_of(runs)]
+        document["groups"] = [group.as_json() for group in groups_of(runs)]
+        document["quantized"] = [each.as_json() for each in quantized_of(runs)]
+        document["paired"] = [pair.as_json() for pair in paired_of(runs)]
+    return json_text(document, indent=2)
 
 
 def _run(run: RunData) -> dict[str, Any]:
-    fields = {
+    return {
         "id": run.id,
         "name": run.name,
         "strategy": run.strategy,
@@ -38,6 +40,7 @@ def _run(run: RunData) -> dict[str, Any]:
         "tasks": list(run.tasks),
         "split": run.split,
         "weights_bytes": run.weights_bytes,
+        "environment": dict(run.environment),
         "matrix": run.r.rows(),
         "zero_shot": None if run.zero_shot is None else [run.r[0, i] for i in run.r.tasks],
         "metrics": run.metrics,
@@ -48,14 +51,3 @@ def _run(run: RunData) -> dict[str, Any]:
         **({"forgetting_types": [entry.as_json() for entry in run.forgetting_types]} if run.forgetting_types else {}),
         **({"routing": run.routing.as_json()} if run.routing else {}),
     }
-    return {name: _finite(value) for name, value in fields.items()}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return value

@@ -19,8 +19,8 @@ from micl_backbones.composed.media import MediaTokens
 from micl_backbones.composed.preset import Preset
 from micl_backbones.composed.prompt import Prompt
 from micl_backbones.instructions import GENERAL_INSTRUCTIONS, QUESTION_PROMPT
-from micl_backbones.language import LanguageBackbone, choices_of, normalised_log_probs
-from micl_cli.api import Example, Media, PlanError, parse_json, read_lines
+from micl_backbones.language import LanguageBackbone, answers_of, choices_of, normalised_log_probs
+from micl_cli.api import Answer, Example, Media, PlanError, parse_json, read_lines
 
 
 class ComposedAnswers(LanguageBackbone):
@@ -74,14 +74,19 @@ class ComposedAnswers(LanguageBackbone):
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         return [row.ids for row in self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
-    def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
+    @property
+    def text_tokenizer(self) -> Any:
+        return self.tokenizer
+
+    def answers(self, examples: Sequence[Example], **search: Any) -> Sequence[Answer]:
         """Generate one answer per example; greedy decoding uses ``decoding.greedy``, beams use transformers."""
         if self._can_pack and search.get("num_beams", 1) == 1:
             prompts = self._prompt_batch(examples)
             ids = greedy(self.language, prompts, end=self._eos_id, limit=search["max_new_tokens"])
         else:
             ids = self._search(examples, search)
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        texts = [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        return answers_of(texts, ids, {self._eos_id}, search["max_new_tokens"])
 
     def _search(self, examples: Sequence[Example], search: Mapping[str, Any]) -> list[list[int]]:
         """Return the token ids that ``generate`` of transformers finds; its prompts are padded at the left."""

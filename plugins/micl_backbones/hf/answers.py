@@ -13,8 +13,8 @@ from torch import Tensor
 
 from micl_backbones.hf.chat import Chat
 from micl_backbones.hf.passes import capture_inputs, project_only
-from micl_backbones.language import LanguageBackbone, choices_of, normalised_log_probs
-from micl_cli.api import Example
+from micl_backbones.language import LanguageBackbone, answers_of, choices_of, normalised_log_probs
+from micl_cli.api import Answer, Example
 
 QUESTION_PROMPT = (
     "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
@@ -44,7 +44,11 @@ class HFAnswers(LanguageBackbone):
     def _locate(self, inputs: Mapping[str, Any], rows: Sequence[int], count: int, labels: Tensor | None = None) -> None:
         """Set the example of each row of the next forward pass, and which positions are prompts."""
 
-    def answers(self, examples: Sequence[Example], **search: Any) -> list[str]:
+    @property
+    def text_tokenizer(self) -> Any:
+        return self.chat.tokenizer
+
+    def answers(self, examples: Sequence[Example], **search: Any) -> Sequence[Answer]:
         rows = range(len(examples))
         # Beam search repeats its inputs along the batch, which cached encoder outputs would not follow.
         soft, greedy = self.adapters.prompt_lengths(len(examples)), search.get("num_beams", 1) == 1
@@ -54,7 +58,8 @@ class HFAnswers(LanguageBackbone):
         run = partial(self._run, self.model.generate, inputs, rows, len(examples))
         ids: Tensor = run(**search, eos_token_id=ends, pad_token_id=pad)
         answers = ids[:, inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in self.chat.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+        texts = [text.strip() for text in self.chat.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+        return answers_of(texts, answers.tolist(), ends, search["max_new_tokens"])
 
     def _generation_prompts(self, examples: Sequence[Example]) -> list[str]:
         return [prompt + self.chat.turn.lead.rstrip(" ") for prompt in self.chat.prompts(examples)]

@@ -12,6 +12,7 @@ from micl_cli.api import Metric
 from micl_metrics.accuracy import Accuracy
 from micl_metrics.answers import normalise
 from micl_metrics.vqa_accuracy import VQAAccuracy
+from micl_metrics.vqa_answers import normalise_vqa
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,23 @@ from micl_metrics.vqa_accuracy import VQAAccuracy
         ("a", "a"),
         ("+", "+"),
         ("", ""),
+        ("3 p.m.", "3 pm"),
+        ("a.m.", "am"),
+        ("Washington, D.C.", "washington dc"),
+        ("-5", "-5"),
+        ("−5", "-5"),
+        ("50%", "50%"),
+        ("50 %.", "50%"),
+        ("<5", "<5"),
+        ("$ 5.50", "$5.50"),
+        ("10:30", "10:30"),
+        ("1/2", "1/2"),
+        ("red/blue", "red blue"),
+        ("C#", "c#"),
+        ("#1", "#1"),
+        ("**yes**", "yes"),
+        ('"no"', "no"),
+        ("- red", "red"),
     ],
 )
 def test_normalised_answers(answer: str, expected: str) -> None:
@@ -49,6 +67,81 @@ def test_accuracy_is_the_share_of_exact_answers() -> None:
 
 def test_part_of_an_answer_is_wrong() -> None:
     assert Accuracy().score(["red ball"], [["red"]]).value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("5", "-5"),
+        ("-5", "5"),
+        ("50", "50%"),
+        ("<5", "5"),
+        ("5", "$5"),
+        ("10 30", "10:30"),
+        ("1 2", "1/2"),
+        ("c", "c#"),
+        ("5", "–5"),
+        ("5", "5°"),
+        ("5", "~5"),
+        ("o-", "o+"),
+        ("2 3", "2-3"),
+        ("2 3", "2+3"),
+        ("m", "a.m."),
+    ],
+)
+def test_accuracy_tells_answers_apart_that_differ_in_a_sign(answer: str, reference: str) -> None:
+    assert Accuracy().score([answer], [[reference]]).value == 0.0
+
+
+# What the evaluation script of the VQA challenge makes of an answer.
+VQA = {
+    "3 p.m.": "3 pm",
+    "U.S.A.": "usa",
+    "washington d.c.": "washington dc",
+    "a.m.": "am",
+    "50%": "50%",
+    "$5": "$5",
+    "-5": " 5",
+    "10:30": "10:30",
+    "c#": "c#",
+    "we're": "we're",
+    "dont": "don't",
+    "couldnt've": "couldn't've",
+    "somebody'd": "somebodyd",
+    "hell": "hell",
+    "red/blue": "red blue",
+    "red / blue": "red blue",
+    "red/blue, 3": "red blue 3",
+    "1,000-2": "10002",
+    "t-shirt": "t shirt",
+    "t-shirt - red": "tshirt red",
+    "The two,": "2",
+    "the": "",
+    "3.5": "3.5",
+    "yes.no": "yesno",
+    "one\ntwo": "1 2",
+    "black & white": "black & white",
+}
+
+
+@pytest.mark.parametrize("answer", VQA)
+def test_answers_are_normalised_as_in_the_vqa_challenge(answer: str) -> None:
+    assert normalise_vqa(answer) == VQA[answer].strip()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "expected"),
+    [
+        ("3 pm", "3 p.m.", 1),
+        ("am", "a.m.", 1),
+        ("m", "a.m.", 0),
+        ("50", "50%", 0),
+        ("c", "c#", 0),
+        ("he'll", "hell", 0),
+    ],
+)
+def test_nine_of_ten_annotators_count_as_in_the_vqa_challenge(answer: str, reference: str, expected: float) -> None:
+    assert VQAAccuracy().score([answer], [[reference] * 9 + ["zzz"]]).value == expected
 
 
 @pytest.mark.parametrize(("hits", "expected"), [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (10, 1.0)])

@@ -99,6 +99,23 @@ def test_bleu4_takes_the_shorter_of_two_equally_close_references() -> None:
     assert between == pytest.approx(1.0, abs=1e-8)
 
 
+def test_captions_with_abbreviations_and_signs_score_as_published_evaluations_do() -> None:
+    """The values are those of pycocoevalcap with its own tokenizer."""
+    corpus = [
+        (
+            "a black & white photo of a train",
+            ["A black & white photo of a train.", "A black and white picture of a train."],
+        ),
+        ("a clock that reads 3 p.m.", ["A clock showing 3 p.m. on a tower.", "The clock says 3 p.m."]),
+        ("a sign for 50% off", ["A store sign says 50% off.", "50% off sign in a window."]),
+        ("the u.s. flag on a pole", ["The U.S. flag is flying on a pole.", "A U.S. flag."]),
+        ("a dog that cannot reach the food", ["A dog cannot reach its food.", "The dog can not get the food."]),
+        ("a st. louis street sign", ["A street sign in St. Louis.", "St. Louis street sign."]),
+    ]
+    scores = [100 * metric().score(*unzip(corpus)).value for metric in CAPTION_METRICS]
+    assert scores == pytest.approx([409.29, 52.50, 82.28], abs=0.005)
+
+
 def test_rouge_l_by_hand() -> None:
     precision, recall = 3 / 3, 3 / 4
     expected = (1 + 1.44) * precision * recall / (recall + 1.44 * precision)
