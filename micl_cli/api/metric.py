@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from math import isnan
 from typing import ClassVar, NamedTuple
 
 
@@ -28,3 +29,14 @@ class Metric(ABC):
     @abstractmethod
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score ``answers[i]`` against ``references[i]``. Raises ValueError on unequal lengths."""
+
+    def informative(self, references: Sequence[Sequence[str]]) -> bool:
+        """Return whether the score against ``references`` tells right answers from wrong ones.
+
+        CIDEr-D of a single example, for instance, is 0 for any answer. The default compares the scores of the first
+        references, of empty answers, and of a single letter. Override it where a score is expensive.
+        """
+        count = len(references)
+        answers = ([texts[0] if texts else "" for texts in references], [""] * count, ["x"] * count)
+        values = [self.score(own, references).value for own in answers]
+        return any(value != values[0] for value in values if not (isnan(value) or isnan(values[0])))
