@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
-from math import isfinite, nan
+from math import ceil, isfinite, nan
 from typing import Literal
 
 import torch
@@ -44,12 +44,14 @@ class Control:
     """The supervision of a run, without influence on its result.
 
     ``stop`` returns whether the run should save its state and end; ``save_seconds`` is the time between
-    step checkpoints; ``keep_answers`` yields the answers behind each score.
+    step checkpoints; ``keep_answers`` yields the answers behind each score. ``commit`` is called before a checkpoint
+    or a file of scores is written, and stores what was yielded so far: a resumed run goes on after the file.
     """
 
     stop: Callable[[], bool] = lambda: False
     save_seconds: float = 5.0
     keep_answers: bool = False
+    commit: Callable[[], None] = lambda: None
 
     def pause(self) -> None:
         """Raise Interrupted if the run should stop."""
@@ -106,7 +108,7 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
         has_pass = yield from _run_pass(components, state, "before", control)
         state.open()
         if has_pass:
-            folder.write_step(position, 0, state.snapshot())
+            _save_step(folder, state, control)
     yield TaskStarted(
         position=position,
         tasks=[task.name for task in state.stage.tasks],
@@ -124,27 +126,34 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
             if state.epoch != epoch or state.step == state.steps_planned:
                 changed = state.end_epoch()
                 if changed or epoch % training.validate_every == 0 or state.step == state.steps_planned:
-                    yield from _validate(components, state, epoch)
+                    yield from _validate(components, state)
                 components.features.flush()
             state.seconds, state.peak_bytes = time.perf_counter() - started, max(state.peak_bytes, peak_bytes())
             if control.stop() or time.monotonic() - saved >= control.save_seconds:
-                folder.write_step(position, state.step, state.snapshot())
+                _save_step(folder, state, control)
                 saved = time.monotonic()
                 control.pause()
         state.restore_best()
         components.eval()
         if state.changed_by(lambda: strategy.end(state.stage)):
-            yield from _validate(components, state, epoch=state.epoch, final=True)
+            yield from _validate(components, state, final=True)
         state.seconds, state.phase = time.perf_counter() - started, "after"
         if type(strategy).after is not Strategy.after:
-            folder.write_step(position, state.step, state.snapshot())
+            _save_step(folder, state, control)
     before = state.learnt()
     yield from _run_pass(components, state, "after", control)
     if state.differs_from(before):
-        yield from _validate(components, state, epoch=state.epoch, final=True)
+        yield from _validate(components, state, final=True)
     learned, snapshot = _finish(components, state)
+    control.commit()
     folder.finish_stage(position, snapshot)
     yield learned
+
+
+def _save_step(folder: RunFolder, state: StageState, control: Control) -> None:
+    """Write a step checkpoint, after the store has everything up to it."""
+    control.commit()
+    folder.write_step(state.stage.position, state.step, state.snapshot())
 
 
 def _begin(components: RunComponents, folder: RunFolder, position: int) -> StageState:
@@ -198,9 +207,10 @@ def _notices(components: RunComponents, state: StageState) -> Iterator[Notice]:
         yield Notice(text=f"--max-steps ends task {state.stage.position} after {left}: {acts}")
 
 
-def _validate(components: RunComponents, state: StageState, epoch: int, *, final: bool = False) -> Iterator[Event]:
+def _validate(components: RunComponents, state: StageState, *, final: bool = False) -> Iterator[Event]:
     """Validate the current weights; ``final`` ones, which the strategy made of the best, do not compete with them."""
     tasks, position, step = state.stage.tasks, state.stage.position, state.step
+    epoch = ceil(step / state.steps_per_epoch)
     value, criterion = validate(components, tasks, pause=lambda: None), "score"
     if value is None:
         value, criterion = validation_loss(components, tasks), "loss"
@@ -281,9 +291,10 @@ def _score_and_store(
     rng = random.Random(f"{components.plan.seed}/{after}/{task.name}")
     strategy.stage = replace(components.stage(after), rng=rng)
     events = list(score(components, task, after, split=split, keep_answers=control.keep_answers, pause=control.pause))
-    folder.add_scores(after, [event for event in events if isinstance(event, (Scored, Routed))])
     components.features.flush()
     yield from events
+    control.commit()
+    folder.add_scores(after, [event for event in events if isinstance(event, (Scored, Routed))])
 
 
 def _load_stage(components: RunComponents, folder: RunFolder, position: int) -> None:
