@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from math import isnan
 from typing import ClassVar, NamedTuple
+
+
+SMALLEST = 1e-6
+"""The smallest difference between scores that is not taken for rounding or smoothing."""
 
 
 class Score(NamedTuple):
@@ -39,4 +42,4 @@ class Metric(ABC):
         count = len(references)
         answers = ([texts[0] if texts else "" for texts in references], [""] * count, ["x"] * count)
         values = [self.score(own, references).value for own in answers]
-        return any(value != values[0] for value in values if not (isnan(value) or isnan(values[0])))
+        return any(abs(value - values[0]) > SMALLEST for value in values)
