@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-
 SMALLEST = 1e-6
 """The smallest difference between scores that is not taken for rounding or smoothing."""
 
