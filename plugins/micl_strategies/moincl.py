@@ -213,7 +213,7 @@ class MoInCL(SingleAdapter):
         return drawn
 
     def loss(self, batch: Batch) -> Loss:
-        if not self.has_teacher:
+        if not self.pseudo and not self.texts:
             return self.backbone.loss(batch)
         distilled = [*batch.groups[PSEUDO], *batch.groups[TEXT]]
         if not distilled:
