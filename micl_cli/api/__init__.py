@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from micl_cli.api.backbone import FeatureCache as FeatureCache
     from micl_cli.api.backbone import MediaReader as MediaReader
     from micl_cli.api.encoder import Encoder as Encoder
+    from micl_cli.api.events import BASE as BASE
     from micl_cli.api.events import Event as Event
     from micl_cli.api.hookspecs import Register as Register
     from micl_cli.api.hookspecs import hookimpl as hookimpl
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from micl_cli.api.resources import Resources as Resources
     from micl_cli.api.router import Router as Router
     from micl_cli.api.router import RouterContext as RouterContext
+    from micl_cli.api.router import route_readable as route_readable
     from micl_cli.api.sampling import subset as subset
     from micl_cli.api.selection import Mixture as Mixture
     from micl_cli.api.selection import Selection as Selection
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from micl_cli.api.statistics import PlainPass as PlainPass
     from micl_cli.api.statistics import Statistic as Statistic
     from micl_cli.api.strategy import ADAPTER as ADAPTER
+    from micl_cli.api.strategy import NEW as NEW
     from micl_cli.api.strategy import Loss as Loss
     from micl_cli.api.strategy import Progress as Progress
     from micl_cli.api.strategy import Route as Route
@@ -84,7 +87,7 @@ _MODULES = {
     "adapters": ("Adapters",),
     "backbone": ("IGNORE_INDEX", "Answer", "Backbone", "Batch", "FeatureCache", "MediaReader"),
     "encoder": ("Encoder",),
-    "events": ("Event",),
+    "events": ("BASE", "Event"),
     "hookspecs": ("Register", "hookimpl"),
     "listener": ("Listener",),
     "losses": ("answer_loss", "distillation_loss"),
@@ -93,11 +96,11 @@ _MODULES = {
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
     "presets": ("FetchProgress", "PresetInfo"),
     "resources": ("PartLoader", "Resources"),
-    "router": ("Router", "RouterContext"),
+    "router": ("Router", "RouterContext", "route_readable"),
     "sampling": ("subset",),
     "selection": ("Mixture", "Selection", "TokenMap", "combine"),
     "statistics": ("PlainPass", "Statistic"),
-    "strategy": ("ADAPTER", "Loss", "Progress", "Route", "Stage", "State", "Strategy"),
+    "strategy": ("ADAPTER", "NEW", "Loss", "Progress", "Route", "Stage", "State", "Strategy"),
     "task": ("CAPTIONING", "CHOICE", "QA", "Content", "Example", "Media", "Row", "Task", "TaskSource"),
 }
 _HOME = {name: f"micl_cli.api.{module}" for module, names in _MODULES.items() for name in names}

@@ -63,7 +63,12 @@ class Step(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Validated(Event):
-    """The validation score (x100) at ``step``; ``best`` is true if it is the best so far."""
+    """The validation score (x100) at ``step``; ``best`` is true if the weights are the best so far.
+
+    Of equal scores, the latest is the best. With ``criterion`` "loss", ``value`` is the mean cross entropy in nats, and
+    the lowest is the best: the metric gives all answers the same score. What a strategy makes of the best weights when
+    learning ends (a fusion, a merge) is validated once more, and is never ``best``, since it does not compete.
+    """
 
     name = "validated"
     position: int
@@ -71,6 +76,7 @@ class Validated(Event):
     epoch: int
     value: float
     best: bool
+    criterion: str = "score"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +143,8 @@ class Scored(Event):
 
 CHOICES = "choices"
 """The metric name of scores for the most likely of a closed set of answers, reported beside generated answers."""
+BASE = "base"
+"""The predicted task of examples that the base model answers, since no task learnt has all of their modalities."""
 UNSURE_MARGIN = 0.2
 """A route with a smaller margin counts as unsure: between two tasks, one with a probability below 0.6."""
 
@@ -144,6 +152,8 @@ UNSURE_MARGIN = 0.2
 @dataclass(frozen=True, kw_only=True)
 class Routed(Event):
     """``router`` routed the ``n`` examples of ``task``; ``chosen`` counts them by predicted task.
+
+    In it, :data:`BASE` counts those that the base model answered, since no task learnt has all of their modalities.
 
     ``unsure`` of them had a margin below :data:`UNSURE_MARGIN`. Routing took ``seconds``,
     and ``passes`` of the language model for each query.

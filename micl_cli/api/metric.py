@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
+SMALLEST = 1e-6
+"""The smallest difference between scores that is not taken for rounding or smoothing."""
+
 
 class Score(NamedTuple):
     """A corpus score, ``value``, and one score for each example, ``each``; higher is better.
@@ -28,3 +31,14 @@ class Metric(ABC):
     @abstractmethod
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score ``answers[i]`` against ``references[i]``. Raises ValueError on unequal lengths."""
+
+    def informative(self, references: Sequence[Sequence[str]]) -> bool:
+        """Return whether the score against ``references`` tells right answers from wrong ones.
+
+        CIDEr-D of a single example, for instance, is 0 for any answer. The default compares the scores of the first
+        references, of empty answers, and of a single letter. Override it where a score is expensive.
+        """
+        count = len(references)
+        answers = ([texts[0] if texts else "" for texts in references], [""] * count, ["x"] * count)
+        values = [self.score(own, references).value for own in answers]
+        return any(abs(value - values[0]) > SMALLEST for value in values)

@@ -19,7 +19,11 @@ ADAPTER = "main"
 """The name of the adapter of strategies with a single one."""
 
 Loss = Tensor | Mapping[str, Tensor]
-"""A scalar, or its terms by name, which are summed."""
+"""A scalar, or its terms by name, which are summed. Each is a mean over its ``population``, or a constant penalty."""
+WHOLE_LOSS = "loss"
+"""The name by which ``population`` is asked about a loss without terms."""
+NEW = "new"
+"""The group of the drawn examples in ``step_examples``."""
 
 
 @dataclass
@@ -42,7 +46,8 @@ class Route(NamedTuple):
     """The route of one example: the predicted task, the margin of the prediction, and the adapters that answer.
 
     ``selection`` is None (the base model), a name, names, or weights by name. ``margin`` is the probability of the
-    predicted task minus that of the second most probable one, from 0 to 1.
+    predicted task minus that of the second most probable one, from 0 to 1. ``task`` is "base" where no task learnt has
+    the modalities of the example.
     """
 
     task: str
@@ -134,13 +139,41 @@ class Strategy:
         yield from self.backbone.adapters.trainable(self.stage.modalities).items()
         yield from ((f"modules/{name}", weight) for name, weight in self.modules.named_parameters())
 
+    def step_examples(self, examples: Sequence[Example]) -> Mapping[str, Sequence[Example]]:
+        """Return the examples of one optimiser step by group: the drawn ones, and any that the strategy adds.
+
+        Called once per optimiser step, with all examples drawn for it, so that neither the number of added examples nor
+        the random numbers depend on how the step is split into batches (``batch_size`` and ``accumulation``).
+        """
+        return {NEW: examples}
+
     def batch(self, examples: Sequence[Example]) -> Batch:
-        """Return the drawn examples as a batch. A strategy may add examples here, as named groups."""
-        return self.backbone.batch(examples)
+        """Return the examples of one optimiser step as a batch with the groups of ``step_examples``.
+
+        Where a step has several batches, their examples are taken from the groups in equal shares. An override is
+        called once per optimiser step too, and is split in the same way; override ``step_examples`` to save the work of
+        building the batch twice.
+        """
+        return self.backbone.batch(*joined(self.step_examples(examples)))
 
     def loss(self, batch: Batch) -> Loss:
-        """Return the loss to minimise, a mean over the answer tokens of the batch, or its terms by name."""
+        """Return the loss to minimise, or its terms by name, on one batch.
+
+        The loss, or each term, is a mean over its ``population`` in the batch, or does not depend on the examples
+        (a penalty on the weights). It may be called several times per optimiser step: draw random numbers and update
+        state in ``step_examples`` and ``step_end`` instead.
+        """
         return self.backbone.loss(batch)
+
+    def population(self, term: str, batch: Batch) -> int:
+        """Return the number of items over which ``loss``, or one of its terms, is a mean in ``batch``.
+
+        The batches of a step are weighed by it, so that loss and gradient are the same for all splits of a step. The
+        default is the number of answer tokens, which is also right for a penalty on the weights. Override it for a term
+        that is a mean over the answer tokens of a group (``int(batch.positions(group).sum())``) or over examples
+        (``len(batch)``). A loss without terms is asked for as "loss".
+        """
+        return len(batch.example_index)
 
     def constrain(self) -> None:
         """Project or mask the gradients, before clipping and the optimiser step."""
@@ -149,10 +182,21 @@ class Strategy:
         """Run after optimiser step ``step`` (from 1) of a stage."""
 
     def epoch_end(self) -> None:
-        """Run after each pass over the examples, before validation."""
+        """Run after each whole pass over the examples, before validation: not after one that ``--max-steps`` cuts off.
+
+        If it changes the trained weights or the active selection, a validation follows, whatever ``--validate-every``.
+        """
+
+    @property
+    def acts_at_epoch_end(self) -> bool:
+        """Whether ``epoch_end`` has an effect in this stage; the user is told where a stage ends within an epoch."""
+        return type(self).epoch_end is not Strategy.epoch_end
 
     def end(self, stage: Stage) -> None:
-        """Finish learning, with the best weights restored: store examples, merge adapters, remove a teacher."""
+        """Finish learning, with the best weights restored: store examples, merge adapters, remove a teacher.
+
+        If this, or ``after``, changes the trained weights or the active selection, the result is validated.
+        """
 
     def after(self, stage: Stage) -> Iterator[Progress]:
         """Make a pass over data after learning, for importance, statistics or a router. Yields progress.
@@ -176,3 +220,13 @@ class Strategy:
 
     def restore(self, state: State) -> None:
         """Restore what ``state`` returned. The strategy has already entered the stage."""
+
+
+def joined(groups: Mapping[str, Sequence[Example]]) -> tuple[list[Example], dict[str, Sequence[int]]]:
+    """Return the examples of all groups one after another, and the indices of each group."""
+    members: list[Example] = []
+    indices: dict[str, Sequence[int]] = {}
+    for name, examples in groups.items():
+        indices[name] = range(len(members), len(members) + len(examples))
+        members += examples
+    return members, indices

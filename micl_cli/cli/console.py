@@ -166,6 +166,7 @@ class Progress:
         self._stages: dict[int, int] = {}
         self._loss: float | None = None
         self._best: float | None = None
+        self._criterion = "score"
         self._show: Mapping[str, Callable[[Any], None]] = {
             "run_started": self._run_started,
             "task_started": self._task_started,
@@ -222,7 +223,7 @@ class Progress:
 
     def _validated(self, event: Validated) -> None:
         if event.best:
-            self._best = event.value
+            self._best, self._criterion = event.value, event.criterion
         if self._bar is not None:
             self._bar.set_postfix_str(self._state())
 
@@ -258,7 +259,8 @@ class Progress:
         return f"{position}/{total} {', '.join(tasks)}"
 
     def _state(self) -> str:
-        figures = {"loss": (self._loss, 3), "best validation": (self._best, 1)}
+        best = ("best validation loss", 3) if self._criterion == "loss" else ("best validation", 1)
+        figures = {"loss": (self._loss, 3), best[0]: (self._best, best[1])}
         return ", ".join(f"{name} {value:.{digits}f}" for name, (value, digits) in figures.items() if value is not None)
 
     def _write_line(self, text: str) -> None:

@@ -106,6 +106,8 @@ def _routing(run: RunData) -> list[Block]:
         f"{1000 * routing.seconds_per_query:.2f} ms per query; passes of the language "
         f"model per query, including routing: {1 + routing.passes}."
     )
+    if routing.base:
+        facts += f" The base model answered {routing.base}, whose modalities no task learnt has."
     return [Table(title, ("", *labels(run.tasks)), rows), Paragraph(facts)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from micl_cli.api.events import BASE
 from micl_cli.records import RoutingRecord
 
 
@@ -13,7 +14,8 @@ class Routing:
     """The routing after the last stage.
 
     ``confusion[task][predicted]`` counts examples. ``accuracy`` and ``unsure`` are x100, over all examples of all
-    tasks. Routing took ``seconds_per_query``, and ``passes`` of the language model for each query.
+    tasks. The base model answered ``base`` of them, since no task learnt had their modalities. Routing took
+    ``seconds_per_query``, and ``passes`` of the language model for each query.
     """
 
     router: str
@@ -22,6 +24,7 @@ class Routing:
     unsure: float
     seconds_per_query: float
     passes: int
+    base: int = 0
 
     def as_json(self) -> dict[str, object]:
         """Return JSON-ready fields."""
@@ -32,6 +35,7 @@ class Routing:
             "unsure": self.unsure,
             "seconds_per_query": self.seconds_per_query,
             "passes": self.passes,
+            "base": self.base,
         }
 
 
@@ -48,4 +52,5 @@ def routing_of(records: Sequence[RoutingRecord], tasks: Sequence[str]) -> Routin
         unsure=100 * sum(record.unsure for record in ordered) / total,
         seconds_per_query=sum(record.seconds for record in ordered) / total,
         passes=max(record.passes for record in ordered),
+        base=sum(record.chosen.get(BASE, 0) for record in ordered),
     )

@@ -21,7 +21,7 @@ from micl_cli.training.components import RunComponents, make_accelerator
 from micl_cli.training.feature_cache import Features
 from micl_cli.training.snapshot import Snapshot, restore_snapshot
 from micl_cli.training.state import StageState
-from micl_cli.training.step import train_step
+from micl_cli.training.step import accumulate_gradients, train_step
 
 BATCH_SIZE = 4
 EPOCHS = 2
@@ -60,7 +60,7 @@ class Course:
     """The learning of ``tasks`` with a strategy. For each stage, call ``begin``, ``step``, ``rest`` and ``finish``.
 
     Steps, passes, random numbers and best weights are those of `micl learn`. ``options`` are set before each stage,
-    overridden by those in ``stage_options`` (by position). A step has ``accumulation`` batches.
+    overridden by those in ``stage_options`` (by position). A step has ``accumulation`` batches of ``batch_size``.
     """
 
     def __init__(
@@ -72,11 +72,12 @@ class Course:
         options: Mapping[str, Any] | None = None,
         stage_options: Mapping[int, Mapping[str, Any]] | None = None,
         accumulation: int = 1,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         registry, backbone = Registry.discover(), strategy.backbone
         training = Training(
             epochs=EPOCHS,
-            batch_size=BATCH_SIZE,
+            batch_size=batch_size,
             accumulation=accumulation,
             learning_rate=LEARNING_RATE,
             warmup=0.0,
@@ -139,9 +140,20 @@ class Course:
         epoch = self.state.epoch
         self.last = train_step(self.components, self.state)
         if self.state.epoch != epoch or self.state.finished:
-            self.strategy.epoch_end()
+            self.state.end_epoch()
             self._validate()
         return self.last.loss
+
+    def gradients(self) -> tuple[float, dict[str, Tensor]]:
+        """Return the loss of the next step and its gradients by weight, in evaluation mode, without taking the step."""
+        self.components.eval()
+        loss, _ = accumulate_gradients(self.components, self.state.next_examples())
+        weights = dict(self.strategy.trainable())
+        found = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
+        for weight in weights.values():
+            weight.grad = None
+        self.components.train()
+        return loss, found
 
     def _validate(self) -> None:
         """Validate by the loss: store the weights as the best if it is the lowest so far."""

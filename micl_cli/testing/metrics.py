@@ -38,6 +38,14 @@ class MetricContract:
         wrong = [*right[1:], right[0]]
         assert self.make().score(right, self.references).value > self.make().score(wrong, self.references).value
 
+    def test_knows_whether_it_tells_right_from_wrong(self) -> None:
+        metric = self.make()
+        assert metric.informative(self.references)
+        for references in (self.references[:1], [self.references[0]] * 3, [["."], ["!"]]):
+            if not metric.informative(references):
+                right, wrong = [texts[0] for texts in references], ["x"] * len(references)
+                assert metric.score(right, references).value == metric.score(wrong, references).value
+
     def test_each_answer_has_a_finite_score(self) -> None:
         answers = ["", "?!", "word " * 50][: len(self.references)]
         answers += [""] * (len(self.references) - len(answers))

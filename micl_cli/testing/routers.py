@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from safetensors.torch import load, save
 
 from micl_cli.api.backbone import Backbone
-from micl_cli.api.router import Router, RouterContext
+from micl_cli.api.router import Router, RouterContext, route_readable
 from micl_cli.api.strategy import Progress, State
 from micl_cli.api.task import Example, Task
 from micl_cli.testing.tasks import toy_tasks
@@ -83,6 +83,17 @@ class RouterContract:
         routes = self.learnt().route(self.queries())
         correct = sum(route.task == example.task for route, example in zip(routes, self.queries(), strict=True))
         assert correct / len(routes) >= self.accuracy
+
+    def test_chooses_among_the_tasks_that_have_an_example_s_modalities(self) -> None:
+        router, queries = self.learnt(), self.queries()
+        learnt = {task.name: task.modalities for task in self.tasks()}
+        names = list(learnt)
+        for allowed in (names[:1], names[1:], names):
+            routes = router.route_among(queries, [allowed] * len(queries))
+            assert len(routes) == len(queries)
+            assert all(route.task in allowed and route.margin >= 0 for route in routes)
+        readable = route_readable(router, queries, learnt)
+        assert all(e.modalities <= learnt[r.task] for e, r in zip(queries, readable, strict=True))
 
     def test_routes_do_not_depend_on_the_batch(self) -> None:
         router = self.learnt()

@@ -18,7 +18,7 @@ from micl_cli.api.options import options_of
 from micl_cli.api.selection import as_mixtures, combine
 from micl_cli.api.strategy import ADAPTER, Route, Strategy
 from micl_cli.api.task import Example, Task
-from micl_cli.testing.course import Checkpoint, Course
+from micl_cli.testing.course import BATCH_SIZE, Checkpoint, Course
 from micl_cli.testing.tasks import toy_tasks
 from micl_cli.testing.toy import ToyBackbone
 from micl_cli.training.snapshot import adapter_weights, learning_weights, module_weights
@@ -43,10 +43,12 @@ class StrategyContract:
         """Return at least two tasks, one of which introduces a new modality."""
         return toy_tasks()
 
-    def course(self, seed: int = 0, accumulation: int = 1) -> Course:
+    def course(self, seed: int = 0, accumulation: int = 1, batch_size: int = BATCH_SIZE) -> Course:
         """Return a course with a new strategy and backbone, before its first stage."""
-        strategy = self.strategy(self.backbone(), **self.options)
-        return Course(strategy, self.tasks(), seed=seed, options=self.options, accumulation=accumulation)
+        strategy, options = self.strategy(self.backbone(), **self.options), self.options
+        return Course(
+            strategy, self.tasks(), seed=seed, options=options, accumulation=accumulation, batch_size=batch_size
+        )
 
     # Options
 
@@ -101,6 +103,24 @@ class StrategyContract:
             if self.adapter is not None:
                 assert adapters.active == self.adapter
             _answer(course.strategy, course.stages[position - 1][0].examples("test"))
+
+    def test_loss_and_gradient_are_the_same_for_all_splits(self) -> None:
+        course = self.course()
+        for position in range(1, len(course.stages) + 1):
+            course.begin(position)
+            course.step()
+            checkpoint = course.checkpoint()
+            loss, gradients = course.gradients()
+            for batch_size in (2, 1):
+                split = self.course(accumulation=BATCH_SIZE // batch_size, batch_size=batch_size)
+                split.resume(checkpoint)
+                other_loss, other = split.gradients()
+                message = f"a step of {BATCH_SIZE // batch_size} batches differs: see `population` and `step_examples`"
+                assert other_loss == pytest.approx(loss, rel=1e-3), f"the loss of {message}"
+                assert other.keys() == gradients.keys(), f"the gradient of {message}"
+                assert all(_close(other[name], gradients[name]) for name in other), f"the gradient of {message}"
+            course.rest()
+            course.finish()
 
     def test_only_trainable_weights_change(self) -> None:
         course = self.course()
@@ -244,6 +264,11 @@ def _answer(strategy: Strategy, examples: Sequence[Example]) -> None:
 def _mean_loss(backbone: Backbone, tasks: Sequence[Task]) -> float:
     with torch.no_grad():
         return float(backbone.loss(backbone.batch([e for task in tasks for e in task.examples("train")])))
+
+
+def _close(first: Tensor, second: Tensor) -> bool:
+    """Return whether two gradients are equal up to rounding."""
+    return bool((first - second).norm() <= 1e-3 * max(float(first.norm()), float(second.norm()), 1e-4))
 
 
 def _weights(course: Course) -> dict[str, Tensor]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
+
+import torch
 
 from micl_cli.api.backbone import Answer
 from micl_cli.api.events import CHOICES, UNSURE_MARGIN, Answered, Event, Routed, Scored
@@ -49,6 +51,24 @@ class Routing:
         selections: list[Selection] = [self.routes[index].selection for index in indices]
         return components.backbone.adapters.using(combine(selections))
 
+    def readable(self, components: RunComponents, indices: Sequence[int], examples: Sequence[Example]) -> list[Example]:
+        """Return ``examples`` without the media that the base model needs a connector for, where it answers alone."""
+        alone = [index in self.routes and self.routes[index].selection is None for index in indices]
+        connected = _connected_modalities(components) if any(alone) else set()
+        return [_without_media(e, connected) if base else e for e, base in zip(examples, alone, strict=True)]
+
+
+def _connected_modalities(components: RunComponents) -> set[str]:
+    """Return the modalities that the base model reads through connectors of adapters, and not by itself."""
+    adapters = components.backbone.adapters
+    groups = {adapters.group(key) for name in adapters.names for key in adapters.parameters(name)}
+    return {group.removeprefix("connector/") for group in groups if group.startswith("connector/")}
+
+
+def _without_media(example: Example, modalities: Collection[str]) -> Example:
+    content = tuple(item for item in example.content if isinstance(item, str) or item.modality not in modalities)
+    return replace(example, content=content)
+
 
 def answer(
     components: RunComponents, examples: Sequence[Example], pause: Pause = _no_pause, routing: Routing | None = None
@@ -68,6 +88,7 @@ def answer(
         with components.accelerator.autocast():
             if routing is not None:
                 routing.route(components, indices, batch)
+                batch = routing.readable(components, indices, batch)
             with routing.selected(components, indices) if routing is not None else nullcontext():
                 texts = components.backbone.generate(
                     batch, max_new_tokens=settings.max_new_tokens, num_beams=settings.num_beams
@@ -112,6 +133,8 @@ def most_likely(
         with components.accelerator.autocast():
             if routing is not None and route:
                 routing.route(components, indices, batch)
+            if routing is not None:
+                batch = routing.readable(components, indices, batch)
             with routing.selected(components, indices) if routing is not None else nullcontext():
                 best = components.backbone.score_choices(batch, choices).argmax(1).tolist()
         for example, choice in zip(batch, best, strict=True):
@@ -196,13 +219,44 @@ def _routed(components: RunComponents, after: int, task: Task, split: str, routi
 def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _no_pause) -> float | None:
     """Return the mean validation score (x100) over a stage's tasks, or None if none has validation examples.
 
-    Nothing is routed, since a router has not learnt the stage's tasks yet.
+    Tasks whose metric cannot tell right answers from wrong ones are left out. Nothing is routed, since a router has not
+    learnt the stage's tasks yet.
     """
     values = []
     for task in tasks:
-        examples = subset(task.examples("val"), components.plan.training.validation_examples)
-        if examples:
+        examples = _validation_examples(components, task)
+        if examples and can_tell(components, task, examples):
             answers = answer_task(components, task, examples, pause)
             result = components.metrics[task.metric].score(answers, [e.references for e in examples])
             values.append(100 * result.value)
     return sum(values) / len(values) if values else None
+
+
+@torch.no_grad()
+def validation_loss(components: RunComponents, tasks: Sequence[Task]) -> float | None:
+    """Return the mean cross entropy in nats over the answer tokens of all validation examples, or None without any."""
+    examples = [example for task in tasks for example in _validation_examples(components, task)]
+    backbone, size, total, tokens = components.backbone, components.plan.evaluation.batch_size, 0.0, 0
+    components.eval()
+    for start in range(0, len(examples), size):
+        with components.accelerator.autocast():
+            batch = backbone.batch(examples[start : start + size])
+            count = len(batch.example_index)
+            total += count * float(backbone.loss(batch))
+        tokens += count
+    return total / tokens if tokens else None
+
+
+def can_tell(components: RunComponents, task: Task, examples: Sequence[Example]) -> bool:
+    """Return whether a task's metric tells right answers to ``examples`` from wrong ones."""
+    return components.metrics[task.metric].informative([example.references for example in examples])
+
+
+def undecided_tasks(components: RunComponents, tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks with validation examples for which the metric gives all answers the same score."""
+    by_task = [(task, _validation_examples(components, task)) for task in tasks]
+    return [task for task, examples in by_task if examples and not can_tell(components, task, examples)]
+
+
+def _validation_examples(components: RunComponents, task: Task) -> Sequence[Example]:
+    return subset(task.examples("val"), components.plan.training.validation_examples)

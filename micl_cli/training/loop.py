@@ -6,12 +6,14 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
+from math import ceil, isfinite, nan
 from typing import Literal
 
 import torch
 
 from micl_cli.api.events import (
     Event,
+    Notice,
     PassProgress,
     Routed,
     RunFinished,
@@ -26,7 +28,7 @@ from micl_cli.api.task import Task
 from micl_cli.errors import Interrupted
 from micl_cli.training.checkpoint import RunFolder
 from micl_cli.training.components import RunComponents
-from micl_cli.training.evaluation import score, validate
+from micl_cli.training.evaluation import score, undecided_tasks, validate, validation_loss
 from micl_cli.training.memory import keep_freed_memory, peak_bytes, reset_peak
 from micl_cli.training.snapshot import Snapshot, restore_snapshot, take_snapshot
 from micl_cli.training.state import StageState
@@ -115,15 +117,16 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
         trainable_parameters=state.trainable_parameters,
     )
     if state.phase == "learning":
+        yield from _notices(components, state)
         components.train()
         started, saved = time.perf_counter() - state.seconds, time.monotonic()
         while not state.finished:
             epoch = state.epoch
             yield train_step(components, state)
             if state.epoch != epoch or state.step == state.steps_planned:
-                strategy.epoch_end()
-                if epoch % training.validate_every == 0 or state.step == state.steps_planned:
-                    yield from _validate(components, state, epoch)
+                changed = state.end_epoch()
+                if changed or epoch % training.validate_every == 0 or state.step == state.steps_planned:
+                    yield from _validate(components, state)
                 components.features.flush()
             state.seconds, state.peak_bytes = time.perf_counter() - started, max(state.peak_bytes, peak_bytes())
             if control.stop() or time.monotonic() - saved >= control.save_seconds:
@@ -132,11 +135,15 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
                 control.pause()
         state.restore_best()
         components.eval()
-        strategy.end(state.stage)
+        if state.changed_by(lambda: strategy.end(state.stage)):
+            yield from _validate(components, state, final=True)
         state.seconds, state.phase = time.perf_counter() - started, "after"
         if type(strategy).after is not Strategy.after:
             _save_step(folder, state, control)
+    before = state.learnt()
     yield from _run_pass(components, state, "after", control)
+    if state.differs_from(before):
+        yield from _validate(components, state, final=True)
     learned, snapshot = _finish(components, state)
     control.commit()
     folder.finish_stage(position, snapshot)
@@ -187,12 +194,38 @@ def _run_pass(
     return progress is not None
 
 
-def _validate(components: RunComponents, state: StageState, epoch: int) -> Iterator[Event]:
-    value = validate(components, state.stage.tasks, pause=lambda: None)
-    components.train()
-    if value is not None:
-        best = state.record_validation(value)
-        yield Validated(position=state.stage.position, step=state.step, epoch=epoch, value=value, best=best)
+def _notices(components: RunComponents, state: StageState) -> Iterator[Notice]:
+    """Yield what the user should know about the validation and the last epoch of a stage before it is learnt."""
+    undecided = undecided_tasks(components, state.stage.tasks)
+    for task in undecided:
+        text = f"{task.metric} gives every answer to the validation examples of {task.name} the same score"
+        instead = "the validation loss" if len(undecided) == len(state.stage.tasks) else "the score of the other tasks"
+        yield Notice(text=f"{text}: {instead} chooses the best weights")
+    if state.partial_steps and components.strategy.acts_at_epoch_end:
+        left = f"{state.partial_steps} of the {state.steps_per_epoch} steps of an epoch"
+        acts = f"{components.plan.strategy} acts at the end of whole epochs only"
+        yield Notice(text=f"--max-steps ends task {state.stage.position} after {left}: {acts}")
+
+
+def _validate(components: RunComponents, state: StageState, *, final: bool = False) -> Iterator[Event]:
+    """Validate the current weights; ``final`` ones, which the strategy made of the best, do not compete with them."""
+    tasks, position, step = state.stage.tasks, state.stage.position, state.step
+    epoch = ceil(step / state.steps_per_epoch)
+    value, criterion = validate(components, tasks, pause=lambda: None), "score"
+    if value is None:
+        value, criterion = validation_loss(components, tasks), "loss"
+    if final:
+        components.eval()
+    else:
+        components.train()
+    if value is None:
+        return
+    finite = isfinite(value)
+    best = not final and state.record_validation((value if criterion == "score" else -value) if finite else nan)
+    if finite:
+        yield Validated(position=position, step=step, epoch=epoch, value=value, best=best, criterion=criterion)
+    else:
+        yield Notice(text=f"the validation {criterion} at step {step} of task {position} is {value}: it is not counted")
 
 
 def _finish(components: RunComponents, state: StageState) -> tuple[TaskLearned, Snapshot]:

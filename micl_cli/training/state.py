@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from math import ceil, cos, pi
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil, cos, isnan, pi
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim import AdamW
 
+from micl_cli.api.selection import Selection
 from micl_cli.api.strategy import Stage
 from micl_cli.api.task import Example
 from micl_cli.plan import Training
@@ -106,17 +107,49 @@ class StageState:
             return example
         return example.with_answer(random.Random(f"{seed}/{index}").choice(example.references))
 
+    # The ends of an epoch and of learning
+
+    @property
+    def partial_steps(self) -> int:
+        """The number of steps in a last epoch that ``--max-steps`` cuts off, or 0."""
+        return self.steps_planned % self.steps_per_epoch
+
+    def end_epoch(self) -> bool:
+        """Let the strategy end an epoch, unless it was cut off, and return whether that has changed what is learnt."""
+        cut_off = self.step % self.steps_per_epoch
+        return not cut_off and self.changed_by(self.components.strategy.epoch_end)
+
+    def changed_by(self, act: Callable[[], object]) -> bool:
+        """Call ``act`` and return whether it has changed the trained weights or the active selection."""
+        before = self.learnt()
+        act()
+        return self.differs_from(before)
+
+    def learnt(self) -> tuple[Selection, dict[str, Tensor]]:
+        """Return the active selection and copies of the trained weights."""
+        return self.components.backbone.adapters.active, learning_weights(self.components.strategy)
+
+    def differs_from(self, before: tuple[Selection, Mapping[str, Tensor]]) -> bool:
+        """Return whether the active selection or the trained weights differ from those that ``learnt`` returned."""
+        (active, weights), (old_active, old) = self.learnt(), before
+        same = weights.keys() == old.keys() and all(torch.equal(weights[name], old[name]) for name in weights)
+        return not same or active != old_active
+
     # Best weights
 
     def record_validation(self, value: float) -> bool:
-        """Record a validation score, store the weights if it is the best so far, and return whether it is."""
-        if self.best is not None and value <= self.best:
-            self.validations_without_gain += 1
-            patience = self.components.plan.training.patience
-            self.stopped_early = bool(patience) and self.validations_without_gain >= patience
+        """Record a validation score, store the weights if none was higher so far, and return whether they are stored.
+
+        Of equal scores, the latest weights are stored, but only a higher one counts as a gain for ``patience``. A score
+        that is not a number is never the best.
+        """
+        gain = self.best is None or value > self.best
+        self.validations_without_gain = 0 if gain and not isnan(value) else self.validations_without_gain + 1
+        patience = self.components.plan.training.patience
+        self.stopped_early = bool(patience) and self.validations_without_gain >= patience
+        if isnan(value) or not (gain or value == self.best):
             return False
-        self.best, self.validations_without_gain = value, 0
-        self.best_weights = learning_weights(self.components.strategy)
+        self.best, self.best_weights = value, learning_weights(self.components.strategy)
         return True
 
     def restore_best(self) -> None:

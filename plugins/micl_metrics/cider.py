@@ -47,6 +47,11 @@ class CIDEr(Metric):
         each = tuple(_agreement(answer, texts, documents, len(corpus)) for answer, texts in corpus)
         return Score(mean(each), each)
 
+    def informative(self, references: Sequence[Sequence[str]]) -> bool:
+        """Return whether an n-gram is missing from an example's references: otherwise all tf-idf weights are 0."""
+        grams = [set().union(*(ngrams(tokenise(text)) for text in texts)) for texts in references]
+        return any(own != grams[0] for own in grams)
+
 
 def _agreement(answer: Grams, texts: Sequence[Grams], documents: Grams, size: int) -> float:
     ours = _vector(answer, documents, size)

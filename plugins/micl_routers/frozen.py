@@ -33,9 +33,18 @@ def features(backbone: Backbone, examples: Sequence[Example]) -> Tensor:
 
 
 def routes(names: Sequence[str], probabilities: Tensor) -> list[Route]:
-    """Return the most probable of ``names`` for each row of ``probabilities`` [n, len(names)], with its margin."""
+    """Return the most probable of ``names`` for each row of ``probabilities`` [n, len(names)], with its margin.
+
+    A task that is not to be chosen has the probability -inf.
+    """
     ordered = probabilities.sort(dim=1, descending=True, stable=True)
     best = ordered.values
     margins = best[:, 0] - best[:, 1] if len(names) > 1 else torch.ones(len(best))
     chosen = ordered.indices[:, 0].tolist()
     return [Route(names[i], margin) for i, margin in zip(chosen, margins.clamp(0, 1).tolist(), strict=True)]
+
+
+def among(names: Sequence[str], tasks: Sequence[Sequence[str]], values: Tensor) -> Tensor:
+    """Return ``values`` [n, len(names)] with -inf where a name is not one of the row's ``tasks``."""
+    excluded = [[name not in own for name in names] for own in tasks]
+    return values.masked_fill(torch.tensor(excluded, device=values.device).view(values.shape), -torch.inf)

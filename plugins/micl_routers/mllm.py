@@ -38,7 +38,7 @@ from micl_cli.api import (
     Task,
     read_toml,
 )
-from micl_routers.frozen import routes
+from micl_routers.frozen import among, routes
 
 ADAPTER = "router"
 SCORING_BATCH = 16  # examples
@@ -105,9 +105,12 @@ class MLLMRouter(Router):
         optimizer = torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=0.0)
         examples = self._training_examples()
         for epoch in range(1, self.epochs + 1):
-            losses = [self._step(optimizer, weights, batch) for batch in self._batches(examples, context.rng)]
+            total = tokens = 0.0
+            for batch in self._batches(examples, context.rng):
+                loss, count = self._step(optimizer, weights, batch)
+                total, tokens = total + loss * count, tokens + count
             yield Progress(epoch, self.epochs, "router")
-            if sum(losses) / len(losses) < self.sure:
+            if total / tokens < self.sure:
                 return
 
     def _training_examples(self) -> list[Example]:
@@ -120,17 +123,24 @@ class MLLMRouter(Router):
         for start in range(0, len(shuffled), self.batch_size):
             yield shuffled[start : start + self.batch_size]
 
-    def _step(self, optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], examples: Sequence[Example]) -> float:
-        loss = self.backbone.loss(self.backbone.batch(examples))
+    def _step(
+        self, optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], examples: Sequence[Example]
+    ) -> tuple[float, int]:
+        """Take a step, and return the mean loss over the answer tokens of ``examples`` and their number."""
+        batch = self.backbone.batch(examples)
+        loss = self.backbone.loss(batch)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        return float(loss.detach())
+        return float(loss.detach()), len(batch.example_index)
 
     # Routing
 
     def route(self, examples: Sequence[Example]) -> Sequence[Route]:
+        return self.route_among(examples, [list(self._descriptions)] * len(examples))
+
+    def route_among(self, examples: Sequence[Example], tasks: Sequence[Sequence[str]]) -> Sequence[Route]:
         names = list(self._descriptions)
         if len(names) == 1:
             return [Route(names[0]) for _ in examples]
@@ -139,7 +149,7 @@ class MLLMRouter(Router):
         batches = [prompts[start : start + SCORING_BATCH] for start in range(0, len(prompts), SCORING_BATCH)]
         with self.backbone.adapters.using(ADAPTER):
             scores = [self.backbone.score_choices(batch, letters) for batch in batches]
-        return routes(names, torch.cat(scores).double().exp().cpu())
+        return routes(names, torch.softmax(among(names, tasks, torch.cat(scores).double().cpu()), dim=1))
 
     def _task_prompts(self, examples: Sequence[Example]) -> list[Example]:
         """Return examples that ask for the letter of the task that each of ``examples`` belongs to.

@@ -30,6 +30,11 @@ class OracleRouter(Router):
         names = [self._tasks.get(_key(example)) for example in examples]
         return [Route(name, 1.0) if name else Route(self._latest, 0.0) for name in names]
 
+    def route_among(self, examples: Sequence[Example], tasks: Sequence[Sequence[str]]) -> Sequence[Route]:
+        names = [self._tasks.get(_key(example)) for example in examples]
+        pairs = zip(names, tasks, strict=True)
+        return [Route(name, 1.0) if name and name in own else Route(own[-1], 0.0) for name, own in pairs]
+
     def state(self) -> State:
         known = [[id, list(media), prompt, name] for (id, media, prompt), name in self._tasks.items()]
         return State(data={"latest": self._latest, "known": known})

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from micl_cli.api import Backbone, Example, Progress, Route, Router, RouterContext, State, Task
-from micl_routers.frozen import feature_pass, features, routes
+from micl_routers.frozen import among, feature_pass, features, routes
 
 FLOOR = 1e-6
 
@@ -44,6 +44,9 @@ class PrototypeRouter(Router):
         self._means[task.name] = mean
 
     def route(self, examples: Sequence[Example]) -> Sequence[Route]:
+        return self.route_among(examples, [list(self._means)] * len(examples))
+
+    def route_among(self, examples: Sequence[Example], tasks: Sequence[Sequence[str]]) -> Sequence[Route]:
         names = list(self._means)
         variance = self._within / self._count
         scale = (variance + max(float(variance.mean()) * 1e-3, FLOOR)).sqrt()
@@ -52,7 +55,7 @@ class PrototypeRouter(Router):
             torch.stack(list(self._means.values())) / scale,
             compute_mode="donot_use_mm_for_euclid_dist",
         )
-        return routes(names, torch.softmax(-(distances**2) / 2, dim=1))
+        return routes(names, torch.softmax(among(names, tasks, -(distances**2) / 2), dim=1))
 
     def state(self) -> State:
         tensors = {f"mean/{index}": mean for index, mean in enumerate(self._means.values())}

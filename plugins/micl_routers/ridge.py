@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from micl_cli.api import Backbone, Example, Progress, Range, Route, Router, RouterContext, State, Task
-from micl_routers.frozen import feature_pass, features, routes
+from micl_routers.frozen import among, feature_pass, features, routes
 
 
 class RidgeRouter(Router):
@@ -64,7 +64,11 @@ class RidgeRouter(Router):
         return solved
 
     def route(self, examples: Sequence[Example]) -> Sequence[Route]:
-        return routes(self._names, _with_one(features(self.backbone, examples)) @ self.weights)
+        return self.route_among(examples, [self._names] * len(examples))
+
+    def route_among(self, examples: Sequence[Example], tasks: Sequence[Sequence[str]]) -> Sequence[Route]:
+        values = _with_one(features(self.backbone, examples)) @ self.weights
+        return routes(self._names, among(self._names, tasks, values))
 
     def state(self) -> State:
         return State({"gram": self._gram, "cross": self._cross}, {"names": self._names})

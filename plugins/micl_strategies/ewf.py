@@ -5,7 +5,8 @@ After each task the weights are fused with those from before it: theta <- (1 - a
 Deviations: alpha is a constant option; the paper computes it from the numbers of old and new classes, which captions
 and free answers do not have. The paper also distils the old model while learning; here the fusion stands alone. What is
 fused are LoRA's A and B, each on its own, so that the product B A is not the interpolation of the two products. With
-``fuse_after epoch`` the fusion is the one inside MoInCL, not the paper's. The fused weights are not validated again.
+``fuse_after epoch`` the fusion is the one inside MoInCL, not the paper's. Validation chooses the weights to fuse; what
+the fusion gives is validated, and kept whatever the score.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class EWF(SingleAdapter):
     def epoch_end(self) -> None:
         if self.fuse_after == "epoch":
             self._fuse()
+
+    @property
+    def acts_at_epoch_end(self) -> bool:
+        return self.has_teacher and self.fuse_after == "epoch"
 
     def end(self, stage: Stage) -> None:
         if self.fuse_after == "task":

@@ -3,7 +3,7 @@ Models", arXiv 2412.13050): pseudo targets, instruction-based distillation, weig
 
 From the second task on, with the model after the previous task as teacher and KL = T^2 KL(teacher/T || student/T):
 1. Pseudo targets (PTGM): if the modality was learnt before with the other task type, its targets are generated for the
-   new task's inputs; ``pseudo_num`` of them join each batch: cross entropy + lambda_kl * KL on their answer tokens.
+   new task's inputs; ``pseudo_num`` of them join each step: cross entropy + lambda_kl * KL on their answer tokens.
 2. Instruction-based distillation (IKD): lambda_text * KL on ``text_instruct_num`` texts per step, without media.
 3. Weight fusion after every epoch: theta <- (1 - alpha) theta_teacher + alpha theta.
 
@@ -18,7 +18,7 @@ not Natural Instructions.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from micl_cli.api import (
     CAPTIONING,
+    NEW,
     QA,
     Backbone,
     Batch,
@@ -50,6 +51,10 @@ from micl_strategies.writer import chunks, read_lines, write_questions
 CACHE_BYTES = 512 * 10**6
 """Limit for cached teacher states of texts and pseudo samples: about 20,000 captions at a width of 576."""
 
+PSEUDO, TEXT = "pseudo", "text"
+GROUPS = {"answers": NEW, "pseudo": PSEUDO, "pseudo_kl": PSEUDO, "text_kl": TEXT}
+"""The group of examples over whose answer tokens each term of the loss is a mean."""
+
 Samples = Generator[Progress, None, list[Example]]
 """A pass that yields its progress and returns pseudo samples."""
 
@@ -63,14 +68,16 @@ class MoInCL(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        pseudo_num: Annotated[int, "pseudo samples added to each batch (0: none)", Range(0)] = 4,
+        pseudo_num: Annotated[int, "pseudo samples added to each optimiser step (0: none)", Range(0)] = 4,
         pseudo_when: Annotated[
             Literal["modality", "type"],
             "generate if the other task type was learnt in the same modalities, or in any modalities",
         ] = "modality",
         pseudo_weight: Annotated[float, "weight of the cross entropy on pseudo samples", Range(0)] = 1.0,
         lambda_kl: Annotated[float, "weight of the distillation on pseudo samples", Range(0)] = 1.0,
-        text_instruct_num: Annotated[int, "text-only instructions per step for distillation (0: none)", Range(0)] = 4,
+        text_instruct_num: Annotated[
+            int, "text-only instructions per optimiser step for distillation (0: none)", Range(0)
+        ] = 4,
         lambda_text: Annotated[float, "weight of the distillation on text-only instructions", Range(0)] = 2.0,
         temperature: Annotated[float, "temperature T of both distillations", Range(0, low_open=True)] = 2.0,
         alpha: Annotated[float, "share of the new weights in the fusion; 0 restores the teacher's", Range(0, 1)] = 0.5,
@@ -185,17 +192,12 @@ class MoInCL(SingleAdapter):
 
     # Each step: one forward pass of the student, and one of the teacher for samples that are not cached
 
-    def batch(self, examples: Sequence[Example]) -> Batch:
-        """Return a batch of three groups: "new" (drawn and rehearsed examples), "pseudo" samples, and "text"."""
+    def step_examples(self, examples: Sequence[Example]) -> Mapping[str, Sequence[Example]]:
+        """Return three groups: "new" (drawn and rehearsed examples), "pseudo" samples, and "text"."""
         pseudo = [self.pseudo[i] for i in self._draw_pseudo(examples)]
         count = min(self.text_instruct_num, len(self.texts)) if self.stage.previous_tasks else 0
         texts = [self.texts[i] for i in self.stage.rng.sample(range(len(self.texts)), count)]
-        groups: dict[str, Sequence[int]] = {}
-        joined: list[Example] = []
-        for name, members in (("new", [*examples, *self.rehearsed()]), ("pseudo", pseudo), ("text", texts)):
-            groups[name] = range(len(joined), len(joined) + len(members))
-            joined += members
-        return self.backbone.batch(joined, groups)
+        return {NEW: [*examples, *self.rehearsed()], PSEUDO: pseudo, TEXT: texts}
 
     def _draw_pseudo(self, examples: Sequence[Example]) -> list[int]:
         """Draw the indices of pseudo samples: first those on the media of ``examples``, then any others.
@@ -211,12 +213,14 @@ class MoInCL(SingleAdapter):
         return drawn
 
     def loss(self, batch: Batch) -> Loss:
-        distilled = [*batch.groups["pseudo"], *batch.groups["text"]]
-        if not distilled:
+        if not self.pseudo and not self.texts:
             return self.backbone.loss(batch)
+        distilled = [*batch.groups[PSEUDO], *batch.groups[TEXT]]
+        if not distilled:
+            return {"answers": self.backbone.loss(batch)}
         teacher = self._teacher_logits([batch.examples[i] for i in distilled])
         states, labels = self.backbone.answer_states(batch)
-        new, pseudo = batch.positions("new"), batch.positions("pseudo")
+        new, pseudo = batch.positions(NEW), batch.positions(PSEUDO)
         student, split = self.backbone.project(states[~new]), int(pseudo.sum())
         temperature = self.temperature
         return {
@@ -225,6 +229,10 @@ class MoInCL(SingleAdapter):
             "pseudo_kl": self.lambda_kl * distillation_loss(student[:split], teacher[:split], temperature),
             "text_kl": self.lambda_text * distillation_loss(student[split:], teacher[split:], temperature),
         }
+
+    def population(self, term: str, batch: Batch) -> int:
+        """Return the number of answer tokens in the term's group."""
+        return int(batch.positions(GROUPS[term]).sum()) if term in GROUPS else super().population(term, batch)
 
     def _teacher_logits(self, examples: Sequence[Example]) -> Tensor:
         """Return the teacher's logits at the answer positions of ``examples``, in their order."""
@@ -250,6 +258,10 @@ class MoInCL(SingleAdapter):
     def epoch_end(self) -> None:
         if not self.fuse_every:
             fuse(self, self._teacher_weights, self.alpha)
+
+    @property
+    def acts_at_epoch_end(self) -> bool:
+        return self.has_teacher and not self.fuse_every
 
     # End of a task, and resuming
 

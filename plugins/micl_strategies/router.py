@@ -6,6 +6,7 @@ assigns each query to a task, and only that task's expert answers.
 
 Deviations: queries are routed first and answered once; the authors' code lets every expert answer every query, then
 picks one of the answers, at random if the router's reply is not a letter. The rank is the backbone's (the paper: 128).
+A query goes only to experts whose task has all of its modalities; where there is none, the base model answers.
 ``-o router`` chooses another router than the paper's; deviations of the router itself stand in micl_routers/mllm.py.
 """
 
@@ -29,6 +30,7 @@ from micl_cli.api import (
     Strategy,
     Task,
     parse_options,
+    route_readable,
 )
 
 
@@ -93,7 +95,10 @@ class RouterIsolation(Strategy):
     def route(self, examples: Sequence[Example]) -> Sequence[Route] | None:
         if not self.experts:
             return None
-        return [route._replace(selection=self.experts[route.task]) for route in self.built_router.route(examples)]
+        tasks = {task.name: task.modalities for task in (*self.stage.previous_tasks, *self.stage.tasks)}
+        learnt = {name: tasks[name] for name in self.experts}
+        routes = route_readable(self.built_router, examples, learnt)
+        return [route._replace(selection=self.experts.get(route.task)) for route in routes]
 
     @property
     def routed_by(self) -> tuple[str, int]:

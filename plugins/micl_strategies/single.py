@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from torch import nn
 
-from micl_cli.api import ADAPTER, Backbone, Batch, Example, Range, Stage, State, Strategy
+from micl_cli.api import ADAPTER, NEW, Backbone, Example, Range, Stage, State, Strategy
 from micl_strategies.buffer import Buffer
 
 TEACHER = "teacher"
@@ -26,7 +26,7 @@ class SingleAdapter(Strategy):
             Literal["task", "reservoir"],
             "store equally many examples of each task, or a uniform sample of all examples so far",
         ] = "task",
-        replay_batch: Annotated[int, "stored examples added to each batch", Range(0)] = 8,
+        replay_batch: Annotated[int, "stored examples added to each optimiser step", Range(0)] = 8,
         replay_bytes: Annotated[int, "limit in bytes for stored examples, media included (0: no limit)", Range(0)] = 0,
         **options: Any,
     ) -> None:
@@ -37,8 +37,8 @@ class SingleAdapter(Strategy):
 
     # Rehearsal
 
-    def batch(self, examples: Sequence[Example]) -> Batch:
-        return self.backbone.batch([*examples, *self.rehearsed()])
+    def step_examples(self, examples: Sequence[Example]) -> Mapping[str, Sequence[Example]]:
+        return {NEW: [*examples, *self.rehearsed()]}
 
     def rehearsed(self) -> list[Example]:
         """Return the stored examples of one step, each with one of its references as the answer."""

@@ -22,6 +22,13 @@ def test_routing_counts_every_example_of_every_task() -> None:
     assert (found.unsure, found.seconds_per_query, found.passes) == (10.0, pytest.approx(1 / 40), 1)
 
 
+def test_answers_of_the_base_model_are_counted() -> None:
+    found = routing_of([row("b", {"base": 3, "b": 1}), row("a", {"a": 4})], ["a", "b"])
+    assert found is not None
+    assert (found.base, found.accuracy, found.confusion["b"]) == (3, 62.5, {"a": 0, "b": 1})
+    assert found.as_json()["base"] == 3
+
+
 def test_nothing_routed_is_no_routing() -> None:
     assert routing_of([], ["a"]) is None
 

@@ -50,6 +50,16 @@ class Constant(Exact):
         return Score(1.0, (1.0,) * len(answers))
 
 
+class Modest(Exact):
+    def informative(self, references: Sequence[Sequence[str]]) -> bool:
+        return False
+
+
+class Unsure(Exact):
+    def informative(self, references: Sequence[Sequence[str]]) -> bool:
+        return len(references) > 1
+
+
 class Undefined(Exact):
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         right = super().score(answers, references)
@@ -70,6 +80,8 @@ class Running(Exact):
     ("faulty", "test"),
     [
         (Constant, "test_correct_answers_score_higher_than_wrong_ones"),
+        (Modest, "test_knows_whether_it_tells_right_from_wrong"),
+        (Unsure, "test_knows_whether_it_tells_right_from_wrong"),
         (Undefined, "test_each_answer_has_a_finite_score"),
         (Running, "test_scores_do_not_depend_on_earlier_calls"),
     ],
@@ -262,9 +274,15 @@ class Sociable(Nearest):
         return [Route(names[i % len(names)], 0.0) for i, _ in enumerate(examples)]
 
 
+class Stubborn(Nearest):
+    def route_among(self, examples: Sequence[Example], tasks: Sequence[Sequence[str]]) -> Sequence[Route]:
+        return self.route(examples)
+
+
 @pytest.mark.parametrize(
     ("faulty", "test"),
     [
+        (Stubborn, "test_chooses_among_the_tasks_that_have_an_example_s_modalities"),
         (Amnesiac, "test_a_restored_router_behaves_identically"),
         (Sleepy, "test_routes_most_examples_to_their_task"),
         (Sociable, "test_routes_do_not_depend_on_the_batch"),

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from micl_cli.api import Backbone, Batch, Example, Loss, PartLoader, Progress, Route, Stage, State, Strategy, Task
+from micl_cli.api import (
+    Backbone,
+    Batch,
+    Example,
+    Loss,
+    PartLoader,
+    Progress,
+    Route,
+    Stage,
+    State,
+    Strategy,
+    Task,
+    answer_loss,
+)
 from micl_cli.errors import MiclError
 from micl_cli.testing import Course, StrategyContract, ToyBackbone, toy_tasks
 
@@ -223,6 +236,38 @@ class DropsTasks(Strategy):
         return [[task] for task in tasks[1:]]
 
 
+class AddsToEachBatch(Replay):
+    """Adds a random number of examples to each batch."""
+
+    def loss(self, batch: Batch) -> Loss:
+        drawn = self.stage.rng.sample(list(self.examples(self.stage)), 2)
+        return {"answers": self.backbone.loss(batch), "more": self.backbone.loss(self.backbone.batch(drawn))}
+
+
+class WeighsItsGroupsWrongly(Strategy):
+    """Has a mean over a group whose population it does not give."""
+
+    def step_examples(self, examples: Sequence[Example]) -> Mapping[str, Sequence[Example]]:
+        long = [example.with_answer("a very long answer") for example in examples[:1]]
+        return {"new": examples, "long": long}
+
+    def loss(self, batch: Batch) -> Loss:
+        logits, labels = self.backbone.answer_logits(batch)
+        terms = {name: batch.positions(name) for name in batch.groups}
+        return {name: answer_loss(logits[own], labels[own]) for name, own in terms.items()}
+
+
+class WeighsItsGroups(WeighsItsGroupsWrongly):
+    """Gives the population of its groups."""
+
+    def population(self, term: str, batch: Batch) -> int:
+        return int(batch.positions(term).sum())
+
+
+class TestWeighsItsGroups(StrategyContract):
+    strategy = WeighsItsGroups
+
+
 CALLS = {"enter", "begin", "before", "examples", "batch", "loss", "constrain", "step_end", "epoch_end", "end", "after"}
 FAULTS: list[tuple[type[Strategy], str, type[BaseException]]] = [
     (Undocumented, "test_every_keyword_is_an_option", AssertionError),
@@ -245,6 +290,8 @@ FAULTS: list[tuple[type[Strategy], str, type[BaseException]]] = [
     (HidesAWeight, "test_trainable_weights_are_part_of_the_best_weights", AssertionError),
     (WrongTerms, "test_learns_every_stage_and_answers", MiclError),
     (BeyondItsTotal, "test_progress_does_not_exceed_its_total", AssertionError),
+    (AddsToEachBatch, "test_loss_and_gradient_are_the_same_for_all_splits", AssertionError),
+    (WeighsItsGroupsWrongly, "test_loss_and_gradient_are_the_same_for_all_splits", AssertionError),
     (DropsTasks, "test_stages_contain_each_task_once", AssertionError),
 ]
 
@@ -275,8 +322,7 @@ def test_a_course_calls_in_the_order_of_the_loop() -> None:
             return super().__getattribute__(name)
 
     Course(Recorded(ToyBackbone()), toy_tasks()).learn(1)
-    # "loss" is looked up before the batch that is its argument.
-    step = ["loss", "batch", "constrain", "step_end"]
+    step = ["batch", "loss", "constrain", "step_end"]
     assert called == ["enter", "begin", "before", "examples", *2 * (3 * step + ["epoch_end"]), "end", "after"]
 
 

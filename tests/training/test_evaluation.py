@@ -238,3 +238,18 @@ def test_captions_are_not_chosen_among(knowing: Any) -> None:
     knowing.plan = replace(knowing.plan, evaluation=Evaluation(score="choices"))
     events = score(knowing, toy_task("image", "captioning"), 1)
     assert all(event.metric != "choices" for event in events if isinstance(event, Scored))
+
+
+@pytest.mark.parametrize("type", ["qa", "choice"])
+def test_the_base_model_reads_the_text_of_what_no_task_has_learnt(make_components: Any, type: str) -> None:
+    tasks = [toy_task("audio", "qa"), toy_task("image", "qa")]
+    components = make_components("router", tasks, options={"router": "ridge"}, evaluation=Evaluation(max_new_tokens=3))
+    strategy, stage = components.strategy, components.enter(1)
+    strategy.begin(stage)
+    components.eval()
+    strategy.end(stage)
+    list(strategy.after(stage))
+    pictures = [replace(e, choices=("red", "blue")) for e in tasks[1].examples("test")]
+    task = replace(tasks[1], type=type, load=lambda split: pictures)
+    routed = [event for event in score(components, task, 1) if isinstance(event, Routed)]
+    assert [event.chosen for event in routed] == [{"base": len(pictures)}]

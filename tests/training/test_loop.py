@@ -7,13 +7,24 @@ from typing import Any
 import pytest
 import torch
 
-from micl_cli.api.events import Event, PassProgress, RunStarted, Scored, Step, TaskLearned, TaskStarted, Validated
+from micl_cli.api.events import (
+    Event,
+    Notice,
+    PassProgress,
+    RunStarted,
+    Scored,
+    Step,
+    TaskLearned,
+    TaskStarted,
+    Validated,
+)
 from micl_cli.api.strategy import Progress, Stage, State, Strategy
 from micl_cli.api.task import Task
 from micl_cli.errors import Interrupted, MiclError
 from micl_cli.plan import Evaluation
 from micl_cli.testing import toy_task, toy_tasks
 from micl_cli.training.checkpoint import RunFolder
+from micl_cli.training.evaluation import validation_loss
 from micl_cli.training.loop import Control, learn, replay, restore_stage
 
 
@@ -36,6 +47,20 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], within: 
 
 def run(components: Any, folder: RunFolder, control: Control | None = None) -> list[Event]:
     return list(learn(components, folder, control or Control()))
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "moincl"])
+def test_a_run_learns_the_same_for_all_splits_of_a_step(make_components: Any, tmp_path: Any, strategy: str) -> None:
+    """Also where the answers differ in length, and with pseudo samples, texts and rehearsed examples."""
+    tasks, ends = [toy_task("image", "captioning"), toy_task("image", "qa")], []
+    for batch, more in ((8, 1), (1, 8)):
+        options = {"replay": 6, "replay_batch": 3}
+        components = make_components(
+            strategy, tasks, options=options, batch_size=batch, accumulation=more, max_steps=2, max_grad_norm=0.0
+        )
+        found = run(components, RunFolder(tmp_path / f"{batch}"))
+        ends.append([event.loss for event in found if isinstance(event, Step) and event.step == 1])
+    assert ends[1] == pytest.approx(ends[0], rel=1e-3)
 
 
 def test_two_half_batches_make_the_step_of_a_whole_one(make_components: Any, tmp_path: Any) -> None:
@@ -131,6 +156,119 @@ def test_validation_every_other_epoch_and_at_the_end(make_components: Any, folde
     judged(*range(9))
     components = make_components(tasks=[toy_task("image", "qa")], epochs=5, max_steps=None, validate_every=2)
     assert [e.epoch for e in run(components, folder) if isinstance(e, Validated)] == [2, 4, 5]
+
+
+def told(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Notice)]
+
+
+def with_equal_captions(split: str = "val") -> Task:
+    """A captioning task in which all examples of a split have the same references, so that CIDEr is always 0."""
+    task = replace(toy_task("image", "captioning"), metric="cider")
+
+    def load(asked: str) -> Any:
+        examples = task.examples(asked)
+        return [replace(e, references=("a red circle",)) for e in examples] if asked == split else examples
+
+    return replace(task, load=load)
+
+
+def test_where_the_metric_cannot_tell_the_loss_chooses(make_components: Any, folder: RunFolder) -> None:
+    task = with_equal_captions()
+    components = make_components(tasks=[task], epochs=3, max_steps=None, patience=0, validate_every=1)
+    found = run(components, folder)
+    assert any("every answer" in text and task.name in text and "cider" in text for text in told(found))
+    validated = [event for event in found if isinstance(event, Validated)]
+    losses = [event.value for event in validated]
+    assert len(losses) == 3
+    assert {event.criterion for event in validated} == {"loss"}
+    assert [event.best for event in validated] == [value == min(losses[: at + 1]) for at, value in enumerate(losses)]
+    backbone, examples = components.backbone, task.examples("val")
+    restore_stage(components, folder, 1)
+    with torch.no_grad():
+        assert float(backbone.loss(backbone.batch(examples))) == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_the_validation_loss_is_a_mean_over_tokens(make_components: Any) -> None:
+    task = with_equal_captions()
+    components = make_components(tasks=[task], evaluation=Evaluation(batch_size=1))
+    components.strategy.begin(components.enter(1))
+    examples = [e.with_answer("ab" * 9 ** (i % 2)) for i, e in enumerate(task.examples("val"))]
+    task = replace(task, load=lambda split: examples)
+    backbone = components.backbone
+    with torch.no_grad():
+        whole = float(backbone.loss(backbone.batch(examples)))
+    assert validation_loss(components, [task]) == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_validation_that_is_no_number_is_told_and_not_counted(
+    make_components: Any, folder: RunFolder, judged: Any
+) -> None:
+    judged(10, float("nan"), 5)
+    components = make_components(tasks=[toy_task("image", "qa")], epochs=3, max_steps=None, patience=0)
+    components.plan.training.__dict__["validate_every"] = 1
+    found = run(components, folder)
+    assert [(e.epoch, e.best) for e in found if isinstance(e, Validated)] == [(1, True), (3, False)]
+    assert any("nan" in text for text in told(found))
+
+
+class Shrinking(Strategy):
+    """Halves its weights when an epoch ends and, if asked, when learning ends or in the pass after it."""
+
+    last: str = ""
+
+    def __init__(self, backbone: Any) -> None:
+        super().__init__(backbone)
+        self.calls: list[str] = []
+
+    @torch.no_grad()
+    def halve(self, when: str) -> None:
+        self.calls.append(when)
+        for _, weight in self.trainable():
+            weight.mul_(0.5)
+
+    def epoch_end(self) -> None:
+        self.halve("epoch")
+
+    def end(self, stage: Stage) -> None:
+        if self.last == "end":
+            self.halve("end")
+
+    def after(self, stage: Stage) -> Iterator[Progress]:
+        yield Progress(1, 1)
+        if self.last == "after":
+            self.halve("after")
+
+
+def shrinking(components: Any, last: str = "") -> Any:
+    components.strategy = Shrinking(components.backbone)
+    components.strategy.last = last
+    return components
+
+
+@pytest.mark.parametrize(("steps", "ends"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 1), (6, 2)])
+def test_only_whole_epochs_end_and_a_change_of_weights_is_validated(
+    make_components: Any, folder: RunFolder, judged: Any, steps: int, ends: int
+) -> None:
+    """The toy task has three steps an epoch."""
+    judged(*range(9))
+    found = run(shrinking(make_components(tasks=[toy_task("image", "qa")], max_steps=steps, validate_every=9)), folder)
+    validated = [event.step for event in found if isinstance(event, Validated)]
+    assert validated == sorted({*range(3, 3 * ends + 1, 3), steps})
+    assert any("whole epochs only" in text for text in told(found)) == bool(steps % 3)
+
+
+@pytest.mark.parametrize("last", ["end", "after"])
+def test_a_change_of_weights_at_the_end_is_validated_but_does_not_compete(
+    make_components: Any, folder: RunFolder, judged: Any, last: str
+) -> None:
+    seen = judged(10, 20, 99)
+    components = shrinking(make_components(tasks=[toy_task("image", "qa")], max_steps=6, validate_every=1), last)
+    validated = [event for event in run(components, folder) if isinstance(event, Validated)]
+    assert [(e.step, e.epoch, e.value, e.best) for e in validated][-1] == (6, 2, 99, False)
+    assert len(validated) == 3
+    kept = {name.removeprefix("main/"): weight for name, weight in weights(folder).items()}
+    assert all(torch.equal(kept[name], weight) for name, weight in seen[2].items())
 
 
 def test_gradient_checkpointing_learns_the_same(make_components: Any, prepared_home: Any, tmp_path: Any) -> None:

@@ -79,10 +79,34 @@ def test_patience_ends_a_task_and_the_best_weights_come_back(state: StageState) 
         with torch.no_grad():
             weight.fill_(value)
         recorded.append((state.record_validation(value), state.stopped_early))
-    assert recorded == [(True, False), (True, False), (False, False), (False, True)]
+    assert recorded == [(True, False), (True, False), (False, False), (True, True)], "a tie is no gain for patience"
     state.restore_best()
     assert float(weight.detach().flatten()[0]) == 30.0
     assert state.best == 30.0
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"), [((0.0, 0.0, 0.0), 2), ((1.0, float("nan"), 0.0), 0), ((float("nan"), 3.0, 2.0), 1)]
+)
+def test_ties_go_to_the_later_weights_and_no_number_is_never_the_best(
+    state: StageState, scores: tuple[float, ...], best: int
+) -> None:
+    weight = next(iter(state.components.backbone.adapters.parameters("main").values()))
+    for at, score in enumerate(scores):
+        with torch.no_grad():
+            weight.fill_(float(at))
+        state.record_validation(score)
+    state.restore_best()
+    assert float(weight.detach().flatten()[0]) == best
+
+
+def test_where_no_score_is_a_number_the_last_weights_stay(state: StageState) -> None:
+    weight = next(iter(state.components.backbone.adapters.parameters("main").values()))
+    assert not state.record_validation(float("nan"))
+    with torch.no_grad():
+        weight.fill_(7.0)
+    state.restore_best()
+    assert float(weight.detach().flatten()[0]) == 7.0
 
 
 def test_all_that_learns_is_part_of_the_best_weights(state: StageState) -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
+from micl_cli.api import Batch, Example, Strategy, answer_loss
 from micl_cli.errors import MiclError
 from micl_cli.training.state import StageState
-from micl_cli.training.step import loss_and_terms, train_step
+from micl_cli.training.step import accumulate_gradients, loss_and_terms, split_step, train_step
 
 
 @pytest.fixture
@@ -49,23 +53,100 @@ def test_a_loss_that_cannot_be_minimised_is_refused(loss: Any, message: str) -> 
     assert refused.value.hint
 
 
-def test_batches_of_a_step_weigh_by_their_examples(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five examples in batches of four: the loss of the fifth counts a fifth."""
+def test_batches_of_a_step_weigh_by_their_answer_tokens(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five examples in batches of four, whose answers have 3 tokens each, or 9 in the case of the fifth."""
     state = opened(batch_size=4, accumulation=2)
     strategy, sizes = state.components.strategy, []
-    examples = state.examples[:5]
+    examples = [e.with_answer("ab" if i < 4 else "abcdefgh") for i, e in enumerate(state.examples[:5])]
     monkeypatch.setattr(state, "next_examples", lambda: list(examples))
 
     def loss(batch: Any) -> dict[str, Tensor]:
         sizes.append(len(batch))
-        return {"size": strategy.backbone.loss(batch) * 0 + len(batch)}
+        return {"loss": strategy.backbone.loss(batch) * 0 + len(batch)}
 
     monkeypatch.setattr(strategy, "loss", loss)
     step = train_step(state.components, state)
     assert sizes == [4, 1]
-    assert step.loss == pytest.approx(0.8 * 4 + 0.2 * 1)
-    assert step.terms == pytest.approx({"size": step.loss})
+    assert step.loss == pytest.approx(12 / 21 * 4 + 9 / 21 * 1)
+    assert step.terms == pytest.approx({"loss": step.loss})
     assert (step.position, step.step, step.epoch, state.examples_seen) == (1, 1, 1, 5)
+
+
+def gradients(state: StageState, batch_size: int, examples: Any) -> tuple[float, dict[str, float], list[Tensor]]:
+    """The loss, its terms, and the gradients of one step in batches of a size."""
+    state.components.plan.training.__dict__["batch_size"] = batch_size
+    state.stage.rng.seed(0)
+    loss, terms = accumulate_gradients(state.components, examples)
+    weights = [weight for _, weight in state.components.strategy.trainable() if weight.grad is not None]
+    found = [weight.grad.clone() for weight in weights if weight.grad is not None]
+    for weight in weights:
+        weight.grad = None
+    return loss, terms, found
+
+
+class GroupTerms(Strategy):
+    """A third party's: adds drawn examples as a group, with a mean over it, one over examples, and a penalty."""
+
+    def step_examples(self, examples: Sequence[Example]) -> Mapping[str, Sequence[Example]]:
+        pool = list(super().examples(self.stage))
+        return {"new": examples, "old": [e.with_answer(e.id * 3) for e in self.stage.rng.sample(pool, 3)]}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        logits, labels = self.backbone.answer_logits(batch)
+        old, first = batch.positions("old"), next(weight for _, weight in self.trainable())
+        each = logits.new_zeros(len(batch)).index_add(0, batch.example_index, logits.logsumexp(1))
+        return {
+            "new": answer_loss(logits[~old], labels[~old]),
+            "old": 2 * answer_loss(logits[old], labels[old]),
+            "each": each.mean(),
+            "penalty": first.square().sum() + 3,
+        }
+
+    def population(self, term: str, batch: Batch) -> int:
+        if term == "each":
+            return len(batch)
+        return int(batch.positions(term).sum()) if term in batch.groups else super().population(term, batch)
+
+
+class OwnBatch(Strategy):
+    """A third party's that adds examples in ``batch``."""
+
+    def batch(self, examples: Sequence[Example]) -> Batch:
+        pool = list(super().examples(self.stage))
+        return self.backbone.batch([*examples, *self.stage.rng.sample(pool, 3)])
+
+
+@pytest.mark.parametrize("strategy", [GroupTerms, OwnBatch])
+def test_loss_and_gradient_are_the_same_for_all_splits(opened: Any, strategy: type[Strategy]) -> None:
+    state = opened(batch_size=8)
+    state.components.strategy = strategy(state.components.backbone)
+    state.components.strategy.enter(state.stage, {})
+    answers = ["a", "a much longer answer than the others", "bc", "", "four", "x", "yes", "a red circle"]
+    examples = [e.with_answer(text) for e, text in zip(state.examples, answers, strict=False)]
+    loss, terms, whole = gradients(state, 8, examples)
+    for batch_size in (5, 4, 2, 1):
+        other_loss, other_terms, other = gradients(state, batch_size, examples)
+        assert other_loss == pytest.approx(loss, rel=1e-5)
+        assert other_terms == pytest.approx(terms, rel=1e-5)
+        assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(whole, other, strict=True))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.lists(st.integers(0, 20), max_size=4))
+def test_each_example_of_a_step_is_in_one_batch(drawn: int, batch_size: int, added: list[int]) -> None:
+    class Parts:
+        def batch(self, examples: Any, groups: Any) -> Any:
+            return list(examples), {name: [examples[i] for i in own] for name, own in groups.items()}
+
+    step = {"new": range(drawn)} | {f"{n}": range(100 * n, 100 * n + size) for n, size in enumerate(added, 1)}
+    strategy: Any = Strategy(Parts())  # type: ignore[arg-type]
+    strategy.step_examples = lambda examples: step
+    batches: Any = split_step(strategy, range(drawn), batch_size)  # type: ignore[arg-type]
+    assert len(batches) == -(-drawn // batch_size)
+    for name, members in step.items():
+        own = [groups[name] for _, groups in batches]
+        assert [each for part in own for each in part] == list(members)
+        assert max(map(len, own)) <= -(-len(members) * batch_size // drawn)
+    assert sum(len(examples) for examples, _ in batches) == sum(map(len, step.values()))
 
 
 def test_the_order_of_a_step(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def _values(run: RunData) -> Iterator[Value]:
         for name, value in (("superficial_forgetting", entry.superficial), ("essential_forgetting", entry.essential)):
             yield "forgetting", entry.after, entry.task, name, value, "", run.split
     if routing := run.routing:
-        for name in ("accuracy", "unsure", "seconds_per_query", "passes"):
+        for name in ("accuracy", "unsure", "seconds_per_query", "passes", "base"):
             yield "routing", len(run.tasks), "", name, getattr(routing, name), "", run.split
     yield from (("extra", "", "", name, value, "", "") for name, value in run.extra.items())
 

@@ -153,3 +153,37 @@ class TestEdges:
         answers, references = unzip(CAPTIONS)
         worse = ["a blue triangle", *answers[1:]]
         assert metric().score(worse, references).value < metric().score(answers, references).value
+
+
+# References that tell nothing
+
+
+@pytest.mark.parametrize(
+    ("references", "tells"),
+    [
+        ([["a red circle"]], False),
+        ([["a red circle"]] * 4, False),
+        ([["a red circle", "one circle"], ["one circle", "a red circle"]], False),
+        ([["a red circle"], ["a blue circle"]], True),
+        ([["a red circle"], ["a red circle"], ["a red"]], True),
+    ],
+)
+def test_cider_tells_answers_apart_where_references_differ(references: list[list[str]], tells: bool) -> None:
+    assert CIDEr().informative(references) == tells
+    best = max(CIDEr().score([texts[0] for texts in references], references).each)
+    assert (best > 0) == tells
+
+
+@pytest.mark.parametrize("metric", [BLEU4, RougeL])
+@pytest.mark.parametrize(("texts", "tells"), [(["one two three four five"], True), (["..."], False)])
+def test_other_metrics_need_words(metric: type[Metric], texts: list[str], tells: bool) -> None:
+    assert metric().informative([texts]) == tells
+
+
+@given(CORPUS)
+def test_where_a_metric_cannot_tell_any_answers_score_the_same(corpus: list[tuple[str, Sequence[str]]]) -> None:
+    answers, references = unzip(corpus)
+    for metric in (CIDEr(), RougeL()):
+        if not metric.informative(references):
+            right = metric.score([texts[0] for texts in references], references).value
+            assert metric.score(answers, references).value == right

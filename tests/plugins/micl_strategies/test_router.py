@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from micl_cli.api import Example, OptionError, PlanError, Task, combine
+from micl_cli.api import BASE, Example, OptionError, PlanError, Task, combine
 from micl_cli.errors import PluginError
 from micl_cli.testing import Course, ToyBackbone, toy_task
 from micl_strategies.router import RouterIsolation
@@ -95,6 +95,23 @@ def test_the_oracle_s_experts_are_the_tasks_own() -> None:
     routes = learnt(router="oracle").strategy.route(asked()) or []
     assert [route.selection for route in routes] == ["expert1", "expert2", "expert3"] * len(TASKS[0].examples("test"))
     assert {route.margin for route in routes} == {1.0}
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+def test_only_experts_that_have_learnt_the_modalities_answer(router: str) -> None:
+    order = [TASKS[2], TASKS[0], TASKS[1]]
+    made = course(order, router=router, router_options=ROUTERS[router])
+    seen: set[str] = set()
+    for position, task in enumerate(order, 1):
+        made.learn(position)
+        seen |= task.modalities
+        for example, route in zip(asked(), made.strategy.route(asked()) or [], strict=True):
+            if example.modalities <= seen:
+                (learnt,) = [each for each in order if each.name == route.task]
+                assert example.modalities <= learnt.modalities
+                assert route.selection == isolation(made).experts[route.task]
+            else:
+                assert (route.task, route.selection) == (BASE, None)
 
 
 def test_before_anything_is_learnt_the_active_adapter_answers() -> None:
