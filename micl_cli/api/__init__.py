@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from micl_cli.api.losses import distillation_loss as distillation_loss
     from micl_cli.api.metric import Metric as Metric
     from micl_cli.api.metric import Score as Score
+    from micl_cli.api.modality import Clip as Clip
     from micl_cli.api.modality import Modality as Modality
     from micl_cli.api.modality import Sound as Sound
     from micl_cli.api.options import Choices as Choices
@@ -81,7 +82,7 @@ _MODULES = {
     "listener": ("Listener",),
     "losses": ("answer_loss", "distillation_loss"),
     "metric": ("Metric", "Score"),
-    "modality": ("Modality", "Sound"),
+    "modality": ("Clip", "Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
     "presets": ("FetchProgress", "PresetInfo"),
     "resources": ("PartLoader", "Resources"),

@@ -90,15 +90,20 @@ class RegisteredReader:
 
 
 class UnaugmentedCache:
-    """A FeatureCache that is bypassed for modalities with random augmentation."""
+    """A FeatureCache that is bypassed for modalities with random augmentation.
+
+    Versions of modalities other than the first become part of the key.
+    """
 
     def __init__(self, cache: FeatureCache, registry: Registry) -> None:
         self.cache, self.registry = cache, registry
 
     def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
-        if any(self.registry.load("modalities", name).augments for name in {medium.modality for medium in media}):
+        modalities = [self.registry.load("modalities", name) for name in sorted({medium.modality for medium in media})]
+        if any(modality.augments for modality in modalities):
             return compute(media)
-        return self.cache(key, media, compute)
+        versions = [f"-{modality.name}{modality.version}" for modality in modalities if modality.version > 1]
+        return self.cache("".join([key, *versions]), media, compute)
 
 
 def load_backbone(plan: Plan, registry: Registry, features: Features, resources: Resources) -> Backbone:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from micl_backbones.hf.clips import channels_first, video_metadata, with_true_seconds
 from micl_cli.api import Example, Media, PlanError, Sound
 
 PRERENDERED = "{{ messages[0]['rendered'] }}"
@@ -116,7 +117,7 @@ class Chat:
             return Image.fromarray(canonical)
         if modality == "audio":
             return _whole_hops(canonical, getattr(self.processor.feature_extractor, "hop_length", 1))
-        frames: NDArray[np.uint8] = canonical
+        frames: NDArray[np.uint8] = canonical  # with its times, if it is a Clip
         return frames
 
     def encoded(self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Tensor]:
@@ -125,18 +126,22 @@ class Chat:
         ``media`` holds (modality, medium in the processor's form) of each text's media, in order.
         """
         conversations = [
-            [{**_user([{"type": modality, modality: medium} for modality, medium in own]), "rendered": text}]
+            [{**_user([_entry(modality, medium) for modality, medium in own]), "rendered": text}]
             for text, own in zip(texts, media, strict=True)
         ]
+        clips = [medium for own in media for modality, medium in own if modality == "video"]
         tensors = self.processor.apply_chat_template(
             conversations,
             chat_template=PRERENDERED,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            processor_kwargs=self._settings({modality for own in media for modality, _ in own}),
+            processor_kwargs=self._settings(clips),
         )
-        return dict(tensors)
+        if not clips:
+            return dict(tensors)
+        frames_per_grid = getattr(self.processor.video_processor, "temporal_patch_size", 1)
+        return with_true_seconds(tensors, clips, frames_per_grid)
 
     @property
     def settings(self) -> str:
@@ -144,11 +149,11 @@ class Chat:
         processors = [getattr(self.processor, name) for m, name in _PROCESSORS.items() if m in self.modalities]
         return json.dumps([self.options, *(each.to_dict() for each in processors)], sort_keys=True, default=str)
 
-    def _settings(self, modalities: set[str]) -> dict[str, Any]:
+    def _settings(self, clips: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
         settings: dict[str, Any] = {"padding": True}
-        if "video" in modalities:
+        if clips:
             # Frames are sampled already; some processors ignore their own size unless it is passed.
-            video: dict[str, Any] = {"do_sample_frames": False}
+            video: dict[str, Any] = {"do_sample_frames": False, "video_metadata": [*map(video_metadata, clips)]}
             if size := getattr(self.processor.video_processor, "size", None):
                 video["size"] = dict(size)
             settings["videos_kwargs"] = video
@@ -168,6 +173,11 @@ def _whole_hops(sound: Sound, hop: int) -> NDArray[np.float32]:
     """
     samples = np.asarray(sound.samples, dtype=np.float32)
     return np.pad(samples, (0, -len(samples) % hop))
+
+
+def _entry(modality: str, medium: Any) -> dict[str, Any]:
+    """Return a medium as an item of a message's content."""
+    return {"type": modality, modality: channels_first(medium) if modality == "video" else medium}
 
 
 def _user(content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

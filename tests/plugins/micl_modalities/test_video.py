@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from micl_cli.api import MediaError, OptionError
 from micl_modalities import video
@@ -37,16 +35,6 @@ def test_short_clip_repeats_frames(write_video: Write) -> None:
 
 def test_every_frame_is_used_when_there_are_as_many(write_video: Write) -> None:
     assert brightness(Video(frames=16).read(write_video(RAMP))) == pytest.approx(RAMP, abs=6)
-
-
-@given(total=st.integers(1, 500), parts=st.integers(1, 64))
-def test_sampled_frames_are_in_order_and_spread(total: int, parts: int) -> None:
-    middles = video._middles(total, parts)
-    assert len(middles) == parts
-    assert middles == sorted(middles)
-    assert all(part * total / parts - 1 < at <= (part + 1) * total / parts for part, at in enumerate(middles))
-    assert middles[0] >= 0
-    assert middles[-1] < total
 
 
 def test_counts_frames_where_the_container_states_none(write_video: Write) -> None:

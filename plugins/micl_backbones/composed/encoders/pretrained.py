@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
+import PIL.Image
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -134,6 +135,7 @@ class Whisper(Encoder):
 class HFVision(Encoder):
     """An image encoder of transformers (CLIP, SigLIP, DINOv2, ViT, …) by hub id or folder, pooled to a grid."""
 
+    version = 2
     standardize = True
 
     def __init__(self, *, checkpoint: str, grid: int = 4, frames: int = 0, revision: str = "main") -> None:
@@ -144,7 +146,8 @@ class HFVision(Encoder):
         self.grid, self.frames, self.model = grid, frames, model
 
     def prepare(self, medium: Any) -> Tensor:
-        frames = list(medium) if self.frames else [medium]
+        # Of an array 1, 3 or 4 pixels high, the processor would take the rows for channels.
+        frames = [PIL.Image.fromarray(frame) for frame in (medium if self.frames else [medium])]
         return cast(Tensor, self.processor(frames, return_tensors="pt").pixel_values)
 
     def forward(self, x: Tensor) -> Tensor:
