@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from micl_cli.api.backbone import Backbone as Backbone
     from micl_cli.api.backbone import Batch as Batch
     from micl_cli.api.backbone import FeatureCache as FeatureCache
+    from micl_cli.api.backbone import InspectedMedium as InspectedMedium
     from micl_cli.api.backbone import MediaReader as MediaReader
+    from micl_cli.api.backbone import MediumFault as MediumFault
     from micl_cli.api.encoder import Encoder as Encoder
     from micl_cli.api.events import Event as Event
     from micl_cli.api.hookspecs import Register as Register
@@ -75,7 +77,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
     "adapters": ("Adapters",),
-    "backbone": ("IGNORE_INDEX", "Backbone", "Batch", "FeatureCache", "MediaReader"),
+    "backbone": ("IGNORE_INDEX", "Backbone", "Batch", "FeatureCache", "InspectedMedium", "MediaReader", "MediumFault"),
     "encoder": ("Encoder",),
     "events": ("Event",),
     "hookspecs": ("Register", "hookimpl"),

@@ -123,7 +123,8 @@ class Task:
     ``name`` is the full name, ``benchmark/task``. ``modalities`` are those of its media, empty for text alone.
     ``type`` is "captioning", "qa", "choice" or one that the task's author has chosen. ``instruction`` is the prompt
     that all examples share (captioning), or empty if each asks its own question. ``answers`` is the closed set of
-    answers of a question answering task, if it has one. ``sha256`` covers the manifest and all media.
+    answers of a question answering task, if it has one. ``sha256`` covers the manifest and all media. ``facts`` holds
+    by the digest of a medium what its modality found in it (see Modality.inspect), as far as it is known.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Task:
     sha256: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
     load: Callable[[str], Sequence[Example]] | None = field(default=None, repr=False, compare=False)
 
     @property

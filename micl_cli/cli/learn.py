@@ -16,7 +16,7 @@ from micl_cli.cli.completers import (
     complete_strategies,
     complete_tasks,
 )
-from micl_cli.cli.console import Progress, echo, echo_json, table
+from micl_cli.cli.console import Progress, echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.learn_request import LearnArguments, make_learn_plan
 from micl_cli.cli.plan_options import plan_options
@@ -137,6 +137,8 @@ def _show_plan(session: Session, plan: Plan, tasks: Sequence[Task], device: str,
     echo(table(["stage", "tasks", "examples", "steps", "answers", "options"], rows))
     echo()
     echo(f"{estimate.trainable} trainable parameters, at most {estimate.steps} steps; {estimate.duration}")
+    for text in estimate.notes:
+        note(f"note: {text}")
 
 
 def _stage_options(plan: Plan, position: int) -> str:

@@ -226,6 +226,7 @@ def _task(name: str, description: Description, record: Record, rows: Sequence[Ro
         sha256=record.sha256,
         counts=dict(record.counts),
         answers=record.answers,
+        facts={file.sha256: file.facts for file in record.media.values()},
         load=load,
     )
 

@@ -28,12 +28,16 @@ class StageEstimate:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """The size of a run. ``step_seconds`` is the mean time of a step in an earlier run, or None if there is none."""
+    """The size of a run. ``step_seconds`` is the mean time of a step in an earlier run, or None if there is none.
+
+    ``notes`` are messages for the user about how the components fit.
+    """
 
     stages: tuple[StageEstimate, ...]
     trainable: int
     step_seconds: float | None = None
     status: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -50,7 +54,7 @@ class RunEstimate:
     def as_json(self) -> dict[str, Any]:
         """Return JSON-ready fields."""
         totals = {"steps": self.steps, "trainable_parameters": self.trainable, "step_seconds": self.step_seconds}
-        return {**totals, "stages": [asdict(stage) for stage in self.stages]}
+        return {**totals, "stages": [asdict(stage) for stage in self.stages], "notes": list(self.notes)}
 
 
 def estimate_run(components: RunComponents) -> RunEstimate:
@@ -66,7 +70,7 @@ def estimate_run(components: RunComponents) -> RunEstimate:
         examples = sum(task.counts.get("train", 0) for task in stage)
         steps = planned_steps(plan.training, examples, len(stage))
         stages.append(StageEstimate(position, tuple(task.name for task in stage), examples, steps, scored))
-    return RunEstimate(tuple(stages), _trainable_parameters(components))
+    return RunEstimate(tuple(stages), _trainable_parameters(components), notes=tuple(components.notes))
 
 
 def _trainable_parameters(components: RunComponents) -> int:

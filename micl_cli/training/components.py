@@ -22,13 +22,15 @@ from micl_cli.errors import PlanError
 from micl_cli.plan import BackboneName, Plan, check_fit
 from micl_cli.registry import Registry
 from micl_cli.training.feature_cache import Features
+from micl_cli.training.media_check import check_media
 
 
 @dataclass
 class RunComponents:
     """The components of a run in one process.
 
-    ``position`` is the stage that the strategy has entered, or 0; ``load_part`` returns registered classes.
+    ``position`` is the stage that the strategy has entered, or 0; ``load_part`` returns registered classes; ``notes``
+    are messages for the user about how the components fit.
     """
 
     plan: Plan
@@ -41,6 +43,7 @@ class RunComponents:
     load_part: PartLoader
     stages: Sequence[Sequence[Task]] = field(default_factory=list)
     position: int = 0
+    notes: Sequence[str] = ()
 
     def stage(self, position: int) -> Stage:
         """Return the context of a stage for the strategy (0: before any)."""
@@ -170,13 +173,16 @@ def _enable_gradient_checkpointing(backbone: Backbone, plan: Plan) -> None:
         ) from error
 
 
-def check_content(backbone: Backbone, tasks: Sequence[Task]) -> None:
-    """Raise PlanError if the backbone cannot process the content of a task.
+def check_content(backbone: Backbone, tasks: Sequence[Task]) -> list[str]:
+    """Raise PlanError if the backbone cannot process the content of a task. Return notes for the user.
 
-    One example is checked for each sequence of texts and modalities that occurs in the task.
+    All media are checked by what is known of them, and one example is read for each sequence of texts and modalities
+    that occurs in a task.
     """
+    notes = check_media(backbone, tasks)
     for task in tasks:
         backbone.check(list(_by_content(task)))
+    return notes
 
 
 def _by_content(task: Task) -> Iterator[Example]:
@@ -208,10 +214,12 @@ def assemble(
     accelerator = make_accelerator(plan, device)
     backbone = load_backbone(plan, registry, features, resources)
     check_fit(plan, tasks, backbone, strategy_class)
-    check_content(backbone, tasks)
+    notes = check_content(backbone, tasks)
     backbone.place(accelerator.device)
     if plan.training.gradient_checkpointing:
         _enable_gradient_checkpointing(backbone, plan)
     strategy = strategy_class(backbone, **options)
     stages = strategy.stages(tasks, registry.load)
-    return RunComponents(plan, backbone, strategy, tasks, metrics, features, accelerator, registry.load, stages)
+    return RunComponents(
+        plan, backbone, strategy, tasks, metrics, features, accelerator, registry.load, stages, notes=notes
+    )

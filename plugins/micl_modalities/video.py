@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -119,10 +118,10 @@ def _timeline(stamps: list[Stamp], stream: VideoStream) -> Timeline:
 
 def _display_matrix(frame: VideoFrame) -> NDArray[np.int32]:
     """Return the linear part [2, 2] of the matrix that takes (x, y) of the stored frame to the screen."""
-    data = next((bytes(side) for side in frame.side_data if side.type == Type.DISPLAYMATRIX), b"")  # type: ignore[call-overload]
-    if len(data) < 36:
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
         return np.eye(2, dtype=np.int32)
-    return np.frombuffer(data, "=i4", 9).reshape(3, 3)[:2, :2]
+    return np.frombuffer(bytes(side_data), np.int32, 9).reshape(3, 3)[:2, :2]
 
 
 def _is_transposed(matrix: NDArray[np.int32]) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from micl_backbones.hf.answers import HFAnswers
 from micl_backbones.hf.chat import Chat
 from micl_backbones.hf.check import check_content
+from micl_backbones.hf.check_media import faulty_media
 from micl_backbones.hf.clips import SECONDS
 from micl_backbones.hf.encoder_outputs import Encoders
 from micl_backbones.hf.load import (
@@ -36,7 +37,9 @@ from micl_cli.api import (
     Batch,
     Example,
     FetchProgress,
+    InspectedMedium,
     Media,
+    MediumFault,
     PlainPass,
     PresetInfo,
     Range,
@@ -149,6 +152,9 @@ class HF(HFAnswers):
 
     def check(self, examples: Sequence[Example]) -> None:
         check_content(self.chat, examples, self._read_media)
+
+    def check_media(self, media: Sequence[InspectedMedium]) -> Iterator[MediumFault]:
+        return faulty_media(self.chat, media)
 
     # Batches
 

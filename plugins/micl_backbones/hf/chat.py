@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from micl_backbones.hf.clips import channels_first, video_metadata, with_true_seconds
+from micl_backbones.hf.clips import at_least, channels_first, video_metadata, with_true_seconds
 from micl_cli.api import Example, Media, PlanError, Sound
 
 PRERENDERED = "{{ messages[0]['rendered'] }}"
@@ -117,8 +117,12 @@ class Chat:
             return Image.fromarray(canonical)
         if modality == "audio":
             return _whole_hops(canonical, getattr(self.processor.feature_extractor, "hop_length", 1))
-        frames: NDArray[np.uint8] = canonical  # with its times, if it is a Clip
-        return frames
+        return at_least(canonical, self._frames_per_grid)  # with its times, if it is a Clip
+
+    @property
+    def _frames_per_grid(self) -> int:
+        """The number of frames that the model's video encoder takes together."""
+        return int(getattr(self.processor.video_processor, "temporal_patch_size", None) or 1)
 
     def encoded(self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Tensor]:
         """Return the processor's tensors for rendered prompts, with or without answers, padded at the left.
@@ -140,8 +144,7 @@ class Chat:
         )
         if not clips:
             return dict(tensors)
-        frames_per_grid = getattr(self.processor.video_processor, "temporal_patch_size", 1)
-        return with_true_seconds(tensors, clips, frames_per_grid)
+        return with_true_seconds(tensors, clips, self._frames_per_grid)
 
     @property
     def settings(self) -> str:
@@ -165,14 +168,18 @@ def modalities_of(processor: Any) -> frozenset[str]:
     return frozenset(m for m, name in _PROCESSORS.items() if getattr(processor, name, None) is not None)
 
 
+_LEAST_HOPS = 4
+"""Encoders make no token of a shorter sound: Whisper's has strides of 2, and Qwen2-Audio pools pairs."""
+
+
 def _whole_hops(sound: Sound, hop: int) -> NDArray[np.float32]:
-    """Return a sound's samples, padded with silence to a multiple of ``hop``.
+    """Return a sound's samples, padded with silence to a multiple of ``hop`` and to ``_LEAST_HOPS`` of them.
 
     Feature extractors make a frame of an incomplete last hop only if the batch has a longer sound, so that the length
     of an unpadded sound's features would depend on the batch.
     """
     samples = np.asarray(sound.samples, dtype=np.float32)
-    return np.pad(samples, (0, -len(samples) % hop))
+    return np.pad(samples, (0, max(-len(samples) % hop, _LEAST_HOPS * hop - len(samples))))
 
 
 def _entry(modality: str, medium: Any) -> dict[str, Any]:

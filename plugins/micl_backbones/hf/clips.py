@@ -18,6 +18,16 @@ _TICKS = 1000
 """Processors count time in frames of a constant rate; here, these are milliseconds."""
 
 
+def at_least(frames: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """Repeat the last frame of a clip until there are ``count``."""
+    if (missing := count - len(frames)) <= 0:
+        return frames
+    repeated = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+    if not isinstance(frames, Clip) or frames.times is None or frames.duration is None:
+        return repeated
+    return Clip(repeated, [*frames.times, *[frames.times[-1]] * missing], frames.duration)
+
+
 def channels_first(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return frames [n, 3, height, width]. Processors take the rows of clips 1 or 3 pixels high for channels."""
     return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
