@@ -118,7 +118,7 @@ def _timeline(stamps: list[Stamp], stream: VideoStream) -> Timeline:
 
 def _display_matrix(frame: VideoFrame) -> NDArray[np.int32]:
     """Return the linear part [2, 2] of the matrix that takes (x, y) of the stored frame to the screen."""
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return np.eye(2, dtype=np.int32)
     return np.frombuffer(bytes(side_data), np.int32, 9).reshape(3, 3)[:2, :2]
