@@ -53,5 +53,6 @@ class Timeline:
     def indices(self, segments: int) -> list[int]:
         """Return the index of the frame that is shown in the middle of each of ``segments`` equal parts."""
         # A frame that begins exactly in the middle, but whose rounded timestamp is later, is the one that is shown.
-        tolerance = min(2 * self.tick, self.interval / 4, _TOLERANCE)
+        is_rounded = self.interval % self.tick != 0
+        tolerance = min(2 * self.tick, self.interval / 4, _TOLERANCE) if is_rounded else Fraction(0)
         return [max(0, bisect_right(self.starts, middle + tolerance) - 1) for middle in self.middles(segments)]
