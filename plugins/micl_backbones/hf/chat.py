@@ -18,6 +18,8 @@ from micl_cli.api import Example, Media, PlanError, Sound
 
 PRERENDERED = "{{ messages[0]['rendered'] }}"
 """A chat template for prompts that are rendered already; the processor still takes the media from the messages."""
+_LEAST_HOPS = 4
+"""Encoders make no token of a shorter sound: Whisper's has strides of 2, and Qwen2-Audio pools pairs."""
 _PROBE = "\u2042"
 _PROCESSORS = {"image": "image_processor", "video": "video_processor", "audio": "feature_extractor"}
 
@@ -150,7 +152,8 @@ class Chat:
     def settings(self) -> str:
         """The processor's settings for media as JSON; cached encoder outputs are valid for these settings only."""
         processors = [getattr(self.processor, name) for m, name in _PROCESSORS.items() if m in self.modalities]
-        return json.dumps([self.options, *(each.to_dict() for each in processors)], sort_keys=True, default=str)
+        own = [{"least_hops": _LEAST_HOPS}] if "audio" in self.modalities else []
+        return json.dumps([self.options, *own, *(each.to_dict() for each in processors)], sort_keys=True, default=str)
 
     def _settings(self, clips: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
         settings: dict[str, Any] = {"padding": True}
@@ -166,10 +169,6 @@ class Chat:
 def modalities_of(processor: Any) -> frozenset[str]:
     """Return the modalities that a processor accepts."""
     return frozenset(m for m, name in _PROCESSORS.items() if getattr(processor, name, None) is not None)
-
-
-_LEAST_HOPS = 4
-"""Encoders make no token of a shorter sound: Whisper's has strides of 2, and Qwen2-Audio pools pairs."""
 
 
 def _whole_hops(sound: Sound, hop: int) -> NDArray[np.float32]:
