@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from micl_cli.api import Modality
 from micl_modalities import formats
+from micl_modalities.lengths import corrected_webp
 
 MAX_PIXELS = 64_000_000
 """Larger images are refused before they are decoded (192 MB as RGB)."""
@@ -58,7 +60,7 @@ class Image(Modality):
                 # Suppress Pillow's warnings about odd metadata, but not the one about too many pixels.
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-                with PIL.Image.open(path, formats=_formats()) as image:
+                with PIL.Image.open(_source(path), formats=_formats()) as image:
                     _check_size(image.size)
                     yield image
         except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
@@ -67,6 +69,13 @@ class Image(Modality):
             raise formats.unreadable(path, self.name, "its content is in no known image format") from error
         except Exception as error:  # Pillow's decoders may raise anything on damaged data.
             raise formats.unreadable(path, self.name, error or type(error).__name__) from error
+
+
+def _source(path: Path) -> Path | BytesIO:
+    """Return what Pillow is to open: the file, or its content if a wrong length in it had to be corrected."""
+    with path.open("rb") as file:
+        corrected = corrected_webp(file, path.stat().st_size)
+    return path if corrected is None else BytesIO(corrected)
 
 
 @lru_cache

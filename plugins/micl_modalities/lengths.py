@@ -70,6 +70,23 @@ def _chunk_ends(file: BinaryIO, size: int, order: Order) -> Iterator[tuple[bytes
         offset += 8 + length + length % 2
 
 
+def corrected_webp(file: BinaryIO, size: int) -> bytes | None:
+    """Return the content of a whole WebP file with its length corrected, on which decoders insist.
+
+    None if the length is right, or too wrong for a header or a padding byte, or if it is another kind of file.
+    """
+    file.seek(0)
+    if file.read(4) != b"RIFF" or file.read(8)[4:] != b"WEBP":
+        return None
+    ends = [end + end % 2 for _, end in _chunk_ends(file, size, "little")]
+    whole = max((end for end in ends if end <= size + 1), default=0)
+    stated = _number(file, 4, "little", at=4) + 8
+    if stated == whole or abs(stated - whole) > _HEADER:
+        return None
+    file.seek(8)
+    return b"RIFF" + (whole - 8).to_bytes(4, "little") + file.read(whole - 8).ljust(whole - 8, b"\0")
+
+
 # Other containers of sound
 
 

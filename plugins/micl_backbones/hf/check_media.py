@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,22 +26,23 @@ def faulty_media(chat: Chat, media: Sequence[InspectedMedium]) -> Iterator[Mediu
     """Yield the media that the processor refuses, and the sounds that it cuts."""
     for modality in ("image", "video"):
         if modality in chat.modalities:
-            yield from _faulty_pictures(chat, modality, _sized(media, modality, _shape))
+            yield from _faulty_pictures(chat, modality, _sized(media, modality, "width", "height"))
     if "audio" in chat.modalities:
-        sounds = _sized(media, "audio", lambda facts: facts["seconds"])
+        sounds = [_Sized(medium, shape[0]) for medium, shape in _sized(media, "audio", "seconds")]
         yield from _refused(sounds, lambda seconds: _reason(chat, "audio", _silence(chat, seconds)))
         yield from _cut(chat, sounds)
 
 
-def _sized(media: Sequence[InspectedMedium], modality: str, shape: Callable[[Mapping[str, Any]], Any]) -> list[_Sized]:
-    """Return the media of a modality whose shape is known, the smallest first."""
-    known = {"image": {"width", "height"}, "video": {"width", "height"}, "audio": {"seconds"}}[modality]
-    own = [each for each in media if each.medium.modality == modality and known <= each.facts.keys()]
-    return sorted((_Sized(medium, shape(facts)) for medium, facts in own), key=lambda sized: sized.shape)
+def _sized(media: Sequence[InspectedMedium], modality: str, *names: str) -> list[_Sized]:
+    """Return the media of a modality whose shape, the facts ``names``, is known, the smallest first."""
+    own = (each for each in media if each.medium.modality == modality)
+    shapes = ((medium, tuple(facts.get(name) for name in names)) for medium, facts in own)
+    known = [_Sized(medium, shape) for medium, shape in shapes if all(map(_is_size, shape))]
+    return sorted(known, key=lambda sized: sized.shape)
 
 
-def _shape(facts: Mapping[str, Any]) -> _Shape:
-    return facts["width"], facts["height"]
+def _is_size(value: object) -> bool:
+    return isinstance(value, int | float) and value > 0
 
 
 def _faulty_pictures(chat: Chat, modality: str, pictures: Sequence[_Sized]) -> Iterator[MediumFault]:

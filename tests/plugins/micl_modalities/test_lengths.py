@@ -123,6 +123,18 @@ def test_a_riff_length_that_counts_a_header_is_taken(tmp_path: Path, wrong: int)
     assert len(Audio().read(path).samples) == len(SAMPLES)
 
 
+@pytest.mark.parametrize("wrong", [8, 1, 12, -8, -1])
+@pytest.mark.parametrize("name", ["a.webp", "moving.webp"])
+def test_a_picture_whose_riff_length_counts_a_header_is_taken(tmp_path: Path, name: str, wrong: int) -> None:
+    path = tmp_path / name
+    write_image(path)
+    pixels = Image().read(path)
+    content = bytearray(path.read_bytes())
+    content[4:8] = (len(content) - 8 + wrong).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert np.array_equal(Image().read(path), pixels)
+
+
 def test_an_absent_padding_byte_is_not_missing(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, SAMPLES[:101], 16000, subtype="PCM_U8")

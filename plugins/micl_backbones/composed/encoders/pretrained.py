@@ -148,9 +148,8 @@ class HFVision(Encoder):
         self.grid, self.frames, self.model = grid, frames, model
 
     def check(self, facts: Mapping[str, Any]) -> str:
-        if not {"width", "height"} <= facts.keys():
-            return ""
-        return enlarged_too_far(self.processor, facts["width"], facts["height"])
+        width, height = facts.get("width"), facts.get("height")
+        return enlarged_too_far(self.processor, width, height) if width and height else ""
 
     def prepare(self, medium: Any) -> Tensor:
         # Of an array 1, 3 or 4 pixels high, the processor would take the rows for channels.
