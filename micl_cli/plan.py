@@ -57,7 +57,7 @@ class Training:
     max_grad_norm: Annotated[float, "norm to which gradients are clipped; 0: no clipping", Range(0)] = 1.0
     patience: Annotated[int, "validations without a better score before a task ends early; 0: never", Range(0)] = 5
     validate_every: Annotated[int, "epochs between validations", Range(1)] = 1
-    validation_examples: Annotated[int, "maximum number of examples per validation", Range(1)] = 200
+    validation_examples: Annotated[int, "maximum number of examples per validation, a random choice", Range(1)] = 200
     precision: Annotated[Literal["auto", "fp32", "bf16"], "number format of the forward pass"] = "auto"
     gradient_checkpointing: Annotated[bool, "recompute activations to use less memory, but more time"] = False
 
@@ -75,7 +75,7 @@ class Evaluation:
         Flag("--eval-split"),
     ] = "test"
     examples: Annotated[
-        int | None, "maximum number of examples per score; all by default", Range(1), Flag("--eval-examples")
+        int | None, "maximum number of examples per score, a random choice (all)", Range(1), Flag("--eval-examples")
     ] = None
     unseen: Annotated[bool, "also score tasks before they are learnt, for forward transfer", Flag("--eval-unseen")] = (
         False

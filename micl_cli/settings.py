@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from micl_cli.errors import UsageError, nearest
+from micl_cli.io.text import read_toml
 
 PROJECT_FILE = "micl.toml"
 USER_FILE = "config.toml"
@@ -266,14 +267,10 @@ def _user_folder(home: Path | None) -> Path:
 
 
 def _read(path: Path) -> ConfigFile | None:
-    if not path.exists():
-        return None
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return ConfigFile(path, tomllib.loads(path.read_text(encoding="utf-8")))
+        return ConfigFile(path, read_toml(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}", "Correct its permissions, or remove it."

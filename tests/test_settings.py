@@ -132,6 +132,8 @@ def test_unknown_keys_name_file_key_and_nearest(tmp_path: Path) -> None:
         ("store = 3\n", "store is 3"),
         ("home = ''\n", "home is ''"),
         ("\xff", "is not TOML"),
+        ("learn." * 20_000 + "seed = 3", "is not TOML: a key or value has more than 16 levels"),
+        ("n\0a\0=\x001\0", "is not TOML: it is UTF-16"),
     ],
 )
 def test_a_malformed_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
@@ -140,6 +142,18 @@ def test_a_malformed_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(UsageError, match=message) as caught:
         load_settings()
     assert str(tmp_path / "micl.toml") in caught.value.message
+
+
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "micl.toml").write_bytes(b"\xef\xbb\xbf[learn]\r\nseed = 3\r\n")
+    assert load_settings().values("learn") == {"seed": (3, str(tmp_path / "micl.toml"))}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes")
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "micl.toml")
+    with pytest.raises(UsageError, match=r"cannot be read: it is not a regular file"):
+        load_settings()
 
 
 def test_a_folder_in_a_files_place_is_named(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from micl_cli.api.resources import Resources as Resources
     from micl_cli.api.router import Router as Router
     from micl_cli.api.router import RouterContext as RouterContext
+    from micl_cli.api.sampling import subset as subset
     from micl_cli.api.selection import Mixture as Mixture
     from micl_cli.api.selection import Selection as Selection
     from micl_cli.api.selection import TokenMap as TokenMap
@@ -73,6 +74,12 @@ if TYPE_CHECKING:
     from micl_cli.errors import MiclError as MiclError
     from micl_cli.errors import OptionError as OptionError
     from micl_cli.errors import PlanError as PlanError
+    from micl_cli.io.processes import module_command as module_command
+    from micl_cli.io.text import TextError as TextError
+    from micl_cli.io.text import parse_json as parse_json
+    from micl_cli.io.text import read_json as read_json
+    from micl_cli.io.text import read_lines as read_lines
+    from micl_cli.io.text import read_toml as read_toml
 
 _MODULES = {
     "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
@@ -89,6 +96,7 @@ _MODULES = {
     "presets": ("FetchProgress", "PresetInfo"),
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext"),
+    "sampling": ("subset",),
     "selection": ("Mixture", "Selection", "TokenMap", "combine"),
     "statistics": ("PlainPass", "Statistic"),
     "strategy": ("ADAPTER", "Loss", "Progress", "Route", "Stage", "State", "Strategy"),
@@ -96,6 +104,8 @@ _MODULES = {
 }
 _HOME = {name: f"micl_cli.api.{module}" for module, names in _MODULES.items() for name in names}
 _HOME |= dict.fromkeys(("MediaError", "MiclError", "OptionError", "PlanError"), "micl_cli.errors")
+_HOME |= dict.fromkeys(("TextError", "parse_json", "read_json", "read_lines", "read_toml"), "micl_cli.io.text")
+_HOME["module_command"] = "micl_cli.io.processes"
 
 __all__ = sorted(_HOME)
 

@@ -121,7 +121,7 @@ class Task:
     """A prepared task: its description, and its examples by split.
 
     ``name`` is the full name, ``benchmark/task``. ``modalities`` are those of its media, empty for text alone.
-    ``type`` is "captioning", "qa", "choice" or one that the task's author has chosen. ``instruction`` is the prompt
+    ``type`` is "captioning", "qa", "choice" or one that a plugin declares. ``instruction`` is the prompt
     that all examples share (captioning), or empty if each asks its own question. ``answers`` is the closed set of
     answers of a question answering task, if it has one. ``sha256`` covers the manifest and all media. ``facts`` holds
     by the digest of a medium what its modality found in it (see Modality.inspect), as far as it is known.

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from micl_cli.io.characters import escape as escape
+
 if TYPE_CHECKING:
     # Not imported at run time, so that `micl --help` is fast.
     from tqdm import tqdm
@@ -32,12 +34,10 @@ if TYPE_CHECKING:
     )
 
 _GAP = "  "
+_NO_COLUMN = frozenset({"Mn", "Me", "Cf"})
+"""Categories of combining marks, joiners and other characters that take no column in a terminal."""
 _MIN_WRAP_WIDTH = 20
 """The minimum width for wrapping the last column."""
-
-# Control characters, lone surrogates and line separators; marks that change the text direction.
-_ESCAPED = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_BIDIRECTIONAL = frozenset("\u200e\u200f\u061c" + "\u202a\u202b\u202c\u202d\u202e" + "\u2066\u2067\u2068\u2069")
 
 
 @dataclass
@@ -54,15 +54,6 @@ class OutputOptions:
 
 
 output = OutputOptions()
-
-
-def escape(text: str, keep: str = "") -> str:
-    """Return ``text`` with control characters escaped (``\\x1b`` for ESC), except those in ``keep``."""
-    return "".join(c if c in keep or not _is_control(c) else c.encode("unicode_escape").decode() for c in text)
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in _ESCAPED or character in _BIDIRECTIONAL
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -149,9 +140,9 @@ def _pad(text: str, size: int, right: bool) -> str:
 
 
 def _columns(text: str) -> int:
-    """Return the number of terminal columns of ``text``; East Asian wide characters take two."""
+    """Return the number of terminal columns of ``text``: two for East Asian wide characters, none for marks."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(unicodedata.combining(c) != 0 for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in _NO_COLUMN for c in text)
 
 
 def _terminal_width() -> int:

@@ -25,7 +25,11 @@ Examples:
 @click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split to score on.")
 @click.option("--stage", type=click.IntRange(1), help="The stage whose model to score; by default the last.")
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
-@click.option("--examples", type=click.IntRange(1), help="Maximum number of examples; such scores are not stored.")
+@click.option(
+    "--examples",
+    type=click.IntRange(1),
+    help="Maximum number of examples, a random choice; such scores are not stored.",
+)
 @click.option(
     "--score",
     type=click.Choice(["answers", "choices"]),

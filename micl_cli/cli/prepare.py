@@ -52,7 +52,7 @@ def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool)
         with preparing(name) as progress:
             prepared = library.prepare(name, on_error=on_error, progress=progress)
         done.append(prepared)
-        for text in prepared.notes:
+        for text in (*prepared.notes, *prepared.leaks):
             note(f"{prepared.task.name}: {text}")
         if prepared.refused:
             warn(f"{prepared.task.name}: {len(prepared.refused)} examples skipped\n" + _reasons(prepared))
@@ -101,4 +101,5 @@ def _document(prepared: Prepared) -> dict[str, Any]:
         "folder": str(prepared.folder),
         "refused": [{"id": r.id, "path": r.path, "reason": r.reason} for r in prepared.refused],
         "notes": list(prepared.notes),
+        "leaks": [leak.as_json() for leak in prepared.leaks],
     }

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from micl_cli.errors import UsageError, nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from micl_cli.io.text import read_toml
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 
@@ -42,14 +37,15 @@ def recipe_names() -> list[str]:
 def read_recipe(name: str) -> Recipe:
     """Return a recipe by name, or from a TOML file. Raises UsageError if it is missing or malformed."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not path.is_file() or (not name.endswith(".toml") and name not in recipe_names()):
+    if not path.exists() or (not name.endswith(".toml") and name not in recipe_names()):
         hint = nearest(name, recipe_names()) or f"Recipes: {', '.join(recipe_names())}; or a path to a .toml file."
         raise UsageError(f"no recipe {name!r}", hint)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = read_toml(path)
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{path} is not a recipe: {error}", "A recipe is a TOML file with strategy and tasks."
+            f"{path} is not a recipe: {reason}", "A recipe is a TOML file with strategy and tasks."
         ) from error
     known = {f.name for f in fields(Recipe)}
     if unknown := sorted(data.keys() - known):

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from micl_cli.errors import ManifestError, nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from micl_cli.io.text import read_toml
 
 DESCRIPTION = "task.toml"
 MANIFEST = "manifest.jsonl"
@@ -26,7 +21,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NAME_HINT = "Use at most 64 lowercase letters, digits, _ and -, starting with a letter or digit."
 _REQUIRED = ("name", "type", "metric")
 _MODALITY_KEYS = ("modality", "modalities")
-_OPTIONAL = {"benchmark": "own", "description": "", "instruction": ""}
+OWN = "own"
+"""The benchmark of tasks whose description names none."""
+_OPTIONAL = {"benchmark": OWN, "description": "", "instruction": ""}
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Description:
     modalities: frozenset[str]
     type: str
     metric: str
-    benchmark: str = "own"
+    benchmark: str = OWN
     description: str = ""
     instruction: str = ""
 
@@ -67,13 +64,13 @@ def modality_line(modalities: Iterable[str]) -> str:
 def read_description(path: Path) -> Description:
     """Read ``task.toml``. Raises ManifestError if it is missing, not TOML, or has an invalid value."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        table = read_toml(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         hint = f"The folder of a task contains {DESCRIPTION} (name, modality, type, metric) and {MANIFEST}."
         raise ManifestError(f"{path} does not exist", hint) from error
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or error}", "Make the file readable.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ManifestError(f"{path}: not TOML: {error}", 'Write one key = "value" per line.') from error
     return _description(path, table)
 

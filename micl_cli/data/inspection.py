@@ -71,6 +71,10 @@ class Inspection:
             self.faults[key] = getattr(error, "strerror", None) or str(error)
 
     def _record(self, key: MediumKey, path: Path) -> FileRecord:
+        if path.exists() and not path.is_file():
+            raise MediaError("it is not a regular file")  # a pipe would block its reader
+        if "\\" in key[1] and not path.exists():
+            raise MediaError("no such file (write / between folders)")
         known = self.known.get(key)
         if known and known.same_stat(path):
             return known

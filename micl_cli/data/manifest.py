@@ -11,17 +11,20 @@ modality and prompt. Both may have ``choices`` (a list of answers) and ``meta`` 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from micl_cli.api.task import CHOICE, SPLITS, Content, Media, Row, media_in
 from micl_cli.data.description import DESCRIPTION, LINE_KEYS, MANIFEST, Description, modality_line
 from micl_cli.errors import ManifestError, nearest
+from micl_cli.io.characters import has_control
+from micl_cli.io.text import TextError, parse_json, read_lines
 
 _NEAR_MISS = 0.8
 _SHORTEST_NEAR_MISS = 4  # letters: shorter keys are similar by chance
@@ -42,15 +45,19 @@ def relative_path(medium: Media) -> str:
     return medium.path.as_posix() if medium.path else ""
 
 
-def path_fault(text: str) -> str:
-    """Return the fault of a medium's relative path, or an empty string. Symbolic links are not followed here."""
-    if not text or not text.isprintable():
+def path_fault(text: str, windows: bool = os.name == "nt") -> str:
+    """Return the fault of a medium's relative path, or an empty string. Symbolic links are not followed here.
+
+    On ``windows``, a backslash separates folders, and a letter with a colon is a drive. Elsewhere both are ordinary
+    characters of names, except in what is a path of Windows that leads out.
+    """
+    if not text or has_control(text):
         return "is empty or contains control characters"
-    if "\\" in text:
+    if windows and "\\" in text:
         return "contains a backslash (write / between folders)"
-    if PurePosixPath(text).is_absolute() or re.match(r"[A-Za-z]:", text):
+    if text.startswith(("/", "\\\\")) or re.match(r"[A-Za-z]:" if windows else r"[A-Za-z]:[/\\]", text):
         return "is absolute"
-    if ".." in PurePosixPath(text).parts:
+    if ".." in PureWindowsPath(text).parts:
         return "leads out of the folder by '..'"
     return "" if PurePosixPath(text).parts else "is empty"
 
@@ -95,28 +102,22 @@ def parse_row(
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with path.open("rb") as file:
-            for line, data in enumerate(file, 1):
-                if text := _decoded(data, f"{path}:{line}").strip():
-                    yield line, text
+        for line, text in read_lines(path):
+            yield line, text.strip()
     except (FileNotFoundError, NotADirectoryError) as error:
         hint = f"The folder of a task contains {DESCRIPTION} and {MANIFEST}, with one JSON object per line."
         raise ManifestError(f"{path} does not exist", hint) from error
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or error}", "Make the file readable.") from error
-
-
-def _decoded(data: bytes, where: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{where}: not UTF-8: {error.reason}", "Save the manifest as UTF-8.") from error
+    except TextError as error:
+        where = f"{path}:{error.line}" if error.line else f"{path}"
+        raise ManifestError(f"{where}: {error}", "Write one example per line, as JSON in UTF-8.") from error
 
 
 def _load(text: str, description: Description, where: str) -> _Line:
     try:
-        line = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        line = parse_json(text, object_pairs_hook=_unique_keys)
+    except TextError as error:
         raise ManifestError(f"{where}: not JSON: {error}", f"Write {_sample(description)}") from error
     if not isinstance(line, dict):
         raise ManifestError(f"{where}: not a JSON object", f"Write {_sample(description)}")
@@ -129,10 +130,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> _Line:
         duplicate = next(key for key in line if sum(key == other for other, _ in pairs) > 1)
         raise ValueError(f"duplicate key {duplicate!r}")
     return line
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _sample(description: Description) -> str:
@@ -233,7 +230,7 @@ def _meta(where: str, line: _Line, extra_keys: Iterable[str]) -> _Line:
 
 def check_row(row: Row, description: Description, where: str) -> Row:
     """Return ``row`` without digests and empty texts. Raises ManifestError if a field is invalid for the task."""
-    if not row.id or not row.id.isprintable():
+    if not row.id or has_control(row.id):
         message = f"{where}: id {row.id!r} is empty or contains control characters"
         raise ManifestError(message, "Give it a printable id.")
     if row.split not in SPLITS:

@@ -12,6 +12,7 @@ from micl_cli.api.modality import Modality
 from micl_cli.api.task import CAPTIONING, QA, SPLITS, Row, Task, TaskSource
 from micl_cli.data.description import DESCRIPTION, MANIFEST, Description, read_description
 from micl_cli.data.inspection import Inspection, MediumKey, Progress, medium_keys
+from micl_cli.data.leaks import Leak, find_leaks
 from micl_cli.data.manifest import Entry, check_row, read_manifest
 from micl_cli.data.placement import (
     check_name_is_free,
@@ -30,6 +31,7 @@ from micl_cli.data.prepared import (
     read_record,
     record_file,
     task_folder,
+    task_toml_sha256,
 )
 from micl_cli.data.prepared import is_prepared as is_prepared
 from micl_cli.data.prepared import open_task as open_task
@@ -39,6 +41,8 @@ from micl_cli.errors import ManifestError, MediaError, PlanError
 OnError = Literal["fail", "skip"]
 ModalityLoader = Callable[[str], Modality]
 """Returns the reader of a modality by name. Raises PluginError."""
+DescriptionCheck = Callable[[Description, Path], None]
+"""Raises ManifestError for a description that must not be prepared, given its path."""
 
 MAX_ANSWERS = 64
 """The maximum number of distinct answers of a question answering task with a closed set of answers."""
@@ -50,7 +54,7 @@ _LISTED_KEYS = 8
 class Prepared:
     """A prepared task: the folder of its record, the folder of its media (``root``), and the skipped examples.
 
-    ``notes`` are messages about the manifest for the user.
+    ``notes`` are messages about the manifest for the user, ``leaks`` what its splits have in common.
     """
 
     task: Task
@@ -58,6 +62,7 @@ class Prepared:
     root: Path
     refused: tuple[Refused, ...] = ()
     notes: tuple[str, ...] = ()
+    leaks: tuple[Leak, ...] = ()
 
 
 def prepare_source(
@@ -99,12 +104,14 @@ def prepare_folder(
     modality: ModalityLoader,
     *,
     registered: Iterable[str] = (),
+    check: DescriptionCheck | None = None,
     on_error: OnError = "fail",
     progress: Progress | None = None,
 ) -> Prepared:
     """Prepare the task that ``task.toml`` and ``manifest.jsonl`` in ``folder`` describe, and record its sha256.
 
-    Its media stay where they are; nothing is written into ``folder``. ``registered`` names all installed modalities.
+    Its media stay where they are; nothing is written into ``folder``. ``registered`` names all installed modalities;
+    ``check`` may refuse the description.
     Media whose size and time have not changed since the last preparation are not opened again.
 
     Raises ManifestError, MediaError (bad media and ``on_error`` "fail"), PlanError (no train or
@@ -112,6 +119,8 @@ def prepare_folder(
     """
     root = folder.resolve()
     declared = read_description(root / DESCRIPTION)
+    if check:
+        check(declared, root / DESCRIPTION)
     name = declared.full_name
     target = task_folder(name, home)
     earlier = check_name_is_free(name, target, root)
@@ -133,7 +142,7 @@ def _prepared(name: str, home: Path) -> Prepared:
     folder = task_folder(name, home)
     task, record = open_task(name, home, verify=False), read_record(folder)
     root = Path(record.root) if record and record.root else folder
-    return Prepared(task, folder, root, record.refused if record else ())
+    return Prepared(task, folder, root, record.refused if record else (), leaks=find_leaks(task))
 
 
 def _readers(description: Description, modality: ModalityLoader) -> dict[str, Modality]:
@@ -209,6 +218,7 @@ def _conclude(inspection: Inspection, declared: Description, on_error: OnError) 
         answers=_answers(declared.type, rows),
         media=media,
         refused=tuple(refused),
+        task_toml=task_toml_sha256(description),
     )
     return description, record
 

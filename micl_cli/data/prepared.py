@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from micl_cli.api.task import Example, Media, Row, Task
+from micl_cli.api.task import SPLITS, Example, Media, Row, Task
 from micl_cli.data.description import (
     DESCRIPTION,
     MANIFEST,
@@ -24,13 +25,18 @@ from micl_cli.data.description import (
     is_full_name,
     read_description,
 )
-from micl_cli.data.manifest import read_manifest, relative_path, row_text
+from micl_cli.data.manifest import path_fault, read_manifest, relative_path, row_text
+from micl_cli.data.typed_json import from_json
 from micl_cli.errors import ManifestError, PlanError
+from micl_cli.io.digest import file_sha256
+from micl_cli.io.documents import json_sha256
+from micl_cli.io.text import MAX_FILE_BYTES, read_json
 
 RECORD = "prepared.json"
-_FORMAT = 1
+_FORMAT = 2
+_FORMAT_WITHOUT_DIGEST = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAMED_FILES = 5
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ class Record:
     """The content of ``prepared.json``.
 
     ``root`` is the user's folder, or None if micl wrote the media itself. ``manifest`` and ``described``
-    (see :func:`description_sha256`) record the manifest and ``task.toml`` of that folder.
+    (see :func:`description_sha256`) record the manifest and ``task.toml`` of that folder. ``task_toml`` is the sha256
+    of the prepared ``task.toml``; records of format 1 have none.
     """
 
     sha256: str
@@ -77,6 +84,7 @@ class Record:
     root: str | None = None
     manifest: FileRecord | None = None
     described: str = ""
+    task_toml: str = ""
 
 
 def task_folder(name: str, home: Path) -> Path:
@@ -112,7 +120,7 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
     try:
         description = read_description(folder / DESCRIPTION)
         rows = [entry.row for entry in read_manifest(folder / MANIFEST, description)]
-        intact = fingerprint(description, rows, record.media) == record.sha256
+        intact = _fits(record, name, description, rows)
     except (ManifestError, KeyError):
         intact = False
     command = f"micl prepare {record.root or name}"
@@ -124,26 +132,58 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
     return _task(name, description, record, rows, folder)
 
 
+def _fits(record: Record, name: str, description: Description, rows: Sequence[Row]) -> bool:
+    """Return whether the description and manifest of a prepared task are those of its record."""
+    same_name = description.full_name == name
+    same_text = not record.task_toml or task_toml_sha256(description) == record.task_toml
+    same_counts = record.counts == {split: sum(row.split == split for row in rows) for split in SPLITS}
+    same_data = fingerprint(description, rows, record.media) == record.sha256
+    return same_name and same_text and same_counts and same_data
+
+
 def read_record(folder: Path) -> Record | None:
     """Return the record of a prepared task, or None if there is none. Raises PlanError if it cannot be read."""
     try:
-        data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if data.pop("format") != _FORMAT:
-            raise ValueError("it was written by another version of micl")
-        data["media"] = {path: FileRecord(**file) for path, file in data["media"].items()}
-        data["refused"] = tuple(Refused(**refused) for refused in data["refused"])
-        data["manifest"] = data["manifest"] and FileRecord(**data["manifest"])
-        return Record(**{**data, "answers": tuple(data["answers"])})
+        data = read_json(folder / RECORD, MAX_FILE_BYTES)
+        record: Record = from_json(Record, _verified(data), "the record")
+        _check_record(record)
+        return record
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         hint = f"Delete the folder {folder} and prepare the task again."
-        raise PlanError(f"{folder / RECORD} cannot be read: {error}", hint) from error
+        raise PlanError(f"{folder / RECORD} cannot be read: {reason}", hint) from error
+
+
+def _verified(data: Any) -> dict[str, Any]:
+    """Return the fields of a record without its format and digest. Raises ValueError if they do not match."""
+    if not isinstance(data, dict) or data.get("format") not in (_FORMAT, _FORMAT_WITHOUT_DIGEST):
+        raise ValueError("it is damaged, or was written by another version of micl")
+    fields = {key: value for key, value in data.items() if key not in ("format", "digest")}
+    expected = json_sha256(fields) if data["format"] == _FORMAT else None
+    if data.get("digest") != expected:
+        raise ValueError("it is damaged: its content does not match its digest")
+    return fields
+
+
+def _check_record(record: Record) -> None:
+    """Raise ValueError for a value that has the right type, but cannot be true."""
+    files = [*record.media.values(), *([record.manifest] if record.manifest else [])]
+    if any(file.size < 0 or not _SHA256.fullmatch(file.sha256) for file in files) or min(record.counts.values()) < 0:
+        raise ValueError("a size, count or sha256 is invalid")
+    if any(map(path_fault, record.media)) or not _is_absolute(record.root):
+        raise ValueError("a path is invalid")
+
+
+def _is_absolute(root: str | None) -> bool:
+    return root is None or ("\0" not in root and Path(root).is_absolute())
 
 
 def write_record(folder: Path, record: Record) -> None:
     """Write ``prepared.json``."""
-    text = json.dumps({"format": _FORMAT, **asdict(record)}, ensure_ascii=False, indent=1)
+    fields = asdict(record)
+    text = json.dumps({"format": _FORMAT, "digest": json_sha256(fields), **fields}, ensure_ascii=False, indent=1)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
@@ -166,19 +206,17 @@ def description_sha256(description: Description) -> str:
     return hashlib.sha256(description_text(replace(description, description="")).encode()).hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file's bytes, read in chunks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def task_toml_sha256(description: Description) -> str:
+    """Return the sha256 of the ``task.toml`` of a prepared task."""
+    return hashlib.sha256(description_text(description).encode()).hexdigest()
 
 
 def record_file(path: Path, facts: Mapping[str, Any] | None = None) -> FileRecord:
     """Return the record of a file in its current state. Raises OSError."""
     stat = path.stat()
-    return FileRecord(stat.st_size, stat.st_mtime_ns, file_sha256(path), dict(facts or {}))
+    # As they are read again: tuples become lists, and numbers that JSON does not have become null.
+    plain = json.loads(json.dumps(dict(facts or {})), parse_constant=lambda constant: None)
+    return FileRecord(stat.st_size, stat.st_mtime_ns, file_sha256(path), plain)
 
 
 def _changes(folder: Path, record: Record) -> Iterator[str]:

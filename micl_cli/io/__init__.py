@@ -1,1 +1,1 @@
-"""Atomic writing of files, locks, and JSON lines."""
+"""Atomic writing of files, guarded reading of text, locks, processes, JSON lines, and control characters."""

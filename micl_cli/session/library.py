@@ -5,14 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
 from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare_source
-from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks
-from micl_cli.errors import PluginError, nearest
+from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks, read_record, task_folder
+from micl_cli.data.vocabulary import check_names
+from micl_cli.errors import PlanError, PluginError, nearest
 from micl_cli.registry import Registry
 from micl_cli.session.recorder import task_record
 from micl_cli.settings import Settings
@@ -51,6 +53,7 @@ class TaskLibrary:
                 self.settings.home,
                 self._modality,
                 registered={part.name for part in self.registry.parts("modalities")},
+                check=partial(check_names, registry=self.registry),
                 on_error=on_error,
                 progress=progress,
             )
@@ -61,6 +64,7 @@ class TaskLibrary:
 
     def _prepare_source(self, name: str, home: Path, on_error: OnError, progress: Progress | None) -> Prepared:
         source = self.registry.load("tasks", name)()
+        self.registry.find("metrics", source.metric)  # reports an unknown metric before any data is prepared
         return prepare_source(source, name, home, self._modality, on_error=on_error, progress=progress)
 
     def _modality(self, name: str) -> Any:
@@ -68,7 +72,14 @@ class TaskLibrary:
 
     def _register(self, prepared: Prepared) -> None:
         with self.store() as store:
-            store.record_task(task_record(prepared))
+            store.record_task(task_record(prepared.task, prepared.folder))
+
+    def register_missing(self, tasks: Sequence[Task], store: Store) -> None:
+        """Record tasks that are prepared, but not in the store: `prepare` was killed in between."""
+        for task in tasks:
+            recorded = store.task(task.name)
+            if recorded is None or recorded.sha256 != task.sha256:
+                store.record_task(task_record(task, task_folder(task.name, self.settings.home)))
 
     def open_tasks(self, names: Sequence[str], *, dry: bool = False, watch: Watch = unwatched) -> list[Task]:
         """Open prepared tasks, after preparing embedded ones that are missing.
@@ -84,6 +95,7 @@ class TaskLibrary:
 
     def _open(self, name: str, dry: bool, watch: Watch) -> Task:
         if is_prepared(name, self.settings.home) or not self._task_source(name).embedded:
+            self._refuse_shadowing(name)
             return open_task(name, self.settings.home)  # its error says how to prepare the task
         with watch(name) as progress:
             if dry:
@@ -92,6 +104,16 @@ class TaskLibrary:
             prepared = self._prepare_source(name, self.settings.home, "fail", progress)
         self._register(prepared)
         return prepared.task
+
+    def _refuse_shadowing(self, name: str) -> None:
+        """Raise PlanError if a user's folder was prepared under the name of a registered task."""
+        if name not in {part.name for part in self.registry.parts("tasks")}:
+            return
+        folder = task_folder(name, self.settings.home)
+        record = read_record(folder)
+        if record and record.root:
+            hint = f"Choose another benchmark in its task.toml and prepare it again; delete {folder}."
+            raise PlanError(f"{name} is the name of a registered task, but was prepared from {record.root}", hint)
 
     def _task_source(self, name: str) -> type[Any]:
         registered = {part.name for part in self.registry.parts("tasks")}

@@ -6,16 +6,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, Queue
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, Any
 
+from micl_cli.io.processes import module_command
 from micl_cli.sweep.worker import BUSY, INTERRUPTED, CellTask
 
 _GRACE_SECONDS = 10.0
@@ -57,8 +56,10 @@ class ProcessExecutor:
     """Runs cells in processes on this machine. Leaving its context ends those that are still running."""
 
     def __init__(self, jobs: int = 1) -> None:
-        # Idle threads that spin would slow down the other processes.
-        self._environment = {**os.environ, **({"OMP_WAIT_POLICY": "PASSIVE"} if jobs > 1 else {})}
+        # Processes that a worker starts must not import from the current folder either.
+        self._environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        if jobs > 1:  # idle threads that spin would slow down the other processes
+            self._environment["OMP_WAIT_POLICY"] = "PASSIVE"
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._messages: Queue[CellEvent | ProcessExit] = Queue()
         self._stopped: set[str] = set()
@@ -133,6 +134,4 @@ class ProcessExecutor:
 
 def worker_command() -> list[str]:
     """Return the command of a worker, which does not import from the current folder."""
-    if sys.version_info >= (3, 11):
-        return [sys.executable, "-P", "-m", "micl_cli.sweep.worker"]
-    return [sys.executable, str(Path(__file__).with_name("worker.py"))]
+    return module_command("micl_cli.sweep.worker")

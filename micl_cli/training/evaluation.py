@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from micl_cli.api.events import CHOICES, UNSURE_MARGIN, Answered, Event, Routed, Scored
+from micl_cli.api.sampling import subset
 from micl_cli.api.selection import Selection, combine
 from micl_cli.api.strategy import Route
 from micl_cli.api.task import CHOICE, Example, Task
@@ -143,7 +144,7 @@ def score(
 
     Raises PlanError if the split has no examples.
     """
-    examples = task.examples(split)[: components.plan.evaluation.examples]
+    examples = subset(task.examples(split), components.plan.evaluation.examples)
     if not examples:
         raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split, or add such examples.")
     started, routing = time.perf_counter(), Routing()
@@ -191,7 +192,7 @@ def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _n
     """
     values = []
     for task in tasks:
-        examples = task.examples("val")[: components.plan.training.validation_examples]
+        examples = subset(task.examples("val"), components.plan.training.validation_examples)
         if examples:
             answers = answer_task(components, task, examples, pause)
             result = components.metrics[task.metric].score(answers, [e.references for e in examples])

@@ -14,7 +14,6 @@ average: 0.2 times the sum of five experts.
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,13 +36,9 @@ from micl_cli.api import (
     RouterContext,
     State,
     Task,
+    read_toml,
 )
 from micl_routers.frozen import routes
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ADAPTER = "router"
 SCORING_BATCH = 16  # examples
@@ -186,7 +181,7 @@ def _read_descriptions(path: str) -> dict[str, str]:
     if not path:
         return {}
     try:
-        table = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        table = read_toml(Path(path).expanduser())
     except (OSError, ValueError) as error:
         raise PlanError(
             f"cannot read {path}: {error}", 'Write one line per task: "mini/img_cap" = "describe pictures".'

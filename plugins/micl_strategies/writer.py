@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from micl_cli.api import Backbone, PlanError
+from micl_cli.api import Backbone, PlanError, parse_json
+from micl_cli.api import read_lines as text_lines
 
 Item = TypeVar("Item")
 PROMPT = (
@@ -70,10 +70,13 @@ def split_question(text: str) -> tuple[str, str] | None:
 def read_lines(path: Path) -> list[str]:
     """Read a file with one text per line, plain or as a JSON object with the key "text". Raises PlanError."""
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        return [str(json.loads(line)["text"]) if line.startswith("{") else line for line in lines]
+        lines = list(text_lines(path))
     except OSError as error:
         raise PlanError(f"cannot read {path}: {error.strerror}", "Give a file with one text per line.") from error
+    except ValueError as error:
+        raise PlanError(f"cannot read {path}: {error}", "Give a UTF-8 file with one text per line.") from error
+    try:
+        return [str(parse_json(line)["text"]) if line.startswith("{") else line for _, line in lines]
     except (ValueError, KeyError) as error:
         hint = 'Write one text per line, plain or as {"text": "..."}.'
         raise PlanError(f'{path}: a line is not a JSON object with the key "text"', hint) from error

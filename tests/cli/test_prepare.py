@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,12 @@ def test_tasks_of_several_modalities_and_of_text_alone(micl: Any, own_folders: P
     tasks = json.loads(micl("prepare", mixed, plain, "--json").out)["tasks"]
     assert [task["modalities"] for task in tasks] == [["audio", "image"], []]
     assert tasks[0]["notes"] == ["2 lines have extra keys, stored as metadata: source"]
+    assert [task["leaks"] for task in tasks] == [
+        [{"splits": ["train", "test"], "media": 3, "examples": 1}],
+        [{"splits": ["train", "test"], "media": 0, "examples": 1}],
+    ]
+    leak = "3 media are in both train and test; 1 example of test with the same media and text as in train"
+    assert f"own/mixed: {leak}\n" in done.err
 
 
 def test_misspelt_keys_are_refused(micl: Any, own_folders: Path, tmp_path: Path) -> None:
@@ -103,3 +110,81 @@ def test_misspelt_keys_are_refused(micl: Any, own_folders: Path, tmp_path: Path)
     done = micl("prepare", folder)
     assert (done.code, done.out) == (4, "")
     assert "Did you mean 'references'?" in done.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "hint"),
+    [
+        ('metric = "cider"', 'metric = "cidr"', "unknown metric 'cidr'", "Did you mean 'cider'?"),
+        (
+            'type = "captioning"',
+            'type = "vqa"',
+            "unknown type 'vqa'",
+            "Did you mean 'qa'? Known types: ",
+        ),
+        (
+            'benchmark = "own"',
+            'benchmark = "mini"',
+            "benchmark 'mini' is that of the registered",
+            "Choose another",
+        ),
+        ('benchmark = "own"', 'benchmrak = "own"', "unknown key 'benchmrak'", "Did you mean 'benchmark'?"),
+    ],
+)
+def test_unknown_words_are_refused(
+    micl: Any, own_folders: Path, tmp_path: Path, isolated: Path, old: str, new: str, message: str, hint: str
+) -> None:
+    folder = Path(shutil.copytree(own_folders / "img_cap", tmp_path / "copy"))
+    text = (folder / "task.toml").read_text()
+    assert old in text
+    (folder / "task.toml").write_text(text.replace(old, new))
+    done = micl("prepare", folder)
+    assert (done.code, done.out) == (4, "")
+    assert message in done.err
+    assert hint in done.err
+    assert not (isolated / "tasks").exists()
+
+
+def test_metrics_and_types_of_plugins_are_accepted(micl: Any, own_folders: Path, tmp_path: Path, install: Any) -> None:
+    source = """
+from micl_cli.api import Metric, Score, hookimpl
+
+@hookimpl
+def micl_register_metrics(register):
+    register("half", "half_plugin:Half")
+    register("broken", "half_plugin:Nothing")
+
+class Half(Metric):
+    name = "half"
+    task_types = frozenset({"translation"})
+
+    def score(self, answers, references):
+        return Score(0.5, tuple(0.5 for _ in answers))
+"""
+    install("micl-half", entry_points="[micl]\nhalf = half_plugin\n", files={"half_plugin.py": source})
+    folder = Path(shutil.copytree(own_folders / "img_cap", tmp_path / "copy"))
+    text = (folder / "task.toml").read_text().replace('"cider"', '"half"').replace('"captioning"', '"translation"')
+    (folder / "task.toml").write_text(text)
+    assert micl("prepare", folder).code == 0
+
+
+def test_registered_task_is_not_shadowed_by_a_folder(micl: Any, own_folders: Path, isolated: Path) -> None:
+    assert micl("prepare", own_folders / "img_cap").code == 0
+    folder = isolated / "tasks/mini/img_cap"
+    folder.parent.mkdir()
+    shutil.copytree(isolated / "tasks/own/img_cap", folder)
+    done = micl("learn", "--strategy", "finetune", "--tasks", "mini/img_cap", "--dry-run")
+    assert (done.code, done.out) == (4, "")
+    assert "mini/img_cap is the name of a registered task, but was prepared from" in done.err
+    assert str(folder) in done.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes")
+@pytest.mark.parametrize("name", ["task.toml", "manifest.jsonl", "media/2.png"])
+def test_pipes_are_refused_without_waiting(micl: Any, own_folders: Path, tmp_path: Path, name: str) -> None:
+    folder = Path(shutil.copytree(own_folders / "img_cap", tmp_path / "copy"))
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    done = micl("prepare", folder)
+    assert (done.code, done.out) == (4, "")
+    assert "it is not a regular file" in done.err

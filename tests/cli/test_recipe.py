@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
     assert (recipe.summary, recipe.strategy, recipe.tasks) == ("mine", "", "a,b")
     assert recipe.options == {"alpha": 0.1, "2:alpha": 0.2}
     assert recipe.training == {"epochs": 3}
+
+
+def test_a_recipe_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_bytes(b"\xef\xbb\xbftasks = ['a', 'b']\r\n")
+    assert read_recipe(str(tmp_path / "r.toml")).tasks == "a,b"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes")
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "r.toml")
+    with pytest.raises(UsageError, match=r"r\.toml is not a recipe: it is not a regular file"):
+        read_recipe(str(tmp_path / "r.toml"))
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,12 @@ def test_any_object_gives_a_row_or_a_manifest_error(line: dict[str, Any]) -> Non
         (line(image="C:/a.png"), "is absolute", "relative"),
         (line(image="./C:/a.png"), "is absolute", "relative"),
         (line(image="media/../../a.png"), "leads out of the folder by '..'", "inside"),
-        (line(image="media\\a.png"), "contains a backslash", "relative"),
+        (line(image="\\\\server\\a.png"), "is absolute", "relative"),
+        (line(image="media\\..\\..\\a.png"), "leads out of the folder by '..'", "inside"),
+        (line(image="a\u202egnp.png"), "control characters", "relative"),
+        (line(image="a\u2028b.png"), "control characters", "relative"),
+        (line(id="a\u2066b"), "control characters", "printable"),
+        (line(meta={"a": [[[[[[]]]]]]}).replace("[[]]", "[" * 200 + "]" * 200), "more than 100 levels", "Write"),
         (line(image="a\0.png"), "control characters", "relative"),
         (line(image=""), "is empty", "relative"),
         (line(prompt="\ud800"), "surrogate", "UTF-8"),
@@ -268,6 +273,37 @@ def test_malformed_line_is_named(tmp_path: Path, bad: str, message: str, hint: s
     assert hint in caught.value.hint
     assert caught.value.exit_code == 4
     assert caught.value.message.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Screenshot at 9.22.20\u202fPM.png",
+        "v\u00a013.05.png",
+        "写真\u3000一.png",
+        "می\u200cخواهم.png",
+        "family \U0001f468\u200d\U0001f469\u200d\U0001f467.png",
+        "\u05d0\u200f.png",
+        "t:1.png",
+    ],
+)
+def test_names_of_ordinary_writing_are_accepted(name: str) -> None:
+    row = parsed(line(id=name, image=name))
+    assert (row.id, row.media[0].path) == (name, Path(name))
+
+
+@pytest.mark.parametrize(
+    ("path", "windows", "fault"),
+    [
+        ("a\\b.png", True, "contains a backslash (write / between folders)"),
+        ("a\\b.png", False, ""),
+        ("t:1.png", True, "is absolute"),
+        ("t:1.png", False, ""),
+        ("C:\\a.png", False, "is absolute"),
+    ],
+)
+def test_separators_of_windows(path: str, windows: bool, fault: str) -> None:
+    assert path_fault(path, windows) == fault
 
 
 @pytest.mark.parametrize(
@@ -313,7 +349,7 @@ def test_missing_manifest_names_the_files_that_belong_there(tmp_path: Path) -> N
 def test_line_that_is_not_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     path.write_bytes(line().encode() + b"\n\xff\n")
-    with pytest.raises(ManifestError, match=r"manifest\.jsonl:2: not UTF-8"):
+    with pytest.raises(ManifestError, match=r"manifest\.jsonl:2: it is not UTF-8"):
         list(read_manifest(path, IMAGE))
 
 

@@ -587,3 +587,11 @@ def test_two_processes_at_once_make_it_once(home: Path, tmp_path: Path) -> None:
 def test_preparing_imports_no_torch() -> None:
     code = "import sys, micl_cli.data.preparation; print(*{'torch', 'transformers', 'sqlalchemy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_missing_file_with_a_backslash_names_the_separator(tmp_path: Path, home: Path) -> None:
+    folder = write_folder(tmp_path / "folder", ["a", "b", "c", "d"])
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace("media/", "media\\\\", 1))
+    with pytest.raises(MediaError, match=r"no such file \(write / between folders\)"):
+        prepare_folder(folder, home, letters)

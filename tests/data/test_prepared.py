@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,4 +92,110 @@ def test_users_folder_prepared_by_the_former_version(folder: Path, tmp_path: Pat
 def test_record_of_another_format_asks_to_prepare_anew(folder: Path, tmp_path: Path) -> None:
     write(folder, {**RECORD, "format": 99}, folder)
     with pytest.raises(PlanError, match=r"cannot be read: .*\nDelete the folder .* and prepare the task again"):
+        open_task("own/letters", tmp_path / "home")
+
+
+# Damage
+
+
+def mutations(record: dict[str, Any], seed: int) -> Iterator[str]:
+    """Yield damaged texts of a JSON document: other types, values and nesting, missing keys, cut and flipped bytes."""
+    rng = random.Random(seed)
+    values = [None, -1, 1 << 80, 1.5, float("nan"), True, "", "\0", "../x", [], [[]], {}, {"a": {}}]
+    paths = list(places(record))
+    for _ in range(180):
+        damaged = copy.deepcopy(record)
+        *above, last = rng.choice(paths)
+        holder: Any = damaged
+        for key in above:
+            holder = holder[key]
+        act = rng.choice(("delete", "replace", "replace", "nest", "rename"))
+        if act == "delete":
+            del holder[last]
+        elif act == "nest":
+            holder[last] = [holder[last]]
+        elif act == "rename" and isinstance(holder, dict):
+            holder[f"{last}x"] = holder.pop(last)
+        else:
+            holder[last] = rng.choice(values)
+        yield json.dumps(damaged)
+    text = json.dumps(record)
+    for _ in range(60):
+        cut = rng.randrange(len(text))
+        yield rng.choice([text[:cut], text[:cut] + rng.choice("0{]\x00é") + text[cut + 1 :], text + text[cut:]])
+    yield from ("", "[]", "3", "null", "[" * 100_000, '{"format": 2}', "\ufeff", "NaN")
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of each value inside a JSON document."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*above, key)
+        yield from places(inner, (*above, key))
+
+
+def test_damaged_record_is_refused_with_the_way_out(folder: Path, tmp_path: Path, readers: Any) -> None:
+    source = tmp_path / "own"
+    write(source, RECORD, source)
+    prepare_folder(source, tmp_path / "home", readers.__getitem__)
+    path = folder / "prepared.json"
+    intact = path.read_text(encoding="utf-8")
+    task = open_task("own/letters", tmp_path / "home")
+    for text in mutations(json.loads(intact), seed=1):
+        path.write_text(text, encoding="utf-8")
+        same = text == intact or (text.startswith("{") and _loads(text) == json.loads(intact))
+        if same:
+            assert open_task("own/letters", tmp_path / "home") == task
+            continue
+        with pytest.raises(PlanError) as caught:
+            open_task("own/letters", tmp_path / "home")
+        assert "repare" in caught.value.hint, text
+    assert prepare_folder(source, tmp_path / "home", readers.__getitem__).task.sha256 == task.sha256
+    assert path.read_text(encoding="utf-8") == intact
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def test_damaged_record_of_the_former_version_is_never_unforeseen(folder: Path, tmp_path: Path) -> None:
+    write(folder, RECORD, folder)
+    refused = 0
+    for text in mutations(RECORD, seed=2):
+        (folder / "prepared.json").write_text(text, encoding="utf-8")
+        try:
+            open_task("own/letters", tmp_path / "home")
+        except PlanError as error:
+            assert "repare" in error.hint, text
+            refused += 1
+    assert refused > 150
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("task.toml", 'name = "letters"', 'name = "others"'),
+        ("task.toml", 'type = "qa"', 'type = "captioning"'),
+        ("task.toml", 'type = "qa"', 'type = "qa"\ndescription = "other"'),
+        ("task.toml", 'metric = "accuracy"', ""),
+        ("manifest.jsonl", '"1"', '"9"'),
+        ("manifest.jsonl", '"split": "train"', '"split": "val"'),
+        ("manifest.jsonl", '"Größe?"', '"Farbe?"'),
+        ("manifest.jsonl", "media/1.txt", "media/9.txt"),
+        ("manifest.jsonl", "{", "["),
+    ],
+)
+def test_damaged_files_of_a_prepared_task(
+    folder: Path, tmp_path: Path, readers: Any, file: str, old: str, new: str
+) -> None:
+    source = tmp_path / "own"
+    write(source, RECORD, source)
+    prepare_folder(source, tmp_path / "home", readers.__getitem__)
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(PlanError, match=r"damaged\n.*micl prepare"):
         open_task("own/letters", tmp_path / "home")

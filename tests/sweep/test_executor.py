@@ -80,7 +80,7 @@ def test_leaving_ends_what_is_still_running(fake: None) -> None:
 
 
 def test_a_worker_does_not_import_from_the_current_folder(tmp_path: Path) -> None:
-    for name in ("queue", "signal", "micl_cli"):
+    for name in ("queue", "signal", "torch", "micl_cli"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
     done = subprocess.run(
         worker_command(), input=json.dumps(task("abc").as_json()), capture_output=True, text=True, check=False
@@ -89,12 +89,10 @@ def test_a_worker_does_not_import_from_the_current_folder(tmp_path: Path) -> Non
     assert done.returncode == 1
 
 
-def test_a_worker_that_is_started_by_its_path_does_not_either(tmp_path: Path) -> None:
-    """Python 3.10 has no -P."""
-    (tmp_path / "queue.py").write_text("raise SystemExit('imported')")
-    worker = str(Path(executor.__file__).with_name("worker.py"))
-    done = subprocess.run(
-        [sys.executable, worker], input=json.dumps(task("x").as_json()), capture_output=True, text=True, check=False
-    )
-    assert "imported" not in done.stderr
-    assert "error: " in done.stderr
+def test_processes_of_a_worker_do_not_import_from_the_current_folder_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "import json, os; print(json.dumps({'safe': os.environ['PYTHONSAFEPATH']}))"
+    monkeypatch.setattr(executor, "worker_command", lambda: [sys.executable, "-c", script])
+    with ProcessExecutor() as running:
+        running.start(task("abc"))
+        event, _ = messages(running)
+    assert event == CellEvent("abc", {"safe": "1"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from micl_cli.io.characters import escape
+
 
 def visible(text: str) -> str:
-    r"""Return ``text`` with control, format and unassigned characters as escapes such as ``\x1b``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    r"""Return ``text`` with control characters and overrides of the text direction as escapes such as ``\x1b``."""
+    return escape(text)

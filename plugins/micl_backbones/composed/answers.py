@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from micl_backbones.composed.preset import Preset
 from micl_backbones.composed.prompt import Prompt
 from micl_backbones.instructions import GENERAL_INSTRUCTIONS, QUESTION_PROMPT
 from micl_backbones.language import LanguageBackbone, choices_of, normalised_log_probs
-from micl_cli.api import Example, Media
+from micl_cli.api import Example, Media, PlanError, parse_json, read_lines
 
 
 class ComposedAnswers(LanguageBackbone):
@@ -132,5 +131,9 @@ class ComposedAnswers(LanguageBackbone):
         name = self.preset.language.get("instructions")
         if not name:
             return GENERAL_INSTRUCTIONS
-        lines = (self.preset.folder / name).read_text(encoding="utf-8").splitlines()
-        return tuple(json.loads(line)["text"] for line in lines if line.strip())
+        path = self.preset.folder / name
+        try:
+            return tuple(str(parse_json(line)["text"]) for _, line in read_lines(path))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            hint = 'Write one {"text": "..."} per line, or remove instructions from the preset.'
+            raise PlanError(f"the preset's instructions cannot be read from {path}: {error}", hint) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,12 +12,7 @@ from typing import Any
 from micl_backbones.weights.digest import file_digest, folder_digest
 from micl_backbones.weights.fetch import is_fetched
 from micl_backbones.weights.hub import is_cached
-from micl_cli.api import PlanError, PresetInfo, Resources
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from micl_cli.api import PlanError, PresetInfo, Resources, TextError, read_toml
 
 PRESETS = Path(__file__).parents[1] / "presets"
 
@@ -98,7 +92,7 @@ def read_preset(name: str, resources: Resources) -> Preset:
     """Read a preset by name or path. Raises PlanError if it is missing or malformed."""
     path = find_preset(name)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = read_toml(path)
         parts = data.get("fetch", [])
         _check_places(path, data["name"], parts)
         return Preset(
@@ -113,7 +107,9 @@ def read_preset(name: str, resources: Resources) -> Preset:
             parts=parts,
             about={name: value for name, value in data.items() if not isinstance(value, (dict, list))},
         )
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise PlanError(f"{path} cannot be read: {error.strerror}", "Correct its permissions.") from error
+    except TextError as error:
         raise PlanError(f"{path} is not TOML: {error}", "Correct the preset file.") from error
     except KeyError as error:
         hint = "A preset needs name, [language], [encoder.MODALITY] and [lora]."

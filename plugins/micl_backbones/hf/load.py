@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,7 @@ from micl_backbones.attention import use_float32_attention
 from micl_backbones.weights.digest import folder_digest
 from micl_backbones.weights.hub import is_cached, is_id
 from micl_backbones.weights.quantize import DType, Quantize, disable_weight_repacking, make_states_contiguous, storage
-from micl_cli.api import PlanError, PresetInfo
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from micl_cli.api import PlanError, PresetInfo, read_toml
 
 THINKERS = {
     "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
@@ -111,9 +105,7 @@ def checkpoint_digest(preset: str) -> str:
 
 def known_checkpoints() -> list[PresetInfo]:
     """Return the list of well-known hub checkpoints; any other can be used by its id."""
-    tables: Any = tomllib.loads(
-        (Path(__file__).parents[1] / "presets" / "checkpoints.toml").read_text(encoding="utf-8")
-    )
+    tables = read_toml(Path(__file__).parents[1] / "presets" / "checkpoints.toml")
     return [
         PresetInfo(
             name=table["id"],

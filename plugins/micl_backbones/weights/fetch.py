@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from http.client import HTTPException
@@ -18,7 +17,7 @@ from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock
 
-from micl_cli.api import FetchProgress, PlanError
+from micl_cli.api import FetchProgress, PlanError, module_command
 
 CHUNK = 1 << 18
 RETRY_HINT = "The same command resumes the download."
@@ -60,7 +59,7 @@ def _url(part: Mapping[str, Any]) -> str:
     """Return the URL from which pip, with the user's configuration, would download the wheel."""
     requirement = f"{part['package']}=={part['version']}"
     arguments = ["install", "--dry-run", "--no-deps", "--ignore-installed", "--only-binary", ":all:", "--quiet"]
-    command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--report", "-", requirement]
+    command = module_command("pip", *arguments, "--disable-pip-version-check", "--report", "-", requirement)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         if done.returncode:

@@ -6,7 +6,6 @@ are written as blobs of its cache, and it links them into the snapshot as if it 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -36,11 +35,12 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers, validate_repo_id  # type: ignore[attr-defined]
 
 from micl_backbones.weights.fetch import RETRY_HINT, download
-from micl_cli.api import FetchProgress, PlanError
+from micl_cli.api import FetchProgress, PlanError, read_json
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _READ = re.compile(r"[^/]+\.(json|txt|model|jinja|tiktoken)|additional_chat_templates/[^/]+\.jinja")
 """Configurations, tokenizers and chat templates; not subfolders, which hold other formats, and never pickles."""
+_INDEX_BYTES = 64 << 20
 _OTHER_INDEX = ".index.json"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -159,7 +159,7 @@ def _weights(snapshot: _Snapshot) -> list[_File]:
 
 
 def _shards(index: str) -> list[str]:
-    named: Iterable[str] = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()
+    named: Iterable[str] = read_json(Path(index), _INDEX_BYTES)["weight_map"].values()
     return sorted(set(named))
 
 

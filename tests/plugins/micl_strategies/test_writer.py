@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import micl_backbones
 from micl_cli.api import PlanError
 from micl_cli.testing import ToyBackbone
-from micl_strategies.writer import split_question, write_questions
+from micl_strategies.writer import read_lines, split_question, write_questions
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,23 @@ def test_a_writer_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="cannot be loaded") as refused:
         list(write_questions(ToyBackbone(), ["a box"], 8, writer=str(tmp_path / "absent")))
     assert "-o writer" in refused.value.hint
+
+
+def test_texts_are_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": "one\u2028line"}\r\n\nplain text\n', encoding="utf-8-sig", newline="")
+    assert read_lines(path) == ["one\u2028line", "plain text"]
+
+
+def test_unusable_files_of_texts_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    for content, message in (
+        (b"\xff\xfea\0", "UTF-16"),
+        (b'{"a": 1}', 'the key "text"'),
+        (b"{" * 9, "not a JSON object"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(PlanError, match=message):
+            read_lines(path)
+    with pytest.raises(PlanError, match=r"cannot read .*absent"):
+        read_lines(tmp_path / "absent")

@@ -65,6 +65,12 @@ def test_what_is_not_toml_is_named(tmp_path: Path) -> None:
         read_preset(write(tmp_path, "name = "), resources())
 
 
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(WHOLE, encoding="utf-8-sig")
+    marked = read_preset(str(tmp_path / "mine.toml"), resources())
+    assert marked == read_preset(write(tmp_path, WHOLE), resources())
+
+
 @pytest.mark.parametrize("table", ["name", "language", "encoder", "lora"])
 def test_what_a_preset_lacks_is_named(tmp_path: Path, table: str) -> None:
     with pytest.raises(PlanError, match=rf"mine\.toml lacks '{table}'"):
