@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from micl_cli.api.backbone import Backbone as Backbone
     from micl_cli.api.backbone import Batch as Batch
     from micl_cli.api.backbone import FeatureCache as FeatureCache
+    from micl_cli.api.backbone import InspectedMedium as InspectedMedium
     from micl_cli.api.backbone import MediaReader as MediaReader
+    from micl_cli.api.backbone import MediumFault as MediumFault
     from micl_cli.api.encoder import Encoder as Encoder
     from micl_cli.api.events import BASE as BASE
     from micl_cli.api.events import Event as Event
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from micl_cli.api.losses import distillation_loss as distillation_loss
     from micl_cli.api.metric import Metric as Metric
     from micl_cli.api.metric import Score as Score
+    from micl_cli.api.modality import Clip as Clip
     from micl_cli.api.modality import Modality as Modality
     from micl_cli.api.modality import Sound as Sound
     from micl_cli.api.options import Choices as Choices
@@ -85,14 +88,17 @@ if TYPE_CHECKING:
 _MODULES = {
     "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
     "adapters": ("Adapters",),
-    "backbone": ("IGNORE_INDEX", "Answer", "Backbone", "Batch", "FeatureCache", "MediaReader"),
+    "backbone": (
+        *("IGNORE_INDEX", "Answer", "Backbone", "Batch", "FeatureCache", "InspectedMedium", "MediaReader"),
+        "MediumFault",
+    ),
     "encoder": ("Encoder",),
     "events": ("BASE", "Event"),
     "hookspecs": ("Register", "hookimpl"),
     "listener": ("Listener",),
     "losses": ("answer_loss", "distillation_loss"),
     "metric": ("Metric", "Score"),
-    "modality": ("Modality", "Sound"),
+    "modality": ("Clip", "Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
     "presets": ("FetchProgress", "PresetInfo"),
     "resources": ("PartLoader", "Resources"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,21 @@ class MediaReader(Protocol):
     """Reads a medium into its canonical form (see Modality)."""
 
     def __call__(self, medium: Media, options: Mapping[str, Any]) -> Any: ...
+
+
+class InspectedMedium(NamedTuple):
+    """A medium of a prepared task, and what its modality found in it, such as "width" or "seconds"."""
+
+    medium: Media
+    facts: Mapping[str, Any]
+
+
+class MediumFault(NamedTuple):
+    """Why a backbone cannot process a medium; if ``partial``, it can, but leaves out what the reason says."""
+
+    medium: Media
+    reason: str
+    partial: bool = False
 
 
 class FeatureCache(Protocol):
@@ -133,6 +148,14 @@ class Backbone(AdapterHost, LayerStatistics):
 
     def check(self, examples: Sequence[Example]) -> None:
         """Raise PlanError if the model cannot process the content of an example, also for ``--dry-run``."""
+
+    def check_media(self, media: Sequence[InspectedMedium]) -> Iterable[MediumFault]:
+        """Return the media that the model cannot process, or of which it reads only a part, without reading files.
+
+        Called with the media of each task before learning, also for ``--dry-run``. Media of which facts are missing
+        are to be passed over.
+        """
+        return ()
 
     def calibrate(self, examples: Sequence[Example]) -> None:
         """Compute the state that is set once from data, on the training examples of a stage, before it is learnt."""

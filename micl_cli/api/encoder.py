@@ -32,6 +32,10 @@ class Encoder(nn.Module, ABC):
     def prepare(self, medium: Any) -> Tensor:
         """Return a medium, given in its canonical form (see Modality), as an input tensor of fixed shape."""
 
+    def check(self, facts: Mapping[str, Any]) -> str:
+        """Return why a medium with these facts (see Modality.inspect) cannot be prepared; empty if it can."""
+        return ""
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Encode [B, ...] prepared media as [B, tokens, width]."""

@@ -124,7 +124,8 @@ class Task:
     ``type`` is "captioning", "qa", "choice" or one that a plugin declares. ``instruction`` is the prompt
     that all examples share (captioning), or empty if each asks its own question. ``answers`` is the closed set of
     answers of a question answering task, if it has one; ``longest_reference`` is the one with the most bytes.
-    ``sha256`` covers the manifest and all media.
+    ``sha256`` covers the manifest and all media. ``facts`` holds by the digest of a medium what its modality found in
+    it (see Modality.inspect), as far as it is known.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Task:
     counts: Mapping[str, int] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
     longest_reference: str = ""
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
     load: Callable[[str], Sequence[Example]] | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -272,6 +272,7 @@ def _task(name: str, description: Description, record: Record, rows: Sequence[Ro
         counts=dict(record.counts),
         answers=record.answers,
         longest_reference=_longest_reference(record, rows),
+        facts={file.sha256: file.facts for file in record.media.values()},
         load=load,
     )
 

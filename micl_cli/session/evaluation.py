@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from micl_cli.api.events import Event
+from micl_cli.api.events import Event, Notice
 from micl_cli.api.task import Task
 from micl_cli.errors import CheckpointError, UsageError
 from micl_cli.plan import Plan, check_fit
@@ -54,6 +54,7 @@ def evaluate(
     components = _components(session, plan, own, tasks, device)
     position = _position(session, folder, run, stage)
     restore_stage(components, folder, position)
+    yield from (Notice(text=text) for text in components.notes)
     keep, pause = control.keep_answers, control.pause
     with session.store() as store:
         for task in tasks:
@@ -65,12 +66,12 @@ def evaluate(
 
 
 def _components(session: Session, plan: Plan, own: Sequence[Task], tasks: Sequence[Task], device: str) -> RunComponents:
-    """Return the components of a run, checked and with metrics for other tasks than its own."""
+    """Return the components of a run, checked and with metrics and notes for other tasks than its own."""
     from micl_cli.training.components import check_content, load_metrics
 
     components = session.components(plan, own, device)
     check_fit(plan, tasks, components.backbone, session.registry.load("strategies", plan.strategy))
-    check_content(components.backbone, [task for task in tasks if task.name not in plan.tasks])
+    components.notes = check_content(components.backbone, [task for task in tasks if task.name not in plan.tasks])
     components.metrics = load_metrics(session.registry, tasks)
     return components
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from micl_cli.api.modality import Modality, Sound
+from micl_cli.api.modality import Clip, Modality, Sound
 from micl_cli.errors import MediaError
 
 
@@ -80,6 +80,18 @@ def _video(medium: Any) -> None:
     assert medium.ndim == 4
     assert medium.shape[3] == 3
     assert len(medium)
+    if isinstance(medium, Clip):
+        _clip(medium)
+
+
+def _clip(clip: Clip) -> None:
+    assert clip.times is not None
+    assert clip.duration is not None
+    assert clip.times.shape == (len(clip),)
+    assert np.isfinite(clip.times).all()
+    assert (np.diff(clip.times) >= 0).all(), "the times of frames do not ascend"
+    assert clip.times[0] >= 0
+    assert clip.times[-1] <= clip.duration
 
 
 def _audio(medium: Any) -> None:

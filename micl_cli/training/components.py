@@ -22,6 +22,7 @@ from micl_cli.errors import PlanError
 from micl_cli.plan import BackboneName, Plan, check_fit
 from micl_cli.registry import Registry
 from micl_cli.training.feature_cache import Features
+from micl_cli.training.media_check import check_media
 
 
 @dataclass
@@ -92,15 +93,20 @@ class RegisteredReader:
 
 
 class UnaugmentedCache:
-    """A FeatureCache that is bypassed for modalities with random augmentation."""
+    """A FeatureCache that is bypassed for modalities with random augmentation.
+
+    Versions of modalities other than the first become part of the key.
+    """
 
     def __init__(self, cache: FeatureCache, registry: Registry) -> None:
         self.cache, self.registry = cache, registry
 
     def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
-        if any(self.registry.load("modalities", name).augments for name in {medium.modality for medium in media}):
+        modalities = [self.registry.load("modalities", name) for name in sorted({medium.modality for medium in media})]
+        if any(modality.augments for modality in modalities):
             return compute(media)
-        return self.cache(key, media, compute)
+        versions = [f"-{modality.name}{modality.version}" for modality in modalities if modality.version > 1]
+        return self.cache("".join([key, *versions]), media, compute)
 
 
 def load_backbone(plan: Plan, registry: Registry, features: Features, resources: Resources) -> Backbone:
@@ -167,13 +173,16 @@ def _enable_gradient_checkpointing(backbone: Backbone, plan: Plan) -> None:
         ) from error
 
 
-def check_content(backbone: Backbone, tasks: Sequence[Task]) -> None:
-    """Raise PlanError if the backbone cannot process the content of a task.
+def check_content(backbone: Backbone, tasks: Sequence[Task]) -> list[str]:
+    """Raise PlanError if the backbone cannot process the content of a task. Return notes for the user.
 
-    One example is checked for each sequence of texts and modalities that occurs in the task.
+    All media are checked by what is known of them, and one example is read for each sequence of texts and modalities
+    that occurs in a task.
     """
+    notes = check_media(backbone, tasks)
     for task in tasks:
         backbone.check(list(_by_content(task)))
+    return notes
 
 
 def _by_content(task: Task) -> Iterator[Example]:
@@ -205,10 +214,12 @@ def assemble(
     accelerator = make_accelerator(plan, device)
     backbone = load_backbone(plan, registry, features, resources)
     check_fit(plan, tasks, backbone, strategy_class)
-    check_content(backbone, tasks)
+    notes = check_content(backbone, tasks)
     backbone.place(accelerator.device)
     if plan.training.gradient_checkpointing:
         _enable_gradient_checkpointing(backbone, plan)
     strategy = strategy_class(backbone, **options)
     stages = strategy.stages(tasks, registry.load)
-    return RunComponents(plan, backbone, strategy, tasks, metrics, features, accelerator, registry.load, stages)
+    return RunComponents(
+        plan, backbone, strategy, tasks, metrics, features, accelerator, registry.load, stages, notes=notes
+    )

@@ -19,8 +19,12 @@ from micl_modalities.containers import open_container
 
 MAX_SECONDS = 1800.0
 """Longer sounds are refused (115 MB as samples at 16 kHz)."""
+MAX_RATE = 10_000_000
+"""Sounds with more samples per second are refused: the header of such a file is damaged."""
 _BLOCK = 1 << 18
 """Samples decoded at a time, to limit memory when only the beginning of a sound is read."""
+_FILTER = 64
+"""More samples than the resampling filter is long at low rates."""
 
 
 class _Block(NamedTuple):
@@ -53,12 +57,10 @@ class Audio(Modality):
 
     def read(self, path: Path) -> Sound:
         """Return the sound at ``rate``. Raises MediaError."""
-        blocks = _checked(path, self.seconds)
-        samples = np.concatenate(list(_resampled(blocks, self.rate)) or [np.zeros(0, np.float32)])
+        blocks = list(_resampled(_checked(path, self.seconds), self.rate))
+        samples = np.concatenate(blocks) if blocks else _resampled_short(_checked(path, self.seconds), self.rate)
         if self.seconds is not None:
             samples = samples[: max(1, round(self.seconds * self.rate))]
-        if not len(samples):
-            raise formats.unreadable(path, self.name, f"it is shorter than one sample at {self.rate} Hz")
         return Sound(samples.clip(-1.0, 1.0), self.rate)
 
     def inspect(self, path: Path) -> Mapping[str, Any]:
@@ -66,7 +68,7 @@ class Audio(Modality):
         count = rate = channels = 0
         for block in _checked(path, None):
             count, rate, channels = count + len(block.samples), block.rate, block.channels
-        return {"seconds": round(count / rate, 3), "rate": rate, "channels": channels}
+        return {"seconds": round(count / rate, 6), "rate": rate, "channels": channels}
 
 
 def _checked(path: Path, seconds: float | None) -> Iterator[_Block]:
@@ -74,6 +76,8 @@ def _checked(path: Path, seconds: float | None) -> Iterator[_Block]:
     formats.check(path, "audio")
     count = 0
     for block in _decoded(path):
+        if block.rate > MAX_RATE:
+            raise formats.unreadable(path, "audio", f"its rate is {block.rate:,} samples per second")
         if not np.isfinite(block.samples).all():
             raise formats.unreadable(path, "audio", "some samples are not finite numbers")
         count += len(block.samples)
@@ -132,6 +136,15 @@ def _resampled(blocks: Iterator[_Block], rate: int) -> Iterator[NDArray[np.float
         yield from _samples(resampler.resample(_frame(samples, source)))
     if resampler is not None:
         yield from _samples(resampler.resample(None))
+
+
+def _resampled_short(blocks: Iterator[_Block], rate: int) -> NDArray[np.float32]:
+    """Return the samples at ``rate``, at least one, of a sound that is shorter than the resampling filter."""
+    short = list(blocks)
+    count, source = sum(len(block.samples) for block in short), short[0].rate
+    silence = _Block(np.zeros(source // 10 + _FILTER, np.float32), source, 1)
+    resampled = np.concatenate(list(_resampled(iter([*short, silence]), rate)))
+    return resampled[: max(1, round(count * rate / source))]
 
 
 def _frame(samples: NDArray[np.float32], rate: int) -> AudioFrame:

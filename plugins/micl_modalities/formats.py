@@ -1,17 +1,17 @@
 """Detection of a media file's format, and checks against its name and for truncation.
 
-Only a file's first bytes and the lengths in its container are read here; decoding errors show when a modality reads the
-file.
+Only a file's first bytes and the lengths in its container (:mod:`micl_modalities.lengths`) are read; decoding errors
+show when a modality reads the file.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from micl_cli.api import MediaError
+from micl_modalities.lengths import missing_bytes
+from micl_modalities.mpeg import begins_with_frame, tag_length
 
 NOUNS = {"image": "an image", "audio": "a sound", "video": "a video"}
 
@@ -23,17 +23,19 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"II*\x00", "TIFF"),
     (0, b"MM\x00*", "TIFF"),
     (8, b"WEBP", "WebP"),
-    (4, b"ftypavif", "AVIF"),
     (8, b"WAVE", "WAV"),
     (0, b"fLaC", "FLAC"),
     (8, b"AIFF", "AIFF"),
     (8, b"AIFC", "AIFF"),
+    (0, b".snd", "AU"),
+    (0, b"dns.", "AU"),
+    (0, b"caff", "CAF"),
+    (0, b"riff\x2e\x91\xcf\x11", "W64"),
     (0, b"OggS", "Ogg"),
     (0, b"\xff\xfb", "MP3"),
     (0, b"\xff\xf3", "MP3"),
     (0, b"\xff\xf2", "MP3"),
     (8, b"AVI ", "AVI"),
-    (4, b"ftyp", "MP4"),
     (0, b"\x1aE\xdf\xa3", "Matroska"),
 )
 _SUFFIXES = {
@@ -42,29 +44,30 @@ _SUFFIXES = {
     "GIF": (".gif",),
     "TIFF": (".tif", ".tiff"),
     "WebP": (".webp",),
-    "AVIF": (".avif",),
+    "AVIF": (".avif", ".avifs"),
+    "HEIC": (".heic", ".heif", ".hif"),
     "WAV": (".wav", ".wave"),
     "FLAC": (".flac",),
     "AIFF": (".aif", ".aiff", ".aifc"),
+    "AU": (".au",),
+    "CAF": (".caf",),
+    "W64": (".w64",),
     "Ogg": (".ogg", ".oga", ".opus", ".ogv"),
     "MP3": (".mp3",),
     "AVI": (".avi",),
     "MP4": (".mp4", ".m4a", ".m4v", ".m4b", ".mov", ".3gp"),
     "Matroska": (".mkv", ".webm", ".mka"),
 }
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _NAMED = {suffix: name for name, suffixes in _SUFFIXES.items() for suffix in suffixes}
 _STILL = frozenset({"PNG", "JPEG", "TIFF", "WebP", "AVIF"})
-_SOUND = frozenset({"WAV", "FLAC", "AIFF", "MP3"})
+_SOUND = frozenset({"WAV", "FLAC", "AIFF", "AU", "CAF", "W64", "MP3"})
 _NEVER = {
     "image": frozenset(_SUFFIXES) - _STILL - {"GIF"},
-    "audio": _STILL | {"GIF"},
-    "video": _STILL | _SOUND,
+    "audio": _STILL | {"GIF", "HEIC"},
+    "video": _STILL | _SOUND | {"HEIC"},
 }
-_UNKNOWN_LENGTH = 0x7FFF0000
-"""RIFF lengths from here on are placeholders of streaming writers for an unknown length."""
-
-_OGG_PAGE = 27 + 255 + 255 * 255
-"""The largest page of an Ogg file, in bytes."""
 
 
 def unreadable(path: Path, modality: str, reason: object) -> MediaError:
@@ -83,7 +86,8 @@ def check(path: Path, modality: str) -> None:
         with path.open("rb") as file:
             head = file.read(512)
             detected = _format(head)
-            missing = _missing_bytes(file, detected, size)
+            detected = detected or _tagged(file, head)
+            missing = missing_bytes(file, detected, size)
     except OSError as error:
         raise unreadable(path, modality, error.strerror or error) from error
     if not size:
@@ -105,7 +109,8 @@ def _check_name(path: Path, modality: str, detected: str | None, head: bytes) ->
     if detected is None and _is_text(head):
         raise unreadable(path, modality, "it holds text")
     if detected in _NEVER[modality]:
-        raise unreadable(path, modality, f"its content is {detected}")
+        way_out = "; save it as JPEG" if (modality, detected) == ("image", "HEIC") else ""
+        raise unreadable(path, modality, f"its content is {detected}{way_out}")
     named = _NAMED.get(suffix)
     if named in _NEVER[modality]:
         raise unreadable(path, modality, f"its name says {named}")
@@ -116,7 +121,27 @@ def _check_name(path: Path, modality: str, detected: str | None, head: bytes) ->
 
 def _format(head: bytes) -> str | None:
     """Return the format by its signature; None if it is unknown."""
+    if head[4:8] == b"ftyp":
+        return _brand(head)
     return next((name for offset, sign, name in _SIGNATURES if head[offset : offset + len(sign)] == sign), None)
+
+
+def _brand(head: bytes) -> str:
+    """Return the format of an ISO media file by its brands: the major one, a version, then the compatible ones."""
+    listed = head[16 : int.from_bytes(head[:4], "big")]
+    brands = {head[8:12], *(listed[at : at + 4] for at in range(0, len(listed), 4))}
+    if brands & _AVIF_BRANDS and head[8:12] not in _HEIC_BRANDS:
+        return "AVIF"
+    # "mif1" and "msf1" only say that there are pictures; AVIF without its own brand is not known to occur.
+    return "HEIC" if head[8:12] in _HEIC_BRANDS | {b"mif1", b"msf1"} else "MP4"
+
+
+def _tagged(file: BinaryIO, head: bytes) -> str | None:
+    """Return the format of sound behind an ID3 tag; None if it is not MP3."""
+    if not (length := tag_length(head)):
+        return None
+    file.seek(length)
+    return "MP3" if begins_with_frame(file.read(4)) else None
 
 
 def _is_text(head: bytes) -> bool:
@@ -131,41 +156,3 @@ def _is_text(head: bytes) -> bool:
             return False
         text = head[: error.start].decode("utf-8")
     return all(char.isprintable() or char in "\t\r\n\f\ufeff" for char in text)
-
-
-def _missing_bytes(file: BinaryIO, detected: str | None, size: int) -> int:
-    """Return the number of bytes missing at the file's end according to the lengths in its container."""
-    if detected in {"WAV", "AVI", "WebP"}:
-        file.seek(4)
-        declared = int.from_bytes(file.read(4), "little")
-        return max(0, declared + 8 - size) if declared < _UNKNOWN_LENGTH else 0
-    if detected in {"MP4", "AVIF"}:
-        return max(0, max(_box_ends(file, size), default=0) - size)
-    if detected == "Ogg":
-        return _missing_page_bytes(file, size)
-    return 0
-
-
-def _missing_page_bytes(file: BinaryIO, size: int) -> int:
-    """Return the number of bytes missing in the last Ogg page."""
-    file.seek(max(0, size - _OGG_PAGE))
-    page = file.read()
-    page = page[max(0, page.rfind(b"OggS")) :]
-    segments = page[26] if len(page) > 26 else 0
-    return max(0, 27 + segments + sum(page[27 : 27 + segments]) - len(page))
-
-
-def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:
-    """Yield the end offset in bytes of each top-level box of an ISO media file (MP4 and similar)."""
-    offset = 0
-    while offset + 8 <= size:
-        file.seek(offset)
-        length = int.from_bytes(file.read(4), "big")
-        if length == 1:
-            file.seek(4, os.SEEK_CUR)
-            length = int.from_bytes(file.read(8), "big")
-        # Zero means "to the end of the file"; other small lengths are invalid.
-        if length < 8:
-            return
-        offset += length
-        yield offset

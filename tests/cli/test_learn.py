@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from micl_cli.api import Score
+from micl_cli.api.backbone import InspectedMedium, MediumFault
 from micl_cli.store import Store
+from micl_cli.testing import ToyBackbone
 
 
 def weights(home: Path, run: str) -> dict[str, str]:
@@ -247,6 +250,19 @@ def test_a_dry_run_works_where_there_is_no_home_and_makes_none(
     assert (stage["tasks"], stage["examples"]) == (["mini/img_qa", "mini/img_cap"], 32)
     assert micl("learn", "--resume", "@last", "--dry-run").code == 2
     assert not isolated.exists()
+
+
+def test_media_that_are_cut_are_told_by_a_dry_run_and_when_learning(
+    learn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(self: ToyBackbone, media: Sequence[InspectedMedium]) -> list[MediumFault]:
+        return [MediumFault(media[0].medium, "the first 2 s are read", partial=True)]
+
+    monkeypatch.setattr(ToyBackbone, "check_media", check)
+    told = "1 of 22 image files are cut: the first 2 s are read"
+    assert told in learn("--dry-run").err
+    assert told in json.loads(learn("--dry-run", "--json").out)["estimate"]["notes"][0]
+    assert learn().err.count(f"own/img_cap: {told}") == 1
 
 
 def test_a_dry_run_tells_the_id_that_the_run_will_have(learn: Any) -> None:

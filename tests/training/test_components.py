@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,6 +76,7 @@ def test_features_of_a_medium_that_is_read_differently_each_time_are_not_stored(
     from micl_modalities.image import Image
 
     registry, asked = Registry.discover(), []
+    monkeypatch.setattr(Image, "version", 1)
     cache = UnaugmentedCache(lambda key, media, compute: asked.append(key) or compute(media), registry)
     pictures = [Media("image", digest="1")]
     for _ in range(2):
@@ -83,6 +84,22 @@ def test_features_of_a_medium_that_is_read_differently_each_time_are_not_stored(
     monkeypatch.setattr(Image, "augments", True)
     assert torch.equal(cache("not stored", pictures, lambda media: torch.ones(1, 2)), torch.ones(1, 2))
     assert asked == ["stored", "stored"]
+
+
+def test_a_new_version_of_a_modality_has_features_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def stored(key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], torch.Tensor]) -> torch.Tensor:
+        asked.append(key)
+        return compute(media)
+
+    from micl_modalities.image import Image
+
+    cache = UnaugmentedCache(stored, Registry.discover())
+    for version in (1, 2, 3):
+        monkeypatch.setattr(Image, "version", version)
+        cache("key", [Media("image", digest="1")], lambda media: torch.ones(1, 2))
+    assert asked == ["key", "key-image2", "key-image3"]
 
 
 def test_media_are_read_by_their_modality(tmp_path: Path) -> None:

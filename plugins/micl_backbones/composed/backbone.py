@@ -20,7 +20,7 @@ from micl_backbones.composed.connector import FIT_MEDIA, Connector
 from micl_backbones.composed.decoding import is_fully_causal
 from micl_backbones.composed.inputs import Inputs, padded, shared_prefixes
 from micl_backbones.composed.load import encoder_key, load_modules
-from micl_backbones.composed.media import MediaTokens, encode_one_by_one, mean_tokens, media_tokens
+from micl_backbones.composed.media import MediaTokens, encode_one_by_one, faulty_media, mean_tokens, media_tokens
 from micl_backbones.composed.packing import plan_packing
 from micl_backbones.composed.preset import Preset, known_presets, preset_digest, preset_info, read_preset
 from micl_backbones.composed.prompt import Prompt, write_prompts
@@ -35,7 +35,9 @@ from micl_cli.api import (
     Encoder,
     Example,
     FetchProgress,
+    InspectedMedium,
     Media,
+    MediumFault,
     PlainPass,
     PresetInfo,
     Range,
@@ -230,6 +232,10 @@ class Composed(ComposedAnswers):
         yield PlainPass(torch.arange(inputs.ids.shape[1], device=self.device) < lengths, int(answered.sum()), run)
 
     # Media
+
+    def check_media(self, media: Sequence[InspectedMedium]) -> Iterator[MediumFault]:
+        own = {modality: self._encoder(modality) for modality in self.modalities}
+        return faulty_media([each for each in media if each.medium.modality in own], own)
 
     def _encoder(self, modality: str) -> Encoder:
         return cast(Encoder, self.modules.encoders[modality])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from micl_backbones.language import without_autocast
-from micl_cli.api import Encoder, Media, MediaReader
+from micl_cli.api import Encoder, InspectedMedium, Media, MediaReader, MediumFault
+
+_ROUNDING = 0.002
+"""The error of a recorded length in seconds."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ def encode_one_by_one(encoder: Encoder, read: MediaReader, device: torch.device,
     prepared = (encoder.prepare(read(medium, encoder.options)) for medium in media)
     with without_autocast(device):
         return torch.cat([encoder(medium[None].to(device)) for medium in prepared])
+
+
+def faulty_media(media: Sequence[InspectedMedium], encoders: Mapping[str, Encoder]) -> Iterator[MediumFault]:
+    """Yield the media that their encoder refuses, and those of which it reads only the beginning."""
+    for medium, facts in media:
+        encoder = encoders[medium.modality]
+        if reason := encoder.check(facts):
+            yield MediumFault(medium, reason)
+        seconds, whole = encoder.options.get("seconds"), facts.get("seconds")
+        if isinstance(seconds, float | int) and isinstance(whole, float | int) and whole > seconds + _ROUNDING:
+            yield MediumFault(medium, f"the encoder reads the first {seconds:g} s", partial=True)
 
 
 def mean_tokens(media: MediaTokens | None, count: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from micl_backbones.hf.answers import HFAnswers
 from micl_backbones.hf.chat import Chat
 from micl_backbones.hf.check import check_content
+from micl_backbones.hf.check_media import faulty_media
+from micl_backbones.hf.clips import SECONDS
 from micl_backbones.hf.encoder_outputs import Encoders
 from micl_backbones.hf.load import (
     checkpoint_digest,
@@ -35,7 +37,9 @@ from micl_cli.api import (
     Batch,
     Example,
     FetchProgress,
+    InspectedMedium,
     Media,
+    MediumFault,
     PlainPass,
     PresetInfo,
     Range,
@@ -149,6 +153,9 @@ class HF(HFAnswers):
     def check(self, examples: Sequence[Example]) -> None:
         check_content(self.chat, examples, self._read_media)
 
+    def check_media(self, media: Sequence[InspectedMedium]) -> Iterator[MediumFault]:
+        return faulty_media(self.chat, media)
+
     # Batches
 
     def batch(self, examples: Sequence[Example], groups: Mapping[str, Sequence[int]] | None = None) -> Batch:
@@ -225,10 +232,11 @@ class HF(HFAnswers):
 
     def _tensors(self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Tensor]:
         tensors = self.chat.encoded(texts, media)
-        return {name: self._to_device(value) for name, value in tensors.items()}
+        return {name: self._to_device(name, value) for name, value in tensors.items()}
 
-    def _to_device(self, value: Tensor) -> Tensor:
-        return value.to(self.device, self.model.dtype if value.is_floating_point() else None)
+    def _to_device(self, name: str, value: Tensor) -> Tensor:
+        cast_down = value.is_floating_point() and name not in SECONDS
+        return value.to(self.device, self.model.dtype if cast_down else None)
 
     # Passes
 

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from micl_backbones.hf.clips import at_least, channels_first, video_metadata, with_true_seconds
 from micl_cli.api import Example, Media, PlanError, Sound
 
 PRERENDERED = "{{ messages[0]['rendered'] }}"
 """A chat template for prompts that are rendered already; the processor still takes the media from the messages."""
+_LEAST_HOPS = 4
+"""Encoders make no token of a shorter sound: Whisper's has strides of 2, and Qwen2-Audio pools pairs."""
 _PROBE = "\u2042"
 _PROCESSORS = {"image": "image_processor", "video": "video_processor", "audio": "feature_extractor"}
 
@@ -116,8 +119,12 @@ class Chat:
             return Image.fromarray(canonical)
         if modality == "audio":
             return _whole_hops(canonical, getattr(self.processor.feature_extractor, "hop_length", 1))
-        frames: NDArray[np.uint8] = canonical
-        return frames
+        return at_least(canonical, self._frames_per_grid)  # with its times, if it is a Clip
+
+    @property
+    def _frames_per_grid(self) -> int:
+        """The number of frames that the model's video encoder takes together."""
+        return int(getattr(self.processor.video_processor, "temporal_patch_size", None) or 1)
 
     def encoded(self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Tensor]:
         """Return the processor's tensors for rendered prompts, with or without answers, padded at the left.
@@ -125,30 +132,34 @@ class Chat:
         ``media`` holds (modality, medium in the processor's form) of each text's media, in order.
         """
         conversations = [
-            [{**_user([{"type": modality, modality: medium} for modality, medium in own]), "rendered": text}]
+            [{**_user([_entry(modality, medium) for modality, medium in own]), "rendered": text}]
             for text, own in zip(texts, media, strict=True)
         ]
+        clips = [medium for own in media for modality, medium in own if modality == "video"]
         tensors = self.processor.apply_chat_template(
             conversations,
             chat_template=PRERENDERED,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            processor_kwargs=self._settings({modality for own in media for modality, _ in own}),
+            processor_kwargs=self._settings(clips),
         )
-        return dict(tensors)
+        if not clips:
+            return dict(tensors)
+        return with_true_seconds(tensors, clips, self._frames_per_grid)
 
     @property
     def settings(self) -> str:
         """The processor's settings for media as JSON; cached encoder outputs are valid for these settings only."""
         processors = [getattr(self.processor, name) for m, name in _PROCESSORS.items() if m in self.modalities]
-        return json.dumps([self.options, *(each.to_dict() for each in processors)], sort_keys=True, default=str)
+        own = [{"least_hops": _LEAST_HOPS}] if "audio" in self.modalities else []
+        return json.dumps([self.options, *own, *(each.to_dict() for each in processors)], sort_keys=True, default=str)
 
-    def _settings(self, modalities: set[str]) -> dict[str, Any]:
+    def _settings(self, clips: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
         settings: dict[str, Any] = {"padding": True}
-        if "video" in modalities:
+        if clips:
             # Frames are sampled already; some processors ignore their own size unless it is passed.
-            video: dict[str, Any] = {"do_sample_frames": False}
+            video: dict[str, Any] = {"do_sample_frames": False, "video_metadata": [*map(video_metadata, clips)]}
             if size := getattr(self.processor.video_processor, "size", None):
                 video["size"] = dict(size)
             settings["videos_kwargs"] = video
@@ -161,13 +172,18 @@ def modalities_of(processor: Any) -> frozenset[str]:
 
 
 def _whole_hops(sound: Sound, hop: int) -> NDArray[np.float32]:
-    """Return a sound's samples, padded with silence to a multiple of ``hop``.
+    """Return a sound's samples, padded with silence to a multiple of ``hop`` and to ``_LEAST_HOPS`` of them.
 
     Feature extractors make a frame of an incomplete last hop only if the batch has a longer sound, so that the length
     of an unpadded sound's features would depend on the batch.
     """
     samples = np.asarray(sound.samples, dtype=np.float32)
-    return np.pad(samples, (0, -len(samples) % hop))
+    return np.pad(samples, (0, max(-len(samples) % hop, _LEAST_HOPS * hop - len(samples))))
+
+
+def _entry(modality: str, medium: Any) -> dict[str, Any]:
+    """Return a medium as an item of a message's content."""
+    return {"type": modality, modality: channels_first(medium) if modality == "video" else medium}
 
 
 def _user(content: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -78,3 +78,22 @@ def write_video(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return write
+
+
+@pytest.fixture
+def write_timed_video(tmp_path: Path) -> Callable[..., Path]:
+    """Save lossless grey frames shown at given times, in milliseconds."""
+
+    def write(greys: Sequence[int], times: Sequence[int], name: str = "timed.mkv") -> Path:
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("ffv1", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 16, 16, "bgr0"
+            stream.codec_context.time_base = Fraction(1, 1000)
+            for grey, time in zip(greys, times, strict=True):
+                frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), grey, np.uint8), format="rgb24")
+                frame.pts, frame.time_base = time, Fraction(1, 1000)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return tmp_path / name
+
+    return write

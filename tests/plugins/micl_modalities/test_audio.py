@@ -61,6 +61,28 @@ def test_reads_only_the_first_seconds(write_sound: Write) -> None:
     assert np.array_equal(sound.samples, samples[:4000])
 
 
+@pytest.mark.parametrize("count", [1, 2, 40, 100])
+@pytest.mark.parametrize(("source", "rate"), [(44100, 8000), (192000, 16000), (8000, 48000), (11025, 16000)])
+def test_a_sound_shorter_than_the_resampling_filter_is_read(
+    write_sound: Write, count: int, source: int, rate: int
+) -> None:
+    path = write_sound(np.full(count, 0.5), source, subtype="FLOAT")
+    samples = Audio(rate=rate).read(path).samples
+    assert len(samples) == pytest.approx(max(1, count * rate / source), abs=3)
+    assert 0 < np.abs(samples).max() < 1
+    assert Audio().inspect(path)["seconds"] == pytest.approx(count / source, abs=1e-6)
+
+
+def test_an_impossible_rate_is_an_error(write_sound: Write) -> None:
+    path = write_sound(np.zeros(100))
+    content = bytearray(path.read_bytes())
+    content[24:28] = (2**31 - 1).to_bytes(4, "little")
+    path.write_bytes(content)
+    for call in (Audio().read, Audio().inspect):
+        with pytest.raises(MediaError, match="its rate is 2,147,483,647 samples per second"):
+            call(path)
+
+
 def test_a_short_sound_stays_short(write_sound: Write) -> None:
     assert len(Audio(seconds=3.0).read(write_sound(np.zeros(100))).samples) == 100
 

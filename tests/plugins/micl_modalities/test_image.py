@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -48,6 +48,88 @@ def test_lays_transparent_palette_entry_on_white(write_image: Write) -> None:
     image.putpixel((1, 0), 1)
     pixels = Image().read(write_image(image, transparency=0))
     assert pixels.tolist() == [[[255, 255, 255], [40, 50, 60]]]
+
+
+def test_a_transparent_16_bit_grey_is_laid_on_white(write_image: Write) -> None:
+    grey = np.array([[5000, 40000]], np.uint16)
+    assert Image().read(write_image(grey, transparency=5000))[0, :, 0].tolist() == [255, 156]
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "pixels", "transparent", "expected"),
+    [
+        (1, 0, b"\x40", b"\0\1", [0, 255]),
+        (2, 0, b"\x10", b"\0\1", [0, 255]),
+        (2, 0, b"\x20", b"\0\1", [0, 170]),
+        (4, 0, b"\x5a", b"\0\5", [255, 170]),
+        (8, 0, b"\5\x5a", b"\0\5", [255, 90]),
+        (16, 2, bytes([10, 1, 0, 0, 0, 0, 20, 0, 20, 0, 20, 0]), bytes([10, 1, 0, 0, 0, 0]), [255, 20]),
+    ],
+)
+def test_transparent_colours_of_all_depths(
+    tmp_path: Path, depth: int, colour: int, pixels: bytes, transparent: bytes, expected: list[int]
+) -> None:
+    chunks = [(b"tRNS", transparent), (b"IDAT", zlib.compress(b"\0" + pixels))]
+    (tmp_path / "a.png").write_bytes(_png(2, 1, depth, colour, chunks))
+    assert Image().read(tmp_path / "a.png")[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_orientations(write_image: Write, suffix: str, orientation: int) -> None:
+    stored = np.zeros((24, 40, 3), np.uint8)
+    stored[:12, :20], stored[:12, 20:] = 250, 120
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    options = {"tiffinfo": exif} if suffix == "tif" else {"exif": exif}
+    read = Image().read(write_image(stored, f"a.{suffix}", **options))
+    turned = np.rot90(stored, {3: 2, 4: 2, 5: -1, 6: -1, 7: 1, 8: 1}.get(orientation, 0))
+    expected = turned[:, ::-1] if orientation in (2, 4, 5, 7) else turned
+    assert read.shape == expected.shape
+    assert np.abs(read.astype(int) - expected).mean() < 6
+
+
+def test_greys_of_12_bits_and_inverted_ones_of_a_tiff(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(_tiff(12, 1, bytes([0xFF, 0xF0, 0])))
+    assert Image().read(tmp_path / "a.tif")[0, :, 0].tolist() == [255, 0]
+    (tmp_path / "a.tif").write_bytes(_tiff(16, 0, struct.pack("<2H", 257, 65535)))
+    assert Image().read(tmp_path / "a.tif")[0, :, 0].tolist() == [254, 0]
+
+
+def _tiff(bits: int, photometric: int, pixels: bytes) -> bytes:
+    """A grey TIFF of 2 x 1 pixels; photometric 0: zero is white."""
+    entries = {256: 2, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 122, 277: 1, 278: 1, 279: len(pixels)}
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + tags + bytes(4) + pixels
+
+
+def test_greys_without_a_defined_range_are_an_error(write_image: Write) -> None:
+    for pixels in (np.array([[0, 70000]], np.int32), np.array([[0.5]], np.float32)):
+        with pytest.raises(MediaError, match="without a defined range"):
+            Image().read(write_image(PIL.Image.fromarray(pixels), "a.tif"))
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"mif1", b"msf1"])
+def test_avif_of_every_brand_is_a_picture(write_image: Write, brand: bytes) -> None:
+    path = write_image(NOISE, "a.avif")
+    content = bytearray(path.read_bytes())
+    content[8:12] = brand
+    path.write_bytes(content)
+    assert Image().read(path).shape == NOISE.shape
+
+
+def test_takes_the_first_frame_of_an_animated_avif(write_image: Write) -> None:
+    frames = [PIL.Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    pixels = Image().read(write_image(frames[0], "a.avif", save_all=True, append_images=frames[1:]))
+    assert pixels[0, 0, 0] > 200
+    assert pixels[0, 0, 2] < 50
+
+
+@pytest.mark.parametrize("brands", [b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic", b"msf1\0\0\0\0hevcmsf1"])
+def test_heic_is_refused_by_its_name(tmp_path: Path, brands: bytes) -> None:
+    (tmp_path / "IMG_1.HEIC").write_bytes(struct.pack(">I", 24) + b"ftyp" + brands + struct.pack(">I", 8) + b"mdat")
+    with pytest.raises(MediaError, match="its content is HEIC; save it as JPEG"):
+        Image().read(tmp_path / "IMG_1.HEIC")
 
 
 def test_scales_16_bit_greys(write_image: Write) -> None:
@@ -123,18 +205,17 @@ def test_postscript_is_never_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(MAX_PIXELS // 100, 101), (100_000, 100_000), (2**31 - 1, 2**31 - 1)])
 def test_decompression_bomb_is_refused_unopened(tmp_path: Path, width: int, height: int) -> None:
-    (tmp_path / "bomb.png").write_bytes(_png(width, height))
+    (tmp_path / "bomb.png").write_bytes(_png(width, height, 8, 2, [(b"IDAT", zlib.compress(bytes(100)))]))
     with pytest.raises(MediaError, match="more than 64,000,000 pixels"):
         Image().inspect(tmp_path / "bomb.png")
 
 
-def _png(width: int, height: int) -> bytes:
-    """A PNG whose header promises a size that its data do not have."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = {b"IHDR": header, b"IDAT": zlib.compress(bytes(100)), b"IEND": b""}
+def _png(width: int, height: int, depth: int, colour: int, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """A PNG of these chunks between header and end."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     parts = (
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks.items()
+        for kind, data in [(b"IHDR", header), *chunks, (b"IEND", b"")]
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
+import PIL.Image
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,6 +15,7 @@ from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, Wh
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from micl_backbones.composed.encoders.sound import resample
+from micl_backbones.picture_sizes import enlarged_too_far
 from micl_cli.api import Encoder, PlanError
 
 _STAGES = (
@@ -134,6 +137,7 @@ class Whisper(Encoder):
 class HFVision(Encoder):
     """An image encoder of transformers (CLIP, SigLIP, DINOv2, ViT, …) by hub id or folder, pooled to a grid."""
 
+    version = 2
     standardize = True
 
     def __init__(self, *, checkpoint: str, grid: int = 4, frames: int = 0, revision: str = "main") -> None:
@@ -143,8 +147,13 @@ class HFVision(Encoder):
         )
         self.grid, self.frames, self.model = grid, frames, model
 
+    def check(self, facts: Mapping[str, Any]) -> str:
+        width, height = facts.get("width"), facts.get("height")
+        return enlarged_too_far(self.processor, width, height) if width and height else ""
+
     def prepare(self, medium: Any) -> Tensor:
-        frames = list(medium) if self.frames else [medium]
+        # Of an array 1, 3 or 4 pixels high, the processor would take the rows for channels.
+        frames = [PIL.Image.fromarray(frame) for frame in (medium if self.frames else [medium])]
         return cast(Tensor, self.processor(frames, return_tensors="pt").pixel_values)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -166,11 +175,11 @@ class HFAudio(Encoder):
     def __init__(self, *, checkpoint: str, tokens: int = 16, seconds: float = 10.0, revision: str = "main") -> None:
         model, processor = _load(checkpoint, AutoFeatureExtractor, revision, "audio_model")
         rate = int(processor.sampling_rate)
-        super().__init__(tokens, int(model.config.hidden_size), {"rate": rate, "seconds": seconds})
-        self.rate, self.model, self.processor = rate, model, processor
         # The length to which Whisper pads each sound, and beyond which CLAP crops at random.
         longest = getattr(processor, "n_samples", 0) or getattr(processor, "nb_max_samples", 0)
-        self.samples = min(round(rate * seconds), longest or round(rate * seconds))
+        samples = min(round(rate * seconds), longest or round(rate * seconds))
+        super().__init__(tokens, int(model.config.hidden_size), {"rate": rate, "seconds": samples / rate})
+        self.rate, self.samples, self.model, self.processor = rate, samples, model, processor
         self.share = self.samples / processor.n_samples if hasattr(processor, "n_samples") else 1.0
 
     def prepare(self, medium: Any) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from helpers import encoder, resources
@@ -41,6 +42,25 @@ def seen(encoder: Any, *media: Any) -> torch.Tensor:
 def test_pictures_and_clips_of_any_size() -> None:
     assert seen(encoder("efficientnet-lite", grid=4), picture(50, 300), picture(1, 1)).shape[1] == 16
     assert seen(encoder("efficientnet-lite", grid=2, frames=3), picture(3, 64, 48)).shape[1] == 12
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 4])
+def test_rows_of_a_strip_are_not_taken_for_channels(tmp_path: Path, height: int) -> None:
+    write_encoders(tmp_path)
+    still = encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2)
+    strip = picture(height, 60)
+    expected = still.processor(PIL.Image.fromarray(strip), return_tensors="pt").pixel_values
+    torch.testing.assert_close(still.prepare(strip), expected)
+    moving = encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2, frames=2)
+    torch.testing.assert_close(moving.prepare(np.stack([strip, strip])), torch.cat([expected, expected]))
+
+
+def test_a_strip_that_would_be_enlarged_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    write_encoders(tmp_path)
+    still = encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2)
+    assert "would enlarge to" in still.check({"width": 20_000_000, "height": 1})
+    assert not still.check({"width": 60, "height": 1})
+    assert not still.check({})
 
 
 def test_a_clip_is_its_frames() -> None:
