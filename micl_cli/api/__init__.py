@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from micl_cli.errors import MiclError as MiclError
     from micl_cli.errors import OptionError as OptionError
     from micl_cli.errors import PlanError as PlanError
+    from micl_cli.errors import nearest as nearest
 
 _MODULES = {
     "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
@@ -92,7 +93,7 @@ _MODULES = {
     "task": ("CAPTIONING", "CHOICE", "QA", "Content", "Example", "Media", "Row", "Task", "TaskSource"),
 }
 _HOME = {name: f"micl_cli.api.{module}" for module, names in _MODULES.items() for name in names}
-_HOME |= dict.fromkeys(("MediaError", "MiclError", "OptionError", "PlanError"), "micl_cli.errors")
+_HOME |= dict.fromkeys(("MediaError", "MiclError", "OptionError", "PlanError", "nearest"), "micl_cli.errors")
 
 __all__ = sorted(_HOME)
 

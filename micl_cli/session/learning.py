@@ -62,7 +62,8 @@ def learn(
             environment = environment_of(components)
             store.start_run(new_run(plan, environment, session.registry))
             learning = learn_stages(components, folder, control)
-            events = _with_notices(learning, changes(run.environment if run else {}, environment))
+            notices = [*session.check_base(plan), *changes(run.environment if run else {}, environment)]
+            events = _with_notices(learning, notices)
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
             yield from _record(plan, store, delivery, lease.guard(events))
 

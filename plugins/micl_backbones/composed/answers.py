@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from micl_backbones.composed.decoding import PromptBatch, greedy, log_likelihood
 from micl_backbones.composed.inputs import Inputs, left_padded
 from micl_backbones.composed.load import language_source
 from micl_backbones.composed.media import MediaTokens
-from micl_backbones.composed.preset import Preset
+from micl_backbones.composed.preset import Preset, instruction_texts
 from micl_backbones.composed.prompt import Prompt
 from micl_backbones.instructions import GENERAL_INSTRUCTIONS, QUESTION_PROMPT
 from micl_backbones.language import LanguageBackbone, choices_of, normalised_log_probs
@@ -59,7 +58,7 @@ class ComposedAnswers(LanguageBackbone):
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         path, revision = language_source(self.preset)
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision, trust_remote_code=False)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = tokenizer.eos_token_id
         return tokenizer
@@ -129,8 +128,4 @@ class ComposedAnswers(LanguageBackbone):
         return self.questions_from_template(self.preset.language.get("question_prompt", QUESTION_PROMPT), captions)
 
     def instructions(self) -> Sequence[str]:
-        name = self.preset.language.get("instructions")
-        if not name:
-            return GENERAL_INSTRUCTIONS
-        lines = (self.preset.folder / name).read_text(encoding="utf-8").splitlines()
-        return tuple(json.loads(line)["text"] for line in lines if line.strip())
+        return instruction_texts(self.preset) or GENERAL_INSTRUCTIONS
