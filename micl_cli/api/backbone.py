@@ -117,7 +117,7 @@ class Backbone(AdapterHost, LayerStatistics):
 
     @classmethod
     def download_missing(cls, preset: str, progress: FetchProgress, resources: Resources) -> None:
-        """Download, as ``fetch`` does, what a run may download by itself; called before ``digest``. Raises PlanError."""
+        """Download, as ``fetch`` does, what a run may download by itself, before ``digest`` is called."""
 
     @property
     def device(self) -> torch.device:

@@ -84,6 +84,7 @@ class Composed(ComposedAnswers):
         with torch.random.fork_rng(devices=[]):
             self.modules = load_modules(self.preset, resources.load_part, quantize, dtype)
         super().__init__(resources)
+        _ = self.adaptable_layers  # raises at once if a target has none
         self.modules.adapters = self.adapters.store
 
     @classmethod

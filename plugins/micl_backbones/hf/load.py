@@ -154,7 +154,8 @@ def _not_fetched(preset: str) -> NoReturn:
     name, _ = named_checkpoint(preset)
     if not is_id(name):
         raise PlanError(f"{name!r} is neither a hub id nor a folder", "Write hf:OWNER/NAME or hf:FOLDER.")
-    raise PlanError(f"the checkpoint {preset} has not been fetched", f"Fetch it: micl backbones fetch hf:{preset}")
+    problem = f"the checkpoint {preset} cannot be loaded: it has not been fetched"
+    raise PlanError(problem, f"Fetch it: micl backbones fetch hf:{preset}")
 
 
 def _unusable(preset: str, error: Exception) -> PlanError:
