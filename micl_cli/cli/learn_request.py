@@ -137,7 +137,9 @@ def make_learn_plan(
     session.plan(request, ())  # reports invalid arguments before any data is prepared
     tasks = session.tasks.open_tasks(request.tasks, dry=dry, watch=preparing)
     plan = session.plan(request, tasks)
-    return (session.further_attempt(plan) if arguments.again else session.with_earlier_digest([plan])[0]), tasks
+    return (
+        session.further_attempt(plan) if arguments.again else session.with_earlier_digest([plan], dry=dry)[0]
+    ), tasks
 
 
 def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> tuple[Plan, list[Task]]:

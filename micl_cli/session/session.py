@@ -65,12 +65,13 @@ class Session:
         """Return a backbone as it is recorded in plans, after downloading what is missing of it."""
         return resolve_backbone(text, self.registry, self.resources, self.progress)
 
-    def with_earlier_digest(self, plans: Sequence[Plan]) -> list[Plan]:
+    def with_earlier_digest(self, plans: Sequence[Plan], *, dry: bool = False) -> list[Plan]:
         """Return plans, in the form of earlier runs of them (see :func:`micl_cli.session.base.with_earlier_digest`).
 
-        Raises PlanError if the base model has changed since one was carried out.
+        With ``dry``, a store that would be upgraded is not opened. Raises PlanError if the base model has changed since
+        a plan was carried out.
         """
-        if check(self.settings.store_url).state != "ok":
+        if not exists(self.settings.store_url) or (dry and check(self.settings.store_url).state != "ok"):
             return list(plans)
         with self.store() as store:
             runs = store.runs()

@@ -200,7 +200,7 @@ def grid(
     cells = [
         Cell(label, order, request.seed, plan, tasks)
         for (label, order, request), plan, tasks in zip(
-            labelled, session.with_earlier_digest(plans), of_cells, strict=True
+            labelled, session.with_earlier_digest(plans, dry=dry), of_cells, strict=True
         )
     ]
     _refuse_duplicates(cells)

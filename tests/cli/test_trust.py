@@ -95,7 +95,7 @@ def test_a_variable_allows_it(coded: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_plan_in_a_store_is_no_permission(coded: Any, micl: Any, learn: Any) -> None:
     run = coded("--trust-remote-code").out.splitlines()[-1]
-    after = ("--after", run, "--tasks", "own/img_qa", "--quiet")
+    after = (*QUIET, "--after", run, "--tasks", "own/img_qa")
     for done in (micl("eval", run), learn(*after)):
         assert (done.code, done.out) == (2, "")
         assert "runs Python code that its checkpoint contains" in done.err

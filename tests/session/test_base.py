@@ -65,8 +65,8 @@ def set_digest(micl: Any, home: Path, run: str, digest: str) -> str:
         new = Plan.from_json(plan).id
         for (table,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             columns = {row[1] for row in store.execute(f"PRAGMA table_info({table})")}
-            if "run_id" in columns:
-                store.execute(f"UPDATE {table} SET run_id = ? WHERE run_id = ?", [new, run])
+            for column in columns & {"run", "run_id"}:
+                store.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", [new, run])
         store.execute("UPDATE runs SET plan = ?, id = ? WHERE id = ?", [json.dumps(plan), new, run])
     (home / "runs" / run).rename(home / "runs" / new)
     return new
@@ -93,7 +93,7 @@ def test_a_changed_base_is_refused_everywhere(run: str, weights: Path, learn: An
         learn("--resume", run),
         micl("eval", run),
         micl("eval", run, "--json"),
-        learn("--after", run, "--tasks", "own/img_qa"),
+        learn("--after", run, "--tasks", "own/img_qa", "--backbone", f"filed:{weights}"),
         learn("--backbone", "filed:weights"),
         learn("--backbone", "filed:weights", "--dry-run"),
         micl("sweep", "--backbone", "filed:weights", "--strategy", "finetune", "--tasks", "own/img_cap,own/aud_qa",
