@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from micl_cli.io.digests import FileDigests
+from micl_cli.io.digest_cache import FileDigests
 
 PartLoader = Callable[[str, str], type[Any]]
 """Returns the class of a registered plugin by kind and name: ("encoders", "conv-image"). Raises PluginError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from micl_cli.api.events import Event, Notice, RunFinished, RunStarted
@@ -47,8 +48,9 @@ def learn(
     folder = RunFolder(settings.runs / plan.id)
     with locked_folder(folder.path), session.store() as store:
         folder.tidy()
+        repaired = folder.repair()
         run = store.run(plan.id)
-        if run and run.status == "finished" and folder.has_stages(len(store.details(plan.id).stages)):
+        if run and run.status == "finished" and _is_complete(folder, len(store.details(plan.id).stages)):
             yield from _recorded_events(plan, store, folder)
             return
         with leased(plan.id, store, settings) as lease:
@@ -61,11 +63,15 @@ def learn(
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
             environment = environment_of(components)
             store.start_run(new_run(plan, environment, session.registry))
-            learning = learn_stages(components, folder, control)
-            notices = [*session.check_base(plan), *changes(run.environment if run else {}, environment)]
-            events = _with_notices(learning, notices)
+            recorder = Recorder(store, plan.id)
+            learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
+            notices = [*session.check_base(plan), *repaired, *changes(run.environment if run else {}, environment)]
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
-            yield from _record(plan, store, delivery, lease.guard(events))
+            yield from _record(plan, recorder, delivery, lease.guard(_with_notices(learning, notices)))
+
+
+def _is_complete(folder: RunFolder, stages: int) -> bool:
+    return folder.has_stages(stages) and folder.has_scores(stages)
 
 
 def use_threads(session: Session, plan: Plan, run: RunRecord | None, threads: int = 0) -> None:
@@ -88,9 +94,9 @@ def _with_notices(events: Iterator[Event], notices: Sequence[str]) -> Iterator[E
             yield from (Notice(text=text) for text in notices)
 
 
-def _record(plan: Plan, store: Store, delivery: EventDelivery, events: Iterator[Event]) -> Iterator[Event]:
+def _record(plan: Plan, recorder: Recorder, delivery: EventDelivery, events: Iterator[Event]) -> Iterator[Event]:
     """Store, deliver and yield events. The end of the run is stored and delivered also after an error."""
-    recorder, started = Recorder(store, plan.id), time.perf_counter()
+    started = time.perf_counter()
     try:
         for event in events:
             recorder.take(event)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from types import TracebackType
 
-from sqlalchemy import Engine, delete, func, or_, select, update
+from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -158,9 +158,9 @@ class Store:
     def discard_after(self, run_id: str, position: int, step: int) -> None:
         """Delete the steps after ``step`` of stage ``position``, which a resumed run repeats."""
         steps = models.Step
-        later = or_(steps.position > position, (steps.position == position) & (steps.step > step))
+        where = steps.run == run_id, steps.position == position, steps.step > step
         with self._writing() as session:
-            session.execute(delete(steps).where(steps.run == run_id, later))
+            session.execute(delete(steps).where(*where))
 
     def delete_run(self, run_id: str, *, force: bool = False) -> None:
         """Delete a run with all its rows. Raises StoreError if other runs continue it, unless ``force`` is set."""

@@ -20,7 +20,7 @@ from micl_backbones.composed.schema import check_preset
 from micl_backbones.hf.load import known_checkpoints
 from micl_backbones.weights.digest import check_recorded
 from micl_cli.api import PlanError, Resources
-from micl_cli.io.digests import FileDigests
+from micl_cli.io.digest_cache import FileDigests
 
 if sys.version_info >= (3, 11):
     import tomllib

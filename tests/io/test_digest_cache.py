@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from micl_cli.io import digests
-from micl_cli.io.digests import FileDigests
+from micl_cli.io import digest_cache
+from micl_cli.io.digest_cache import FileDigests
 
 CONTENT = b"weights" * 300_000
 
@@ -29,8 +29,8 @@ def weights(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are read completely."""
     read: list[Path] = []
-    original = digests._read
-    monkeypatch.setattr(digests, "_read", lambda path: read.append(path) or original(path))
+    original = digest_cache.file_sha256
+    monkeypatch.setattr(digest_cache, "file_sha256", lambda path: read.append(path) or original(path))
     return read
 
 
@@ -66,7 +66,7 @@ def test_a_damaged_entry_is_replaced(weights: Path, tmp_path: Path, damage: str)
     FileDigests(folder).sha256(weights)
     (entry,) = folder.iterdir()
     kept = json.loads(entry.read_text())
-    for text in (damage, json.dumps({**kept, "sha256": "0" * 64})):
+    for text in (damage, json.dumps({**kept, "digest": "0" * 64})):
         entry.write_text(text)
         assert FileDigests(folder).sha256(weights) == sha256(CONTENT).hexdigest()
         assert json.loads(entry.read_text()) == kept

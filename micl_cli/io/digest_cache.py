@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from contextlib import suppress
@@ -10,13 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from micl_cli.errors import CheckpointError
-from micl_cli.io.files import write_json
+from micl_cli.io.digest import file_sha256
+from micl_cli.io.documents import read_document, write_document
 
 SMALL = 1 << 20
 """Files up to this size, in bytes, are always read: that is as fast as looking up a kept digest."""
 _SETTLED_NS = 100_000_000
 """A file changed less than this long ago may change again without another time stamp: its digest is not kept."""
-_CHUNK = 1 << 20
 
 Stamp = list[int]
 """Size, times of modification and of change in ns, and inode: they differ after any change of a file."""
@@ -37,11 +36,11 @@ class FileDigests:
         name, now = str(path.absolute()), time.time_ns()
         stamp = _stamp(path)
         if stamp[0] <= SMALL:
-            return _read(path)
+            return file_sha256(path)
         known = self._known.get(name) or self._kept(name)
         if known and known[0] == stamp:
             return known[1]
-        digest = _read(path)
+        digest = file_sha256(path)
         if now - max(stamp[1:3]) > _SETTLED_NS and _stamp(path) == stamp:
             self._known[name] = stamp, digest
             self._keep(name, stamp, digest)
@@ -52,33 +51,18 @@ class FileDigests:
 
     def _kept(self, name: str) -> tuple[Stamp, str] | None:
         try:
-            entry = json.loads(self._entry(name).read_text(encoding="utf-8"))
-            stamp, digest = entry["stamp"], entry["sha256"]
-            return (stamp, digest) if entry["check"] == _check(name, stamp, digest) else None
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            entry = read_document(self._entry(name))
+            return (entry["stamp"], entry["digest"]) if entry["path"] == name else None
+        except (CheckpointError, KeyError):
             return None
 
     def _keep(self, name: str, stamp: Stamp, digest: str) -> None:
         if not self.folder.parent.is_dir():
             return  # a home folder is not created only for this
-        entry = {"path": name, "stamp": stamp, "sha256": digest, "check": _check(name, stamp, digest)}
-        with suppress(CheckpointError, OSError, ValueError):
-            write_json(self._entry(name), entry)
+        with suppress(CheckpointError, ValueError):  # a name may be no text
+            write_document(self._entry(name), {"path": name, "stamp": stamp, "digest": digest})
 
 
 def _stamp(path: Path) -> Stamp:
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-
-
-def _check(name: str, stamp: Stamp, digest: str) -> str:
-    """Return the digest of an entry itself, which reveals a damaged one."""
-    return sha256(os.fsencode(f"{name} {stamp} {digest}")).hexdigest()
-
-
-def _read(path: Path) -> str:
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
