@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from micl_backbones.adapters.peft import PeftAdapters, layer_size
 from micl_cli.api import Backbone, Example, Layer, PlanError, Resources, nearest
 
-ALL_LINEAR = "all-linear"
-"""The target that stands for all linear layers of the language model."""
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
 
 
@@ -128,9 +126,9 @@ def _choice_at(texts: Sequence[str], index: int) -> str:
 
 
 def matching_layers(
-    model: Any, targets: str | Sequence[str], types: Any, *, within: str = "", lenient: bool = False
+    model: Any, targets: Sequence[str], types: Any, *, within: str = "", lenient: bool = False
 ) -> list[str]:
-    """Return the linear layers whose name is, or ends with a dot and, one of ``targets``; or all, for "all-linear".
+    """Return the linear layers whose name is, or ends with a dot and, one of ``targets``.
 
     ``within`` is the name of the language model in ``model``. The projections from and to the vocabulary are no
     targets. Raises PlanError for a target without a layer or, if ``lenient``, only if no target has one.
@@ -141,8 +139,6 @@ def matching_layers(
         (n, m) for n, m in model.named_modules() if n.startswith(prefix) and isinstance(m, types) and m is not head
     ]
     linear = [name for name, _ in named]
-    if targets == ALL_LINEAR or ALL_LINEAR in targets:
-        return linear
     unmatched = [target for target in targets if not any(_is_named(name, target) for name in linear)]
     matching = [name for name in linear if any(_is_named(name, target) for target in targets)]
     if not matching or (unmatched and not lenient):
@@ -164,7 +160,7 @@ def _no_layer(model: Any, linear: Sequence[str], targets: Sequence[str]) -> Plan
             "Leave it out: adapters are on the linear layers in between.",
         )
     known = sorted({name.rpartition(".")[2] for name in linear})
-    hint = f"{nearest(targets[0], known)} Its linear layers: {', '.join(known)}; or {ALL_LINEAR}."
+    hint = f"{nearest(targets[0], known)} Its linear layers: {', '.join(known)}."
     return PlanError(f"no linear layer of the language model is called {', '.join(targets)}", hint.strip())
 
 

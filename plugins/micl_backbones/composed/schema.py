@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from micl_backbones.language import ALL_LINEAR
 from micl_cli.api import PlanError, Range, nearest
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", dict: "a table", list: "a list"}
@@ -114,9 +113,9 @@ def suggestion(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
 def _check_targets(path: Path, lora: Mapping[str, Any]) -> None:
     targets = lora.get(TARGETS)
     names = isinstance(targets, list) and targets and all(isinstance(name, str) and name.strip() for name in targets)
-    if not (names or targets == ALL_LINEAR):
+    if not names:
         problem = f"{TARGETS} is {targets!r}" if TARGETS in lora else f"lacks {TARGETS!r}"
-        hint = f'It must be a list of names of linear layers, like ["q_proj", "v_proj"], or "{ALL_LINEAR}".'
+        hint = 'It must be a list of names of linear layers, like ["q_proj", "v_proj"], each of them named.'
         raise PlanError(f"{path}{':' if TARGETS in lora else ''} {problem} in [lora]", hint)
 
 

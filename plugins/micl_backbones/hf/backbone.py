@@ -66,9 +66,7 @@ class HF(HFAnswers):
         lora_rank: Annotated[int, "rank of LoRA", Range(1)] = 8,
         lora_alpha: Annotated[float, "LoRA's output is scaled by alpha / rank", Range(0)] = 16.0,
         lora_dropout: Annotated[float, "dropout on LoRA's input", Range(0, 1, high_open=True)] = 0.0,
-        lora_targets: Annotated[str, "names of the language model's linear layers to adapt, or all-linear"] = (
-            ",".join(TARGETS)
-        ),
+        lora_targets: Annotated[str, "names of the language model's linear layers to adapt"] = (",".join(TARGETS)),
         quantize: Annotated[Quantize, "store the language model's frozen weights in 4 or 8 bits"] = "none",
         dtype: Annotated[
             DType, "dtype of frozen weights and computation; auto: bf16 on hardware with native bf16"

@@ -24,7 +24,7 @@ checkpoint = "{image}"
 [lora]
 r = 4
 alpha = 8
-targets = "all-linear"
+targets = ["q_proj"]
 """
 
 

@@ -101,7 +101,7 @@ def test_what_a_preset_lacks_is_named(tmp_path: Path, table: str) -> None:
 
 def test_a_changed_preset_has_another_digest(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
-    text = '[language]\npath = "language"\n[encoder]\n[lora]\nr = 4\nalpha = 8\ntargets = "all-linear"\n'
+    text = '[language]\npath = "language"\n[encoder]\n[lora]\nr = 4\nalpha = 8\ntargets = ["q_proj"]\n'
     path.write_text('name = "own"\n' + text)
     before = preset_digest(str(path), resources())
     assert preset_digest(str(path), resources()) == before
@@ -129,7 +129,7 @@ path = "language"
 [lora]
 r = 4
 alpha = 8
-targets = "all-linear"
+targets = ["q_proj"]
 [[fetch]]
 package = "{package}"
 version = "1"
@@ -209,7 +209,8 @@ def test_known_checkpoints_say_what_they_need() -> None:
         ("alpha = 8\n", "", r"lacks 'alpha' in \[lora\]", "a number"),
         ('family = "conv-image"\n', "", r"lacks 'family' in \[encoder.image\]", "text"),
         ('family = "conv-image"', "family = 3", "family is 3", "text"),
-        ('targets = ["q_proj"]', 'targets = "q_proj"', "targets is 'q_proj'", "all-linear"),
+        ('targets = ["q_proj"]', 'targets = "q_proj"', "targets is 'q_proj'", "list of names"),
+        ('targets = ["q_proj"]', 'targets = "all-linear"', "targets is 'all-linear'", "each of them named"),
         ('targets = ["q_proj"]', "targets = []", "targets is", "list of names"),
         ('targets = ["q_proj"]', "", r"lacks 'targets' in \[lora\]", "list of names"),
         ('path = "language"', "", "neither 'path' nor 'checkpoint'", "checkpoint"),
