@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from micl_cli.cli.console import note
 from micl_cli.cli.plan_options import given_settings, pop_settings
 from micl_cli.cli.recipe import Recipe, read_recipe
 from micl_cli.cli.status import preparing
@@ -165,7 +166,11 @@ def _new_request(arguments: LearnArguments, configured: Mapping[str, Any], regis
         raise UsageError("no strategy is named", hint)
     if not tasks:
         raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
-    of_recipe = recipe.options if strategy == recipe.strategy else {}
+    of_recipe = recipe.options if recipe.strategy in ("", strategy) else {}
+    if recipe.options and not of_recipe:
+        note(
+            f"the options of recipe {arguments.recipe} are for strategy {recipe.strategy}: {strategy} does not get them"
+        )
     options, stage_options = split_stage_options(
         {**configured, **dict(arguments.options), **of_recipe, **arguments.flagged_options}
     )

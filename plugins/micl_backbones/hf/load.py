@@ -154,7 +154,7 @@ def _not_fetched(preset: str) -> NoReturn:
     name, _ = named_checkpoint(preset)
     if not is_id(name):
         raise PlanError(f"{name!r} is neither a hub id nor a folder", "Write hf:OWNER/NAME or hf:FOLDER.")
-    problem = f"the checkpoint {preset} cannot be loaded: it has not been fetched"
+    problem = f"the checkpoint {preset} cannot be loaded: it is no folder here, and has not been fetched from a hub"
     raise PlanError(problem, f"Fetch it: micl backbones fetch hf:{preset}")
 
 
