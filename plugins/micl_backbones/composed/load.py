@@ -89,7 +89,11 @@ def _load_encoder(
     if "checkpoint" in config:
         config["checkpoint"] = preset.located(config)
     load_part("modalities", modality)  # raises if there is none of that name
-    encoder = build_encoder(config.pop("family"), load_part, **config)
+    try:
+        encoder = build_encoder(config.pop("family"), load_part, **config)
+    except PlanError as error:
+        where = f"preset {preset.reference}, [encoder.{modality}]"
+        raise PlanError(f"{where}: {error.message}", error.hint) from error
     if weights is None:
         return encoder  # encoders with a checkpoint load their weights themselves
     path = preset.folder / Path(weights)
@@ -110,7 +114,7 @@ def build_encoder(family: str, load_part: PartLoader, **config: Any) -> Encoder:
         if encoder.tokens < 1:
             raise ValueError(f"it makes {encoder.tokens} tokens")
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise PlanError(f"encoder family {family!r}: {error}", "Correct the preset's [encoder] table.") from error
+        raise PlanError(f"encoder family {family!r}: {error}", "Correct the settings.") from error
     return encoder
 
 

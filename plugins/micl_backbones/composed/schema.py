@@ -16,11 +16,12 @@ _WORDS = {int: "a whole number", float: "a number", str: "text", dict: "a table"
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a table: the type of its value, and the range of a number."""
+    """A key of a table: the type of its value, the range of a number, and whether a text must not be empty."""
 
     type: type[Any]
     required: bool = False
     range: Range | None = None
+    filled: bool = False
 
     @property
     def expected(self) -> str:
@@ -29,12 +30,12 @@ class Key:
 
     def accepts(self, value: Any) -> bool:
         """Whether ``value`` has the type and lies in the range."""
-        if not has_type(value, self.type) or (self.required and value == ""):
+        if not has_type(value, self.type) or ((self.required or self.filled) and value == ""):
             return False
         return self.range is None or value in self.range
 
 
-_COUNT, _TEXT = Range(1), Key(str)
+_COUNT, _TEXT, _PLACE = Range(1), Key(str), Key(str, filled=True)
 PRESET = {
     "name": Key(str, required=True),
     "language": Key(dict, required=True),
@@ -47,8 +48,8 @@ PRESET = {
     "bytes": Key(int, range=Range(0)),
     **dict.fromkeys(("summary", "licence", "source"), _TEXT),
 }
-LANGUAGE = dict.fromkeys(("path", "checkpoint", "revision", "question_prompt", "instructions"), _TEXT)
-ENCODER = {"family": Key(str, required=True), **dict.fromkeys(("weights", "checkpoint", "revision"), _TEXT)}
+LANGUAGE = dict.fromkeys(("path", "checkpoint", "revision", "question_prompt", "instructions"), _PLACE)
+ENCODER = {"family": Key(str, required=True), **dict.fromkeys(("weights", "checkpoint", "revision"), _PLACE)}
 """The keys of every encoder's table; all others are settings of its family."""
 TARGETS = "targets"
 LORA = {
