@@ -198,6 +198,9 @@ class BackboneName(NamedTuple):
             return cls(f"{first}:{bare}", argument)
         return cls(first, rest)
 
+    def __str__(self) -> str:
+        return f"{self.name}:{self.argument}" if self.argument else self.name
+
 
 def full_name(task: str, benchmark: str) -> str:
     """Return the full name of a task; one without a benchmark belongs to ``benchmark``."""

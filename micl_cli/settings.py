@@ -27,6 +27,10 @@ OPTIONS = "options"
 LISTEN = "listen"
 """The table with the options of listeners, in one subtable each: ``[listen.NAME]``."""
 
+_BACKBONE = "backbone"
+"""The name of a backbone and its argument, which may be a path relative to the file that sets it."""
+TRUST = "trust_remote_code"
+"""The option that lets a checkpoint run its own code."""
 _TOP_LEVEL = ("home", "store", "cache_limit", LISTEN)
 _STORE = "store"
 """The name of both a setting (a string, the URL) and a command (a table)."""
@@ -100,6 +104,9 @@ class Settings:
         Strategy options are returned as ``options``, a list of (name, value) pairs, with ``3:name`` for the third task.
         """
         values = self._values(command)
+        if _BACKBONE in values:
+            value, source = values[_BACKBONE]
+            values[_BACKBONE] = (_located(value, Path(source).parent), source)
         if OPTIONS in values:
             values[OPTIONS] = (list(self.options(command).items()), values[OPTIONS][1])
         return values
@@ -152,6 +159,7 @@ def load_settings(home: Path | None = None) -> Settings:
     read, is not TOML, or has an invalid ``home``, ``store`` or ``cache_limit``.
     """
     files = tuple(file for path in config_paths(home) if (file := _read(path)))
+    _refuse_trust(files)
     chosen, home_source = (str(home), "flag --home") if home else _first("home", files)
     root = Path(chosen).expanduser().absolute() if chosen else _default_home()
     url, url_source = _first("store", files)
@@ -252,6 +260,15 @@ def _resolved(key: str, value: str, file: Path) -> str:
     return str(file.parent / Path(value).expanduser()) if key == "home" else value
 
 
+def _located(backbone: Any, folder: Path) -> Any:
+    """Return a backbone ``NAME:PATH`` with the path resolved relative to ``folder``; anything else is unchanged."""
+    if not isinstance(backbone, str):
+        return backbone
+    name, colon, argument = backbone.rpartition(":")
+    path = folder / Path(argument).expanduser()
+    return f"{name}:{path}" if colon and argument and (argument.endswith(".toml") or path.exists()) else backbone
+
+
 def _default_home() -> Path:
     from platformdirs import user_data_path
 
@@ -264,6 +281,25 @@ def _user_folder(home: Path | None) -> Path:
     from platformdirs import user_config_path
 
     return user_config_path("micl", appauthor=False)
+
+
+def _refuse_trust(files: Iterable[ConfigFile]) -> None:
+    """Raise UsageError if the file of the current folder, which may come from others, lets checkpoints run code."""
+    for file in files:
+        if file.path.name == PROJECT_FILE and _mentions(file.table, TRUST):
+            raise UsageError(
+                f"{file.path}: {TRUST} cannot be set by the file of a folder",
+                f"Use the flag --trust-remote-code, or set it in your own {USER_FILE} (see `micl config path`).",
+            )
+
+
+def _mentions(value: Any, word: str) -> bool:
+    """Whether a key or text within ``value`` contains ``word``, written with "-" or "_"."""
+    if isinstance(value, Mapping):
+        return any(_mentions(item, word) for pair in value.items() for item in pair)
+    if isinstance(value, (list, tuple)):
+        return any(_mentions(item, word) for item in value)
+    return isinstance(value, str) and word in value.replace("-", "_").lower()
 
 
 def _read(path: Path) -> ConfigFile | None:

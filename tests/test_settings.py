@@ -212,3 +212,16 @@ def test_store_is_a_setting_as_text_and_a_command_as_a_table(tmp_path: Path, fil
     write(tmp_path / file, "[store.check]\njson = true\n")
     assert load_settings().sources["store"] == "default"
     assert load_settings().values("store check") == {"json": (True, str(path))}
+
+
+def test_a_backbone_in_a_file_is_relative_to_that_file(isolated: Path, tmp_path: Path) -> None:
+    write(isolated / "mine.toml", "")
+    user = write(isolated / "config.toml", '[learn]\nbackbone = "composed:mine.toml"\n[sweep]\nbackbone = "hf:a/b"\n')
+    settings = load_settings()
+    assert settings.values("learn")["backbone"] == (f"composed:{isolated / 'mine.toml'}", str(user))
+    assert settings.values("sweep")["backbone"] == ("hf:a/b", str(user)), "an id of a hub"
+    project = write(tmp_path / "micl.toml", '[learn]\nbackbone = "micl-x:hf:model"\n')
+    (tmp_path / "model").mkdir()
+    assert load_settings().values("learn")["backbone"] == (f"micl-x:hf:{tmp_path / 'model'}", str(project))
+    write(project, '[learn]\nbackbone = "tiny"\n')
+    assert load_settings().values("learn")["backbone"] == ("tiny", str(project))

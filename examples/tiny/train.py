@@ -27,6 +27,8 @@ from numpy.random import default_rng
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
+from micl_backbones.weights.digest import record_digests
+from micl_cli.io.digest import file_sha256
 from micl_tasks.mini.language import FIELDS
 
 PARTS = ("tokenizer", "language", "image", "audio", "video", "instructions")
@@ -94,6 +96,7 @@ def main() -> None:
             make_encoder(arguments, part)
         elif part in wanted:
             {"tokenizer": make_tokenizer, "language": make_language, "instructions": make_instructions}[part](arguments)
+    record_digests(arguments.output, file_sha256)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from micl_cli.errors import MiclError as MiclError
     from micl_cli.errors import OptionError as OptionError
     from micl_cli.errors import PlanError as PlanError
+    from micl_cli.errors import nearest as nearest
     from micl_cli.io.processes import module_command as module_command
     from micl_cli.io.text import TextError as TextError
     from micl_cli.io.text import parse_json as parse_json
@@ -110,7 +111,7 @@ _MODULES = {
     "task": ("CAPTIONING", "CHOICE", "QA", "Content", "Example", "Media", "Row", "Task", "TaskSource"),
 }
 _HOME = {name: f"micl_cli.api.{module}" for module, names in _MODULES.items() for name in names}
-_HOME |= dict.fromkeys(("MediaError", "MiclError", "OptionError", "PlanError"), "micl_cli.errors")
+_HOME |= dict.fromkeys(("MediaError", "MiclError", "OptionError", "PlanError", "nearest"), "micl_cli.errors")
 _HOME |= dict.fromkeys(("TextError", "parse_json", "read_json", "read_lines", "read_toml"), "micl_cli.io.text")
 _HOME["module_command"] = "micl_cli.io.processes"
 

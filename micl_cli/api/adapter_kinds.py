@@ -69,6 +69,9 @@ class AdapterKind(ABC):
         """The number of soft prompt embeddings that precede the content of each example."""
         return 0
 
+    def check(self, layers: Sequence[Layer]) -> None:  # noqa: B027 - most kinds have nothing to check
+        """Raise OptionError if an option has no effect on these layers, all those that can be adapted."""
+
     @abstractmethod
     def layer(self, layer: Layer) -> LayerAdapter | None:
         """Return new weights for a layer, with no effect before training, or None for a layer that is not adapted."""

@@ -82,6 +82,7 @@ class Adapters:
     def _build(self, name: str, spec: AdapterSpec) -> nn.ModuleDict:
         """Return the weights of a new adapter without its connectors."""
         kind = self.kind(spec)
+        kind.check(self.host.adaptable_layers)
         layers = self._new_layers(name, kind)
         for layer in layers.values():
             layer.adapter = name

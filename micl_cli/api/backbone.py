@@ -119,9 +119,22 @@ class Backbone(AdapterHost, LayerStatistics):
         return {}
 
     @classmethod
+    def resolve(cls, preset: str, resources: Resources) -> str:
+        """Return ``preset`` as it is recorded in plans: with absolute paths and, where possible, a pinned commit."""
+        return preset
+
+    @classmethod
     def digest(cls, preset: str, resources: Resources) -> str:
-        """Return a string that changes when the weights or components of ``preset`` do, for the run's fingerprint."""
+        """Return a string that changes when the weights or components of ``preset`` do, for the run's fingerprint.
+
+        Runs whose plan has another digest are not continued. Raises PlanError if the weights are known to be damaged.
+        """
         return ""
+
+    @classmethod
+    def former_digests(cls, preset: str, resources: Resources) -> Sequence[str]:
+        """Return the strings that earlier versions of ``digest`` returned for the same weights and components."""
+        return ()
 
     @classmethod
     def presets(cls, resources: Resources) -> Sequence[PresetInfo]:
@@ -132,6 +145,10 @@ class Backbone(AdapterHost, LayerStatistics):
     def fetch(cls, preset: str, progress: FetchProgress, resources: Resources) -> None:
         """Download the weights of a preset, so that it works without a network. Raises PlanError."""
         raise PlanError(f"there is nothing to fetch for {preset}", "`micl backbones` lists what can be fetched.")
+
+    @classmethod
+    def download_missing(cls, preset: str, progress: FetchProgress, resources: Resources) -> None:
+        """Download, as ``fetch`` does, what a run may download by itself, before ``digest`` is called."""
 
     @property
     def device(self) -> torch.device:

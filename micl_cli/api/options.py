@@ -102,9 +102,14 @@ class Option:
         value = _CONVERT[self.type](raw)
         if self.range and value not in self.range:
             raise ValueError("out of range")
-        if self.existing_file and str(value) and not Path(value).expanduser().is_file():
+        return self._file(value) if self.existing_file and str(value) else value
+
+    def _file(self, value: Any) -> Any:
+        """Return the absolute path of a file, so that it is the same file in another working folder."""
+        path = _expanded(value).absolute()
+        if not path.is_file():
             raise ValueError("no such file")
-        return value
+        return self.type(path)
 
     def _choice(self, raw: Any) -> Any:
         for choice in self.choices:
@@ -261,7 +266,14 @@ def _str(raw: Any) -> str:
 def _path(raw: Any) -> Path:
     if not isinstance(raw, (str, Path)) or not str(raw).strip() or "\0" in str(raw):
         raise ValueError("not a path")
-    return Path(raw).expanduser()
+    return _expanded(raw)
+
+
+def _expanded(raw: str | Path) -> Path:
+    try:
+        return Path(raw).expanduser()
+    except RuntimeError as error:  # "~NAME" of no user
+        raise ValueError("no such home folder") from error
 
 
 _CONVERT: Mapping[Any, Callable[[Any], Any]] = {bool: _bool, int: _int, float: _float, str: _str, Path: _path}

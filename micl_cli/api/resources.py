@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from micl_cli.io.digest_cache import FileDigests
 
 PartLoader = Callable[[str, str], type[Any]]
 """Returns the class of a registered plugin by kind and name: ("encoders", "conv-image"). Raises PluginError."""
@@ -25,3 +28,11 @@ class Resources:
     def weights(self) -> Path:
         """The folder for downloaded weights, below the home folder."""
         return self.home / "weights"
+
+    def file_digest(self, path: Path) -> str:
+        """Return the sha256 of a file; a large file that has not changed is read once. Raises OSError."""
+        return self._digests.sha256(path)
+
+    @cached_property
+    def _digests(self) -> FileDigests:
+        return FileDigests(self.home / "digests")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from micl_cli.api.resources import Resources
-from micl_cli.cli.console import echo, echo_json, note, output, table
+from micl_cli.cli.console import echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
-from micl_cli.cli.status import quiet_libraries
+from micl_cli.cli.status import DownloadBars, quiet_libraries, size_text
 from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import BackboneName
 from micl_cli.registry import Registry
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from micl_cli.api.presets import PresetInfo
 
 
@@ -69,7 +66,7 @@ def fetch(name: str) -> None:
     """
     registry, resources = _installation()
     backbone, preset = _fetchable(name, registry, resources)
-    bars = _DownloadBars()
+    bars = DownloadBars()
     try:
         with quiet_libraries():
             backbone.fetch(preset, bars.update, resources)
@@ -112,47 +109,10 @@ def _state(info: PresetInfo) -> str:
 
 def _row(info: PresetInfo) -> list[str]:
     modalities = ", ".join(sorted(info.modalities))
-    return [_state(info), _count(info.parameters), _size(info.bytes), modalities, info.licence, info.source]
+    return [_state(info), _count(info.parameters), size_text(info.bytes), modalities, info.licence, info.source]
 
 
 def _count(parameters: int) -> str:
     if parameters >= 1e9:
         return f"{parameters / 1e9:.1f} B"
     return f"{parameters / 1e6:.0f} M" if parameters else "-"
-
-
-def _size(count: int) -> str:
-    if count >= 1e9:
-        return f"{count / 1e9:.1f} GB"
-    return f"{count / 1e6:.0f} MB" if count else "-"
-
-
-class _DownloadBars:
-    """The display of downloads: a progress bar for each on a terminal, else a line."""
-
-    def __init__(self) -> None:
-        self._name = ""
-        self._bar: tqdm[Any] | None = None
-
-    def update(self, name: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` bytes of ``name`` are downloaded."""
-        if name != self._name:
-            self.close()
-            self._name = name
-            self._open(name, total)
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)
-
-    def _open(self, name: str, total: int) -> None:
-        if output.quiet or not sys.stderr.isatty():
-            note(f"downloading {name} ({_size(total)})")
-            return
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, file=sys.stderr)
-
-    def close(self) -> None:
-        """Remove the progress bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

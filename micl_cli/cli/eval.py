@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from micl_cli.cli.completers import complete_runs, complete_tasks
-from micl_cli.cli.console import echo, table
+from micl_cli.cli.console import echo, note, table
 from micl_cli.cli.context import current_settings
-from micl_cli.cli.status import preparing, quiet_libraries
+from micl_cli.cli.plan_options import trust_option
+from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries
 from micl_cli.errors import Interrupted
 from micl_cli.io.json_lines import write_json_line
 
@@ -36,6 +37,7 @@ Examples:
     help="choices: also score closed questions by their most likely answer; by default as in the run.",
 )
 @click.option("--save-predictions", is_flag=True, help="Store the answers behind each score.")
+@trust_option
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")
 @click.option("--json", "as_json", is_flag=True, help="Write scores as JSON lines.")
 def evaluate(
@@ -47,17 +49,18 @@ def evaluate(
     examples: int | None,
     score: str | None,
     save_predictions: bool,
+    trust_remote_code: bool,
     device: str,
     as_json: bool,
 ) -> None:
     """Score a run's model, from the checkpoint of any stage, on its own tasks or others."""
-    from micl_cli.api.events import Scored
+    from micl_cli.api.events import Notice, Scored
     from micl_cli.plan import split_tasks
     from micl_cli.session import Session
     from micl_cli.session import evaluate as evaluate_run
     from micl_cli.training.loop import Control
 
-    session = Session(current_settings())
+    session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
     run_id = session.resolve(run)
     names = split_tasks(tasks, benchmark) if tasks else ()
     control = Control(keep_answers=save_predictions)
@@ -69,6 +72,8 @@ def evaluate(
             for event in events:
                 if as_json:
                     write_json_line(event.as_json())
+                elif isinstance(event, Notice):
+                    note(event.text)
                 elif isinstance(event, Scored):
                     rows.append([event.task, event.metric, f"{event.value:.1f}", event.n, event.split, event.after])
     except KeyboardInterrupt:

@@ -19,8 +19,8 @@ from micl_cli.cli.completers import (
 from micl_cli.cli.console import Progress, echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.learn_request import LearnArguments, make_learn_plan
-from micl_cli.cli.plan_options import plan_options
-from micl_cli.cli.status import quiet_libraries, stopping_note
+from micl_cli.cli.plan_options import plan_options, trust_option
+from micl_cli.cli.status import DownloadBars, quiet_libraries, stopping_note
 from micl_cli.io.json_lines import write_json_line
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ The same command again resumes the run, or shows it if it is finished."""
               help="Set an option of the backbone.")  # fmt: skip
 @click.option("--quantize", type=click.Choice(["none", "nf4", "int8"]),
               help="Quantize the frozen weights to 4 (QLoRA) or 8 bits; the same as -b quantize.")  # fmt: skip
+@trust_option
 @click.option("--seed", default=0, help="Seed of all random numbers.")
 @plan_options
 @click.option("--name", default="", help="A name for the run; it does not affect the result.")
@@ -93,7 +94,7 @@ def learn(
 
     settings = current_settings()
     arguments = LearnArguments.from_flags(flags)
-    session = Session(settings)
+    session = Session(settings, progress=DownloadBars().update, trusted=arguments.trusted)
     factories = configured_listeners(listeners, settings, session.registry)
     with quiet_libraries():
         plan, tasks = make_learn_plan(session, arguments, settings.options("learn"), dry_run)

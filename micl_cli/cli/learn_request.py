@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from micl_cli.cli.console import note
 from micl_cli.cli.plan_options import given_settings, pop_settings
 from micl_cli.cli.recipe import Recipe, read_recipe
 from micl_cli.cli.status import preparing
 from micl_cli.errors import PlanError, UsageError
-from micl_cli.plan import Evaluation, Plan, Training, split_tasks
+from micl_cli.plan import BackboneName, Evaluation, Plan, Training, split_tasks
+from micl_cli.settings import TRUST
 
 if TYPE_CHECKING:
     from micl_cli.api.task import Task
+    from micl_cli.registry import Registry
     from micl_cli.session import Request, Session
 
 Pairs = Sequence[tuple[str, str]]
@@ -38,6 +41,7 @@ class LearnArguments:
     resume: str | None
     after: str | None
     again: bool
+    trust_remote_code: bool
     training: Mapping[str, Any]
     evaluation: Mapping[str, Any]
     flagged: frozenset[str]
@@ -51,6 +55,11 @@ class LearnArguments:
         training, evaluation = pop_settings(Training, flags), pop_settings(Evaluation, flags)
         flags["backbone_options"] = backbone_options(flags.pop("quantize"), flags["backbone_options"])
         return cls(**flags, training=training, evaluation=evaluation, flagged=frozenset(flagged))
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the user of this command allows the code of the checkpoint to run."""
+        return allows_code(self.trust_remote_code, self.backbone_options)
 
     @property
     def flagged_training(self) -> dict[str, Any]:
@@ -80,6 +89,21 @@ def backbone_options(quantize: str | None, pairs: Pairs) -> Pairs:
     return others if quantize in (None, "none") else (*others, ("quantize", quantize))
 
 
+def allows_code(flag: bool, pairs: Pairs) -> bool:
+    """Return whether --trust-remote-code or -b trust_remote_code is given."""
+    return flag or TRUST in dict(pairs)
+
+
+def with_trust(pairs: Pairs, allowed: bool, backbone: str, registry: Registry) -> dict[str, str]:
+    """Return the backbone options, with that of --trust-remote-code if it is given and the backbone has it."""
+    from micl_cli.api.options import options_of
+
+    options = dict(pairs)
+    if allowed and TRUST in options_of(registry.load("backbones", BackboneName.parse(backbone, registry).name)):
+        options[TRUST] = "true"
+    return options
+
+
 def split_stage_options(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return the options of the run by name, and those of single stages ("3:name") by position and name."""
     options: dict[str, Any] = {}
@@ -107,15 +131,20 @@ def make_learn_plan(
     """
     if arguments.resume:
         return _plan_to_resume(session, arguments, dry)
-    request = _request_after(session, arguments, dry) if arguments.after else _new_request(arguments, configured)
+    if arguments.after:
+        request = _request_after(session, arguments, dry)
+    else:
+        request = _new_request(arguments, configured, session.registry)
     session.plan(request, ())  # reports invalid arguments before any data is prepared
     tasks = session.tasks.open_tasks(request.tasks, dry=dry, watch=preparing)
     plan = session.plan(request, tasks)
-    return (session.further_attempt(plan) if arguments.again else plan), tasks
+    return (
+        session.further_attempt(plan) if arguments.again else session.with_earlier_digest([plan], dry=dry)[0]
+    ), tasks
 
 
 def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> tuple[Plan, list[Task]]:
-    arguments.refuse(arguments.flagged - {"resume"}, "--resume continues a run with its own plan")
+    arguments.refuse(arguments.flagged - {"resume", TRUST}, "--resume continues a run with its own plan")
     run_id = session.resolve(str(arguments.resume))
     _, plan = session.record(run_id)
     if plan.id != run_id:
@@ -123,10 +152,11 @@ def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> t
             f"run {run_id} was planned by a version of micl with different settings",
             "Continue it with that version, or start a new run.",
         )
+    session.check_base(plan)
     return plan, session.open_planned(run_id, plan, dry=dry, watch=preparing)
 
 
-def _new_request(arguments: LearnArguments, configured: Mapping[str, Any]) -> Request:
+def _new_request(arguments: LearnArguments, configured: Mapping[str, Any], registry: Registry) -> Request:
     from micl_cli.session import Request
 
     recipe = read_recipe(arguments.recipe) if arguments.recipe else Recipe()
@@ -136,7 +166,11 @@ def _new_request(arguments: LearnArguments, configured: Mapping[str, Any]) -> Re
         raise UsageError("no strategy is named", hint)
     if not tasks:
         raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
-    of_recipe = recipe.options if strategy == recipe.strategy else {}
+    of_recipe = recipe.options if recipe.strategy in ("", strategy) else {}
+    if recipe.options and not of_recipe:
+        note(
+            f"the options of recipe {arguments.recipe} are for strategy {recipe.strategy}: {strategy} does not get them"
+        )
     options, stage_options = split_stage_options(
         {**configured, **dict(arguments.options), **of_recipe, **arguments.flagged_options}
     )
@@ -146,7 +180,9 @@ def _new_request(arguments: LearnArguments, configured: Mapping[str, Any]) -> Re
         tasks=split_tasks(tasks, arguments.benchmark),
         strategy_options=options,
         stage_options=stage_options,
-        backbone_options=dict(arguments.backbone_options),
+        backbone_options=with_trust(
+            arguments.backbone_options, arguments.trust_remote_code, arguments.backbone, registry
+        ),
         seed=arguments.seed,
         training={**not_none(arguments.training), **recipe.training, **arguments.flagged_training},
         evaluation={**not_none(arguments.evaluation), **recipe.evaluation, **arguments.flagged_evaluation},
@@ -165,7 +201,8 @@ def _request_after(session: Session, arguments: LearnArguments, dry: bool) -> Re
     from micl_cli.session import Request
 
     record, plan = session.record(session.resolve(str(arguments.after)))
-    _check_after(arguments, record.id, record.status, plan)
+    _check_after(session, arguments, record.id, record.status, plan)
+    session.check_base(plan)
     session.open_planned(record.id, plan, dry=dry, watch=preparing)
     options, stage_options = split_stage_options(arguments.flagged_options)
     tasks = (*plan.tasks, *split_tasks(str(arguments.tasks), arguments.benchmark))
@@ -185,14 +222,16 @@ def _request_after(session: Session, arguments: LearnArguments, dry: bool) -> Re
     )
 
 
-def _check_after(arguments: LearnArguments, run: str, status: str, plan: Plan) -> None:
+def _check_after(session: Session, arguments: LearnArguments, run: str, status: str, plan: Plan) -> None:
     """Raise UsageError if the arguments contradict the run that they continue."""
     arguments.refuse({"recipe"}, "--after continues with the plan of a run, not with a recipe")
     if status != "finished":
         raise UsageError(f"run {run} is not finished ({status})", f"Finish it: micl learn --resume {run}")
     for name in ("strategy", "backbone", "seed"):
-        if name in arguments.flagged and getattr(arguments, name) != getattr(plan, name):
-            value = getattr(plan, name)
+        given, value = getattr(arguments, name), getattr(plan, name)
+        if name == "backbone" and name in arguments.flagged and given != value:
+            given = session.resolve_backbone(given)
+        if name in arguments.flagged and given != value:
             raise UsageError(f"run {run} was learnt with {name} {value}", f"Leave out --{name}: it cannot be changed.")
     arguments.refuse({"backbone_options", "quantize"}, f"the backbone of run {run} cannot be changed")
     if not arguments.tasks:

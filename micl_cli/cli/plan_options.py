@@ -11,6 +11,14 @@ from micl_cli.plan import Evaluation, Setting, Training, declared_settings
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
+trust_option = click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Allow the checkpoint's own Python code to run, also of a run that was planned with it; "
+    "in files, only the user's own may set it.",
+)
+"""The option of commands that load a backbone."""
+
 
 def plan_options(command: _C) -> _C:
     """Add an option to a command for each training and evaluation setting."""

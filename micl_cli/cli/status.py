@@ -1,13 +1,18 @@
-"""Messages and progress while tasks are prepared and runs are stopped."""
+"""Messages and progress while tasks are prepared, weights are downloaded and runs are stopped."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from micl_cli.cli.console import counting, note, output
 from micl_cli.errors import Interrupted
 from micl_cli.settings import library_messages
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 @contextmanager
@@ -29,3 +34,43 @@ def quiet_libraries() -> AbstractContextManager[None]:
 def stopping_note() -> None:
     """Show that the first Ctrl-C was received."""
     note("stopping: saving what is learnt (press Ctrl-C again to end immediately)")
+
+
+def size_text(count: int) -> str:
+    """Return a number of bytes as text; "-" for none."""
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count else "-"
+
+
+class DownloadBars:
+    """The display of downloads: a progress bar for each on a terminal, else a line."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._bar: tqdm[Any] | None = None
+
+    def update(self, name: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` bytes of ``name`` are downloaded."""
+        if name != self._name:
+            self.close()
+            self._name = name
+            self._open(name, total)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+        if done >= total:
+            self.close()
+
+    def _open(self, name: str, total: int) -> None:
+        if output.quiet or not sys.stderr.isatty():
+            note(f"downloading {name} ({size_text(total)})")
+            return
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, file=sys.stderr)
+
+    def close(self) -> None:
+        """Remove the progress bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

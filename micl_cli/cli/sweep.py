@@ -15,10 +15,10 @@ from micl_cli.cli.console import echo, echo_json, output, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import defaults
 from micl_cli.cli.learn import learn
-from micl_cli.cli.learn_request import backbone_options, not_none, split_stage_options
+from micl_cli.cli.learn_request import allows_code, backbone_options, not_none, split_stage_options, with_trust
 from micl_cli.cli.plan_options import pop_settings
 from micl_cli.cli.recipe import read_recipe, recipe_names
-from micl_cli.cli.status import preparing, quiet_libraries, stopping_note
+from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries, stopping_note
 from micl_cli.errors import Interrupted, UsageError, nearest
 from micl_cli.plan import Evaluation, Training, split_tasks
 
@@ -100,7 +100,9 @@ def sweep(
     from micl_cli.sweep.grid import grid, parse_seeds, parse_variants
     from micl_cli.sweep.scheduler import CellOptions
 
-    session, seeds = Session(current_settings()), parse_seeds(seed)
+    trusted = allows_code(flags["trust_remote_code"], flags["backbone_options"])
+    session = Session(current_settings(), progress=DownloadBars().update, trusted=trusted)
+    seeds = parse_seeds(seed)
     variants = parse_variants(strategy or "")
     orders = _orders(order or "", tasks, flags["benchmark"])
     shared = {name: flags.pop(name) for name in ("device", "threads", "save_seconds", "save_predictions", "listeners")}
@@ -181,6 +183,7 @@ def _requests(session: Session, variants: Sequence[Variant], flags: dict[str, An
     source = click.get_current_context().get_parameter_source("options")
     given = {} if source is ParameterSource.DEFAULT_MAP else dict(flags["options"])
     training, evaluation = not_none(pop_settings(Training, flags)), not_none(pop_settings(Evaluation, flags))
+    pairs = backbone_options(flags["quantize"], flags["backbone_options"])
     requests = []
     for variant, raw in zip(variants, options_for(variants, given, configured, session.registry), strict=True):
         options, stage_options = split_stage_options(raw)
@@ -190,7 +193,7 @@ def _requests(session: Session, variants: Sequence[Variant], flags: dict[str, An
             tasks=(),
             strategy_options=options,
             stage_options=stage_options,
-            backbone_options=dict(backbone_options(flags["quantize"], flags["backbone_options"])),
+            backbone_options=with_trust(pairs, flags["trust_remote_code"], flags["backbone"], session.registry),
             training=training,
             evaluation=evaluation,
         )

@@ -37,7 +37,7 @@ def evaluate(
     """Score a run's model, as of ``stage`` (None: its last), on the named tasks, or on its own if none is named.
 
     Scores are stored, except on fewer ``examples`` than the run's own. Raises UsageError if the stage has no
-    checkpoint, PlanError if a task does not fit.
+    checkpoint, PlanError if a task does not fit or the base model has changed.
     """
     from micl_cli.training.checkpoint import RunFolder
     from micl_cli.training.evaluation import score
@@ -45,6 +45,7 @@ def evaluate(
 
     run, plan = session.record(run_id)
     folder = RunFolder(session.settings.runs / run_id)
+    notices = session.check_base(plan)
     own = session.open_planned(run_id, plan, watch=watch)
     tasks = session.tasks.open_tasks(names, watch=watch) if names else own
     use_threads(session, plan, run)
@@ -54,7 +55,7 @@ def evaluate(
     components = _components(session, plan, own, tasks, device)
     position = _position(session, folder, run, stage)
     restore_stage(components, folder, position)
-    yield from (Notice(text=text) for text in components.notes)
+    yield from (Notice(text=text) for text in (*notices, *components.notes))
     keep, pause = control.keep_answers, control.pause
     with session.store() as store:
         for task in tasks:

@@ -66,7 +66,8 @@ def learn(
             store.start_run(new_run(plan, environment, session.registry))
             recorder = Recorder(store, plan.id)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
-            notices = [*repaired, *changes(run.environment if run else {}, environment), *components.notes]
+            changed = changes(run.environment if run else {}, environment)
+            notices = [*session.check_base(plan), *repaired, *changed, *components.notes]
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
             yield from _record(plan, recorder, delivery, lease.guard(_with_notices(learning, notices)))
 

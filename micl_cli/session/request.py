@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from micl_cli.api.options import options_of, parse_options
 from micl_cli.api.resources import Resources
 from micl_cli.api.task import Task
+from micl_cli.errors import OptionError, PlanError, nearest
 from micl_cli.plan import BackboneName, Evaluation, Plan, Training, check_fit, resolve_settings
 from micl_cli.registry import Registry
+from micl_cli.session.base import base_digest, resolve_backbone, silent
+
+if TYPE_CHECKING:
+    from micl_cli.api.presets import FetchProgress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +36,16 @@ class Request:
     name: str = ""
 
 
-def make_plan(request: Request, tasks: Sequence[Task], registry: Registry, resources: Resources) -> Plan:
-    """Return the plan of a request, with every option parsed and every setting resolved.
+def make_plan(
+    request: Request,
+    tasks: Sequence[Task],
+    registry: Registry,
+    resources: Resources,
+    progress: FetchProgress = silent,
+) -> Plan:
+    """Return the plan of a request, with every option parsed, every setting resolved and the base model identified.
+
+    What is missing of the base model is downloaded; ``progress`` receives the progress.
 
     Raises PluginError, OptionError, UsageError or PlanError.
     """
@@ -45,24 +58,50 @@ def make_plan(request: Request, tasks: Sequence[Task], registry: Registry, resou
         for position, raw in request.stage_options.items()
     }
     backbone_options = parse_options(backbone, request.backbone_options, owner=f"backbone {name.name}")
-    defaults = dict(backbone.defaults(name.argument, resources))
+    strategy_values = _complete(strategy, request.strategy_options, owner)
+    defaults = checked_defaults(backbone.defaults(name.argument, resources), request.backbone)
+    training = resolve_settings(Training, defaults, request.training)
+    evaluation = resolve_settings(Evaluation, defaults.get("evaluation", {}), request.evaluation)
+    resolved = resolve_backbone(request.backbone, registry, resources, progress)
     plan = Plan(
         strategy=request.strategy,
-        backbone=request.backbone,
+        backbone=resolved,
         tasks=request.tasks,
         data={task.name: task.sha256 for task in tasks},
-        strategy_options=_complete(strategy, request.strategy_options, owner),
+        strategy_options=strategy_values,
         stage_options=stage_options,
         backbone_options=_json_ready(backbone_options),
-        backbone_digest=backbone.digest(name.argument, resources),
+        backbone_digest=base_digest(resolved, registry, resources),
         seed=request.seed,
-        training=resolve_settings(Training, defaults, request.training),
-        evaluation=resolve_settings(Evaluation, defaults.get("evaluation", {}), request.evaluation),
+        training=training,
+        evaluation=evaluation,
         parent=request.parent,
         name=request.name,
     )
     check_fit(plan, tasks, backbone, strategy)
     return plan
+
+
+def checked_defaults(defaults: Mapping[str, Any], backbone: str) -> dict[str, Any]:
+    """Return a backbone's default settings. Raises PlanError if one is unknown or has an invalid value."""
+    values = dict(defaults)
+    tables: list[tuple[type[Any], Any, tuple[str, ...], str]] = [
+        (Training, values, ("threads", "evaluation"), "training")
+    ]
+    if "evaluation" in values:
+        tables.append((Evaluation, values["evaluation"], (), "training.evaluation"))
+    for cls, table, others, title in tables:
+        if not isinstance(table, Mapping):
+            raise PlanError(f"backbone {backbone!r}: its {title} is {table!r}", "It must be a table of settings.")
+        known = [*options_of(cls), *others]
+        if unknown := [name for name in table if name not in known]:
+            hint = nearest(unknown[0], known) or f"Known: {', '.join(known)}."
+            raise PlanError(f"backbone {backbone!r}: unknown key {unknown[0]!r} in its {title}", hint)
+        try:
+            parse_options(cls, {k: v for k, v in table.items() if k not in others}, owner=f"the default {title}")
+        except OptionError as error:
+            raise PlanError(f"backbone {backbone!r}: {error.message}", error.hint) from error
+    return values
 
 
 def _complete(cls: type[Any], raw: Mapping[str, Any], owner: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from micl_cli.io.lock import locked_folder
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData
+from micl_cli.session.base import check_base, check_trust, resolve_backbone, silent, with_earlier_digest
 from micl_cli.session.estimate import RunEstimate, estimate_run, step_seconds
 from micl_cli.session.lease import is_busy, leased
 from micl_cli.session.library import TaskLibrary, Watch, unwatched
@@ -23,6 +24,7 @@ from micl_cli.settings import Settings
 from micl_cli.store import RunDetails, RunRecord, Store, check, exists
 
 if TYPE_CHECKING:
+    from micl_cli.api.presets import FetchProgress
     from micl_cli.training.components import RunComponents
 
 
@@ -31,10 +33,20 @@ class Session:
 
     ``tasks`` is the library of prepared tasks. :func:`micl_cli.session.learning.learn` carries out a plan,
     :func:`micl_cli.session.evaluation.evaluate` scores a run again.
+
+    ``progress`` receives the progress of downloads. ``trusted`` means that the user of this command allows the code of
+    checkpoints to run.
     """
 
-    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry | None = None,
+        *,
+        progress: FetchProgress = silent,
+        trusted: bool = False,
+    ) -> None:
+        self.settings, self.progress, self.trusted = settings, progress, trusted
         self.registry = registry or Registry.discover()
         self.resources = Resources(settings.home, self.registry.load)
         self.tasks = TaskLibrary(settings, self.registry)
@@ -47,7 +59,28 @@ class Session:
 
     def plan(self, request: Request, tasks: Sequence[Task]) -> Plan:
         """Return the plan of a request. Raises PluginError, OptionError, UsageError or PlanError."""
-        return make_plan(request, tasks, self.registry, self.resources)
+        return make_plan(request, tasks, self.registry, self.resources, self.progress)
+
+    def resolve_backbone(self, text: str) -> str:
+        """Return a backbone as it is recorded in plans, after downloading what is missing of it."""
+        return resolve_backbone(text, self.registry, self.resources, self.progress)
+
+    def with_earlier_digest(self, plans: Sequence[Plan], *, dry: bool = False) -> list[Plan]:
+        """Return plans, in the form of earlier runs of them (see :func:`micl_cli.session.base.with_earlier_digest`).
+
+        With ``dry``, a store that would be upgraded is not opened. Raises PlanError if the base model has changed since
+        a plan was carried out.
+        """
+        if not exists(self.settings.store_url) or (dry and check(self.settings.store_url).state != "ok"):
+            return list(plans)
+        with self.store() as store:
+            runs = store.runs()
+        return [with_earlier_digest(plan, runs, self.registry, self.resources) for plan in plans]
+
+    def check_base(self, plan: Plan) -> list[str]:
+        """Raise PlanError if the base model is not the plan's, and download what is missing of it. Returns notices."""
+        self.resolve_backbone(plan.backbone)
+        return check_base(plan, self.registry, self.resources)
 
     def further_attempt(self, plan: Plan) -> Plan:
         """Return the plan with the first attempt number that is not in the store, for a separate run."""
@@ -76,6 +109,8 @@ class Session:
         from micl_cli.training.components import assemble
         from micl_cli.training.feature_cache import Features
 
+        check_trust(plan, self.trusted)
+        self.check_base(plan)
         features = Features(self.settings.features, self.settings.cache_limit)
         components = assemble(plan, tasks, self.registry, features, device, resources=self.resources)
         components.notes = [*components.notes, *answer_notes(components)]

@@ -195,10 +195,14 @@ def grid(
         session.plan(request, ())  # reports invalid arguments before any data is prepared
     names = dict.fromkeys(name for tasks in orders.values() for name in tasks)
     opened = {task.name: task for task in session.tasks.open_tasks(list(names), dry=dry, watch=watch)}
-    cells = []
-    for label, order, request in labelled:
-        tasks = [opened[name] for name in request.tasks]
-        cells.append(Cell(label, order, request.seed, session.plan(request, tasks), tasks))
+    of_cells = [[opened[name] for name in request.tasks] for _, _, request in labelled]
+    plans = [session.plan(request, tasks) for (_, _, request), tasks in zip(labelled, of_cells, strict=True)]
+    cells = [
+        Cell(label, order, request.seed, plan, tasks)
+        for (label, order, request), plan, tasks in zip(
+            labelled, session.with_earlier_digest(plans, dry=dry), of_cells, strict=True
+        )
+    ]
     _refuse_duplicates(cells)
     return cells
 

@@ -87,6 +87,7 @@ def _start(session: Session, executor: ProcessExecutor, cell: Cell, options: Cel
             save_predictions=options.save_predictions,
             listeners=options.listeners,
             debug=options.debug,
+            trusted=session.trusted,
         )
     )
     return CellStarted(cell)

@@ -37,6 +37,7 @@ class CellTask:
     save_predictions: bool = False
     listeners: tuple[str, ...] = ()
     debug: bool = False
+    trusted: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON-ready fields, which are the arguments of the constructor."""
@@ -51,7 +52,7 @@ def learn_cell(task: CellTask) -> None:
     from micl_cli.training.loop import Control
 
     with library_messages(shown=task.debug), stop_on_signal() as stop:
-        session, plan = Session(load_settings(Path(task.home))), Plan.from_json(task.plan)
+        session, plan = Session(load_settings(Path(task.home)), trusted=task.trusted), Plan.from_json(task.plan)
         tasks = session.open_planned(plan.id, plan)
         listeners = configured_listeners(task.listeners, session.settings, session.registry)
         control = Control(stop=stop, save_seconds=task.save_seconds, keep_answers=task.save_predictions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from micl_backbones.adapters.peft import PeftAdapters, layer_size
-from micl_cli.api import Answer, Backbone, Example, Layer, PlanError, Resources
+from micl_cli.api import Answer, Backbone, Example, Layer, PlanError, Resources, nearest
 
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
 
@@ -142,13 +142,43 @@ def _choice_at(texts: Sequence[str], index: int) -> str:
     return texts[min(index, len(texts) - 1)]
 
 
-def matching_layers(named: Iterable[tuple[str, nn.Module]], targets: Sequence[str], types: Any) -> list[str]:
-    """Return the linear layers whose name ends with one of ``targets``. Raises PlanError if there is none."""
-    linear = [name for name, layer in named if isinstance(layer, types)]
-    if matching := [name for name in linear if name.rpartition(".")[2] in targets]:
-        return matching
-    endings = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
-    raise PlanError(f"no layer of the language model is called {', '.join(targets)}", f"Its layers: {endings}.")
+def matching_layers(
+    model: Any, targets: Sequence[str], types: Any, *, within: str = "", lenient: bool = False
+) -> list[str]:
+    """Return the linear layers whose name is, or ends with a dot and, one of ``targets``.
+
+    ``within`` is the name of the language model in ``model``. The projections from and to the vocabulary are no
+    targets. Raises PlanError for a target without a layer or, if ``lenient``, only if no target has one.
+    """
+    head = model.get_output_embeddings()
+    prefix = f"{within}." if within else ""
+    named = [
+        (n, m) for n, m in model.named_modules() if n.startswith(prefix) and isinstance(m, types) and m is not head
+    ]
+    linear = [name for name, _ in named]
+    unmatched = [target for target in targets if not any(_is_named(name, target) for name in linear)]
+    matching = [name for name in linear if any(_is_named(name, target) for target in targets)]
+    if not matching or (unmatched and not lenient):
+        raise _no_layer(model, linear, unmatched or list(targets))
+    return matching
+
+
+def _is_named(layer: str, target: str) -> bool:
+    return layer == target or layer.endswith(f".{target}")
+
+
+def _no_layer(model: Any, linear: Sequence[str], targets: Sequence[str]) -> PlanError:
+    """Return the error for targets that cannot be adapted, with the reason."""
+    vocabulary = {id(module) for module in (model.get_input_embeddings(), model.get_output_embeddings())}
+    outside = [name for name, module in model.named_modules() if id(module) in vocabulary]
+    if found := [target for target in targets if any(_is_named(name, target) for name in outside)]:
+        return PlanError(
+            f"{found[0]} cannot be adapted: it is a projection from or to the vocabulary",
+            "Leave it out: adapters are on the linear layers in between.",
+        )
+    known = sorted({name.rpartition(".")[2] for name in linear})
+    hint = f"{nearest(targets[0], known)} Its linear layers: {', '.join(known)}."
+    return PlanError(f"no linear layer of the language model is called {', '.join(targets)}", hint.strip())
 
 
 def has_trainable(module: nn.Module, ignored: Sequence[str] = ()) -> bool:

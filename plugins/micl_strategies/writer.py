@@ -40,8 +40,8 @@ def _by_other_model(captions: Sequence[str], batch_size: int, writer: str) -> It
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(writer, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(writer).eval()
+        tokenizer = AutoTokenizer.from_pretrained(writer, padding_side="left", trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(writer, trust_remote_code=False, use_safetensors=True).eval()
     except (OSError, ValueError) as error:
         raise PlanError(
             f"the question writer {writer!r} cannot be loaded: {error}",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from micl_cli.api.options import options_of, parse_options
+from micl_cli.api.options import ExistingFile, options_of, parse_options
 from micl_cli.errors import OptionError, PluginError
 
 if TYPE_CHECKING:
@@ -199,3 +199,18 @@ def test_anything_is_either_typed_or_refused(raw: dict[str, Any]) -> None:
     for name, value in parsed.items():
         assert isinstance(value, known[name].type) or (value is None and known[name].optional)
         json.dumps(str(value) if isinstance(value, Path) else value, allow_nan=False)
+
+
+def test_a_file_is_the_same_one_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reading:
+        def __init__(self, *, texts: Annotated[str, "a file of texts", ExistingFile()] = "") -> None: ...
+
+    (tmp_path / "a.txt").write_text("")
+    monkeypatch.chdir(tmp_path)
+    parsed = parse_options(Reading, {"texts": "a.txt"}, owner="x")
+    assert parsed == {"texts": str(tmp_path / "a.txt")}
+    monkeypatch.chdir("/")
+    assert parse_options(Reading, parsed, owner="x") == parsed
+    for wrong in ("a.txt", "~of_nobody/a.txt"):
+        with pytest.raises(OptionError):
+            parse_options(Reading, {"texts": wrong}, owner="x")

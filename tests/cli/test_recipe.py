@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,3 +85,17 @@ def test_every_option_of_the_recipes_exists() -> None:
             stage_options=stages,
         )
         assert Session(load_settings()).plan(request, tasks).stage_options == stages
+
+
+def test_the_options_of_a_recipe_reach_its_strategy_or_it_is_told(learn: Any, tmp_path: Path) -> None:
+    options = "[options]\nlambda_ewc = 7.0\n"
+    plans = []
+    for head in ("", 'strategy = "ewc"\n'):
+        recipe = write(tmp_path, head + 'tasks = ["own/img_cap"]\n' + options)
+        done = learn("--recipe", recipe, "--strategy", "ewc", "--dry-run", "--json")
+        plans.append(json.loads(done.out)["plan"]["strategy_options"])
+    assert plans[0] == plans[1]
+    assert plans[0]["lambda_ewc"] == 7.0
+    other = learn("--recipe", recipe, "--strategy", "finetune", "--dry-run")
+    assert other.code == 0
+    assert f"the options of recipe {recipe} are for strategy ewc: finetune does not get them" in other.err

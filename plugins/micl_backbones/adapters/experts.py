@@ -40,6 +40,10 @@ class Experts(AdapterKind):
     ) -> None:
         if rank % experts:
             raise OptionError(f"{experts} experts cannot share rank {rank}", "Choose a rank divisible by the experts.")
+        if top > experts:
+            raise OptionError(f"top is {top}, but there are {experts} experts", "Choose fewer, or 0 for all.")
+        if gate == "given" and (top or noisy):
+            raise OptionError("top and noisy have no effect on a given gate", "Leave them out, or choose another gate.")
         self.experts, self.rank, self.alpha, self.dropout = experts, rank, alpha, dropout
         self.gate, self.top, self.noisy = gate, top, noisy
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -34,14 +34,24 @@ class Lora(AdapterKind):
     ) -> None:
         self.rank, self.alpha, self.dropout, self.inner = rank, alpha, dropout, inner
         self.layers, self.ranks = layers, ranks
-        self._pattern = re.compile(layers)
+        self._pattern = _compiled(layers, "layers")
         self._ranks = _ranks(ranks)
+
+    def check(self, layers: Sequence[Layer]) -> None:
+        adapted = [layer.name for layer in layers if self._pattern.search(layer.name)]
+        if not adapted:
+            raise OptionError(f"layers: no layer matches {self.layers!r}", _layers_hint(layers))
+        used = {next((p for p in self._ranks if p.search(name)), None) for name in adapted}
+        if unused := [pattern.pattern for pattern in self._ranks if pattern not in used]:
+            raise OptionError(f"ranks: {unused[0]!r} is the first match of no adapted layer", _layers_hint(layers))
+        if not any(map(self.rank_of, adapted)):
+            raise OptionError("ranks: every layer has rank 0", "Leave at least one layer a rank.")
 
     def rank_of(self, name: str) -> int:
         """Return the rank in the layer of that name; 0 if the layer is not adapted."""
         if not self._pattern.search(name):
             return 0
-        return next((rank for pattern, rank in self._ranks.items() if re.search(pattern, name)), self.rank)
+        return next((rank for pattern, rank in self._ranks.items() if pattern.search(name)), self.rank)
 
     def layer(self, layer: Layer) -> LayerAdapter | None:
         rank = self.rank_of(layer.name)
@@ -73,11 +83,26 @@ class LowRank(LayerAdapter):
         return (self.A, self.B, self.scale) if self.inner is None else None
 
 
-def _ranks(text: str) -> Mapping[str, int]:
-    ranks = {}
+def _compiled(pattern: str, option: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise OptionError(f"{option}: {pattern!r} is not a regular expression: {error}", "Correct it.") from error
+
+
+def _layers_hint(layers: Sequence[Layer]) -> str:
+    names = [layer.name for layer in layers]
+    return f"The layers are called: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
+
+
+def _ranks(text: str) -> Mapping[re.Pattern[str], int]:
+    ranks: dict[re.Pattern[str], int] = {}
     for item in filter(None, (item.strip() for item in text.split(","))):
-        pattern, equals, rank = item.rpartition("=")
-        if not equals or not rank.strip().isdecimal():
+        written, equals, rank = item.rpartition("=")
+        if not equals or not written.strip() or not rank.strip().isdecimal():
             raise OptionError(f"ranks: {item!r} is not PATTERN=RANK", "For example: layers.0=4,q_proj=16")
-        ranks[pattern.strip()] = int(rank)
+        pattern = _compiled(written.strip(), "ranks")
+        if pattern in ranks:
+            raise OptionError(f"ranks: {pattern.pattern!r} is given twice", "Give each pattern one rank.")
+        ranks[pattern] = int(rank)
     return ranks

@@ -16,11 +16,11 @@ from micl_backbones.composed.decoding import PromptBatch, greedy, log_likelihood
 from micl_backbones.composed.inputs import Inputs, left_padded
 from micl_backbones.composed.load import language_source
 from micl_backbones.composed.media import MediaTokens
-from micl_backbones.composed.preset import Preset
+from micl_backbones.composed.preset import Preset, instruction_texts
 from micl_backbones.composed.prompt import Prompt
 from micl_backbones.instructions import GENERAL_INSTRUCTIONS, QUESTION_PROMPT
 from micl_backbones.language import LanguageBackbone, answers_of, choices_of, normalised_log_probs
-from micl_cli.api import Answer, Example, Media, PlanError, parse_json, read_lines
+from micl_cli.api import Answer, Example, Media
 
 
 class ComposedAnswers(LanguageBackbone):
@@ -58,7 +58,7 @@ class ComposedAnswers(LanguageBackbone):
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         path, revision = language_source(self.preset)
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision, trust_remote_code=False)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = tokenizer.eos_token_id
         return tokenizer
@@ -133,12 +133,4 @@ class ComposedAnswers(LanguageBackbone):
         return self.questions_from_template(self.preset.language.get("question_prompt", QUESTION_PROMPT), captions)
 
     def instructions(self) -> Sequence[str]:
-        name = self.preset.language.get("instructions")
-        if not name:
-            return GENERAL_INSTRUCTIONS
-        path = self.preset.folder / name
-        try:
-            return tuple(str(parse_json(line)["text"]) for _, line in read_lines(path))
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            hint = 'Write one {"text": "..."} per line, or remove instructions from the preset.'
-            raise PlanError(f"the preset's instructions cannot be read from {path}: {error}", hint) from error
+        return instruction_texts(self.preset) or GENERAL_INSTRUCTIONS

@@ -22,11 +22,20 @@ from micl_backbones.composed.inputs import Inputs, padded, shared_prefixes
 from micl_backbones.composed.load import encoder_key, load_modules
 from micl_backbones.composed.media import MediaTokens, encode_one_by_one, faulty_media, mean_tokens, media_tokens
 from micl_backbones.composed.packing import plan_packing
-from micl_backbones.composed.preset import Preset, known_presets, preset_digest, preset_info, read_preset
+from micl_backbones.composed.preset import (
+    Preset,
+    former_preset_digests,
+    known_presets,
+    preset_digest,
+    preset_info,
+    read_preset,
+    resolved_preset,
+)
 from micl_backbones.composed.prompt import Prompt, write_prompts
 from micl_backbones.language import has_trainable, matching_layers, precision_key
+from micl_backbones.weights.digest import record_digests
 from micl_backbones.weights.fetch import fetch_parts
-from micl_backbones.weights.hub import fetch_checkpoint
+from micl_backbones.weights.hub import fetch_checkpoint, fetch_missing
 from micl_backbones.weights.quantize import DType, Quantize
 from micl_cli.api import (
     IGNORE_INDEX,
@@ -77,6 +86,7 @@ class Composed(ComposedAnswers):
         with torch.random.fork_rng(devices=[]):
             self.modules = load_modules(self.preset, resources.load_part, quantize, dtype)
         super().__init__(resources)
+        _ = self.adaptable_layers  # raises at once if a target has none
         self.modules.adapters = self.adapters.store
 
     @classmethod
@@ -88,6 +98,14 @@ class Composed(ComposedAnswers):
         return preset_digest(preset or cls.preset_name, resources)
 
     @classmethod
+    def former_digests(cls, preset: str, resources: Resources) -> Sequence[str]:
+        return former_preset_digests(preset or cls.preset_name, resources)
+
+    @classmethod
+    def resolve(cls, preset: str, resources: Resources) -> str:
+        return resolved_preset(preset)
+
+    @classmethod
     def presets(cls, resources: Resources) -> Sequence[PresetInfo]:
         return [preset_info(read_preset(name, resources)) for name in known_presets()]
 
@@ -96,9 +114,18 @@ class Composed(ComposedAnswers):
         read = read_preset(preset or cls.preset_name, resources)
         if not read.parts and not read.checkpoints:
             super().fetch(read.reference, tell, resources)
+        missing = not read.fetched
         fetch_parts(read.name, read.parts, read.folder, tell)
+        if missing:
+            record_digests(read.folder, resources.file_digest)
         for name, revision in read.checkpoints:
             fetch_checkpoint(name, revision, tell)
+
+    @classmethod
+    def download_missing(cls, preset: str, progress: FetchProgress, resources: Resources) -> None:
+        read = read_preset(preset or cls.preset_name, resources)
+        for name, revision in read.checkpoints if read.fetched else ():
+            fetch_missing(name, revision, progress)
 
     # The model
 
@@ -111,7 +138,7 @@ class Composed(ComposedAnswers):
         return self.modules.language
 
     def adaptable_names(self) -> Sequence[str]:
-        return matching_layers(self.language.named_modules(), self.preset.lora["targets"], (nn.Linear, Conv1D))
+        return matching_layers(self.language, self.preset.lora["targets"], (nn.Linear, Conv1D))
 
     def default_spec(self) -> AdapterSpec:
         options = {"rank": self.lora_rank, "alpha": self.lora_alpha, "dropout": self.lora_dropout}
@@ -255,7 +282,10 @@ class Composed(ComposedAnswers):
 
     @cached_property
     def _encoder_keys(self) -> dict[str, str]:
-        return {name: encoder_key(self.preset, name, self._encoder(name)) for name in self.preset.encoders}
+        return {
+            name: encoder_key(self.preset, name, self._encoder(name), self.resources.file_digest)
+            for name in self.preset.encoders
+        }
 
     def calibrate(self, examples: Sequence[Example]) -> None:
         """Fit the standardizers of modalities that have not been learnt before to the examples' media."""

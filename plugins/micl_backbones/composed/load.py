@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -9,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import is_offline_mode
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -18,9 +18,10 @@ from transformers.utils import logging as transformers_logging
 
 from micl_backbones.attention import use_float32_attention
 from micl_backbones.composed.connector import Standardizer, Standardizers
-from micl_backbones.composed.preset import Preset
-from micl_backbones.weights.digest import folder_digest
-from micl_backbones.weights.fetch import is_fetched
+from micl_backbones.composed.preset import Preset, instruction_texts
+from micl_backbones.composed.schema import has_type, suggestion
+from micl_backbones.weights.digest import FileDigest, folder_digest
+from micl_backbones.weights.hub import commit_of
 from micl_backbones.weights.quantize import DType, Quantize, disable_weight_repacking, make_states_contiguous, storage
 from micl_cli.api import Encoder, PartLoader, PlanError
 
@@ -30,19 +31,17 @@ def load_modules(
 ) -> ComposedModules:
     """Load a preset's frozen modules. Raises PlanError that names the failing one."""
     transformers_logging.disable_progress_bar()
-    # With a network, transformers downloads what is missing of the hub's checkpoints.
-    if not (preset.ready if is_offline_mode() else is_fetched(preset.parts, preset.folder)):
+    if not preset.ready:
         raise PlanError(f"the weights of the preset {preset.name} have not been fetched", _fetch_hint(preset))
+    instruction_texts(preset)  # raises now rather than when they are used
     path, revision = language_source(preset)
     try:
-        config = AutoConfig.from_pretrained(path, revision=revision)
+        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
         arguments = storage(quantize, dtype, stored=config.dtype)
         language = AutoModelForCausalLM.from_pretrained(
-            path, revision=revision, config=config, use_safetensors=True, **arguments
+            path, revision=revision, config=config, use_safetensors=True, trust_remote_code=False, **arguments
         )
-    except (OSError, ValueError) as error:
-        if not preset.ready:
-            raise PlanError(f"the preset {preset.name} has not been fetched", _fetch_hint(preset)) from error
+    except (OSError, ValueError, ImportError, KeyError) as error:
         raise _unusable("language model", path, error) from error
     language.generation_config = GenerationConfig()  # plain decoding: no penalties, no suppressed tokens
     use_float32_attention(language)
@@ -61,7 +60,7 @@ def language_source(preset: Preset) -> tuple[str, str]:
     """Return the language model's folder or hub id, and its revision on the hub."""
     language = preset.language
     if "checkpoint" in language:
-        return preset.checkpoint(language["checkpoint"]), language.get("revision", "main")
+        return preset.located(language), language.get("revision", "main")
     return str(preset.folder / language["path"]), "main"
 
 
@@ -88,8 +87,13 @@ def _load_encoder(
     config = dict(preset.encoders[modality])
     weights = config.pop("weights", None)
     if "checkpoint" in config:
-        config["checkpoint"] = preset.checkpoint(config["checkpoint"])
-    encoder = build_encoder(config.pop("family"), load_part, **config)
+        config["checkpoint"] = preset.located(config)
+    load_part("modalities", modality)  # raises if there is none of that name
+    try:
+        encoder = build_encoder(config.pop("family"), load_part, **config)
+    except PlanError as error:
+        where = f"preset {preset.reference}, [encoder.{modality}]"
+        raise PlanError(f"{where}: {error.message}", error.hint) from error
     if weights is None:
         return encoder  # encoders with a checkpoint load their weights themselves
     path = preset.folder / Path(weights)
@@ -103,11 +107,31 @@ def _load_encoder(
 
 def build_encoder(family: str, load_part: PartLoader, **config: Any) -> Encoder:
     """Create an encoder of a registered family. Raises PluginError, or PlanError for an unknown setting."""
+    cls = load_part("encoders", family)
+    _check_settings(family, cls, config)
     try:
-        encoder: Encoder = load_part("encoders", family)(**config)
-    except TypeError as error:
-        raise PlanError(f"encoder family {family!r}: {error}", "Correct the preset's [encoder] table.") from error
+        encoder: Encoder = cls(**config)
+        if encoder.tokens < 1:
+            raise ValueError(f"it makes {encoder.tokens} tokens")
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise PlanError(f"encoder family {family!r}: {error}", "Correct the settings.") from error
     return encoder
+
+
+def _check_settings(family: str, cls: type[Any], config: Mapping[str, Any]) -> None:
+    """Raise PlanError if a setting is unknown to an encoder's constructor, or has another type than it declares."""
+    parameters = inspect.signature(cls).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    hints = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    types = {"int": int, "float": float, "str": str, "bool": bool}
+    for name, value in config.items():
+        if name not in parameters:
+            raise PlanError(f"encoder family {family!r} has no setting {name!r}", suggestion(name, parameters))
+        annotation = parameters[name].annotation
+        expected = types.get(annotation, annotation) if isinstance(annotation, str) else annotation
+        if expected in hints and not has_type(value, expected):
+            raise PlanError(f"encoder family {family!r}: {name} is {value!r}", f"It must be {hints[expected]}.")
 
 
 def _unusable(part: str, path: Path | str, error: Exception) -> PlanError:
@@ -115,21 +139,19 @@ def _unusable(part: str, path: Path | str, error: Exception) -> PlanError:
     return PlanError(f"the preset's {part} cannot be loaded from {path}: {reason}", "Correct the preset file.")
 
 
-def encoder_key(preset: Preset, modality: str, encoder: Encoder) -> str:
+def encoder_key(preset: Preset, modality: str, encoder: Encoder, digest: FileDigest) -> str:
     """Return the encoder's key in the feature cache, which changes with its weights, settings and version."""
     config = preset.encoders[modality]
-    weights = _weights_key(preset, config, encoder)
+    weights = _weights_key(preset, config, digest)
     text = json.dumps([modality, dict(config), weights, encoder.version], sort_keys=True)
     return f"{modality}-{sha256(text.encode()).hexdigest()[:16]}"
 
 
-def _weights_key(preset: Preset, config: Mapping[str, Any], encoder: Encoder) -> str:
+def _weights_key(preset: Preset, config: Mapping[str, Any], digest: FileDigest) -> str:
     if "weights" in config:
-        return sha256((preset.folder / config["weights"]).read_bytes()).hexdigest()
+        return digest(preset.folder / config["weights"])
     if "checkpoint" not in config:
         return ""
-    folder = Path(preset.checkpoint(config["checkpoint"]))
-    if folder.is_dir():
-        return folder_digest(folder)
-    model: Any = getattr(encoder, "model", None)
-    return f"{config['checkpoint']} {model and model.config._commit_hash}"
+    if folder := preset.local(config):
+        return folder_digest(folder, digest)
+    return f"{config['checkpoint']} {commit_of(config['checkpoint'], config.get('revision', 'main'))}"

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from micl_backbones.weights.digest import file_digest, folder_digest
+from micl_backbones.composed.schema import check_places, check_preset
+from micl_backbones.weights.digest import (
+    RECORD,
+    check_recorded,
+    folder_digest,
+    record_digests,
+    sampled_digest,
+    sampled_folder_digest,
+)
 from micl_backbones.weights.fetch import is_fetched
-from micl_backbones.weights.hub import is_cached
-from micl_cli.api import PlanError, PresetInfo, Resources, TextError, read_toml
+from micl_backbones.weights.hub import COMMIT, check_cached, commit_of, is_cached, snapshot_folder
+from micl_cli.api import PlanError, PresetInfo, Resources, TextError, parse_json, read_lines, read_toml
 
 PRESETS = Path(__file__).parents[1] / "presets"
 
@@ -32,21 +40,36 @@ class Preset:
     parts: list[Mapping[str, Any]] = field(default_factory=list)
     about: Mapping[str, Any] = field(default_factory=dict)
 
-    def checkpoint(self, name: str) -> str:
-        """Return the path of a folder beside the preset file, or else the hub id or path as given."""
-        return str(self.folder / name) if (self.folder / name).is_dir() else name
+    def local(self, table: Mapping[str, Any]) -> Path | None:
+        """Return the folder that a table's checkpoint names, relative to the preset's; None for a hub id or none."""
+        folder = self.folder / Path(table["checkpoint"]).expanduser() if "checkpoint" in table else None
+        return folder if folder and folder.is_dir() else None
+
+    def located(self, table: Mapping[str, Any]) -> str:
+        """Return the folder of a table's checkpoint: beside the preset file, or in the hub's cache, or else its id."""
+        name, revision = table["checkpoint"], table.get("revision", "main")
+        return str(self.local(table) or snapshot_folder(name, revision) or name)
+
+    @property
+    def tables(self) -> list[Mapping[str, Any]]:
+        """The tables of the language model and of all encoders."""
+        return [self.language, *self.encoders.values()]
 
     @property
     def checkpoints(self) -> list[tuple[str, str]]:
         """The distinct (id, revision) pairs of the preset's hub checkpoints."""
-        tables = [self.language, *self.encoders.values()]
-        named = [(table["checkpoint"], table.get("revision", "main")) for table in tables if "checkpoint" in table]
-        return list(dict.fromkeys((name, rev) for name, rev in named if not Path(self.checkpoint(name)).is_dir()))
+        of_hub = [table for table in self.tables if "checkpoint" in table and not self.local(table)]
+        return list(dict.fromkeys((table["checkpoint"], table.get("revision", "main")) for table in of_hub))
 
     @property
     def ready(self) -> bool:
         """Whether all weights to be fetched are on this machine."""
-        return is_fetched(self.parts, self.folder) and all(is_cached(*checkpoint) for checkpoint in self.checkpoints)
+        return self.fetched and all(is_cached(*checkpoint) for checkpoint in self.checkpoints)
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the parts from Python packages are on this machine."""
+        return is_fetched(self.parts, self.folder)
 
     @property
     def fetch_command(self) -> str:
@@ -73,18 +96,72 @@ def find_preset(name: str) -> Path:
     return path
 
 
+def resolved_preset(name: str) -> str:
+    """Return the absolute path of a preset file; a name is returned as it is."""
+    return os.path.normpath(Path(name).expanduser().absolute()) if name.endswith(".toml") else name
+
+
 def preset_digest(name: str, resources: Resources) -> str:
-    """Return a digest of a preset: of its file, and of the weights in the files and folders that it names."""
+    """Return a digest of a preset: of its file, and of the weights that it names.
+
+    Of presets in this package and of fetched weights, recorded digests are checked instead. Raises PlanError.
+    """
     path, preset = find_preset(name), read_preset(name, resources)
-    if preset.parts:  # pinned in the file itself, and perhaps not fetched yet
+    for checkpoint, revision in preset.checkpoints:
+        check_cached(checkpoint, revision, resources.file_digest)
+    if preset.parts or path.parent.parent == PRESETS:
+        _check_weights(preset, resources)
+        return _combined(path, preset, "") if preset.parts else _sampled_digest(path, preset)
+    weights = [resources.file_digest(file) for file in _files(preset) if file.is_file()]
+    weights += [folder_digest(folder, resources.file_digest) for folder in _folders(preset) if folder.is_dir()]
+    return _combined(path, preset, repr(weights))
+
+
+def former_preset_digests(name: str, resources: Resources) -> list[str]:
+    """Return the digests that earlier versions recorded for a preset."""
+    return [_sampled_digest(find_preset(name), read_preset(name, resources))]
+
+
+def _combined(path: Path, preset: Preset, weights: str) -> str:
+    """Return the digest of a preset file, of weights, and of the commits to which unpinned checkpoints resolve."""
+    moving = [(name, revision) for name, revision in preset.checkpoints if not COMMIT.fullmatch(revision)]
+    commits = "".join(f"{name}@{commit_of(name, revision)}" for name, revision in moving)
+    return sha256(path.read_bytes() + weights.encode() + commits.encode()).hexdigest()
+
+
+def _files(preset: Preset) -> list[Path]:
+    named = [encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]
+    named += [preset.language["instructions"]] if "instructions" in preset.language else []
+    return [preset.folder / name for name in named]
+
+
+def _folders(preset: Preset) -> list[Path]:
+    own = [preset.folder / preset.language["path"]] if "path" in preset.language else []
+    return own + [folder for table in preset.tables if (folder := preset.local(table))]
+
+
+def _check_weights(preset: Preset, resources: Resources) -> None:
+    """Compare weights with their recorded digests; those fetched by an earlier version are recorded first."""
+    digest = resources.file_digest
+    if preset.parts and is_fetched(preset.parts, preset.folder):
+        if not (preset.folder / RECORD).is_file():
+            record_digests(preset.folder, digest)
+        if (preset.folder / RECORD).is_file():
+            check_recorded(preset.folder, digest, f"Remove {preset.folder}, then: {preset.fetch_command}")
+    elif not preset.parts and (preset.folder / RECORD).is_file():
+        check_recorded(preset.folder, digest, "Install micl again.")
+
+
+def _sampled_digest(path: Path, preset: Preset) -> str:
+    """Return the digest in the form of earlier versions, which that of presets in this package still has."""
+    if preset.parts:
         return sha256(path.read_bytes()).hexdigest()
     files = [preset.folder / encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]
     if "path" in preset.language:
         files += sorted((preset.folder / preset.language["path"]).glob("*.safetensors"))
-    weights = [file_digest(file) for file in files if file.is_file()]
-    tables = [preset.language, *preset.encoders.values()]
-    folders = [Path(preset.checkpoint(table["checkpoint"])) for table in tables if "checkpoint" in table]
-    weights += [folder_digest(folder) for folder in folders if folder.is_dir()]
+    weights = [sampled_digest(file) for file in files if file.is_file()]
+    folders = [folder for table in preset.tables if (folder := preset.local(table))]
+    weights += [sampled_folder_digest(folder) for folder in folders]
     return sha256(path.read_bytes() + repr(weights).encode()).hexdigest()
 
 
@@ -93,40 +170,41 @@ def read_preset(name: str, resources: Resources) -> Preset:
     path = find_preset(name)
     try:
         data = read_toml(path)
-        parts = data.get("fetch", [])
-        _check_places(path, data["name"], parts)
-        return Preset(
-            name=data["name"],
-            reference=name,
-            folder=resources.weights / data["name"] if parts else path.parent,
-            language=data["language"],
-            encoders=data["encoder"],
-            lora=data["lora"],
-            connector=data.get("connector", {}),
-            training=data.get("training", {}),
-            parts=parts,
-            about={name: value for name, value in data.items() if not isinstance(value, (dict, list))},
-        )
-    except OSError as error:
-        raise PlanError(f"{path} cannot be read: {error.strerror}", "Correct its permissions.") from error
     except TextError as error:
         raise PlanError(f"{path} is not TOML: {error}", "Correct the preset file.") from error
-    except KeyError as error:
-        hint = "A preset needs name, [language], [encoder.MODALITY] and [lora]."
-        raise PlanError(f"{path} lacks {error}", hint) from error
+    except (OSError, ValueError) as error:
+        raise PlanError(f"{path} cannot be read: {error}", "Give a TOML file in UTF-8.") from error
+    check_preset(path, data)
+    parts = data.get("fetch", [])
+    check_places(path, data["name"], parts, () if path.parent.parent == PRESETS else known_presets())
+    return Preset(
+        name=data["name"],
+        reference=name,
+        folder=resources.weights / data["name"] if parts else path.parent,
+        language=data["language"],
+        encoders=data["encoder"],
+        lora=data["lora"],
+        connector=data.get("connector", {}),
+        training=data.get("training", {}),
+        parts=parts,
+        about={name: value for name, value in data.items() if not isinstance(value, (dict, list))},
+    )
 
 
-def _check_places(path: Path, name: Any, parts: list[Mapping[str, Any]]) -> None:
-    """Raise PlanError if a preset would write outside its folder, or into that of an in-tree preset."""
-    if not parts:
-        return
-    if not re.fullmatch(r"[\w-][\w.-]*", str(name)):
-        raise PlanError(f"{path}: {name!r} is not a valid preset name", "Use letters, digits, '_', '-' and '.'.")
-    if name in known_presets() and path.parent.parent != PRESETS:
-        raise PlanError(f"{path}: {name} is the name of an in-tree preset", "Choose another name.")
-    for value in (part[key] for part in parts for key in ("to", "package", "version")):
-        if not re.fullmatch(r"[\w-][\w.+-]*", str(value)):
-            raise PlanError(f"{path}: {value!r} in [[fetch]] is not a plain name", "Write it without folders.")
+def instruction_texts(preset: Preset) -> Sequence[str] | None:
+    """Return the texts in a preset's file of instructions, or None if it names none. Raises PlanError."""
+    name = preset.language.get("instructions")
+    if not name:
+        return None
+    path = preset.folder / name
+    try:
+        texts = tuple(parse_json(line)["text"] for _, line in read_lines(path))
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError("it needs texts")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        hint = 'Write one object on each line: {"text": "..."}.'
+        raise PlanError(f"the instructions {path} cannot be read: {error}", hint) from error
+    return texts
 
 
 def preset_info(preset: Preset) -> PresetInfo:

@@ -24,12 +24,14 @@ from micl_backbones.hf.load import (
     known_checkpoints,
     load_checkpoint,
     named_checkpoint,
+    resolved_checkpoint,
 )
 from micl_backbones.hf.passes import StopForward, before_answers, capture_inputs, mean_vectors, project_only
 from micl_backbones.hf.soft_prompts import SoftPlaces, make_places
 from micl_backbones.instructions import GENERAL_INSTRUCTIONS
 from micl_backbones.language import has_trainable, matching_layers, precision_key, without_autocast
-from micl_backbones.weights.hub import fetch_checkpoint
+from micl_backbones.weights.digest import sampled_folder_digest
+from micl_backbones.weights.hub import fetch_checkpoint, fetch_missing
 from micl_backbones.weights.quantize import DType, Quantize
 from micl_cli.api import (
     IGNORE_INDEX,
@@ -68,9 +70,7 @@ class HF(HFAnswers):
         lora_rank: Annotated[int, "rank of LoRA", Range(1)] = 8,
         lora_alpha: Annotated[float, "LoRA's output is scaled by alpha / rank", Range(0)] = 16.0,
         lora_dropout: Annotated[float, "dropout on LoRA's input", Range(0, 1, high_open=True)] = 0.0,
-        lora_targets: Annotated[str, "names of the language model's linear layers to adapt, without their path"] = (
-            ",".join(TARGETS)
-        ),
+        lora_targets: Annotated[str, "names of the language model's linear layers to adapt"] = (",".join(TARGETS)),
         quantize: Annotated[Quantize, "store the language model's frozen weights in 4 or 8 bits"] = "none",
         dtype: Annotated[
             DType, "dtype of frozen weights and computation; auto: bf16 on hardware with native bf16"
@@ -79,15 +79,14 @@ class HF(HFAnswers):
         trust_remote_code: Annotated[bool, "run Python code that the checkpoint contains"] = False,
     ) -> None:
         self.rank, self.alpha, self.dropout = lora_rank, lora_alpha, lora_dropout
-        self._targets = [name.strip() for name in lora_targets.split(",")]
+        self._targets = [stripped for name in lora_targets.split(",") if (stripped := name.strip())]
         loaded = load_checkpoint(checkpoint, quantize, dtype, trust=trust_remote_code)
         self.model: Any = loaded.model
         self.chat = Chat(loaded.processor, loaded.ends, frames=frames)
         self.modalities = self.chat.modalities
         self._decoder = decoder_name(self.model)
         self.encoders = Encoders(self.model, self.modalities)
-        commit = getattr(self.model.config, "_commit_hash", None)
-        identity = f"{checkpoint_digest(checkpoint)} {commit} {self.chat.settings}"
+        identity = f"{checkpoint_digest(checkpoint, resources.file_digest)} {self.chat.settings}"
         self._fingerprint = sha256(identity.encode()).hexdigest()[:16]
         super().__init__(resources)
         _ = self.adaptable_layers  # raises at once if there are none
@@ -99,7 +98,22 @@ class HF(HFAnswers):
 
     @classmethod
     def digest(cls, preset: str, resources: Resources) -> str:
-        return checkpoint_digest(preset)
+        return checkpoint_digest(preset, resources.file_digest)
+
+    @classmethod
+    def former_digests(cls, preset: str, resources: Resources) -> Sequence[str]:
+        folder = Path(preset)
+        return [sampled_folder_digest(folder)] if folder.is_dir() else [preset]
+
+    @classmethod
+    def resolve(cls, preset: str, resources: Resources) -> str:
+        return resolved_checkpoint(preset)
+
+    @classmethod
+    def download_missing(cls, preset: str, progress: FetchProgress, resources: Resources) -> None:
+        name, revision = named_checkpoint(preset)
+        if not Path(name).is_dir():
+            fetch_missing(name, revision, progress)
 
     @classmethod
     def presets(cls, resources: Resources) -> Sequence[PresetInfo]:
@@ -123,9 +137,8 @@ class HF(HFAnswers):
         return self.model
 
     def adaptable_names(self) -> Sequence[str]:
-        within = f"{self._decoder}."
-        named = [(name, layer) for name, layer in self.model.named_modules() if name.startswith(within)]
-        return matching_layers(named, self._targets, nn.Linear)
+        lenient = self._targets == list(TARGETS)  # the defaults are names of several model families
+        return matching_layers(self.model, self._targets, nn.Linear, within=self._decoder, lenient=lenient)
 
     def default_spec(self) -> AdapterSpec:
         return AdapterSpec("lora", {"rank": self.rank, "alpha": self.alpha, "dropout": self.dropout})

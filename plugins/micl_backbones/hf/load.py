@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import transformers
@@ -14,11 +15,12 @@ from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
 from micl_backbones.attention import use_float32_attention
-from micl_backbones.weights.digest import folder_digest
-from micl_backbones.weights.hub import is_cached, is_id
+from micl_backbones.weights.digest import FileDigest, folder_digest
+from micl_backbones.weights.hub import check_cached, commit_of, is_cached, is_id, snapshot_folder
 from micl_backbones.weights.quantize import DType, Quantize, disable_weight_repacking, make_states_contiguous, storage
 from micl_cli.api import PlanError, PresetInfo, read_toml
 
+TRUST = "trust_remote_code"
 THINKERS = {
     "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
     "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
@@ -47,10 +49,15 @@ def named_checkpoint(preset: str) -> tuple[str, str]:
 
 
 def load_checkpoint(preset: str, quantize: Quantize, dtype: DType, *, trust: bool) -> Checkpoint:
-    """Load and freeze a checkpoint; ``preset`` as in ``named_checkpoint``. Raises PlanError if it cannot be loaded."""
+    """Load and freeze a checkpoint; ``preset`` as in ``named_checkpoint``. Raises PlanError if it cannot be loaded.
+
+    Only with ``trust``, files are downloaded here: the checkpoint's code.
+    """
     name, revision = named_checkpoint(preset)
     transformers_logging.disable_progress_bar()
-    common: dict[str, Any] = {"trust_remote_code": trust, "revision": revision}
+    common: dict[str, Any] = {TRUST: trust, "revision": commit_of(name, revision)}
+    if not trust and not Path(name).is_dir():
+        name = str(snapshot_folder(name, revision) or _not_fetched(preset))
     try:
         config = AutoConfig.from_pretrained(name, **common)
         processor = AutoProcessor.from_pretrained(name, **common)
@@ -98,9 +105,22 @@ def _ends(model: Any, processor: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(token for token in ids if token is not None))
 
 
-def checkpoint_digest(preset: str) -> str:
-    """Return a digest of a checkpoint folder; a hub id is returned as it is."""
-    return folder_digest(Path(preset)) if Path(preset).is_dir() else preset
+def resolved_checkpoint(preset: str) -> str:
+    """Return the absolute path of a checkpoint folder, or ID@COMMIT of a hub id that is in the cache."""
+    name, revision = named_checkpoint(preset)
+    if Path(name).is_dir():
+        return os.path.normpath(Path(name).absolute())
+    folder = snapshot_folder(name, revision)
+    return f"{name}@{folder.name}" if folder else preset
+
+
+def checkpoint_digest(preset: str, digest: FileDigest) -> str:
+    """Return a digest of a checkpoint folder; a hub id is returned with its commit. Raises PlanError."""
+    name, revision = named_checkpoint(preset)
+    if Path(name).is_dir():
+        return folder_digest(Path(name), digest)
+    check_cached(name, revision, digest)
+    return resolved_checkpoint(preset)
 
 
 def known_checkpoints() -> list[PresetInfo]:
@@ -122,11 +142,19 @@ def known_checkpoints() -> list[PresetInfo]:
     ]
 
 
+def _not_fetched(preset: str) -> NoReturn:
+    name, _ = named_checkpoint(preset)
+    if not is_id(name):
+        raise PlanError(f"{name!r} is neither a hub id nor a folder", "Write hf:OWNER/NAME or hf:FOLDER.")
+    problem = f"the checkpoint {preset} cannot be loaded: it is no folder here, and has not been fetched from a hub"
+    raise PlanError(problem, f"Fetch it: micl backbones fetch hf:{preset}")
+
+
 def _unusable(preset: str, error: Exception) -> PlanError:
-    reason, (name, revision) = " ".join(str(error).split()), named_checkpoint(preset)
-    hint = "Give a folder with config.json and safetensors, or the id of a downloaded checkpoint."
-    if not Path(name).exists() and is_id(name) and not is_cached(name, revision):
-        hint = f"Fetch it: micl backbones fetch hf:{preset}"
+    reason = " ".join(str(error).split())
+    hint = "Give a folder with config.json and safetensors, or fetch the checkpoint again: micl backbones fetch."
+    if TRUST in reason:
+        hint = "If you trust the checkpoint's own code, add --trust-remote-code."
     if "torchvision" in reason.lower():
         hint = "Install torchvision in the version that matches your torch."
     logging.getLogger(__name__).debug("loading %s", preset, exc_info=error)

@@ -36,12 +36,12 @@ def gguf_language(source: Path, target: Path) -> Path:
     """Convert a GGUF language model, dequantised to bf16, and its tokenizer to a checkpoint folder."""
     transformers_logging.disable_progress_bar()
     gguf: dict[str, Any] = {"gguf_file": source.name}
-    model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, **gguf)
+    model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, trust_remote_code=False, **gguf)
     for owner, name in ((model.config, "quantization_config"), (model, "hf_quantizer"), (model, "is_quantized")):
         if hasattr(owner, name):
             delattr(owner, name)
     model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(source.parent, **gguf).save_pretrained(target)
+    AutoTokenizer.from_pretrained(source.parent, trust_remote_code=False, **gguf).save_pretrained(target)
     return target
 
 

@@ -34,6 +34,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import build_hf_headers, validate_repo_id  # type: ignore[attr-defined]
 
+from micl_backbones.weights.digest import FileDigest
 from micl_backbones.weights.fetch import RETRY_HINT, download
 from micl_cli.api import FetchProgress, PlanError, read_json
 
@@ -42,7 +43,7 @@ _READ = re.compile(r"[^/]+\.(json|txt|model|jinja|tiktoken)|additional_chat_temp
 """Configurations, tokenizers and chat templates; not subfolders, which hold other formats, and never pickles."""
 _INDEX_BYTES = 64 << 20
 _OTHER_INDEX = ".index.json"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -93,6 +94,38 @@ def is_cached(name: str, revision: str = "main") -> bool:
         return False
 
 
+def snapshot_folder(name: str, revision: str = "main") -> Path | None:
+    """Return the cache's folder of a checkpoint, named after its commit; None if it is not completely in the cache."""
+    return Path(_in_cache(name, CONFIG, revision)).parent if is_cached(name, revision) else None
+
+
+def fetch_missing(name: str, revision: str, tell: FetchProgress) -> None:
+    """Fetch a checkpoint that is not in the cache, unless offline mode is set. Raises PlanError."""
+    if not is_offline_mode() and not is_cached(name, revision):
+        fetch_checkpoint(name, revision, tell)
+
+
+def commit_of(name: str, revision: str) -> str:
+    """Return the commit of a cached checkpoint, or its revision if it is not in the cache."""
+    folder = snapshot_folder(name, revision)
+    return folder.name if folder else revision
+
+
+def check_cached(name: str, revision: str, digest: FileDigest) -> None:
+    """Raise PlanError if a weight file of a cached checkpoint is not the one that was downloaded.
+
+    The cache names large files by their sha256.
+    """
+    folder = snapshot_folder(name, revision)
+    for path in sorted(folder.glob("*.safetensors")) if folder else ():
+        blob = path.resolve()
+        if _SHA256.fullmatch(blob.name) and digest(blob) != blob.name:
+            raise PlanError(
+                f"{path.name} of the checkpoint {name} has changed since it was downloaded",
+                f"Remove {blob}, then fetch the checkpoint again with `micl backbones fetch`.",
+            )
+
+
 def fetch_checkpoint(name: str, revision: str, tell: FetchProgress) -> None:
     """Fetch the files of a checkpoint that transformers loads. Raises PlanError; files fetched before are kept.
 
@@ -125,7 +158,7 @@ def _report_total(tell: FetchProgress, name: str, before: int, total: int, done:
 def _list_snapshot(name: str, revision: str) -> _Snapshot:
     """Return the hub's listing of a checkpoint. Raises PlanError if it is another commit or no checkpoint."""
     info = HfApi().model_info(name, revision=revision, files_metadata=True)
-    if _COMMIT.fullmatch(revision) and info.sha != revision:
+    if COMMIT.fullmatch(revision) and info.sha != revision:
         raise PlanError(f"{name} is not the pinned commit: the hub returned {info.sha}", "Do not use this hub.")
     files = {}
     for sibling in info.siblings or []:

@@ -31,7 +31,7 @@ class Asked(NamedTuple):
 class Hub:
     """What the hub has: folders by id. ``gated`` ids need a token; ``most`` is where an answer's bytes break off.
 
-    ``wrong`` names files of which other bytes come than are stated.
+    ``wrong`` names files of which other bytes come than are stated. ``commit`` is the newest one.
     """
 
     folders: dict[str, Path]
@@ -39,13 +39,14 @@ class Hub:
     wrong: set[str] = field(default_factory=set)
     most: int = 1 << 40
     address: str = ""
+    commit: str = COMMIT
     asked: list[Asked] = field(default_factory=list)
 
     def info(self, name: str) -> dict[str, Any]:
         """What the hub states of a checkpoint."""
         files = sorted(path for path in self.folders[name].rglob("*") if path.is_file())
         siblings = [stated(path, path.relative_to(self.folders[name]).as_posix()) for path in files]
-        return {"id": name, "sha": COMMIT, "siblings": siblings}
+        return {"id": name, "sha": self.commit, "siblings": siblings}
 
 
 def stated(path: Path, name: str) -> dict[str, Any]:
@@ -74,10 +75,10 @@ class _Site(BaseHTTPRequestHandler):
             name, revision = found.groups()
             if name not in self.hub.folders:
                 return self.refuse(401, "RepoNotFound")
-            if revision not in ("main", COMMIT):
+            if revision not in ("main", self.hub.commit):
                 return self.refuse(404, "RevisionNotFound")
             return self.send(json.dumps(self.hub.info(name)).encode())
-        if found := re.fullmatch(rf"/(.+)/resolve/{COMMIT}/(.+)", path):
+        if found := re.fullmatch(rf"/(.+)/resolve/{self.hub.commit}/(.+)", path):
             return self.resolve(*found.groups())
         name, _, file = path.removeprefix("/bytes/").rpartition("/")
         self.hub.asked.append(Asked(file, self.headers.get("Range"), self.headers.get("Authorization")))
@@ -108,7 +109,7 @@ class _Site(BaseHTTPRequestHandler):
 
     def begin(self, status: int, size: int, headers: dict[str, Any]) -> None:
         self.send_response(status)
-        for name, value in {"Content-Length": size, "X-Repo-Commit": COMMIT, **headers}.items():
+        for name, value in {"Content-Length": size, "X-Repo-Commit": self.hub.commit, **headers}.items():
             self.send_header(name, str(value))
         self.end_headers()
 

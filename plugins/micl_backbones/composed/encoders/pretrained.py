@@ -204,8 +204,9 @@ class HFAudio(Encoder):
 def _load(checkpoint: str, auto_class: Any, revision: str, tower: str, **arguments: Any) -> tuple[Any, Any]:
     """Return (model, processor); of a model that also reads text, only its ``tower`` for media. Raises PlanError."""
     try:
-        model = AutoModel.from_pretrained(checkpoint, revision=revision, dtype=torch.float32, use_safetensors=True)
-        processor = auto_class.from_pretrained(checkpoint, revision=revision, **arguments)
+        common: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        model = AutoModel.from_pretrained(checkpoint, dtype=torch.float32, use_safetensors=True, **common)
+        processor = auto_class.from_pretrained(checkpoint, **common, **arguments)
     except (OSError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         hint = "Correct the preset file, or fetch the checkpoint on a machine with a network."

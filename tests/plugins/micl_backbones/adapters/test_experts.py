@@ -235,3 +235,9 @@ def test_fresh_experts_change_nothing_and_experts_must_divide_the_rank() -> None
     assert layer.low_rank() is None and not layer.B.any()
     with pytest.raises(OptionError, match="3 experts cannot share rank 4"):
         Experts(experts=3, rank=4)
+
+
+@pytest.mark.parametrize("options", [{"experts": 2, "top": 3}, {"gate": "given", "noisy": True}])
+def test_options_without_effect_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        Experts(**options)

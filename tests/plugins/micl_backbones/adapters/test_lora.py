@@ -82,3 +82,30 @@ def test_states_of_other_shapes_are_refused(make: Make) -> None:
     made.adapters.add("small", AdapterSpec("lora", {"layers": "q_proj"}))
     with pytest.raises(KeyError, match="do not match"):
         made.adapters.load("small", made.adapters.state("main"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": "x_proj"}, "layers: no layer matches 'x_proj'"),
+        ({"layers": "("}, "is not a regular expression"),
+        ({"ranks": "(=3"}, "is not a regular expression"),
+        ({"ranks": "x_proj=3"}, "'x_proj' is the first match of no adapted layer"),
+        ({"layers": "q_proj", "ranks": "v_proj=3"}, "'v_proj' is the first match of no adapted layer"),
+        ({"ranks": "proj=3,q_proj=4"}, "'q_proj' is the first match of no adapted layer"),
+        ({"ranks": "q_proj=3,q_proj=4"}, "'q_proj' is given twice"),
+        ({"ranks": "proj=0"}, "every layer has rank 0"),
+    ],
+)
+def test_options_without_effect_are_refused(options: Mapping[str, str], message: str) -> None:
+    names = ("layers.0.q_proj", "layers.0.v_proj")
+    with pytest.raises(OptionError, match=message):
+        Lora(**options).check([Layer(name, 4, 4) for name in names])
+
+
+@BOTH
+def test_an_adapter_that_matches_nothing_is_not_added(kind: str, make: Make) -> None:
+    made = make(kind)
+    with pytest.raises(OptionError, match="no layer matches"):
+        made.adapters.add("main", AdapterSpec("lora", {"layers": "x_proj"}))
+    assert not made.adapters.names

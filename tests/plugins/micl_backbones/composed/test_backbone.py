@@ -101,6 +101,10 @@ class TestComposedOfStates(TestComposedOfWindows):
 
     language = (Lfm2Config, {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False})
 
+    @pytest.fixture(autouse=True)
+    def _targets(self, _from: None) -> None:
+        self.preset.write_text(self.preset.read_text().replace('"down_proj"', '"w2"'))
+
 
 # Parts
 

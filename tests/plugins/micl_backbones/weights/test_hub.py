@@ -228,9 +228,92 @@ def test_a_preset_of_ones_own_is_fetched_whole(python: Any, hub: Hub, home: Path
     words = ["learn", "--backbone", "composed:mine.toml", "--strategy", "finetune", "--tasks", "own/img_cap"]
     early = python("-m", "micl_cli", *words, "--dry-run", HF_HUB_OFFLINE="1")
     assert early.returncode == 4
-    assert "hint: Fetch them: micl backbones fetch composed:mine.toml" in early.stderr
+    assert f"hint: Fetch them: micl backbones fetch composed:{tmp_path / 'mine.toml'}" in early.stderr
     fetched = python("-m", "micl_cli", "backbones", "fetch", "composed:mine.toml")
     assert fetched.returncode == 0, fetched.stderr
     assert [asked.file for asked in hub.asked] == ["model.safetensors"] * 2, "the encoders share one"
     done = python("-m", "micl_cli", *words, "--dry-run", HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:1")
     assert done.returncode == 0, done.stderr
+
+
+LEARN = ("learn", "--strategy", "finetune", "--tasks", "own/img_cap", "--backbone")
+RESOLVE = """
+import json, sys
+from pathlib import Path
+from micl_backbones.composed.backbone import Composed
+from micl_backbones.hf.backbone import HF
+from micl_cli.api import PlanError, Resources
+from micl_cli.registry import Registry
+
+held = Resources(Path("home"), Registry.discover().load)
+cls, preset = (Composed if sys.argv[1].endswith(".toml") else HF), sys.argv[1]
+try:
+    cls.download_missing(preset, lambda *told: None, held)
+    print(json.dumps([cls.resolve(preset, held), cls.digest(preset, held), ""]))
+except PlanError as error:
+    print(json.dumps(["", "", str(error)]))
+"""
+
+
+@pytest.fixture
+def resolve(python: Any) -> Callable[..., list[str]]:
+    """Download what is missing of a base model: how a plan records it, its digest, and the error."""
+
+    def call(preset: str, **env: str) -> list[str]:
+        done = python("-c", RESOLVE, preset, **env)
+        assert done.returncode == 0, done.stderr
+        found: list[str] = json.loads(done.stdout)
+        return found
+
+    return call
+
+
+def test_a_plan_records_the_commit_of_a_hub_id(resolve: Any, fetch: Any, hub: Hub) -> None:
+    assert resolve("test/llava", HF_HUB_OFFLINE="1") == ["test/llava", "test/llava", ""]
+    first = [f"test/llava@{COMMIT}", f"test/llava@{COMMIT}", ""]
+    assert resolve("test/llava") == first
+    hub.commit = "b" * 40
+    assert resolve("test/llava") == first, "a moved hub changes nothing by itself"
+    fetch("test/llava")
+    assert resolve("test/llava")[0] == f"test/llava@{hub.commit}"
+    assert resolve(f"test/llava@{COMMIT}") == first, "the former commit is still there"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_what_a_run_downloads_is_checked_like_a_fetch(resolve: Any, hub: Hub, tmp_path: Path, file: str) -> None:
+    hub.wrong = {file}
+    assert f"{file} does not match" in resolve("test/llava")[2]
+    assert not list(cached(tmp_path, "test/llava").rglob(file))
+
+
+def test_weights_replaced_in_the_cache_are_refused(resolve: Any, tmp_path: Path) -> None:
+    resolve("test/llava")
+    (snapshot,) = (cached(tmp_path, "test/llava") / "snapshots").iterdir()
+    blob = (snapshot / "model.safetensors").resolve()
+    blob.write_bytes(blob.read_bytes()[:-1] + b"!")
+    assert (
+        "model.safetensors of the checkpoint test/llava has changed since it was downloaded" in resolve("test/llava")[2]
+    )
+
+
+def test_an_unpinned_part_of_a_preset_counts_by_its_commit(
+    resolve: Any, fetch: Any, hub: Hub, llava: Path, tmp_path: Path
+) -> None:
+    hub.folders |= {"test/words": llava, "test/clip": llava}
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE)
+    name, first, error = resolve(str(path))
+    assert (name, error) == (str(path), "")
+    assert resolve(str(path)) == [name, first, ""]
+    hub.commit = "b" * 40
+    fetch("test/clip")
+    assert resolve(str(path))[1] != first
+
+
+@pytest.mark.slow
+def test_learn_downloads_by_itself_and_records_the_commit(python: Any, hub: Hub, home: Path) -> None:
+    done = python("-m", "micl_cli", *LEARN, "hf:test/llava", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("downloading test/llava (") == 1
+    assert f"hf:test/llava@{COMMIT}" in done.stdout
+    assert {asked.file for asked in hub.asked} == {"model.safetensors"}
