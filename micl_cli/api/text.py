@@ -60,10 +60,13 @@ class TextTokenizer:
         """Return the tokenizer's own ids; with ``split``, it does not look for special tokens."""
         if not texts:
             return []
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is not None and backend.padding is None and backend.truncation is None:
+            backend.encode_special_tokens = split  # directly, without the checks of a call
+            return [row.ids for row in backend.encode_batch(list(texts), add_special_tokens=False)]
         extra = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-        ids: list[list[int]] = self.tokenizer(
-            list(texts), add_special_tokens=False, split_special_tokens=split, **extra
-        )["input_ids"]
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=split, **extra)
+        ids: list[list[int]] = encoded["input_ids"]
         return ids
 
     def _has(self, text: str, ids: Sequence[int]) -> bool:
