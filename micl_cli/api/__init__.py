@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from micl_cli.api.task import Row as Row
     from micl_cli.api.task import Task as Task
     from micl_cli.api.task import TaskSource as TaskSource
+    from micl_cli.api.text import TextTokenizer as TextTokenizer
     from micl_cli.errors import MediaError as MediaError
     from micl_cli.errors import MiclError as MiclError
     from micl_cli.errors import OptionError as OptionError
@@ -109,6 +110,7 @@ _MODULES = {
     "statistics": ("PlainPass", "Statistic"),
     "strategy": ("ADAPTER", "NEW", "Loss", "Progress", "Route", "Stage", "State", "Strategy"),
     "task": ("CAPTIONING", "CHOICE", "QA", "Content", "Example", "Media", "Row", "Task", "TaskSource"),
+    "text": ("TextTokenizer",),
 }
 _HOME = {name: f"micl_cli.api.{module}" for module, names in _MODULES.items() for name in names}
 _HOME |= dict.fromkeys(("MediaError", "MiclError", "OptionError", "PlanError", "nearest"), "micl_cli.errors")

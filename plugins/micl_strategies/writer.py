@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from micl_cli.api import Backbone, PlanError, parse_json
+import torch
+
+from micl_cli.api import Backbone, PlanError, TextTokenizer, parse_json
 from micl_cli.api import read_lines as text_lines
 
 Item = TypeVar("Item")
@@ -37,7 +39,7 @@ def chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
 
 
 def _by_other_model(captions: Sequence[str], batch_size: int, writer: str) -> Iterator[list[tuple[str, str] | None]]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(writer, padding_side="left", trust_remote_code=False)
@@ -47,17 +49,23 @@ def _by_other_model(captions: Sequence[str], batch_size: int, writer: str) -> It
             f"the question writer {writer!r} cannot be loaded: {error}",
             "Give the folder or hub id of a causal language model, or omit `-o writer`.",
         ) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    end = model.generation_config.eos_token_id or tokenizer.eos_token_id
+    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=0)  # no sampling and no penalties
     for chunk in chunks(captions, batch_size):
         yield [split_question(text) for text in _complete(model, tokenizer, chunk)]
 
 
 def _complete(model: Any, tokenizer: Any, captions: Sequence[str]) -> list[str]:
-    inputs = tokenizer([PROMPT.format(caption=text) for text in captions], return_tensors="pt", padding=True)
-    ids = model.generate(**inputs, max_new_tokens=40, do_sample=False, pad_token_id=tokenizer.pad_token_id)
-    texts: list[str] = tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    return texts
+    texts = TextTokenizer(tokenizer)
+    rows = [[*texts.begin, *ids] for ids in texts.encode([PROMPT.format(caption=text) for text in captions])]
+    width = max(map(len, rows))
+    ids = model.generate(
+        torch.tensor([[0] * (width - len(row)) + row for row in rows]),
+        attention_mask=torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows]),
+        max_new_tokens=40,
+        do_sample=False,
+    )
+    return texts.decode(ids[:, width:].tolist())
 
 
 def split_question(text: str) -> tuple[str, str] | None:

@@ -31,15 +31,19 @@ class PeftAdapters(Adapters):
         if not (isinstance(kind, Lora) and kind.inner == "none"):
             return super()._new_layers(name, kind)
         ranks = {layer.name: rank for layer in self.host.adaptable_layers if (rank := kind.rank_of(layer.name))}
+        if not _keeps_targets(_config(kind, ranks), self.language):
+            return super()._new_layers(name, kind)
         self._inject(name, _config(kind, ranks))
         self._in_peft.add(name)
         return {layer: PeftLowRank(cast(LoraLayer, self.host.layer_module(layer)), name) for layer in ranks}
 
     def _inject(self, name: str, config: LoraConfig) -> None:
-        if self.peft is None:
-            self.peft = cast(PeftModel, get_peft_model(self.language, config, adapter_name=name))
-        else:
-            self.peft.add_adapter(name, config)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set")  # peft sets it right for GPT-2's layers
+            if self.peft is None:
+                self.peft = cast(PeftModel, get_peft_model(self.language, config, adapter_name=name))
+            else:
+                self.peft.add_adapter(name, config)
 
     def remove(self, name: str) -> None:
         super().remove(name)
@@ -90,6 +94,23 @@ def _config(kind: Lora, ranks: dict[str, int]) -> LoraConfig:
         rank_pattern={name: rank for name, rank in ranks.items() if rank != kind.rank},
         task_type="CAUSAL_LM",
     )
+
+
+def _keeps_targets(config: LoraConfig, language: Any) -> bool:
+    """Whether peft adapts the layers of ``config`` as they are.
+
+    For some mixtures of experts it moves targets called like a layer of an expert to fused weights.
+    """
+    try:
+        from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+    except ImportError:  # versions that do not move any
+        return True
+    wanted = set(config.target_modules or ())
+    try:
+        convert_peft_config_for_transformers(config, language, None)
+    except ValueError:  # only some of the layers that are fused
+        return False
+    return set(config.target_modules or ()) == wanted
 
 
 def adaptable_types() -> tuple[type[nn.Module], ...]:

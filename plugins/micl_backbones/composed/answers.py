@@ -10,27 +10,29 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
+from micl_backbones.composed.causal import ignores_left_padding
 from micl_backbones.composed.decoding import PromptBatch, greedy, log_likelihoods
 from micl_backbones.composed.inputs import Inputs, left_padded
-from micl_backbones.composed.load import language_source
 from micl_backbones.composed.media import MediaTokens
 from micl_backbones.composed.preset import Preset, instruction_texts
 from micl_backbones.composed.prompt import Prompt
 from micl_backbones.instructions import GENERAL_INSTRUCTIONS, QUESTION_PROMPT
 from micl_backbones.language import LanguageBackbone, answers_of, choices_of, normalised_log_probs
-from micl_cli.api import Answer, Example, Media
+from micl_cli.api import Answer, Example, Media, PlanError, TextTokenizer
 
 
 class ComposedAnswers(LanguageBackbone):
     """The methods of ``Composed`` that answer examples."""
 
     preset: Preset
+    tokenizer: Any
+    positions: int | None
+    """The number of positions that the language model has embeddings for; None if any."""
 
     @abstractmethod
-    def _prompts(self, examples: Sequence[Example]) -> list[Prompt]:
-        """Return the examples' prompts, with the soft prompts of the active selection."""
+    def _prompts(self, examples: Sequence[Example], *, begin: bool = True) -> list[Prompt]:
+        """Return the examples' prompts, with the soft prompts of the active selection, and BOS unless ``begin``."""
 
     @abstractmethod
     def _inputs(
@@ -56,12 +58,9 @@ class ComposedAnswers(LanguageBackbone):
         """Whether several sequences can be packed into one row."""
 
     @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        path, revision = language_source(self.preset)
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(path, revision=revision, trust_remote_code=False)
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token_id = tokenizer.eos_token_id
-        return tokenizer
+    def texts(self) -> TextTokenizer:
+        """The encoder of users' texts."""
+        return TextTokenizer(self.tokenizer)
 
     @property
     def _eos_id(self) -> int:
@@ -71,9 +70,6 @@ class ComposedAnswers(LanguageBackbone):
     def _pad_id(self) -> int:
         return cast(int, self.tokenizer.pad_token_id)
 
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        return [row.ids for row in self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)]
-
     @property
     def text_tokenizer(self) -> Any:
         return self.tokenizer
@@ -82,28 +78,48 @@ class ComposedAnswers(LanguageBackbone):
         """Generate one answer per example; greedy decoding uses ``decoding.greedy``, beams use transformers."""
         if self._can_pack and search.get("num_beams", 1) == 1:
             prompts = self._prompt_batch(examples)
-            ids = greedy(self.language, prompts, end=self._eos_id, limit=search["max_new_tokens"])
+            limit = self._new_tokens(prompts.length, search["max_new_tokens"])
+            ids = greedy(self.language, prompts, end=self._eos_id, limit=limit)
         else:
             ids = self._search(examples, search)
-        texts = [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
-        return answers_of(texts, ids, {self._eos_id}, search["max_new_tokens"])
+        return answers_of(self.texts.decode(ids), ids, {self._eos_id}, limit)
+
+    def _new_tokens(self, length: int, wanted: int) -> int:
+        """Return how many tokens can follow prompts of up to ``length`` positions."""
+        # The last token is not read again, and needs no position.
+        return wanted if self.positions is None else min(wanted, self.positions - length + 1)
 
     def _search(self, examples: Sequence[Example], search: Mapping[str, Any]) -> list[list[int]]:
+        """Return the token ids that ``generate`` of transformers finds, batched as the language model allows it."""
+        if self._pads_left:
+            return self._generate(examples, search)
+        return [self._generate([example], search)[0] for example in examples]
+
+    @cached_property
+    def _pads_left(self) -> bool:
+        """Whether prompts of different lengths can be padded at the left."""
+        with self.adapters.using(None):
+            return self._can_pack or ignores_left_padding(self.language)
+
+    def _generate(self, examples: Sequence[Example], search: Mapping[str, Any]) -> list[list[int]]:
         """Return the token ids that ``generate`` of transformers finds; its prompts are padded at the left."""
         prompts = self._prompts(examples)
         length = max(map(len, prompts))
+        search = {**search, "max_new_tokens": self._new_tokens(length, search["max_new_tokens"])}
         gaps = [length - len(prompt) for prompt in prompts]
         media = self._media([(r, *place) for r, prompt in enumerate(prompts) for place in prompt.shifted(gaps[r])])
         inputs, mask = left_padded(prompts, gaps, self._pad_id, media, self.device)
         if self.adapters.needs_positions:
             self.adapters.locate(torch.arange(len(examples), device=self.device), len(examples), mask)
-        ids: Tensor = self.language.generate(
-            inputs_embeds=self._embed(inputs),
-            attention_mask=mask.long(),
-            **search,
-            eos_token_id=self._eos_id,
-            pad_token_id=self._pad_id,
-        )
+        ends = {"eos_token_id": self._eos_id, "pad_token_id": self._pad_id}
+        try:
+            ids: Tensor = self.language.generate(
+                inputs_embeds=self._embed(inputs), attention_mask=mask.long(), **search, **ends
+            )
+        except ValueError as error:
+            if search.get("num_beams", 1) == 1:
+                raise
+            raise PlanError(f"no beam search with this language model: {error}", "Generate with one beam.") from error
         return ids.tolist()
 
     def _prompt_batch(self, examples: Sequence[Example]) -> PromptBatch:
@@ -111,9 +127,9 @@ class ComposedAnswers(LanguageBackbone):
         first = {example.content[0] if len(example.content) > 1 else None for example in examples}
         uniform = not self.adapters.needs_positions and not self.adapters.has_prompts
         common = next(iter(first)) if len(first) == 1 and uniform else None
-        context = self._tokenize([common])[0] if isinstance(common, str) else []
+        context = [*self.texts.begin, *self.texts.encode([common])[0]] if isinstance(common, str) else []
         rest = [replace(example, content=example.content[1:]) for example in examples] if context else examples
-        prompts = self._prompts(rest)
+        prompts = self._prompts(rest, begin=not context)
         inputs = self._inputs(rest, prompts, [prompt.ids for prompt in prompts])
         locate = partial(self._locate, inputs)
         return PromptBatch(self._embed(inputs), inputs.lengths, inputs.packing, context, locate, self.adapters.follow)
@@ -123,7 +139,7 @@ class ComposedAnswers(LanguageBackbone):
             return super().score_choices(examples, choices)
         own = choices_of(examples, choices)
         distinct = list(dict.fromkeys(text for texts in own for text in texts))
-        ids = {text: [*ids, self._eos_id] for text, ids in zip(distinct, self._tokenize(distinct), strict=True)}
+        ids = {text: [*ids, self._eos_id] for text, ids in zip(distinct, self.texts.encode(distinct), strict=True)}
         with self.evaluation_mode():
             continuations = [[ids[text] for text in texts] for texts in own]
             totals = log_likelihoods(self.language, self._prompt_batch(examples), continuations)

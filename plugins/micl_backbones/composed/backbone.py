@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from micl_backbones.attention import accepts_block_masks
 from micl_backbones.composed.answers import ComposedAnswers
+from micl_backbones.composed.causal import block_layers, can_pack, decoder_of, is_called, logits_of, position_limit
 from micl_backbones.composed.connector import FIT_MEDIA, Connector
-from micl_backbones.composed.decoding import is_fully_causal
 from micl_backbones.composed.inputs import Inputs, padded, shared_prefixes
-from micl_backbones.composed.load import encoder_key, load_modules
+from micl_backbones.composed.load import encoder_key, load_modules, load_tokenizer
 from micl_backbones.composed.media import MediaTokens, encode_one_by_one, faulty_media, mean_tokens, media_tokens
 from micl_backbones.composed.packing import plan_packing
 from micl_backbones.composed.preset import (
@@ -48,6 +47,7 @@ from micl_cli.api import (
     Media,
     MediumFault,
     PlainPass,
+    PlanError,
     PresetInfo,
     Range,
     Resources,
@@ -85,6 +85,8 @@ class Composed(ComposedAnswers):
         self.modalities = frozenset(self.preset.encoders)
         with torch.random.fork_rng(devices=[]):
             self.modules = load_modules(self.preset, resources.load_part, quantize, dtype)
+        self.tokenizer = load_tokenizer(self.preset, self.language)
+        self.positions = position_limit(self.language)
         super().__init__(resources)
         _ = self.adaptable_layers  # raises at once if a target has none
         self.modules.adapters = self.adapters.store
@@ -138,7 +140,14 @@ class Composed(ComposedAnswers):
         return self.modules.language
 
     def adaptable_names(self) -> Sequence[str]:
-        return matching_layers(self.language, self.preset.lora["targets"], (nn.Linear, Conv1D))
+        if "targets" not in self.preset.lora:
+            return block_layers(self.language)
+        names = matching_layers(self.language, self.preset.lora["targets"], (nn.Linear, Conv1D))
+        modules = dict(self.language.named_modules())
+        if fused := [name for name in names if not is_called(modules, name)]:
+            hint = "Choose in_proj and x_proj for state space layers; their kernels read the other weights directly."
+            raise PlanError(f"{type(self.language).__name__} does not allow an adapter on {fused[0]}", hint)
+        return names
 
     def default_spec(self) -> AdapterSpec:
         options = {"rank": self.lora_rank, "alpha": self.lora_alpha, "dropout": self.lora_dropout}
@@ -159,7 +168,8 @@ class Composed(ComposedAnswers):
     @cached_property
     def _can_pack(self) -> bool:
         """Whether several sequences can be packed into one row."""
-        return is_fully_causal(self.language.config) and accepts_block_masks(self.language.config)
+        with self.adapters.using(None), self.evaluation_mode():
+            return can_pack(self.language)
 
     # Batches
 
@@ -170,7 +180,7 @@ class Composed(ComposedAnswers):
     def _with_answers(self, examples: Sequence[Example]) -> tuple[list[Prompt], list[list[int]], Tensor]:
         """Return the prompts, the token ids of prompts with answers, and the labels [B, L]."""
         prompts = self._prompts(examples)
-        answers = [[*ids, self._eos_id] for ids in self._tokenize([example.target for example in examples])]
+        answers = [[*ids, self._eos_id] for ids in self.texts.encode([example.target for example in examples])]
         rows = [prompt.ids + answer for prompt, answer in zip(prompts, answers, strict=True)]
         labels = [[IGNORE_INDEX] * len(prompt) + answer for prompt, answer in zip(prompts, answers, strict=True)]
         return prompts, rows, padded(labels, IGNORE_INDEX).to(self.device)
@@ -179,6 +189,7 @@ class Composed(ComposedAnswers):
         self, examples: Sequence[Example], prompts: Sequence[Prompt], rows: Sequence[list[int]], *, pack: bool = True
     ) -> Inputs:
         """Return right-padded rows of token ids with their media tokens and packing."""
+        self._check_lengths(examples, rows)
         layout = self.adapters.layout(len(examples)) if self.adapters.per_example else None
         # With a gate on the mean of a prompt, the states of a prefix depend on what follows: they cannot be shared.
         shared = shared_prefixes(examples, prompts, layout, disabled=self.adapters.mixes_tokens)
@@ -188,12 +199,22 @@ class Composed(ComposedAnswers):
         places = [(row, *place) for row in leaders for place in prompts[row].media]
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
         ids = padded(rows, self._pad_id).to(self.device)
-        return Inputs(ids, lengths, self._media(places), packing, layout, [prompt.soft for prompt in prompts])
+        soft, offsets = [prompt.soft for prompt in prompts], [prompt.begin for prompt in prompts]
+        return Inputs(ids, lengths, self._media(places), packing, layout, soft, offsets)
 
-    def _prompts(self, examples: Sequence[Example]) -> list[Prompt]:
+    def _check_lengths(self, examples: Sequence[Example], rows: Sequence[Sequence[int]]) -> None:
+        """Raise PlanError if a row is longer than the language model's position embeddings reach."""
+        for example, row in zip(examples, rows, strict=True):
+            if self.positions is not None and len(row) > self.positions:
+                what = f"example {example.id} of {example.task or 'a task'} has {len(row)} tokens"
+                name = type(self.language).__name__
+                raise PlanError(f"{what}, and {name} has {self.positions} positions", "Shorten its texts or media.")
+
+    def _prompts(self, examples: Sequence[Example], *, begin: bool = True) -> list[Prompt]:
         soft = self.adapters.prompt_lengths(len(examples))
         tokens = {modality: self._encoder(modality).tokens for modality in self.modalities}
-        return write_prompts(examples, soft, tokens, self._tokenize, self._pad_id)
+        first = self.texts.begin if begin else []
+        return write_prompts(examples, soft, tokens, self.texts.encode, self._pad_id, first)
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         states, labels = self.answer_states(batch)
@@ -216,16 +237,17 @@ class Composed(ComposedAnswers):
         return self.batch(batch.examples, batch.groups)
 
     def project(self, states: Tensor) -> Tensor:
-        return cast(Tensor, self.language.lm_head(states))
+        return logits_of(self.language, states)
 
     def _hidden(self, embeds: Tensor, inputs: Inputs) -> Tensor:
         """Return [B, L, size]: the language model's last hidden states, computed on packed rows if planned."""
         self._locate(inputs)
         if inputs.packing is None:
             # The padding is at the right, and attention is causal: no mask is needed.
-            return cast(Tensor, self.language.model(inputs_embeds=embeds, use_cache=False).last_hidden_state)
+            return cast(Tensor, decoder_of(self.language)(inputs_embeds=embeds, use_cache=False).last_hidden_state)
         packed, position, mask = inputs.packing.pack(embeds)
-        output = self.language.model(inputs_embeds=packed, position_ids=position, attention_mask=mask, use_cache=False)
+        decoder = decoder_of(self.language)
+        output = decoder(inputs_embeds=packed, position_ids=position, attention_mask=mask, use_cache=False)
         return inputs.packing.unpack(output.last_hidden_state, embeds.shape[1])
 
     def _locate(self, inputs: Inputs) -> None:

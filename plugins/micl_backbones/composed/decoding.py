@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from micl_backbones.composed.causal import decoder_of, logits_of
 from micl_backbones.composed.packing import Branches, Packing, plan_branches
 
 
@@ -30,13 +30,10 @@ class PromptBatch:
     locate: Callable[[], None] = lambda: None
     follow: Callable[[Tensor], None] = lambda prompts: None
 
-
-def is_fully_causal(config: Any) -> bool:
-    """Whether every layer attends to all earlier positions, so that a mask suffices to separate packed sequences.
-
-    It is False for models with recurrent states or sliding windows.
-    """
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+    @property
+    def length(self) -> int:
+        """The length of the longest prompt, with the context."""
+        return len(self.context) + self.embeds.shape[1]
 
 
 def greedy(language: Any, prompts: PromptBatch, *, end: int, limit: int) -> list[list[int]]:
@@ -46,7 +43,7 @@ def greedy(language: Any, prompts: PromptBatch, *, end: int, limit: int) -> list
     active = torch.arange(len(lengths), device=states.device)
     mask = _filled(cache, lengths)
     for step in range(limit):
-        tokens = language.lm_head(states).argmax(-1)
+        tokens = logits_of(language, states).argmax(-1)
         unfinished = tokens != end
         if not unfinished.all():
             remaining = unfinished.nonzero()[:, 0]
@@ -58,7 +55,7 @@ def greedy(language: Any, prompts: PromptBatch, *, end: int, limit: int) -> list
             break
         mask = nn.functional.pad(mask, (0, 1), value=True)
         prompts.follow(active)
-        states = language.model(
+        states = decoder_of(language)(
             input_ids=tokens[:, None],
             position_ids=(lengths[active] + step)[:, None],
             attention_mask=mask.long(),
@@ -87,7 +84,7 @@ def log_likelihoods(language: Any, prompts: PromptBatch, continuations: Sequence
             branch_mask[row, : len(each.mask), : len(each.mask)] = each.mask
         prompt_mask = _filled(cache, lengths)[:, None].expand(-1, width, -1)
         prompts.follow(torch.arange(rows, device=device))
-        further = language.model(
+        further = decoder_of(language)(
             input_ids=ids,
             position_ids=lengths[:, None] + offset,
             attention_mask=torch.cat([prompt_mask, branch_mask], dim=2)[:, None],
@@ -95,7 +92,7 @@ def log_likelihoods(language: Any, prompts: PromptBatch, continuations: Sequence
             use_cache=True,
         ).last_hidden_state
         states = torch.cat([states, further], dim=1)
-    log_probs = torch.log_softmax(language.lm_head(states).float(), -1)
+    log_probs = torch.log_softmax(logits_of(language, states).float(), -1)
     return _summed(log_probs, branches, continuations)
 
 
@@ -133,10 +130,10 @@ def _prefill(language: Any, prompts: PromptBatch) -> tuple[DynamicCache, Tensor,
     cache = _context_cache(language, prompts, rows=len(lengths) if packing is None else packing.rows)
     prompts.locate()
     if packing is None:
-        hidden = language.model(inputs_embeds=embeds, past_key_values=cache, use_cache=True).last_hidden_state
+        hidden = decoder_of(language)(inputs_embeds=embeds, past_key_values=cache, use_cache=True).last_hidden_state
         return cache, hidden[each, lengths - 1], lengths + context
     packed, position, mask = packing.pack(embeds)
-    hidden = language.model(
+    hidden = decoder_of(language)(
         inputs_embeds=packed,
         position_ids=position + context,
         attention_mask=nn.functional.pad(mask, (context, 0), value=True),
@@ -158,6 +155,6 @@ def _context_cache(language: Any, prompts: PromptBatch, *, rows: int) -> Dynamic
     cache = DynamicCache(config=language.config)
     if prompts.context:
         ids = torch.tensor([list(prompts.context)], device=prompts.embeds.device)
-        language.model(input_ids=ids, past_key_values=cache, use_cache=True)
+        decoder_of(language)(input_ids=ids, past_key_values=cache, use_cache=True)
         cache.batch_repeat_interleave(rows)
     return cache

@@ -86,7 +86,8 @@ def left_padded(
 ) -> tuple[Inputs, Tensor]:
     """Return prompts padded at the left by ``gaps``, as ``generate`` of transformers expects, and the padding mask."""
     rows = [[filler] * gap + prompt.ids for gap, prompt in zip(gaps, prompts, strict=True)]
+    offsets = [gap + prompt.begin for gap, prompt in zip(gaps, prompts, strict=True)]
     ids = torch.tensor(rows, device=device)
     mask = torch.arange(ids.shape[1], device=device) >= torch.tensor(gaps, device=device)[:, None]
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-    return Inputs(ids, lengths, media, soft=[prompt.soft for prompt in prompts], offsets=gaps), mask
+    return Inputs(ids, lengths, media, soft=[prompt.soft for prompt in prompts], offsets=offsets), mask

@@ -13,10 +13,12 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from micl_backbones.attention import use_float32_attention
+from micl_backbones.composed.causal import check_language
 from micl_backbones.composed.connector import Standardizer, Standardizers
 from micl_backbones.composed.preset import Preset, instruction_texts
 from micl_backbones.composed.schema import has_type, suggestion
@@ -47,6 +49,7 @@ def load_modules(
     use_float32_attention(language)
     disable_weight_repacking(language)
     make_states_contiguous(language)
+    check_language(language)
     read = cache(load_file)  # encoders from the same file share its weights
     encoders = {name: _load_encoder(preset, name, load_part, read) for name in sorted(preset.encoders)}
     return ComposedModules(language, encoders).requires_grad_(False).eval()
@@ -62,6 +65,37 @@ def language_source(preset: Preset) -> tuple[str, str]:
     if "checkpoint" in language:
         return preset.located(language), language.get("revision", "main")
     return str(preset.folder / language["path"]), "main"
+
+
+def load_tokenizer(preset: Preset, language: Any) -> Any:
+    """Load the language model's tokenizer, with an EOS and a PAD token. Raises PlanError if it has none or fails."""
+    path, revision = language_source(preset)
+    try:
+        tokenizer = _read_tokenizer(path, revision)
+    except (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError) as error:
+        raise _unusable("tokenizer", path, error) from error
+    if tokenizer.eos_token_id is None and (end := _configured_end(language, tokenizer)) is not None:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
+    if tokenizer.eos_token_id is None:
+        hint = "Name one as eos_token in its tokenizer_config.json, or as eos_token_id in config.json."
+        raise PlanError(f"the preset's tokenizer has no token that ends an answer: {path}", hint)
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= language.get_input_embeddings().weight.shape[0]:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _read_tokenizer(path: str, revision: str) -> Any:
+    if cached_file(path, "tokenizer.json", revision=revision, _raise_exceptions_for_missing_entries=False):
+        # As the file says; the class of an architecture may replace parts of it.
+        return PreTrainedTokenizerFast.from_pretrained(path, revision=revision, trust_remote_code=False)
+    return AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
+
+
+def _configured_end(language: Any, tokenizer: Any) -> int | None:
+    """Return the EOS token of the model's configuration, or the token that the tokenizer separates texts with."""
+    configured = language.config.eos_token_id
+    first = configured[0] if isinstance(configured, list) and configured else configured
+    return first if isinstance(first, int) and first < len(tokenizer) else tokenizer.sep_token_id
 
 
 class ComposedModules(nn.Module):

@@ -19,11 +19,13 @@ Tokenize = Callable[[Sequence[str]], list[list[int]]]
 class Prompt:
     """The token ids of one prompt. ``media`` holds its media, each with the position of its first token.
 
-    ``soft`` is the number of soft prompt positions at the beginning; ``shared`` is the number of positions up to the
-    end of the last medium, which equal examples can share. ``text_ids`` are the token ids of the texts alone.
+    ``soft`` is the number of soft prompt positions, which stand behind the first ``begin`` ids (BOS); ``shared`` is the
+    number of positions up to the end of the last medium, which equal examples can share. ``text_ids`` are the token ids
+    of the texts alone.
     """
 
     ids: list[int]
+    begin: int = 0
     soft: int = 0
     shared: int = 0
     media: list[tuple[int, Media]] = field(default_factory=list)
@@ -38,18 +40,23 @@ class Prompt:
 
 
 def write_prompts(
-    examples: Sequence[Example], soft: Sequence[int], tokens: Mapping[str, int], tokenize: Tokenize, placeholder: int
+    examples: Sequence[Example],
+    soft: Sequence[int],
+    tokens: Mapping[str, int],
+    tokenize: Tokenize,
+    placeholder: int,
+    begin: Sequence[int] = (),
 ) -> list[Prompt]:
     """Return the prompts of ``examples``; ``tokens`` is the number of tokens per medium, by modality.
 
     ``soft`` is the number of soft prompt positions of each example. The positions of soft prompts and media hold the
-    token id ``placeholder``.
+    token id ``placeholder``. The ids ``begin`` stand before each prompt.
     """
     segments = [_segments(example) for example in examples]
     ids = iter(tokenize([text for own in segments for text, _ in own]))
     prompts = []
     for count, own in zip(soft, segments, strict=True):
-        prompt = Prompt([placeholder] * count, count)
+        prompt = Prompt([*begin, *[placeholder] * count], len(begin), count)
         for _, medium in own:
             _append(prompt, next(ids), medium, tokens, placeholder)
         prompts.append(prompt)

@@ -112,12 +112,17 @@ def suggestion(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
 
 
 def _check_targets(path: Path, lora: Mapping[str, Any]) -> None:
-    targets = lora.get(TARGETS)
+    """Raise PlanError for targets that are no list of names. Without targets, all linear layers of the blocks are."""
+    if TARGETS not in lora:
+        return
+    targets = lora[TARGETS]
     names = isinstance(targets, list) and targets and all(isinstance(name, str) and name.strip() for name in targets)
     if not names:
-        problem = f"{TARGETS} is {targets!r}" if TARGETS in lora else f"lacks {TARGETS!r}"
-        hint = 'It must be a list of names of linear layers, like ["q_proj", "v_proj"], each of them named.'
-        raise PlanError(f"{path}{':' if TARGETS in lora else ''} {problem} in [lora]", hint)
+        hint = (
+            'It must be a list of names of linear layers, like ["q_proj", "v_proj"], each of them named. '
+            "Leave it out for all linear layers of the blocks."
+        )
+        raise PlanError(f"{path}: {TARGETS} is {targets!r} in [lora]", hint)
 
 
 def _check_sources(path: Path, data: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from micl_backbones.hf.chat import Chat
+from micl_backbones.hf.chat import Chat, Prompt
 from micl_backbones.hf.passes import capture_inputs, project_only
 from micl_backbones.language import LanguageBackbone, answers_of, choices_of, normalised_log_probs
 from micl_cli.api import Answer, Example
@@ -30,9 +30,15 @@ class HFAnswers(LanguageBackbone):
 
     @abstractmethod
     def _inputs(
-        self, examples: Sequence[Example], texts: Sequence[str], *, soft: Sequence[int] = (), cache: bool = True
+        self,
+        examples: Sequence[Example],
+        prompts: Sequence[Prompt],
+        *,
+        answers: Sequence[Sequence[int]] | None = None,
+        soft: Sequence[int] = (),
+        cache: bool = True,
     ) -> dict[str, Any]:
-        """Return the inputs of a forward pass over ``texts`` with the examples' media."""
+        """Return the inputs of a forward pass over the prompts, with the examples' media and answers' token ids."""
 
     @abstractmethod
     def _run(
@@ -52,24 +58,18 @@ class HFAnswers(LanguageBackbone):
         rows = range(len(examples))
         # Beam search repeats its inputs along the batch, which cached encoder outputs would not follow.
         soft, greedy = self.adapters.prompt_lengths(len(examples)), search.get("num_beams", 1) == 1
-        inputs = self._inputs(examples, self._generation_prompts(examples), soft=soft, cache=greedy)
+        inputs = self._inputs(examples, self.chat.prompts(examples), soft=soft, cache=greedy)
         ends, pad = list(self.chat.ends), self.chat.tokenizer.pad_token_id
         self._locate(inputs, rows, len(examples))
         run = partial(self._run, self.model.generate, inputs, rows, len(examples))
-        ids: Tensor = run(**search, eos_token_id=ends, pad_token_id=pad)
-        answers = ids[:, inputs["input_ids"].shape[1] :]
-        texts = [text.strip() for text in self.chat.tokenizer.batch_decode(answers, skip_special_tokens=True)]
-        return answers_of(texts, answers.tolist(), ends, search["max_new_tokens"])
-
-    def _generation_prompts(self, examples: Sequence[Example]) -> list[str]:
-        return [prompt + self.chat.turn.lead.rstrip(" ") for prompt in self.chat.prompts(examples)]
+        rows_of_ids: Tensor = run(**search, eos_token_id=ends, pad_token_id=pad)
+        ids = rows_of_ids[:, inputs["input_ids"].shape[1] :].tolist()
+        return answers_of(self.chat.texts.decode(ids), ids, ends, search["max_new_tokens"])
 
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
         """See Backbone; each prompt is processed once, and all choices reuse its keys and values."""
         own, prompts = choices_of(examples, choices), self.chat.prompts(examples)
-        length = len(self.chat.encode(prompts[0]))
-        distinct = dict.fromkeys(text for texts in own for text in texts)
-        ids = {text: self.chat.encode(prompts[0] + self.chat.answer(text))[length:] for text in distinct}
+        ids = {text: self.chat.answer(text) for text in dict.fromkeys(text for texts in own for text in texts)}
         with self.evaluation_mode():
             inputs = self._inputs(examples, prompts, soft=self.adapters.prompt_lengths(len(examples)))
             self._locate(inputs, range(len(examples)), len(examples))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from micl_backbones.hf.answers import HFAnswers
-from micl_backbones.hf.chat import Chat
+from micl_backbones.hf.chat import Chat, Prompt
 from micl_backbones.hf.check import check_content
 from micl_backbones.hf.check_media import faulty_media
 from micl_backbones.hf.clips import SECONDS
@@ -187,19 +187,22 @@ class HF(HFAnswers):
         self, examples: Sequence[Example], rows: Sequence[int], soft: Sequence[int]
     ) -> tuple[dict[str, Any], Tensor]:
         """Return the ``_inputs`` of the examples ``rows`` with their answers, and the labels [B, L]."""
-        chat, own = self.chat, [examples[row] for row in rows]
-        prompts, answers = chat.prompts(own), [chat.answer(e.target) for e in own]
-        texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-        inputs = self._inputs(own, texts, soft=[soft[row] for row in rows])
-        # Before the processor expands media placeholders, the difference in length is the answer's alone.
-        counts = [len(chat.encode(text)) - len(chat.encode(p)) for text, p in zip(texts, prompts, strict=True)]
+        own = [examples[row] for row in rows]
+        answers = [self.chat.answer(example.target) for example in own]
+        inputs = self._inputs(own, self.chat.prompts(own), answers=answers, soft=[soft[row] for row in rows])
         labels = torch.full_like(inputs["input_ids"], IGNORE_INDEX)
-        for row, count in enumerate(counts):
-            labels[row, -count:] = inputs["input_ids"][row, -count:]
+        for row, answer in enumerate(answers):
+            labels[row, -len(answer) :] = inputs["input_ids"][row, -len(answer) :]
         return inputs, labels
 
     def _inputs(
-        self, examples: Sequence[Example], texts: Sequence[str], *, soft: Sequence[int] = (), cache: bool = True
+        self,
+        examples: Sequence[Example],
+        prompts: Sequence[Prompt],
+        *,
+        answers: Sequence[Sequence[int]] | None = None,
+        soft: Sequence[int] = (),
+        cache: bool = True,
     ) -> dict[str, Any]:
         """Return the processor's tensors, encoder outputs if they can be cached, and the places of soft prompts."""
         cached = cache and self.encoders.can_replace([[medium.modality for medium in e.media] for e in examples])
@@ -209,7 +212,7 @@ class HF(HFAnswers):
             (m, read) for e, own in zip(examples, media, strict=True) for m, (_, read) in zip(e.media, own, strict=True)
         ]
         outputs = [(medium.modality, self._encoded(medium, read)) for medium, read in pairs] if cached else []
-        tensors, places = self._tensors(texts, media), None
+        tensors, places = self._tensors(prompts, media, answers), None
         if any(soft):
             tokenizer = self.chat.tokenizer
             placeholder = self.chat.encode("a")[0]
@@ -243,8 +246,13 @@ class HF(HFAnswers):
             self.model(**tensors, use_cache=False)
         return torch.stack(outputs)
 
-    def _tensors(self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Tensor]:
-        tensors = self.chat.encoded(texts, media)
+    def _tensors(
+        self,
+        prompts: Sequence[Prompt],
+        media: Sequence[Sequence[tuple[str, Any]]],
+        answers: Sequence[Sequence[int]] | None = None,
+    ) -> dict[str, Tensor]:
+        tensors = self.chat.encoded(prompts, media, answers)
         return {name: self._to_device(name, value) for name, value in tensors.items()}
 
     def _to_device(self, name: str, value: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,24 +11,54 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from transformers import AddedToken
 
 from micl_backbones.hf.clips import at_least, channels_first, video_metadata, with_true_seconds
-from micl_cli.api import Example, Media, PlanError, Sound
+from micl_backbones.hf.rows import edit_rows
+from micl_cli.api import Example, Media, PlanError, Sound, TextTokenizer
 
 PRERENDERED = "{{ messages[0]['rendered'] }}"
 """A chat template for prompts that are rendered already; the processor still takes the media from the messages."""
 _LEAST_HOPS = 4
 """Encoders make no token of a shorter sound: Whisper's has strides of 2, and Qwen2-Audio pools pairs."""
 _PROBE = "\u2042"
+_OPEN, _CLOSE = "\U000f0000", "\U000f0001"
+"""Private-use characters around the number of a text, in the placeholder that stands for it."""
+_SPECIAL: tuple[dict[str, Any], ...] = ({}, {"add_special_tokens": False})
 _PROCESSORS = {"image": "image_processor", "video": "video_processor", "audio": "feature_extractor"}
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt, up to the beginning of the answer.
+
+    ``guarded`` are the user's texts if one holds the name of a control token or of a media placeholder: a placeholder
+    of its own stands for each in ``text``, so that neither template nor processor reads them.
+    """
+
+    text: str
+    guarded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Turn:
-    """The text around an answer: ``lead`` between prompt and answer, ``end`` after the answer."""
+    """The text around an answer: ``lead`` between prompt and answer, ``end`` after the answer.
+
+    Prompts end with ``lead`` but for the spaces at its end, which belong to the answer's first token.
+    """
 
     lead: str
     end: str
+
+    @property
+    def asked(self) -> str:
+        """The part of ``lead`` that prompts end with."""
+        return self.lead.rstrip(" ")
+
+    @property
+    def space(self) -> str:
+        """The part of ``lead`` that answers start with."""
+        return self.lead[len(self.asked) :]
 
 
 class Chat:
@@ -51,34 +80,60 @@ class Chat:
             self.options["audio"] = {"rate": int(processor.feature_extractor.sampling_rate)}
         if not getattr(processor, "chat_template", None):
             raise PlanError("this checkpoint has no chat template", "Use its instruction-tuned version, which has one.")
-        self._special = re.compile("|".join(map(re.escape, self._special_texts())))
+        self.texts = TextTokenizer(self.tokenizer)
         self.turn = self._turn()
-
-    def _special_texts(self) -> list[str]:
-        """Return the texts of all control tokens and media placeholders, the longest first."""
-        media = [getattr(self.processor, f"{modality}_token", None) for modality in _PROCESSORS]
-        control = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
-        texts = {*self.tokenizer.all_special_tokens, *control, *(text for text in media if isinstance(text, str))}
-        return sorted(filter(None, texts), key=lambda text: (-len(text), text))
+        self._tail = self.prompts([Example("", ("a",))])[0].text
+        self._begin = self._beginning()
+        self._check_rows()
 
     # Text
 
-    def prompts(self, examples: Sequence[Example]) -> list[str]:
+    def prompts(self, examples: Sequence[Example]) -> list[Prompt]:
         """Return each example's rendered prompt, up to the beginning of the answer."""
-        return [self._rendered([_user(self._content(e))]) for e in examples]
+        return [self._prompt(example) for example in examples]
+
+    def _prompt(self, example: Example) -> Prompt:
+        texts = [item for item in example.content if isinstance(item, str)]
+        guarded = tuple(texts) if self._must_guard(texts) else ()
+        shown = iter([self._placeholder(index) for index in range(len(guarded))] or texts)
+        content = [
+            {"type": item.modality} if isinstance(item, Media) else {"type": "text", "text": next(shown)}
+            for item in example.content
+        ]
+        message = _user(content or [{"type": "text", "text": ""}])
+        return Prompt(self._rendered([message]) + self.turn.asked, guarded)
+
+    def _must_guard(self, texts: Sequence[str]) -> bool:
+        """Whether the texts, each or behind one another, would be read as anything but text."""
+        media = (getattr(self.processor, f"{modality}_token", None) for modality in _PROCESSORS)
+        marks = [_OPEN, *(mark for mark in media if isinstance(mark, str) and mark)]
+        together = "".join(texts)
+        return any(mark in together for mark in marks) or self.texts.has_control(texts)
+
+    def _placeholder(self, index: int) -> str:
+        """Return what stands for the guarded text of that index: a token that no text contains and no model knows."""
+        name = f"{_OPEN}{index}{_CLOSE}"
+        if name not in self.tokenizer.get_added_vocab():
+            self.tokenizer.add_tokens([AddedToken(name, special=True, normalized=False)], special_tokens=True)
+        return name
 
     def _rendered(self, messages: list[dict[str, Any]], *, generate: bool = True) -> str:
         text: str = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
         return text
 
     def _turn(self) -> Turn:
-        """Determine the text around an answer by rendering one. Raises PlanError if the template omits answers."""
+        """Determine the text around an answer by rendering one. Raises PlanError if the template cannot."""
         question = _user([{"type": "text", "text": "a"}])
         answer = {"role": "assistant", "content": [{"type": "text", "text": _PROBE}]}
-        prompt, dialogue = self._rendered([question]), self._rendered([question, answer], generate=False)
+        try:
+            prompt, dialogue = self._rendered([question]), self._rendered([question, answer], generate=False)
+        except Exception as error:  # templates may raise anything
+            raise _unusable(f"fails on a question and its answer: {error}") from error
         before, probe, after = dialogue.partition(_PROBE)
         if not probe:
-            raise PlanError("this checkpoint's chat template omits answers", "Choose another checkpoint.")
+            raise _unusable("omits answers")
+        if "a" not in prompt or "'type'" in prompt:
+            raise _unusable("does not take messages that consist of parts")
         lead = before[len(prompt) :] if before.startswith(prompt) else ""
         ids = self.encode(after)
         index = next((i for i, token in enumerate(ids) if token in self.ends), None)
@@ -90,21 +145,36 @@ class Chat:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def plain(self, text: str) -> str:
-        """Return a user's text without anything that would be read as a control token or a media placeholder."""
-        return self._special.sub("", text)
+    def answer(self, text: str) -> list[int]:
+        """Return the token ids of an answer behind a prompt, with the template's text around it."""
+        spoken = f"{self.turn.space}{text}"
+        if not self.texts.has_control([text]):
+            before, ids = self.encode(self._tail), self.encode(f"{self._tail}{spoken}{self.turn.end}")
+            answer = ids[len(before) :]
+            if ids[: len(before)] == before and self._controls(answer) == self._controls(self.encode(self.turn.end)):
+                return answer
+        # The text holds the name of a control token, or its beginning is one token with the end of the prompt.
+        return self.texts.continuation(spoken) + self.encode(self.turn.end)
 
-    def answer(self, text: str) -> str:
-        """Return an answer with the template's text around it."""
-        return f"{self.turn.lead}{self.plain(text)}{self.turn.end}"
+    def _controls(self, ids: Sequence[int]) -> list[int]:
+        return [token for token in ids if token in self.texts.control_ids]
 
-    def _content(self, example: Example) -> list[dict[str, Any]]:
-        """Return the content of the user's message, with an entry in place of each medium."""
-        content = [
-            {"type": item.modality} if isinstance(item, Media) else {"type": "text", "text": self.plain(item)}
-            for item in example.content
-        ]
-        return content or [{"type": "text", "text": ""}]
+    def _beginning(self) -> list[int]:
+        """Return the tokens that the processor puts before a rendered prompt, such as BOS."""
+        try:
+            whole, plain = (self._processed([self._tail], [[]], **more)["input_ids"][0].tolist() for more in _SPECIAL)
+        except Exception:  # processors may raise anything where there are no media
+            return self.texts.begin
+        start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
+        return list(whole[:start])
+
+    def _check_rows(self) -> None:
+        """Raise PlanError if a taught row is not the prompt as it is asked, followed by the answer and one end."""
+        answer, asked = self.answer("b"), self.encode(self._tail)
+        ends = [token for token in answer if token in self.ends]
+        together = self.encode(f"{self._tail}{self.turn.space}b")
+        if together[: len(asked)] != asked or len(ends) != 1 or len(answer) < 2:
+            raise _unusable("joins the prompt and its answer, so that one cannot be told from the other")
 
     def places(self, text: str, modality: str) -> int | None:
         """Count the placeholders of a modality in a rendered prompt; None if the processor names no placeholder."""
@@ -126,11 +196,29 @@ class Chat:
         """The number of frames that the model's video encoder takes together."""
         return int(getattr(self.processor.video_processor, "temporal_patch_size", None) or 1)
 
-    def encoded(self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]]) -> dict[str, Tensor]:
-        """Return the processor's tensors for rendered prompts, with or without answers, padded at the left.
+    def encoded(
+        self,
+        prompts: Sequence[Prompt],
+        media: Sequence[Sequence[tuple[str, Any]]],
+        answers: Sequence[Sequence[int]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the processor's tensors for prompts, with or without the token ids of answers, padded at the left.
 
-        ``media`` holds (modality, medium in the processor's form) of each text's media, in order.
+        ``media`` holds (modality, medium in the processor's form) of each prompt's media, in order.
         """
+        tensors = self._processed([prompt.text for prompt in prompts], media, add_special_tokens=False)
+        texts = [self._guarded_ids(prompt) for prompt in prompts]
+        return edit_rows(tensors, self._begin, texts, answers or [()] * len(prompts), self.tokenizer.pad_token_id)
+
+    def _guarded_ids(self, prompt: Prompt) -> dict[int, list[int]]:
+        """Return the token ids of a prompt's guarded texts by the ids of their placeholders."""
+        ids = self.tokenizer.convert_tokens_to_ids
+        texts = enumerate(prompt.guarded)
+        return {ids(self._placeholder(index)): self.texts.continuation(text) for index, text in texts}
+
+    def _processed(
+        self, texts: Sequence[str], media: Sequence[Sequence[tuple[str, Any]]], **more: Any
+    ) -> dict[str, Tensor]:
         conversations = [
             [{**_user([_entry(modality, medium) for modality, medium in own]), "rendered": text}]
             for text, own in zip(texts, media, strict=True)
@@ -142,7 +230,7 @@ class Chat:
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            processor_kwargs=self._settings(clips),
+            processor_kwargs={**self._settings(clips), **more},
         )
         if not clips:
             return dict(tensors)
@@ -164,6 +252,10 @@ class Chat:
                 video["size"] = dict(size)
             settings["videos_kwargs"] = video
         return settings
+
+
+def _unusable(problem: str) -> PlanError:
+    return PlanError(f"this checkpoint's chat template {problem}", "Choose another checkpoint, or mend its template.")
 
 
 def modalities_of(processor: Any) -> frozenset[str]:

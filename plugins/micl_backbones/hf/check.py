@@ -15,14 +15,14 @@ _HINT = "Choose another --backbone, or tasks with less content per example."
 def check_content(chat: Chat, examples: Sequence[Example], read: Callable[[Example], Any]) -> None:
     """Raise PlanError if the processor or the chat template cannot process an example; ``read`` reads its media."""
     for example in examples:
-        text = chat.prompts([example])[0]
+        prompt = chat.prompts([example])[0]
         for modality, count in Counter(medium.modality for medium in example.media).items():
-            places = chat.places(text, modality)
+            places = chat.places(prompt.text, modality)
             if places is not None and places < count:
                 what = f"{count} media of modality {modality} in one example"
                 raise PlanError(f"{_named(example)}: this checkpoint's chat template does not support {what}", _HINT)
         try:
-            chat.encoded([text], [read(example)])
+            chat.encoded([prompt], [read(example)])
         except MiclError:
             raise
         except Exception as error:  # processors may raise anything

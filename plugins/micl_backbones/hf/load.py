@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor
+from transformers import AutoConfig, AutoModelForMultimodalLM, AutoProcessor, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from micl_backbones.attention import use_float32_attention
@@ -73,7 +73,9 @@ def load_checkpoint(preset: str, quantize: Quantize, dtype: DType, *, trust: boo
     use_float32_attention(model)
     disable_weight_repacking(model)
     make_states_contiguous(model)
-    return Checkpoint(model, processor, _ends(model, processor))
+    ends = _ends(model, processor)
+    model.generation_config = GenerationConfig()  # plain decoding: no penalties, no sampling, no forced tokens
+    return Checkpoint(model, processor, ends)
 
 
 def _class(config: Any) -> Any:

@@ -17,7 +17,8 @@ from transformers import (
     Qwen3NextConfig,
 )
 
-from micl_backbones.composed.decoding import PromptBatch, greedy, is_fully_causal, log_likelihoods
+from micl_backbones.composed.causal import is_fully_causal
+from micl_backbones.composed.decoding import PromptBatch, greedy, log_likelihoods
 from micl_backbones.composed.packing import plan_packing
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
