@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -35,9 +35,10 @@ def locked_folder(folder: Path) -> Iterator[None]:
                 f"process {file.read().strip() or 'another'} works on run {folder.name}",
                 "Wait for it, or stop it; --again starts another run of the same plan.",
             )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # the id is only for messages, and a full disk must not prevent a removal
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
         yield
 
 

@@ -121,7 +121,7 @@ def test_routings_are_kept_with_their_counts(old, url):
 def test_leases_are_kept_with_their_time(request, written, url):
     request.getfixturevalue(written)
     with Store.open(url) as store:
-        assert store.lease_holder("77aa01", now=0.0) == "node-1:/home/ada/.micl"
+        assert store.lease_holder("77aa01", now=1_700_000_000.0) == "node-1:/home/ada/.micl"
         assert store.lease_holder("77aa01") is None
 
 
