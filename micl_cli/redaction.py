@@ -25,7 +25,9 @@ _HARMLESS = frozenset(
 _WORDS = r"pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|private)_?key|sslpassword|authorization"
 _SECRET_NAME = re.compile(rf"(?:.*[^a-z])?(?:{_WORDS}|key)(?:[^a-z].*)?", re.IGNORECASE | re.DOTALL)
 _ASSIGNMENT = re.compile(rf"(?i)\b(?:\w+_)?(?:{_WORDS})\s*=\s*(?P<value>'[^']*'|\"[^\"]*\"|\{{[^}}]*\}}|[^\s&;,'\"]+)")
-_SECRET_VARIABLE = re.compile(r"(?:HF_TOKEN|HUGGING_FACE_HUB_TOKEN|.*_(?:TOKEN|PASSWORD|PASSWD|SECRET|API_KEY|ACCESS_KEY))")
+_SECRET_VARIABLE = re.compile(
+    r"(?:HF_TOKEN|HUGGING_FACE_HUB_TOKEN|.*_(?:TOKEN|PASSWORD|PASSWD|SECRET|API_KEY|ACCESS_KEY))"
+)
 _SHORTEST = 4
 """The length from which a remembered secret is hidden wherever it occurs; shorter ones would garble the text."""
 

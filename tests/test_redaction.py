@@ -56,7 +56,9 @@ def test_a_password_with_unescaped_characters_is_hidden(shape: str, password: st
     assert not any(part in shown for part in ("s3", "cr", "et"))
 
 
-@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20), st.sampled_from(["", "?a=b"]))
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20), st.sampled_from(["", "?a=b"])
+)
 def test_no_character_of_a_password_before_the_host_is_shown(password: str, query: str) -> None:
     assert redact_url(f"postgresql://u:{password}@h/d{query}") in (
         f"postgresql://u:***@h/d{query.replace('b', '***')}",

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from micl_cli.redaction import redact
+
 if TYPE_CHECKING:
     # Not imported at run time, so that `micl --help` is fast.
     from tqdm import tqdm
@@ -61,6 +63,11 @@ def escape(text: str, keep: str = "") -> str:
     return "".join(c if c in keep or not _is_control(c) else c.encode("unicode_escape").decode() for c in text)
 
 
+def is_plain(text: str) -> bool:
+    """Return whether ``text`` can be shown as it is, without control characters."""
+    return not any(map(_is_control, text))
+
+
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) in _ESCAPED or character in _BIDIRECTIONAL
 
@@ -85,22 +92,22 @@ def echo(text: str = "") -> None:
 def note(text: str) -> None:
     """Write a message to stderr, unless ``--quiet`` is given."""
     if not output.quiet:
-        click.echo(escape(text, keep="\n"), err=True)
+        click.echo(escape(redact(text), keep="\n"), err=True)
 
 
 def warn(text: str) -> None:
     """Write a warning to stderr, even with ``--quiet``."""
     label = style("warning:", sys.stderr, fg="yellow")
-    click.echo(f"{label} {escape(text, keep=chr(10))}", err=True, color=wants_colour(sys.stderr))
+    click.echo(f"{label} {escape(redact(text), keep=chr(10))}", err=True, color=wants_colour(sys.stderr))
 
 
 def fail(message: str, hint: str = "", label: str = "error:") -> None:
     """Write an error to stderr, with the hint on its own line."""
     red = style(label, sys.stderr, fg="red", bold=True) + " " if label else ""
-    click.echo(red + escape(message, keep="\n"), err=True, color=wants_colour(sys.stderr))
+    click.echo(red + escape(redact(message), keep="\n"), err=True, color=wants_colour(sys.stderr))
     if hint:
         dim = style("hint:", sys.stderr, fg="cyan")
-        click.echo(f"{dim} {escape(hint, keep=chr(10))}", err=True, color=wants_colour(sys.stderr))
+        click.echo(f"{dim} {escape(redact(hint), keep=chr(10))}", err=True, color=wants_colour(sys.stderr))
 
 
 def echo_json(data: Any) -> None:

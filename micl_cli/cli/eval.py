@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from micl_cli.cli.command import Command, JoinedOption
 from micl_cli.cli.completers import complete_runs, complete_tasks
-from micl_cli.cli.console import echo, table
+from micl_cli.cli.console import echo, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.status import preparing, quiet_libraries
 from micl_cli.errors import Interrupted
@@ -19,9 +20,10 @@ Examples:
   micl eval 3f2a --tasks vid_cap,own/mine --stage 1"""
 
 
-@click.command("eval", epilog=EPILOG)
+@click.command("eval", cls=Command, epilog=EPILOG)
 @click.argument("run", shell_complete=complete_runs)
-@click.option("--tasks", shell_complete=complete_tasks, help="The tasks to score; by default those of the run.")
+@click.option("--tasks", cls=JoinedOption, shell_complete=complete_tasks,
+              help="The tasks to score; by default those of the run.")  # fmt: skip
 @click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split to score on.")
 @click.option("--stage", type=click.IntRange(1), help="The stage whose model to score; by default the last.")
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
@@ -47,7 +49,7 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Score a run's model, from the checkpoint of any stage, on its own tasks or others."""
-    from micl_cli.api.events import Scored
+    from micl_cli.api.events import Notice, Scored
     from micl_cli.plan import split_tasks
     from micl_cli.session import Session
     from micl_cli.session import evaluate as evaluate_run
@@ -65,6 +67,8 @@ def evaluate(
             for event in events:
                 if as_json:
                     write_json_line(event.as_json())
+                elif isinstance(event, Notice):
+                    note(event.text)
                 elif isinstance(event, Scored):
                     rows.append([event.task, event.metric, f"{event.value:.1f}", event.n, event.split, event.after])
     except KeyboardInterrupt:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from micl_cli.api.events import Event
+from micl_cli.api.events import Event, Notice
 from micl_cli.api.task import Task
-from micl_cli.errors import UsageError
+from micl_cli.errors import StoreError, UsageError
 from micl_cli.plan import Plan, check_fit
 from micl_cli.session.learning import use_threads
 from micl_cli.session.library import Watch, unwatched
 from micl_cli.session.session import Session
+from micl_cli.store import Store
 
 if TYPE_CHECKING:
     from micl_cli.training.checkpoint import RunFolder
@@ -35,7 +36,7 @@ def evaluate(
 ) -> Iterator[Event]:
     """Score a run's model, as of ``stage`` (None: its last), on the named tasks, or on its own if none is named.
 
-    Scores are stored, except on fewer ``examples`` than the run's own. Raises UsageError if the stage has no
+    Scores are stored, except on fewer ``examples`` than the run's own; if that fails, a notice says why. Raises UsageError if the stage has no
     checkpoint, PlanError if a task does not fit.
     """
     from micl_cli.training.checkpoint import RunFolder
@@ -54,13 +55,25 @@ def evaluate(
     position = _position(folder, len(components.stages), stage)
     restore_stage(components, folder, position)
     keep, pause = control.keep_answers, control.pause
-    with session.store() as store:
+    with session.store_to_read() as store:
+        problems: set[str] = set()
         for task in tasks:
             events = list(score(components, task, position, split=split, keep_answers=keep, pause=pause))
-            if not examples:
-                store.write(run_id, events)
+            problem = "" if examples else _stored(store, run_id, events)
             components.features.flush()
             yield from events
+            if problem and problem not in problems:
+                problems.add(problem)
+                yield Notice(text=f"scores are not stored: {problem}")
+
+
+def _stored(store: Store, run_id: str, events: Sequence[Event]) -> str:
+    """Write events to the store. Return why that failed, or an empty text: computed scores are shown in any case."""
+    try:
+        store.write(run_id, events)
+    except StoreError as error:
+        return error.message
+    return ""
 
 
 def _components(session: Session, plan: Plan, own: Sequence[Task], tasks: Sequence[Task], device: str) -> RunComponents:

@@ -14,6 +14,7 @@ from micl_cli.io.lock import locked_folder
 from micl_cli.plan import Plan
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
+from micl_cli.session.notices import rename, unheard, unstored_answers
 from micl_cli.session.recorder import Recorder, changes, environment_of, new_run
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
@@ -48,8 +49,10 @@ def learn(
     with locked_folder(folder.path), session.store() as store:
         folder.tidy()
         run = store.run(plan.id)
+        notices = [*rename(store, plan, run), *(unstored_answers(store, run) if control.keep_answers else ())]
         if run and run.status == "finished" and folder.has_stages(len(store.details(plan.id).stages)):
-            yield from _recorded_events(plan, store, folder)
+            notices += unheard(bool(listeners))
+            yield from _with_notices(_recorded_events(plan, store, folder), notices)
             return
         with leased(plan.id, store, settings) as lease:
             run = store.run(plan.id)  # another machine may have finished it before this one acquired the lease
@@ -62,7 +65,7 @@ def learn(
             environment = environment_of(components)
             store.start_run(new_run(plan, environment, session.registry))
             learning = learn_stages(components, folder, control)
-            events = _with_notices(learning, changes(run.environment if run else {}, environment))
+            events = _with_notices(learning, [*notices, *changes(run.environment if run else {}, environment)])
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
             yield from _record(plan, store, delivery, lease.guard(events))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from micl_cli.errors import BusyError, CheckpointError, StoreError
 from micl_cli.io.lock import locked_folder
 from micl_cli.io.removal import listing, remove
-from micl_cli.store import Store, is_run_id, same_holder
+from micl_cli.store import Store, holder_label, is_run_id, same_holder
 
 if TYPE_CHECKING:
     from micl_cli.session.session import Session
@@ -46,7 +46,7 @@ def _refuse_leased(store: Store, run_id: str, holder: str) -> None:
     """Raise BusyError if another machine or home folder works on a run."""
     other = store.lease_holder(run_id)
     if other is not None and not same_holder(other, holder):
-        raise BusyError(f"{other.partition('#')[0]} works on run {run_id}", "Wait until it ends, or stop it there.")
+        raise BusyError(f"{holder_label(other)} works on run {run_id}", "Wait until it ends, or stop it there.")
 
 
 def _remove_folder(folder: Path) -> None:

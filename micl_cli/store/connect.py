@@ -74,6 +74,12 @@ def connect(url: URL) -> Engine:
     return _set_up_engine(engine)
 
 
+def refuse_writes(engine: Engine) -> Engine:
+    """Return the engine of an SQLite store, which refuses to write from now on."""
+    event.listen(engine, "connect", lambda connection, record: connection.execute("PRAGMA query_only=ON"))
+    return engine
+
+
 def connect_read_only(url: URL, file: Path, *, immutable: bool) -> Engine:
     """Return an engine that only reads the SQLite store in ``file``; ``url`` names it in messages.
 

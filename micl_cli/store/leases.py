@@ -30,7 +30,13 @@ def same_holder(one: str, other: str) -> bool:
     first, second = _IDENTITY.fullmatch(one), _IDENTITY.fullmatch(other)
     if first and second:
         return (first["machine"], first["home"]) == (second["machine"], second["home"])
-    return _without_identity(one) == _without_identity(other)  # earlier versions wrote no identity
+    return holder_label(one) == holder_label(other)  # earlier versions wrote no identity
+
+
+def holder_label(holder: str) -> str:
+    """Return the machine and folder of a holder, for messages."""
+    match = _IDENTITY.fullmatch(holder)
+    return match["name"] if match else holder
 
 
 def acquire(session: Session, run: str, holder: str, now: float, *, renew: bool = False) -> None:
@@ -45,7 +51,7 @@ def acquire(session: Session, run: str, holder: str, now: float, *, renew: bool 
         session.add(row)
     elif not same_holder(str(row.holder), holder) and (renew or _is_valid(row.until, now)):
         raise BusyError(
-            f"{_without_identity(str(row.holder))} works on run {run}",
+            f"{holder_label(str(row.holder))} works on run {run}",
             f"Wait until it ends. If it was killed, its lease expires {LEASE_SECONDS:.0f} seconds later.",
         )
     row.holder, row.until = holder, now + LEASE_SECONDS
@@ -67,8 +73,3 @@ def holder_of(session: Session, run: str, now: float) -> str | None:
 def _is_valid(until: Any, now: float) -> bool:
     """Return whether a lease is valid until a time. One that ends too late was written by a clock that is wrong."""
     return isinstance(until, (int, float)) and now < until <= now + LEASE_SECONDS + CLOCK_SECONDS
-
-
-def _without_identity(holder: str) -> str:
-    match = _IDENTITY.fullmatch(holder)
-    return match["name"] if match else holder

@@ -102,9 +102,13 @@ def _missing(connection: Connection) -> Iterator[str]:
             yield f"table {table.name} is missing"
             continue
         columns = {column["name"] for column in found.get_columns(table.name)}
-        yield from (f"column {column.name} of {table.name} is missing" for column in table.columns if column.name not in columns)
+        yield from (
+            f"column {column.name} of {table.name} is missing" for column in table.columns if column.name not in columns
+        )
         indexes = {index["name"] for index in found.get_indexes(table.name)}
-        yield from (f"index {index.name} of {table.name} is missing" for index in table.indexes if index.name not in indexes)
+        yield from (
+            f"index {index.name} of {table.name} is missing" for index in table.indexes if index.name not in indexes
+        )
         keys = set(found.get_pk_constraint(table.name)["constrained_columns"])
         if keys != {column.name for column in table.primary_key}:
             yield f"the primary key of {table.name} is missing"

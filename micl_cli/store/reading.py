@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, inspect
 
 from micl_cli.errors import StoreError
-from micl_cli.store.connect import connect, connect_read_only, shown, store_file
+from micl_cli.store.connect import connect, connect_read_only, refuse_writes, shown, store_file
 from micl_cli.store.failures import cannot_write, reported
 
 _JOURNALS = ("-wal", "-journal")
@@ -53,7 +53,7 @@ def open_read_only(url: URL, file: Path, resources: ExitStack) -> Engine:
             raise
     if has_journal(file):
         file = resources.enter_context(temporary_copy(file))
-        return _checked(connect(URL.create("sqlite", database=str(file))), url, resources)
+        return _checked(connect_to_copy(file), url, resources)
     return _checked(connect_read_only(url, file, immutable=True), url, resources)
 
 
@@ -61,6 +61,11 @@ def has_journal(file: Path) -> bool:
     """Return whether transactions of an SQLite file are in a journal next to it."""
     journals = [file.with_name(file.name + suffix) for suffix in _JOURNALS]
     return any(journal.exists() and journal.stat().st_size for journal in journals)
+
+
+def connect_to_copy(file: Path) -> Engine:
+    """Return an engine that only reads a temporary copy, in which writing would be lost."""
+    return refuse_writes(connect(URL.create("sqlite", database=str(file))))
 
 
 @contextmanager

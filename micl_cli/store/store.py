@@ -21,7 +21,7 @@ from micl_cli.records import NewRun, PredictionRecord, RunDetails, RunRecord, St
 from micl_cli.store import leases, models, queries, schema
 from micl_cli.store.connect import connect, make_folder, parse_url, shown, store_file, use_wal, writing
 from micl_cli.store.failures import reported
-from micl_cli.store.reading import is_writable, only_readable, open_read_only, temporary_copy
+from micl_cli.store.reading import connect_to_copy, is_writable, only_readable, open_read_only, temporary_copy
 from micl_cli.store.writing import apply_events, write_predictions
 
 _log = logging.getLogger(__name__)
@@ -78,6 +78,23 @@ class Store:
         return cls._open_read_only(parsed, file)
 
     @classmethod
+    def open_as_it_is(cls, url: str) -> Store:
+        """Open an SQLite store of the current schema to read it, and change nothing, not even its schema.
+
+        Raises StoreError if there is no such store.
+        """
+        parsed = parse_url(url)
+        file = store_file(parsed)
+        if file is None or not file.is_file():
+            raise StoreError(f"{shown(parsed)} is not a file")
+        with ExitStack() as resources:
+            engine = open_read_only(parsed, file, resources)
+            with reported(shown(parsed)), engine.connect() as connection:
+                if (revision := schema.revision(connection)) != schema.HEAD:
+                    raise StoreError(f"the run store {file} has schema {revision}, not {schema.HEAD}")
+            return cls(engine, shown(parsed), resources.pop_all())
+
+    @classmethod
     def _open_read_only(cls, url: URL, file: Path) -> Store:
         with ExitStack() as resources:
             engine = open_read_only(url, file, resources)
@@ -85,13 +102,22 @@ class Store:
                 revision = schema.revision(connection)
             if revision != schema.HEAD:
                 schema.missing(revision, url)  # refuses a newer store before it is copied
-                _log.warning("the run store %s has schema %s and is read-only: a copy is upgraded to read it", file, revision)
-                copy = resources.enter_context(temporary_copy(file))
-                engine = connect(URL.create("sqlite", database=str(copy)))
+                _log.warning(
+                    "the run store %s is read-only and has schema %s: a copy is upgraded to read it", file, revision
+                )
+                engine = cls._upgraded_copy(url, resources.enter_context(temporary_copy(file)))
                 resources.callback(engine.dispose)
-                with reported(shown(url)):
-                    schema.migrate(engine, back_up=False)
             return cls(engine, shown(url), resources.pop_all())
+
+    @staticmethod
+    def _upgraded_copy(url: URL, copy: Path) -> Engine:
+        engine = connect(URL.create("sqlite", database=str(copy)))
+        try:
+            with reported(shown(url)):
+                schema.migrate(engine, back_up=False)
+        finally:
+            engine.dispose()
+        return connect_to_copy(copy)
 
     def close(self) -> None:
         """Close all connections."""
@@ -222,7 +248,11 @@ class Store:
             session.execute(delete(models.Run).where(models.Run.id == run_id))
 
     def check_deletable(self, run_id: str, *, force: bool = False) -> None:
-        """Raise StoreError if ``delete_run`` would refuse to delete a run."""
+        """Raise StoreError if ``delete_run`` would refuse to delete a run, or may not write to the store."""
+        file = store_file(self.engine.url)
+        if file and not is_writable(file):
+            hint = "Make the file and its folder writable, or set MICL_HOME to another folder."
+            raise StoreError(f"the run store {self.location} cannot be written to", hint)
         with self._reading() as session:
             queries.existing_run(session, run_id)
             self._refuse_parent(session, run_id, force)

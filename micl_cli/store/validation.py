@@ -85,7 +85,7 @@ _SPECIAL = {RunRecord: _run_problems, StageRecord: _stage_problems}
 
 
 @cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     names = [field.name for field in fields(cls)] if is_dataclass(cls) else list(cls._fields)
     return {name: hints[name] for name in names}
@@ -106,7 +106,9 @@ def _conforms(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(_conforms(each, arguments[1]) for each in value.values())
     if is_dataclass(hint):
         return isinstance(value, dict) and all(
-            _conforms(value[name], inner) for name, inner in _hints(typing.cast(type[Any], hint)).items() if name in value
+            _conforms(value[name], inner)
+            for name, inner in _hints(typing.cast(type[Any], hint)).items()
+            if name in value
         )
     return _is(value, hint)
 

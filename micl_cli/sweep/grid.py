@@ -252,7 +252,7 @@ def cell_estimates(session: Session, cells: Sequence[Cell], device: str) -> Iter
     for cell in cells:
         state: CellState = "new"
         if has_store:
-            with session.store() as store:
+            with session.store_to_read() as store:
                 state = cell_state(cell, store, session.settings)
         if state == "finished":
             yield CellEstimate(cell, state, 0, 0.0)

@@ -34,7 +34,7 @@ def test_last_is_the_run_resumed_last(named, new_run):
 
 @pytest.mark.parametrize(("text", "candidates"), [("twin", {"3f9b", "77aa"}), ("3", {"3f2a", "3f9b"})])
 def test_several_candidates_are_named(named, text, candidates):
-    with pytest.raises(UsageError, match="matches [23] runs") as caught:
+    with pytest.raises(UsageError, match=r"matches [23] runs") as caught:
         named.resolve(text)
     assert all(run in caught.value.hint for run in candidates)
 
