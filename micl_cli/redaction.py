@@ -17,9 +17,37 @@ _HOSTS = re.compile(r"(\[[^\]]*\]|[\w.*-]*)(:\d*)?(,(\[[^\]]*\]|[\w.*-]*)(:\d*)?
 """One or more hosts with their ports, and the punctuation that may follow a URL in a sentence."""
 _QUERY_KEY = re.compile(r"(?:^|[?&;#])\s*(?P<key>[^=&?;#/@:\s]+)=")
 _HARMLESS = frozenset(
-    "application_name cache charset check_same_thread client_encoding connect_timeout database dbname driver encrypt "
-    "host hostaddr immutable isolation_level mode nolock port ssl ssl_mode sslcert sslmode sslrootcert "
-    "target_session_attrs timeout trustservercertificate uri user username vfs".split()
+    [
+        "application_name",
+        "cache",
+        "charset",
+        "check_same_thread",
+        "client_encoding",
+        "connect_timeout",
+        "database",
+        "dbname",
+        "driver",
+        "encrypt",
+        "host",
+        "hostaddr",
+        "immutable",
+        "isolation_level",
+        "mode",
+        "nolock",
+        "port",
+        "ssl",
+        "ssl_mode",
+        "sslcert",
+        "sslmode",
+        "sslrootcert",
+        "target_session_attrs",
+        "timeout",
+        "trustservercertificate",
+        "uri",
+        "user",
+        "username",
+        "vfs",
+    ]
 )
 """Keys of a URL's query whose values are shown."""
 _WORDS = r"pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|private)_?key|sslpassword|authorization"

@@ -104,8 +104,8 @@ def test_a_signal_in_a_pass_over_data_changes_nothing_in_the_end(
     assert learn(*words).code == 130
     assert (home / "runs" / run / "stages" / "01").exists()
     assert not (home / "runs" / run / "stages" / "02").exists()
-    kept = {"before": [], "after": ["step-2-6-after"]}[when]
-    assert [path.name for path in (home / "runs" / run).glob("step-*")] == kept
+    kept = {"before": [], "after": ["step-2-6", "step-2-6-after"]}[when]
+    assert sorted(path.name for path in (home / "runs" / run).glob("step-*")) == kept
     assert learn(*words).out.strip() == run
     assert ending(home, run) == expected
 

@@ -51,7 +51,9 @@ def list_(ctx: click.Context, commands: tuple[str, ...], as_json: bool) -> None:
     """
     settings = current_settings()
     values = [*_general(settings), *_of_listeners(settings)] if not commands else []
-    values += [value._replace(value=_public(value.name, value.value)) for value in _of_commands(ctx, settings, commands)]
+    values += [
+        value._replace(value=_public(value.name, value.value)) for value in _of_commands(ctx, settings, commands)
+    ]
     if as_json:
         echo_json([{**value._asdict(), "value": _json_ready(value.value)} for value in values])
         return
@@ -120,10 +122,10 @@ def _value(settings: Settings, option: click.Option, path: str, ctx: click.Conte
 
 def _public(name: str, value: Any) -> Any:
     """Return a value without secrets, since the output may be pasted into bug reports."""
-    if isinstance(value, (list, tuple)):
-        if len(value) == 2 and isinstance(value[0], str):  # an option and its value
-            return type(value)((value[0], _public(value[0], value[1])))
-        return type(value)(_public(name, each) for each in value)
+    if isinstance(value, tuple) and len(value) == 2:  # an option and its value
+        return value[0], _public(str(value[0]), value[1])
+    if isinstance(value, list):
+        return [_public(name, each) for each in value]
     if isinstance(value, dict):
         return {key: _public(str(key), each) for key, each in value.items()}
     if is_secret_name(name.rpartition(".")[2]) and value not in (None, ""):

@@ -140,8 +140,8 @@ def _note_unstored_answers(session: Session, runs: Sequence[str]) -> None:
     with session.store_to_read() as store:
         unstored = [run for run in runs if any(store.without_predictions(run))]
     if unstored:
-        text = "the answers of cells that were finished earlier are not stored; store them: micl eval RUN --save-predictions"
-        note(f"{text} ({', '.join(unstored)})")
+        text = "the answers of runs that were finished earlier are not stored"
+        note(f"{text} ({', '.join(unstored)}); store them: micl eval RUN --save-predictions")
 
 
 def _shared_options() -> list[click.Option]:

@@ -28,14 +28,32 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         yield fresh
         for path in (*fresh.rglob("*"), fresh):
             flush(path)
-        if target.exists():
-            shutil.rmtree(target)
+        remove_atomically(target)
         fresh.rename(target)
         flush(target.parent)
     except (OSError, SafetensorError) as error:  # safetensors has its own error for a full disk
         raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def remove_atomically(path: Path) -> None:
+    """Remove a file or folder, if it exists, so that a killed process leaves all of it, or nothing under its name.
+
+    Raises CheckpointError if it cannot be removed.
+    """
+    obsolete = path.with_name(f".{path.name}.{os.getpid()}.old.new")
+    try:
+        path.rename(obsolete)
+        if obsolete.is_dir() and not obsolete.is_symlink():
+            shutil.rmtree(obsolete)
+        else:
+            obsolete.unlink()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        hint = "Make the folder writable, then run the same command."
+        raise CheckpointError(f"cannot remove {path}: {error.strerror or error}", hint) from error
 
 
 def write_json(target: Path, data: Any) -> None:

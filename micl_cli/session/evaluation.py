@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from micl_cli.api.events import Event, Notice
 from micl_cli.api.task import Task
-from micl_cli.errors import StoreError, UsageError
+from micl_cli.errors import CheckpointError, StoreError, UsageError
 from micl_cli.plan import Plan, check_fit
 from micl_cli.session.learning import use_threads
 from micl_cli.session.library import Watch, unwatched
 from micl_cli.session.session import Session
-from micl_cli.store import Store
+from micl_cli.store import RunRecord, Store
 
 if TYPE_CHECKING:
     from micl_cli.training.checkpoint import RunFolder
@@ -36,8 +36,8 @@ def evaluate(
 ) -> Iterator[Event]:
     """Score a run's model, as of ``stage`` (None: its last), on the named tasks, or on its own if none is named.
 
-    Scores are stored, except on fewer ``examples`` than the run's own; if that fails, a notice says why. Raises UsageError if the stage has no
-    checkpoint, PlanError if a task does not fit.
+    Scores are stored, except on fewer ``examples`` than the run's own; if that fails, a notice says why. Raises
+    UsageError if the stage has no checkpoint, PlanError if a task does not fit.
     """
     from micl_cli.training.checkpoint import RunFolder
     from micl_cli.training.evaluation import score
@@ -52,7 +52,7 @@ def evaluate(
     changed = {name: value for name, value in changed.items() if value}
     plan = replace(plan, evaluation=replace(plan.evaluation, **changed))
     components = _components(session, plan, own, tasks, device)
-    position = _position(folder, len(components.stages), stage)
+    position = _position(session, folder, run, stage)
     restore_stage(components, folder, position)
     keep, pause = control.keep_answers, control.pause
     with session.store_to_read() as store:
@@ -87,11 +87,19 @@ def _components(session: Session, plan: Plan, own: Sequence[Task], tasks: Sequen
     return components
 
 
-def _position(folder: RunFolder, stages: int, stage: int | None) -> int:
-    """Return the position of the stage to evaluate. Raises UsageError if it has no checkpoint."""
-    learnt = [position for position in range(1, stages + 1) if folder.has_stage(position)]
+def _position(session: Session, folder: RunFolder, run: RunRecord, stage: int | None) -> int:
+    """Return the position of the stage to evaluate, by default the last that is learnt.
+
+    Raises UsageError if it is not learnt, CheckpointError if its checkpoint is gone.
+    """
+    stages = session.details(run.id).stages
+    learnt = [each.position for each in stages if each.status == "learned" or folder.has_stage(each.position)]
     if not learnt:
-        raise UsageError(f"run {folder.path.name} has no finished stage yet", "Let it learn a task first.")
+        raise UsageError(f"run {run.id} has no finished stage yet", f"Continue it: micl learn --resume {run.id}")
     if stage is not None and stage not in learnt:
-        raise UsageError(f"stage {stage} is not learnt", f"Stages with a checkpoint: {', '.join(map(str, learnt))}.")
-    return stage or learnt[-1]
+        raise UsageError(f"stage {stage} is not learnt", f"Learnt stages: {', '.join(map(str, learnt))}.")
+    position = stage or max(learnt)
+    if not folder.has_stage(position):
+        hint = f"Make it again with the same learn command, or: micl learn --resume {run.id}"
+        raise CheckpointError(f"the checkpoint of stage {position} is gone: {folder.stage(position)}", hint)
+    return position

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from micl_cli.api.events import Event, Notice, RunFinished, RunStarted
@@ -48,9 +49,10 @@ def learn(
     folder = RunFolder(settings.runs / plan.id)
     with locked_folder(folder.path), session.store() as store:
         folder.tidy()
+        repaired = folder.repair()
         run = store.run(plan.id)
         notices = [*rename(store, plan, run), *(unstored_answers(store, run) if control.keep_answers else ())]
-        if run and run.status == "finished" and folder.has_stages(len(store.details(plan.id).stages)):
+        if run and run.status == "finished" and _is_complete(folder, store, plan.id):
             notices += unheard(bool(listeners))
             yield from _with_notices(_recorded_events(plan, store, folder), notices)
             return
@@ -64,10 +66,20 @@ def learn(
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
             environment = environment_of(components)
             store.start_run(new_run(plan, environment, session.registry))
-            learning = learn_stages(components, folder, control)
-            events = _with_notices(learning, [*notices, *changes(run.environment if run else {}, environment)])
+            recorder = Recorder(store, plan.id)
+            learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
+            notices += [*repaired, *changes(run.environment if run else {}, environment)]
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
-            yield from _record(plan, store, delivery, lease.guard(events))
+            yield from _record(plan, recorder, delivery, lease.guard(_with_notices(learning, notices)))
+
+
+def _is_complete(folder: RunFolder, store: Store, run: str) -> bool:
+    """Return whether a finished run is complete on disk, and intact in the store, where it is else written again."""
+    try:
+        stages = len(store.details(run).stages)
+    except StoreError:
+        return False
+    return folder.has_stages(stages) and folder.has_scores(stages)
 
 
 def use_threads(session: Session, plan: Plan, run: RunRecord | None, threads: int = 0) -> None:
@@ -90,9 +102,9 @@ def _with_notices(events: Iterator[Event], notices: Sequence[str]) -> Iterator[E
             yield from (Notice(text=text) for text in notices)
 
 
-def _record(plan: Plan, store: Store, delivery: EventDelivery, events: Iterator[Event]) -> Iterator[Event]:
+def _record(plan: Plan, recorder: Recorder, delivery: EventDelivery, events: Iterator[Event]) -> Iterator[Event]:
     """Store, deliver and yield events. The end of the run is stored and delivered also after an error."""
-    recorder, started = Recorder(store, plan.id), time.perf_counter()
+    started = time.perf_counter()
     try:
         for event in events:
             recorder.take(event)

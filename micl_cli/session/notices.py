@@ -14,7 +14,11 @@ def rename(store: Store, plan: Plan, run: RunRecord | None) -> Iterator[str]:
         return
     if run and run.name != plan.name:
         store.rename_run(run.id, plan.name)
-        yield f"the run was named {run.name!r} and is {plan.name!r} now" if run.name else f"the run is named {plan.name!r}"
+        yield (
+            f"the run was named {run.name!r} and is {plan.name!r} now"
+            if run.name
+            else f"the run is named {plan.name!r}"
+        )
     if others := [other for other in store.named(plan.name) if other != plan.id]:
         yield f"{', '.join(others)} also has the name {plan.name!r}: use the ids to tell these runs apart"
 

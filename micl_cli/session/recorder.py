@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from micl_cli import __version__
-from micl_cli.api.events import Event, PassProgress, RunFinished, RunStarted, Step
+from micl_cli.api.events import Event, PassProgress, RunFinished, RunStarted, Step, TaskStarted
 from micl_cli.data.preparation import Prepared
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.records import NewRun, PluginRecord, RunDetails, TaskRecord
@@ -31,13 +31,16 @@ class Recorder:
     def __init__(self, store: Store, run: str) -> None:
         self.store, self.run = store, run
         self.ended = False
+        self._resumed_from: tuple[int, int] | None = None
         self._pending: list[Event] = []
         self._written = time.monotonic()
 
     def take(self, event: Event) -> None:
         """Record an event: steps and progress are written every STORE_SECONDS, all others at once."""
-        if isinstance(event, RunStarted) and event.resumed_from:
-            self.store.discard_after(self.run, *event.resumed_from)
+        if isinstance(event, RunStarted):
+            self._resumed_from = event.resumed_from
+        if isinstance(event, TaskStarted):
+            self._discard_repeated(event.position)
         self._pending.append(event)
         if not isinstance(event, Step | PassProgress) or time.monotonic() - self._written >= STORE_SECONDS:
             self.flush()
@@ -52,9 +55,14 @@ class Recorder:
 
     def flush(self) -> None:
         """Write pending events."""
-        pending, self._pending = self._pending, []
-        self.store.write(self.run, pending)
+        self.store.write(self.run, self._pending)
+        self._pending = []
         self._written = time.monotonic()
+
+    def _discard_repeated(self, position: int) -> None:
+        """Delete the stored steps of a stage beyond the checkpoint from which it is learnt now."""
+        stage, step = self._resumed_from or (0, 0)
+        self.store.discard_after(self.run, position, step if stage == position else 0)
 
 
 def new_run(plan: Plan, environment: Mapping[str, Any], registry: Registry) -> NewRun:

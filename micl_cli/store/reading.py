@@ -20,7 +20,7 @@ _JOURNALS = ("-wal", "-journal")
 
 
 def is_writable(file: Path) -> bool:
-    """Return whether a store and its folder can be written to, as far as permissions tell. What is no file counts as writable."""
+    """Return whether permissions allow to write to a store and its folder; True if there is no file yet."""
     return not file.is_file() or (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
 

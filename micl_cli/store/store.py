@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import URL, Engine, delete, func, or_, select, update
+from sqlalchemy import URL, Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -227,9 +227,9 @@ class Store:
     def discard_after(self, run_id: str, position: int, step: int) -> None:
         """Delete the steps after ``step`` of stage ``position``, which a resumed run repeats."""
         steps = models.Step
-        later = or_(steps.position > position, (steps.position == position) & (steps.step > step))
+        where = steps.run == run_id, steps.position == position, steps.step > step
         with self._writing() as session:
-            session.execute(delete(steps).where(steps.run == run_id, later))
+            session.execute(delete(steps).where(*where))
 
     def rename_run(self, run_id: str, name: str) -> None:
         """Give a run another name."""
@@ -286,7 +286,8 @@ class Store:
     def resolve(self, text: str) -> str:
         """Return the id of the run that ``text`` refers to: "@last", an id, a name, or a prefix of an id.
 
-        "@last" is the run started most recently. An id goes before a name, and a name before a prefix. Raises UsageError if no or several runs match.
+        "@last" is the run started most recently. An id goes before a name, and a name before a prefix. Raises
+        UsageError if no or several runs match.
         """
         with self._reading() as session:
             known = [(str(row.id), str(row.name)) for row in session.scalars(queries.newest_first())]

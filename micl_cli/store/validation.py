@@ -10,7 +10,6 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
 from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any, Literal, Union
@@ -24,6 +23,8 @@ DAMAGED = "damaged"
 STATUSES = ("running", "finished", "interrupted", "failed")
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+_known_hints: dict[Any, dict[str, Any]] = {}
+_SECTIONS = ("training", "evaluation")
 _COUNTS = ("threads", "weights_bytes")
 """The entries of an environment that are numbers."""
 
@@ -49,16 +50,14 @@ def plan_problem(plan: Any, *, complete: bool = True) -> str:
     hints = _hints(Plan)
     for field in fields(Plan):
         if field.name not in plan:
-            if complete and (field.default is MISSING and field.default_factory is MISSING or field.name in _SECTIONS):
+            required = field.default is MISSING and field.default_factory is MISSING
+            if complete and (required or field.name in _SECTIONS):
                 return f"its plan has no {field.name}"
         elif not _conforms(plan[field.name], hints[field.name]):
             return f"the {field.name} of its plan is not {_described(plan[field.name], hints[field.name])}"
     if plan.get("parent") is not None and not is_run_id(plan["parent"]):
         return "the parent of its plan is not the id of a run"
     return ""
-
-
-_SECTIONS = ("training", "evaluation")
 
 
 def _run_problems(values: Mapping[str, Any]) -> Iterator[str]:
@@ -84,11 +83,13 @@ def _stage_problems(values: Mapping[str, Any]) -> Iterator[str]:
 _SPECIAL = {RunRecord: _run_problems, StageRecord: _stage_problems}
 
 
-@cache
 def _hints(cls: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    names = [field.name for field in fields(cls)] if is_dataclass(cls) else list(cls._fields)
-    return {name: hints[name] for name in names}
+    """Return the annotations of the fields of a dataclass or named tuple."""
+    if cls not in _known_hints:
+        hints = typing.get_type_hints(cls)
+        names = [field.name for field in fields(cls)] if is_dataclass(cls) else list(cls._fields)
+        _known_hints[cls] = {name: hints[name] for name in names}
+    return _known_hints[cls]
 
 
 def _conforms(value: Any, hint: Any) -> bool:

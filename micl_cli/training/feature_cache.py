@@ -2,12 +2,13 @@
 
 A shard is a safetensors file in ``features/KEY/`` with one tensor for each medium, named by its
 sha256. Shards are written atomically and never changed, so that several processes can fill one cache.
+Its metadata has the digest of each tensor, which is checked when a process reads the tensor first;
+features that are damaged, or that an earlier version stored without a digest, are computed again.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from micl_cli.api.task import Media
+from micl_cli.io.removal import Remaining, remove
 
 SHARD, SHARD_BYTES = 512, 64 * 10**6  # the media or bytes at which a shard is written
 IN_MEMORY = 256 * 10**6  # bytes to hold in memory if shards cannot be written
@@ -47,13 +49,14 @@ class Features:
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         self.folder, self.limit = folder, limit
-        self._shards: dict[str, dict[str, Any]] = {}
+        self._shards: dict[str, dict[str, tuple[Path, Any]]] = {}
         self._pending: dict[str, dict[str, Tensor]] = {}
         self._used: set[Path] = set()
+        self._verified: set[tuple[str, str]] = set()
 
     def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
-        stored, pending = self._opened(key), self._pending.setdefault(key, {})
-        missing = {m.digest: m for m in media if m.digest and m.digest not in stored and m.digest not in pending}
+        pending = self._pending.setdefault(key, {})
+        missing = {m.digest: m for m in media if m.digest and m.digest not in pending and not self._has(key, m.digest)}
         for digest, medium in missing.items():
             pending[digest] = compute([medium])[0].cpu()
         features = [self._one(key, medium, compute) for medium in media]
@@ -69,7 +72,8 @@ class Features:
         pending = self._pending[key].get(medium.digest)
         if pending is not None:
             return pending
-        tensor: Tensor = self._shards[key][medium.digest].get_tensor(medium.digest)
+        _, shard = self._shards[key][medium.digest]
+        tensor: Tensor = shard.get_tensor(medium.digest)
         return tensor
 
     def flush(self) -> None:
@@ -77,7 +81,7 @@ class Features:
         for key in self._pending:
             self._write(key)
 
-    def _opened(self, key: str) -> dict[str, Any]:
+    def _opened(self, key: str) -> dict[str, tuple[Path, Any]]:
         """Return the open shard of each medium stored under ``key``."""
         if key not in self._shards:
             self._shards[key] = {}
@@ -85,12 +89,27 @@ class Features:
                 self._open(key, path)
         return self._shards[key]
 
+    def _has(self, key: str, digest: str) -> bool:
+        """Return whether the features of a medium are stored and intact. A shard with damaged ones is removed."""
+        if digest not in self._opened(key):
+            return False
+        if (key, digest) not in self._verified:
+            path, shard = self._shards[key][digest]
+            if tensor_sha256(shard.get_tensor(digest)) != (shard.metadata() or {}).get(digest):
+                del self._shards[key][digest]
+                with suppress(OSError):
+                    path.unlink()
+                return False
+            self._verified.add((key, digest))
+        return True
+
     def _open(self, key: str, path: Path) -> None:
         try:
             shard: Any = safe_open(path, framework="pt")
+            names = shard.keys()
         except (OSError, SafetensorError):
             return  # the shard is damaged: its features are computed again
-        self._shards[key].update(dict.fromkeys(shard.keys(), shard))
+        self._shards[key].update(dict.fromkeys(names, (path, shard)))
         self._used.add(path)
         with suppress(OSError):
             os.utime(path)  # marks it as recently used
@@ -104,7 +123,8 @@ class Features:
         try:
             if _removable(self.folder, self.limit - _bytes(pending), self._used) is None:
                 return  # they stay in memory
-            content = save({digest: tensor.contiguous().clone() for digest, tensor in pending.items()})
+            tensors = {digest: tensor.contiguous().clone() for digest, tensor in pending.items()}
+            content = save(tensors, {digest: tensor_sha256(tensor) for digest, tensor in tensors.items()})
             if not make_room(self.folder, self.limit - len(content), spare=self._used):
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +134,15 @@ class Features:
         except OSError:
             return
         self._open(key, path)
+        self._verified.update((key, digest) for digest in pending)
         pending.clear()
+
+
+def tensor_sha256(tensor: Tensor) -> str:
+    """Return the sha256 of a tensor on the CPU: of its type, shape and bytes."""
+    digest = sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+    digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def stored_features(folder: Path) -> list[StoredFeatures]:
@@ -129,10 +157,12 @@ def stored_features(folder: Path) -> list[StoredFeatures]:
     return sorted(stored, key=lambda each: -each.used)
 
 
-def remove_features(folder: Path, key: str) -> None:
-    """Remove the stored features of an encoder. A run that uses them keeps the files that it has open."""
-    if (folder / key).parent == folder:
-        shutil.rmtree(folder / key, ignore_errors=True)
+def remove_features(folder: Path, key: str) -> list[Remaining]:
+    """Remove the stored features of an encoder, and return what could not be removed.
+
+    A run that uses them keeps the files that it has open.
+    """
+    return remove(folder / key) if (folder / key).parent == folder else []
 
 
 def make_room(folder: Path, limit: int, spare: Collection[Path] = ()) -> bool:

@@ -42,12 +42,14 @@ class Control:
     """The supervision of a run, without influence on its result.
 
     ``stop`` returns whether the run should save its state and end; ``save_seconds`` is the time between
-    step checkpoints; ``keep_answers`` yields the answers behind each score.
+    step checkpoints; ``keep_answers`` yields the answers behind each score. ``commit`` is called before a checkpoint
+    or a file of scores is written, and stores what was yielded so far: a resumed run goes on after the file.
     """
 
     stop: Callable[[], bool] = lambda: False
     save_seconds: float = 5.0
     keep_answers: bool = False
+    commit: Callable[[], None] = lambda: None
 
     def pause(self) -> None:
         """Raise Interrupted if the run should stop."""
@@ -104,7 +106,7 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
         has_pass = yield from _run_pass(components, state, "before", control)
         state.open()
         if has_pass:
-            folder.write_step(position, 0, state.snapshot())
+            _save_step(folder, state, control)
     yield TaskStarted(
         position=position,
         tasks=[task.name for task in state.stage.tasks],
@@ -125,7 +127,7 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
                 components.features.flush()
             state.seconds, state.peak_bytes = time.perf_counter() - started, max(state.peak_bytes, peak_bytes())
             if control.stop() or time.monotonic() - saved >= control.save_seconds:
-                folder.write_step(position, state.step, state.snapshot())
+                _save_step(folder, state, control)
                 saved = time.monotonic()
                 control.pause()
         state.restore_best()
@@ -133,11 +135,18 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
         strategy.end(state.stage)
         state.seconds, state.phase = time.perf_counter() - started, "after"
         if type(strategy).after is not Strategy.after:
-            folder.write_step(position, state.step, state.snapshot())
+            _save_step(folder, state, control)
     yield from _run_pass(components, state, "after", control)
     learned, snapshot = _finish(components, state)
+    control.commit()
     folder.finish_stage(position, snapshot)
     yield learned
+
+
+def _save_step(folder: RunFolder, state: StageState, control: Control) -> None:
+    """Write a step checkpoint, after the store has everything up to it."""
+    control.commit()
+    folder.write_step(state.stage.position, state.step, state.snapshot())
 
 
 def _begin(components: RunComponents, folder: RunFolder, position: int) -> StageState:
@@ -249,9 +258,10 @@ def _score_and_store(
     rng = random.Random(f"{components.plan.seed}/{after}/{task.name}")
     strategy.stage = replace(components.stage(after), rng=rng)
     events = list(score(components, task, after, split=split, keep_answers=control.keep_answers, pause=control.pause))
-    folder.add_scores(after, [event for event in events if isinstance(event, (Scored, Routed))])
     components.features.flush()
     yield from events
+    control.commit()
+    folder.add_scores(after, [event for event in events if isinstance(event, (Scored, Routed))])
 
 
 def _load_stage(components: RunComponents, folder: RunFolder, position: int) -> None:

@@ -9,8 +9,19 @@ from pathlib import Path
 import pytest
 
 from micl_cli.api import Task
-from micl_cli.api.events import Event, PassProgress, Routed, RunFinished, RunStarted, Scored, Step, TaskLearned
+from micl_cli.api.events import (
+    Event,
+    PassProgress,
+    Routed,
+    RunFinished,
+    RunStarted,
+    Scored,
+    Step,
+    TaskLearned,
+    TaskStarted,
+)
 from micl_cli.data.preparation import Prepared
+from micl_cli.errors import StoreError
 from micl_cli.plan import Plan, Training
 from micl_cli.session import recorder
 from micl_cli.session.recorder import Recorder, run_data, settings_of, task_record
@@ -90,8 +101,21 @@ def test_steps_and_progress_wait_for_the_next_event(store: Store, monkeypatch: p
 def test_a_resumed_run_repeats_the_steps_after_its_checkpoint(store: Store) -> None:
     store.write(PLAN.id, [step(1), step(2), step(3)])
     started = RunStarted(run=PLAN.id, tasks=[], strategy="router", backbone="tiny", seed=0, resumed_from=(1, 2))
-    Recorder(store, PLAN.id).take(started)
+    recording = Recorder(store, PLAN.id)
+    recording.take(started)
+    recording.take(TaskStarted(position=1, tasks=[PLAN.tasks[0]], examples=8, steps_planned=4, trainable_parameters=3))
     assert [each.step for each in store.steps(PLAN.id)] == [1, 2]
+
+
+def test_events_that_cannot_be_written_are_not_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Recorder(store, PLAN.id)
+    recording.take(step(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "write", lambda *_: (_ for _ in ()).throw(StoreError("full", "")))
+        with pytest.raises(StoreError):
+            recording.flush()
+    recording.flush()
+    assert [each.step for each in store.steps(PLAN.id)] == [1]
 
 
 def test_the_end_of_a_run_is_recorded(store: Store) -> None:

@@ -151,13 +151,13 @@ def test_events_written_again_change_nothing(events, cut):
         assert store.details("again").scores == store.details("once").scores
 
 
-def test_a_resumed_run_does_not_repeat_its_series(store, new_run, step):
+def test_only_the_steps_of_the_repeated_stage_are_discarded(store, new_run, step):
     store.start_run(new_run())
     store.start_run(new_run("other"))
     for run in (RUN, "other"):
         store.write(run, [step(p, n) for p in (1, 2, 3) for n in (1, 2, 3)])
     store.discard_after(RUN, 2, 1)
-    assert [(s.position, s.step) for s in store.steps(RUN)] == [(1, 1), (1, 2), (1, 3), (2, 1)]
+    assert [(s.position, s.step) for s in store.steps(RUN)] == [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1), (3, 2), (3, 3)]
     assert len(store.steps("other")) == 9
 
 

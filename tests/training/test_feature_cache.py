@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from micl_cli.api.task import Media
@@ -67,6 +68,28 @@ def test_many_are_written_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     cache("key", [image("1"), image("2")], Encoder())
     assert list((tmp_path / "key").glob("*.safetensors"))
     assert cache("key", [image("2")], Encoder())[0, 0, 0] == 2
+
+
+def test_one_flipped_bit_is_noticed_and_computed_again_once(tmp_path: Path) -> None:
+    cache = Features(tmp_path)
+    cache("key", [image("1"), image("2")], Encoder())
+    cache.flush()
+    (shard,) = (tmp_path / "key").iterdir()
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    for asked in (["2"], ["1"]):  # the damaged shard is gone, with what was intact in it
+        encoder, again = Encoder(), Features(tmp_path)
+        assert again("key", [image("1"), image("2")], encoder)[:, 0, 0].tolist() == [1, 2]
+        assert encoder.asked == asked
+        again.flush()
+
+
+def test_features_without_a_digest_are_computed_again(tmp_path: Path) -> None:
+    (tmp_path / "key").mkdir()
+    save_file({"1": torch.zeros(2, 3)}, tmp_path / "key" / "old.safetensors")
+    assert Features(tmp_path)("key", [image("1")], Encoder())[0, 0, 0] == 1
+    assert not list((tmp_path / "key").iterdir())
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense that is no header at all"])
