@@ -1,4 +1,4 @@
-"""Commands that ignore nothing of what is given twice, and checks of options."""
+"""Commands that say which values they ignore, and options that are joined or checked."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from micl_cli.cli.console import is_plain
+from micl_cli.cli.console import is_plain, warn
 from micl_cli.errors import UsageError
 
 _LONGEST_NAME = 255
 
 
 class Command(click.Command):
-    """A command that refuses an option which is given twice, since click would ignore the first value."""
+    """A command that warns of an option which is given twice, since only its last value counts."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Check the arguments before they are parsed. Raises UsageError."""
-        refuse_repetition(self, ctx, args)
+        """Parse the arguments, after a warning of options that are given twice."""
+        warn_of_repetition(self, ctx, args)
         return super().parse_args(ctx, args)
 
 
 class Group(click.Group):
-    """A group of commands that refuse repeated options, as it does itself."""
+    """A group of commands that warn of repeated options, as it does itself."""
 
     command_class = Command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Check the arguments before they are parsed. Raises UsageError."""
-        refuse_repetition(self, ctx, args)
+        """Parse the arguments, after a warning of options that are given twice."""
+        warn_of_repetition(self, ctx, args)
         return super().parse_args(ctx, args)
 
 
@@ -47,14 +47,21 @@ class JoinedOption(click.Option):
         return (",".join(value) if isinstance(value, list) else value), source
 
 
-def refuse_repetition(command: click.Command, ctx: click.Context, args: Iterable[str]) -> None:
-    """Raise UsageError if an option that takes one value is among ``args`` more than once."""
+def warn_of_repetition(command: click.Command, ctx: click.Context, args: Iterable[str]) -> None:
+    """Write a warning for each option that takes one value and is among ``args`` more than once.
+
+    The last value counts, as everywhere on command lines, so that an alias with options can be overridden.
+    """
     if ctx.resilient_parsing:
         return
     _, _, order = command.make_parser(ctx).parse_args(args=list(args))
-    for option in order:
+    for option in dict.fromkeys(order):
         if isinstance(option, click.Option) and _takes_one_value(option) and order.count(option) > 1:
-            raise UsageError(f"{option.opts[0]} is given {order.count(option)} times", "Give it once.")
+            _warn(option.opts[0], order.count(option))
+
+
+def _warn(option: str, count: int) -> None:
+    warn(f"{option} is given {count} times: only the last value counts")
 
 
 def _takes_one_value(option: click.Option) -> bool:
@@ -63,12 +70,13 @@ def _takes_one_value(option: click.Option) -> bool:
 
 
 def unique_names(ctx: click.Context, parameter: click.Parameter, pairs: Iterable[tuple[str, str]]) -> Any:
-    """Return the pairs of an option that takes a name and a value. Raises UsageError if a name is given twice."""
+    """Return the pairs of an option that takes a name and a value, the last of each name; warn of the others."""
+    values = {_normal(name): (name, value) for name, value in pairs}
     names = [_normal(name) for name, _ in pairs]
-    for name in names:
+    for name in values:
         if names.count(name) > 1:
-            raise UsageError(f"{parameter.opts[0]} {name} is given {names.count(name)} times", "Give it once.")
-    return pairs
+            _warn(f"{parameter.opts[0]} {name}", names.count(name))
+    return tuple(values.values())
 
 
 def _normal(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from micl_cli.cli.command import Command
+from micl_cli.cli.command import Command, JoinedOption
 from micl_cli.cli.completers import complete_orders, complete_strategy_list, complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, output, table
 from micl_cli.cli.context import current_settings
@@ -64,16 +64,16 @@ class _Sweep(Command):
 
 @click.command(cls=_Sweep, epilog=EPILOG)
 @click.option(
-    "--strategy", shell_complete=complete_strategy_list, metavar="A,B[OPTION=VALUE,...]",
+    "--strategy", cls=JoinedOption, shell_complete=complete_strategy_list, metavar="A,B[OPTION=VALUE,...]",
     help="The methods, optionally with their own options in brackets.",
 )  # fmt: skip
 @click.option(
-    "--order", shell_complete=complete_orders, metavar="ORDER,...",
+    "--order", cls=JoinedOption, shell_complete=complete_orders, metavar="ORDER,...",
     help="Task orders: order-1, order-2 (MICL's), or a recipe by name or file, of which only the tasks are used.",
 )  # fmt: skip
 @click.option("--tasks", "tasks", multiple=True, shell_complete=complete_tasks, metavar="TASK,...",
               help="An additional order as a list of tasks; may be repeated.")  # fmt: skip
-@click.option("--seed", default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
+@click.option("--seed", cls=JoinedOption, default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
 @click.option(
     "--jobs",
     default=1,
