@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from micl_cli.errors import BusyError, CheckpointError, StoreError
 from micl_cli.io.lock import locked_folder
 from micl_cli.io.removal import listing, remove
-from micl_cli.store import Store, holder_label, is_run_id, same_holder
+from micl_cli.store import Store, delete_in_little_space, holder_label, is_run_id, same_holder
 
 if TYPE_CHECKING:
     from micl_cli.session.session import Session
@@ -32,9 +32,12 @@ def remove_run(session: Session, run_id: str, *, force: bool = False) -> None:
     if is_run_id(run_id):
         _remove_folder(session.settings.runs / run_id)
     try:
-        with session.store() as store:
-            _refuse_leased(store, run_id, holder)
-            store.delete_run(run_id, force=force)
+        try:
+            with session.store() as store:
+                _refuse_leased(store, run_id, holder)
+                store.delete_run(run_id, force=force)
+        except StoreError as error:
+            delete_in_little_space(session.settings.store_url, run_id, error)
     except StoreError as error:
         raise StoreError(
             f"the files of run {run_id} are removed, but it is still in the store: {error.message}",

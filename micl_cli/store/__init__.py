@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from micl_cli.store.leases import holder_label as holder_label
     from micl_cli.store.leases import holder_name as holder_name
     from micl_cli.store.leases import same_holder as same_holder
+    from micl_cli.store.little_space import delete_in_little_space as delete_in_little_space
     from micl_cli.store.maintenance import check as check
     from micl_cli.store.maintenance import exists as exists
     from micl_cli.store.maintenance import locate as locate
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from micl_cli.store.validation import is_run_id as is_run_id
     from micl_cli.store.validation import plan_problem as plan_problem
 
-_HOME = {"Store": "store", "damaged_run": "queries"}
+_HOME = {"Store": "store", "damaged_run": "queries", "delete_in_little_space": "little_space"}
 _HOME |= dict.fromkeys(("LEASE_SECONDS", "holder_label", "holder_name", "same_holder"), "leases")
 _HOME |= dict.fromkeys(("check", "exists", "locate", "upgrade"), "maintenance")
 _HOME |= dict.fromkeys(("DAMAGED", "is_run_id", "plan_problem"), "validation")
@@ -53,7 +54,8 @@ __all__ = [
     "StageRecord",
 ]
 __all__ += ["StepRecord", "Store", "StoreCheck", "TaskRecord", "check", "exists", "locate", "upgrade"]
-__all__ += ["DAMAGED", "damaged_run", "holder_label", "holder_name", "is_run_id", "plan_problem", "same_holder"]
+__all__ += ["DAMAGED", "damaged_run", "delete_in_little_space", "holder_label", "holder_name", "is_run_id"]
+__all__ += ["plan_problem", "same_holder"]
 
 
 def __getattr__(name: str) -> Any:

@@ -58,7 +58,7 @@ def test_an_id_that_leads_elsewhere_removes_no_file(
     done = micl("runs", "rm", "@last", "--yes")
     assert done.code == 0
     assert (victim / "precious").read_text() == "kept"
-    assert os.listdir(victim) == ["precious"]
+    assert [path.name for path in victim.iterdir()] == ["precious"]
     assert (isolated / "runs" / finished / "stages").is_dir()
     assert "no runs yet" in micl("runs").err
 
@@ -71,7 +71,7 @@ def test_of_a_run_that_is_a_link_only_the_link_is_removed(
     folder.symlink_to(victim)
     assert micl("runs", "rm", finished, "--yes").code == 0
     assert not folder.is_symlink()
-    assert os.listdir(victim) == ["precious"]
+    assert [path.name for path in victim.iterdir()] == ["precious"]
 
 
 def test_a_run_whose_files_remain_is_still_listed(
@@ -107,6 +107,22 @@ def test_files_go_first_and_a_store_that_cannot_be_written_then_is_said(
     assert (done.code, present) == (1, [False])
     assert f"the files of run {finished} are removed, but it is still in the store" in done.err
     assert micl("runs", "rm", finished, "--yes").code == 0
+
+
+def test_a_run_is_removed_where_there_is_no_room_for_a_transaction(
+    finished: str, micl: Any, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Store, run: str, *, force: bool = False) -> None:
+        from micl_cli.errors import StoreError
+
+        raise StoreError("full", "Free some space.") from sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Store, "delete_run", full)
+    done = micl("runs", "rm", finished, "--yes")
+    assert (done.code, done.err) == (0, f"removed {finished}\n")
+    with closing(sqlite3.connect(isolated / "micl.db")) as connection:
+        for table in ("runs", "stages", "scores", "steps", "run_plugins"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
 def test_a_store_that_may_not_be_written_keeps_the_files(
