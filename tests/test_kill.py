@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from hashlib import sha256
@@ -30,17 +31,39 @@ def micl_event(run, event):
 # Dropout, so that the generators' state counts too.
 OWN = ("-b", "dropout", "0.2", "--max-steps", "6", "--save-seconds", "0")
 
+TABLES = ("stages", "steps", "scores", "routings", "predictions")
+FSYNC = """
+flushed, flush = [], os.fsync
+
+def counted(descriptor):
+    flushed.append(descriptor)
+    if len(flushed) == int(os.environ.get("FSYNC", 0)):
+        os.kill(os.getpid(), signal.SIGKILL)
+    flush(descriptor)
+
+os.fsync = counted
+"""
 # So that there is something to do in their passes.
 OPTIONS = {"moincl": ("-o", "pseudo_when", "type"), "router": ("-o", "router", "ridge")}
 
 
-def ending(home: Path, run: str) -> tuple[dict[str, str], list[Any], list[tuple[int, int, float | None]]]:
-    """(sha256 of each stage's adapters, the scores, the series of steps) of a run."""
+VARYING = {"seconds", "before_seconds", "after_seconds", "peak_bytes", "started", "finished", "turn", "environment"}
+"""Columns that differ between two undisturbed runs."""
+
+
+def ending(home: Path, run: str) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """(sha256 of each stage's adapters, the rows of each table) of a run."""
     stages = sorted((home / "runs" / run / "stages").glob("*/adapters.safetensors"))
-    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
-        steps = [(step.position, step.step, step.loss) for step in store.steps(run)]
-        scores = list(store.details(run).scores)
-    return {path.parent.name: sha256(path.read_bytes()).hexdigest() for path in stages}, scores, steps
+    rows = {}
+    with sqlite3.connect(home / "micl.db") as store:
+        for table, key in (("runs", "id"), *((name, "run") for name in TABLES)):
+            found = store.execute(f"select * from {table} where {key} = ?", (run,))
+            columns = [column[0] for column in found.description]
+            rows[table] = sorted(
+                repr({name: value for name, value in zip(columns, row, strict=True) if name not in VARYING})
+                for row in found
+            )
+    return {path.parent.name: sha256(path.read_bytes()).hexdigest() for path in stages}, rows
 
 
 @pytest.fixture
@@ -159,6 +182,21 @@ def test_a_killed_process_changes_nothing_in_the_end(
     assert (resumed.code, resumed.out.strip()) == (0, run), resumed.err
     assert ending(home, run) == expected
     assert not [path for path in (home / "runs" / run).rglob("*") if path.name.endswith(".new")]
+
+
+@pytest.mark.parametrize("flushed", [2, 9, 17, 30, 38, 47])
+def test_no_row_is_lost_when_a_process_is_killed_while_it_writes_a_file(
+    flushed: int, learn: Any, learn_words: Any, whole: Any, home: Path, listener: Any, toy_site: Path
+) -> None:
+    words = (*OWN, "--strategy", "moincl", *OPTIONS["moincl"], "--save-predictions")
+    run, expected = whole(*words)
+    path = os.pathsep.join([str(listener(FSYNC)), str(toy_site)])
+    command = [sys.executable, "-m", "micl_cli", *learn_words(*words)]
+    env = {**os.environ, "FSYNC": str(flushed), "PYTHONPATH": path}
+    killed = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert learn(*words).code == 0
+    assert ending(home, run) == expected
 
 
 def test_whole_exactness_holds_for_the_embedded_backbone(

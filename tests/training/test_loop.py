@@ -246,6 +246,22 @@ def test_steps_are_saved_as_often_as_asked_for(
     assert saved == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
 
 
+def test_what_was_yielded_is_stored_before_a_file_says_so(
+    make_components: Any, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yielded: list[Event] = []
+    stored: list[int] = []
+    for name in ("write_step", "finish_stage", "add_scores"):
+        write = getattr(folder, name)
+        monkeypatch.setattr(folder, name, lambda *words, write=write: (files.append(len(yielded)), write(*words)))
+    files: list[int] = []
+    control = Control(commit=lambda: stored.append(len(yielded)), save_seconds=0, keep_answers=True)
+    for event in learn(make_components(), folder, control):
+        yielded.append(event)
+    assert files == stored
+    assert len(files) > 6
+
+
 def test_events_come_one_by_one(make_components: Any, folder: RunFolder) -> None:
     events: Iterator[Event] = learn(make_components(), folder, Control())
     assert next(events).name == "run_started"
