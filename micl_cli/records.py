@@ -177,3 +177,8 @@ class StoreCheck:
     runs: int = 0
     tasks: int = 0
     problems: tuple[str, ...] = ()
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether runs can be looked up without an upgrade; of a damaged store, those that are intact."""
+        return self.state in ("ok", "damaged")

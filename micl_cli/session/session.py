@@ -84,7 +84,7 @@ class Session:
     def estimate(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunEstimate:
         """Return the estimate of a plan. Its components are loaded to check that they fit; nothing is written."""
         estimate = estimate_run(self.components(plan, tasks, device))
-        if check(self.settings.store_url).state != "ok":
+        if not check(self.settings.store_url).has_runs:
             return estimate
         with self.store_to_read() as store:
             run = store.run(plan.id)

@@ -22,6 +22,7 @@ from micl_cli.store import leases, models, queries, schema
 from micl_cli.store.connect import connect, make_folder, parse_url, shown, store_file, use_wal, writing
 from micl_cli.store.failures import reported
 from micl_cli.store.reading import connect_to_copy, is_writable, only_readable, open_read_only, temporary_copy
+from micl_cli.store.validation import is_run_id
 from micl_cli.store.writing import apply_events, write_predictions
 
 _log = logging.getLogger(__name__)
@@ -186,8 +187,9 @@ class Store:
             if row is None:
                 row = models.Run(id=run.id, parent=run.parent, name=run.name, plan=dict(run.plan))
                 session.add(row)
-            row.name = run.name or row.name
-            # Written again, because the row may be damaged; the id is the fingerprint of the plan.
+            # All is written again, because the row may be damaged; the id is the fingerprint of the plan.
+            row.name = run.name or (row.name if isinstance(row.name, str) else "")
+            row.parent = run.parent or (row.parent if is_run_id(row.parent) else None)
             row.plan = {**run.plan, "name": row.name} if "name" in run.plan else dict(run.plan)
             row.environment = dict(run.environment)
             row.status, row.started, row.finished, row.error = "running", _now(), "", ""

@@ -248,7 +248,7 @@ def cell_estimates(session: Session, cells: Sequence[Cell], device: str) -> Iter
     from micl_cli.store import check
 
     estimates: dict[tuple[str, str], RunEstimate] = {}
-    has_store = check(session.settings.store_url).state == "ok"
+    has_store = check(session.settings.store_url).has_runs
     for cell in cells:
         state: CellState = "new"
         if has_store:

@@ -112,7 +112,7 @@ def test_bad_steps_and_predictions_are_reported(two: Path, store: Store, url: st
 
 
 def test_a_damaged_run_is_written_again_by_starting_it(two: Path, store: Store) -> None:
-    change(two, "UPDATE runs SET plan = '{', turn = 'x' WHERE id = ?", BAD)
+    change(two, "UPDATE runs SET plan = '{', turn = 'x', parent = '../x', name = x'ff' WHERE id = ?", BAD)
     assert store.resolve("@last") == GOOD
     store.start_run(NewRun(id=BAD, plan=PLAN))
     assert store.details(BAD).run.plan == PLAN
