@@ -65,6 +65,7 @@ def learn(
             if plan.parent:
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
             environment = environment_of(components)
+            session.tasks.register_missing(tasks, store)
             store.start_run(new_run(plan, environment, session.registry))
             recorder = Recorder(store, plan.id)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))

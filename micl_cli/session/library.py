@@ -11,7 +11,7 @@ from typing import Any
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
 from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare_source
-from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks
+from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks, task_folder
 from micl_cli.errors import PluginError, nearest
 from micl_cli.registry import Registry
 from micl_cli.session.recorder import task_record
@@ -68,7 +68,14 @@ class TaskLibrary:
 
     def _register(self, prepared: Prepared) -> None:
         with self.store() as store:
-            store.record_task(task_record(prepared))
+            store.record_task(task_record(prepared.task, prepared.folder))
+
+    def register_missing(self, tasks: Sequence[Task], store: Store) -> None:
+        """Record tasks that are prepared, but not in the store: `prepare` was killed in between."""
+        for task in tasks:
+            recorded = store.task(task.name)
+            if recorded is None or recorded.sha256 != task.sha256:
+                store.record_task(task_record(task, task_folder(task.name, self.settings.home)))
 
     def open_tasks(self, names: Sequence[str], *, dry: bool = False, watch: Watch = unwatched) -> list[Task]:
         """Open prepared tasks, after preparing embedded ones that are missing.

@@ -7,11 +7,12 @@ import platform
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from micl_cli import __version__
 from micl_cli.api.events import Event, PassProgress, RunFinished, RunStarted, Step, TaskStarted
-from micl_cli.data.preparation import Prepared
+from micl_cli.api.task import Task
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.records import NewRun, PluginRecord, RunDetails, TaskRecord
 from micl_cli.registry import Registry
@@ -114,9 +115,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def task_record(prepared: Prepared) -> TaskRecord:
-    """Return the record of a prepared task."""
-    task = prepared.task
+def task_record(task: Task, folder: Path) -> TaskRecord:
+    """Return the record of a task that is prepared in ``folder``."""
     return TaskRecord(
         name=task.name,
         modalities=tuple(sorted(task.modalities)),
@@ -124,7 +124,7 @@ def task_record(prepared: Prepared) -> TaskRecord:
         metric=task.metric,
         sha256=task.sha256,
         counts=task.counts,
-        path=str(prepared.folder),
+        path=str(folder),
     )
 
 

@@ -135,3 +135,24 @@ def test_memory_that_runs_out_loses_nothing(learn: Any, micl: Any, monkeypatch: 
     assert micl("learn", "--resume", run).code == 0
     one, other = (json.loads(micl("report", each, "--json").out)["runs"][0] for each in (whole.out.strip(), run))
     assert one["matrix"] == other["matrix"]
+
+
+def test_a_damaged_stage_of_a_finished_run_is_learnt_again(session: Session, plan: Plan, tasks: list[Task]) -> None:
+    list(learn(session, plan, tasks, Control()))
+    stages = session.settings.runs / plan.id / "stages"
+    before = {path: path.read_bytes() for path in stages.rglob("*.safetensors")}
+    damaged = stages / "01" / "adapters.safetensors"
+    damaged.write_bytes(before[damaged][:-1] + bytes([before[damaged][-1] ^ 1]))
+    events = list(learn(session, plan, tasks, Control()))
+    assert any("the stage is learnt again" in event.text for event in events if event.name == "notice")
+    assert any(event.name == "step" for event in events)
+    assert {path: path.read_bytes() for path in stages.rglob("*.safetensors")} == before
+    assert "step" not in [event.name for event in learn(session, plan, tasks, Control())]
+
+
+def test_a_task_whose_preparation_was_killed_before_its_record_is_recorded(
+    session: Session, plan: Plan, tasks: list[Task]
+) -> None:
+    list(learn(session, plan, tasks, Control()))
+    with session.store() as store:
+        assert [record.sha256 for task in tasks if (record := store.task(task.name))] == [t.sha256 for t in tasks]

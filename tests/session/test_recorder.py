@@ -20,7 +20,6 @@ from micl_cli.api.events import (
     TaskLearned,
     TaskStarted,
 )
-from micl_cli.data.preparation import Prepared
 from micl_cli.errors import StoreError
 from micl_cli.plan import Plan, Training
 from micl_cli.session import recorder
@@ -145,5 +144,5 @@ def test_a_report_has_the_records_of_the_store(store: Store) -> None:
 @pytest.mark.parametrize("modalities", [set(), {"image"}, {"image", "audio"}])
 def test_a_prepared_task_is_recorded_with_its_modalities_in_order(modalities: set[str], tmp_path: Path) -> None:
     task = Task(name="own/news", modalities=frozenset(modalities), type="qa", metric="accuracy", sha256="1")
-    record = task_record(Prepared(task, tmp_path, tmp_path))
+    record = task_record(task, tmp_path)
     assert (record.name, record.modalities, record.type) == ("own/news", tuple(sorted(modalities)), "qa")
