@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from micl_cli.redaction import redact
+
 
 class MiclError(Exception):
     """An error that a user can act on: ``message`` describes the problem, ``hint`` the solution.
 
-    The command line prints both and exits with ``exit_code``. A traceback is only shown with ``--debug``.
+    The command line prints both and exits with ``exit_code``. A traceback is only shown with ``--debug``. Secrets in
+    the texts are hidden, since errors are also stored, delivered to listeners, and pasted into bug reports.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(redact(message))
+        self.message = redact(message)
+        self.hint = redact(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message

@@ -54,7 +54,8 @@ class NewRun:
 class RunRecord:
     """A run. ``status`` is "running", "finished", "interrupted" or "failed"; ``started`` is its latest start time.
 
-    If the process of a run was killed, its status is still "running".
+    If the process of a run was killed, its status is still "running". If its row cannot be read, its status is
+    "damaged", ``error`` says why, and its plan is empty.
     """
 
     id: str
@@ -182,3 +183,8 @@ class StoreCheck:
     runs: int = 0
     tasks: int = 0
     problems: tuple[str, ...] = ()
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether runs can be looked up without an upgrade; of a damaged store, those that are intact."""
+        return self.state in ("ok", "damaged")

@@ -19,6 +19,7 @@ from typing import Any
 
 from micl_cli.errors import UsageError, nearest
 from micl_cli.io.text import read_toml
+from micl_cli.redaction import redact_url, remember_secrets
 
 PROJECT_FILE = "micl.toml"
 USER_FILE = "config.toml"
@@ -163,16 +164,26 @@ def load_settings(home: Path | None = None) -> Settings:
     chosen, home_source = (str(home), "flag --home") if home else _first("home", files)
     root = Path(chosen).expanduser().absolute() if chosen else _default_home()
     url, url_source = _first("store", files)
+    remember_secrets(url)
     if url and "://" not in url:
         raise UsageError(
-            f"the store {url!r} (from {url_source}) is not a database URL",
-            f"For a file, write sqlite:///{Path(url).absolute()}",
+            f"the store {redact_url(url)!r} (from {url_source}) is not a database URL",
+            f"For a file, write {redact_url(file_url(Path(url)))}",
         )
     limit, limit_source = _first("cache_limit", files)
     by_name = {"home": home_source, "store": url_source, "cache_limit": limit_source}
     sources = {name: source or "default" for name, source in by_name.items()}
     size = parse_size(limit or DEFAULT_CACHE, limit_source)
-    return Settings(root, url or f"sqlite:///{root / 'micl.db'}", files, sources, size)
+    return Settings(root, url or file_url(root / "micl.db"), files, sources, size)
+
+
+def file_url(path: Path) -> str:
+    """Return the SQLAlchemy URL of an SQLite file; characters of the path that mean something in a URL are escaped."""
+    # URL.create does the same, but SQLAlchemy takes longer to import than most commands.
+    text = str(path.absolute())
+    for character in "%?#":
+        text = text.replace(character, f"%{ord(character):02X}")
+    return f"sqlite:///{text}"
 
 
 def parse_size(text: str, source: str = "") -> int:

@@ -10,7 +10,7 @@ import click
 from micl_cli.cli.console import echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
-from micl_cli.errors import UsageError, nearest
+from micl_cli.errors import MiclError, UsageError, nearest
 
 
 @click.group(cls=DefaultGroup)
@@ -36,40 +36,63 @@ def list_(as_json: bool) -> None:
     \b
     Example: micl cache ls --json | jq .bytes
     """
+    from micl_cli.session.leftovers import leftovers
     from micl_cli.training.feature_cache import stored_features
 
     settings = current_settings()
+    left = leftovers(settings)
     encoders = stored_features(settings.features)
     total = sum(each.bytes for each in encoders)
     if as_json:
-        echo_json({"bytes": total, "limit": settings.cache_limit, "encoders": [asdict(each) for each in encoders]})
+        found = {"leftovers": [str(each.path) for each in left], "leftover_bytes": sum(each.bytes for each in left)}
+        encoders_json = [asdict(each) for each in encoders]
+        echo_json({"bytes": total, "limit": settings.cache_limit, "encoders": encoders_json, **found})
         return
     rows = [[each.key, each.shards, _size(each.bytes), _time(each.used)] for each in encoders]
     echo(table(["encoder", "files", "size", "last used"], rows))
     note(f"{_size(total)} of at most {_size(settings.cache_limit)} (from {settings.sources['cache_limit']})")
+    if left:
+        count = f"{len(left)} leftovers of killed processes, {_size(sum(each.bytes for each in left))}"
+        note(f"{count}; remove them: micl cache rm --leftovers")
 
 
 @cache.command()
 @click.argument("keys", nargs=-1, metavar="ENCODER...")
-@click.option("--all", "every", is_flag=True, help="Remove the features of all encoders.")
-def rm(keys: tuple[str, ...], every: bool) -> None:
+@click.option("--all", "every", is_flag=True, help="Remove the features of all encoders, and leftovers.")
+@click.option("--leftovers", "left", is_flag=True, help="Remove half-written files of killed processes from the home.")
+def rm(keys: tuple[str, ...], every: bool, left: bool) -> None:
     """Remove cached features of encoders. Runs that need them compute them again.
 
-    ENCODER is a name from `micl cache`, or a prefix of one.
+    ENCODER is a name from `micl cache`, or a prefix of one. Files that cannot be removed are named (exit code 1).
 
     \b
-    Example: micl cache rm image-3f2a
+    Examples:
+      micl cache rm image-3f2a
+      micl cache rm --leftovers
     """
+    from micl_cli.io.removal import listing
+    from micl_cli.session.leftovers import leftovers, remove_leftovers
     from micl_cli.training.feature_cache import remove_features, stored_features
 
-    folder = current_settings().features
+    settings = current_settings()
+    folder = settings.features
     known = {each.key: each for each in stored_features(folder)}
-    if not keys and not every:
-        raise UsageError("no encoder is named", "Name encoders from `micl cache`, or use --all.")
+    if not (keys or every or left):
+        raise UsageError("no encoder is named", "Name encoders from `micl cache`, or use --all or --leftovers.")
     chosen = set(known) if every else {key for word in keys for key in _matching(word, list(known))}
-    for key in sorted(chosen):
-        remove_features(folder, key)
-    note(f"removed {_size(sum(known[key].bytes for key in chosen))} of {len(chosen)} encoders")
+    remaining = [each for key in sorted(chosen) for each in remove_features(folder, key)]
+    if chosen or not left:
+        present = {each.key: each.bytes for each in stored_features(folder)}
+        freed = sum(known[key].bytes - present.get(key, 0) for key in chosen)
+        note(f"removed {_size(freed)} of {len(chosen)} encoders")
+    if every or left:
+        count = len(leftovers(settings))
+        remaining += remove_leftovers(settings)
+        note(f"removed {count - len(leftovers(settings))} leftovers of killed processes")
+    if remaining:
+        raise MiclError(
+            listing(remaining), "Make these files and their folders writable, then use the same command again."
+        )
 
 
 def _matching(word: str, known: list[str]) -> list[str]:

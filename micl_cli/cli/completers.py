@@ -8,26 +8,36 @@ from functools import wraps
 import click
 from click.shell_completion import CompletionItem
 
+from micl_cli.cli.console import escape
 from micl_cli.cli.context import current_settings
+from micl_cli.io.characters import has_control
 from micl_cli.registry import KINDS, Registry
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 _RECENT_RUNS = 50
-_SQLITE = "sqlite:///"
 
 
 def _silent(completer: Completer) -> Completer:
-    """Return a completer that returns no items if this one fails, since a traceback would garble the command line."""
+    """Return a completer for the shell's command line.
+
+    It returns no items if this one fails, since a traceback would garble the line. Help texts are escaped, and items
+    with control characters are left out.
+    """
 
     @wraps(completer)
     def guarded(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
-            return completer(ctx, param, incomplete)
+            items = completer(ctx, param, incomplete)
+            return [_shown(item) for item in items if not has_control(item.value)]
         except Exception:
             return []
 
     return guarded
+
+
+def _shown(item: CompletionItem) -> CompletionItem:
+    return CompletionItem(item.value, item.type, help=escape(item.help) if item.help else item.help)
 
 
 @_silent
@@ -99,11 +109,8 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     """Complete run ids, the latest first, and ``@last``."""
     from micl_cli.store import Store
 
-    url = current_settings(ctx).store_url
-    # Completion must neither create a store nor wait for a server.
-    if not url.startswith(_SQLITE) or not _exists(url.removeprefix(_SQLITE)):
-        return []
-    with Store.open(url) as store:
+    # Completion must neither create, upgrade nor copy a store, nor wait for a server.
+    with Store.open_as_it_is(current_settings(ctx).store_url) as store:
         runs = [(run.id, f"{run.name} {run.status}".strip()) for run in store.runs(limit=_RECENT_RUNS)]
     offered = [("@last", "the latest run"), *runs] if runs else []
     return [CompletionItem(name, help=text) for name, text in offered if name.startswith(incomplete)]
@@ -118,9 +125,3 @@ def _parts(kind: str, incomplete: str) -> list[CompletionItem]:
 def _prepared(ctx: click.Context) -> Iterable[str]:
     folder = current_settings(ctx).tasks
     return sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob("*/*/task.toml"))
-
-
-def _exists(path: str) -> bool:
-    from pathlib import Path
-
-    return Path(path).is_file()

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from micl_cli.cli.console import echo, echo_json, escape, table
 from micl_cli.cli.context import current_settings, flagged_home
 from micl_cli.cli.groups import DefaultGroup, LazyGroup, key_of, keys_of
+from micl_cli.redaction import MASK, is_secret_name, redact, redact_url
 from micl_cli.settings import LISTEN, Settings, config_paths
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -50,7 +51,9 @@ def list_(ctx: click.Context, commands: tuple[str, ...], as_json: bool) -> None:
     """
     settings = current_settings()
     values = [*_general(settings), *_of_listeners(settings)] if not commands else []
-    values += _of_commands(ctx, settings, commands)
+    values += [
+        value._replace(value=_public(value.name, value.value)) for value in _of_commands(ctx, settings, commands)
+    ]
     if as_json:
         echo_json([{**value._asdict(), "value": _json_ready(value.value)} for value in values])
         return
@@ -70,7 +73,7 @@ def path() -> None:
 
 def _general(settings: Settings) -> Iterator[Value]:
     yield Value("home", str(settings.home), settings.sources["home"])
-    yield Value("store", _without_password(settings.store_url), settings.sources["store"])
+    yield Value("store", redact_url(settings.store_url), settings.sources["store"])
     yield Value("cache_limit", settings.cache_limit, settings.sources["cache_limit"])
     for file in settings.files:
         yield Value("file", str(file.path), "read")
@@ -79,7 +82,7 @@ def _general(settings: Settings) -> Iterator[Value]:
 def _of_listeners(settings: Settings) -> Iterator[Value]:
     for name in settings.listener_names:
         for option, (value, source) in settings.listener_options(name).items():
-            yield Value(f"{LISTEN}.{name}.{option}", value, source)
+            yield Value(f"{LISTEN}.{name}.{option}", _public(option, value), source)
 
 
 def _of_commands(ctx: click.Context, settings: Settings, commands: tuple[str, ...]) -> list[Value]:
@@ -117,6 +120,19 @@ def _value(settings: Settings, option: click.Option, path: str, ctx: click.Conte
     return Value(name, option.to_info_dict()["default"], "default")
 
 
+def _public(name: str, value: Any) -> Any:
+    """Return a value without secrets, since the output may be pasted into bug reports."""
+    if isinstance(value, tuple) and len(value) == 2:  # an option and its value
+        return value[0], _public(str(value[0]), value[1])
+    if isinstance(value, list):
+        return [_public(name, each) for each in value]
+    if isinstance(value, dict):
+        return {key: _public(str(key), each) for key, each in value.items()}
+    if is_secret_name(name.rpartition(".")[2]) and value not in (None, ""):
+        return MASK
+    return redact(value) if isinstance(value, str) else value
+
+
 def _json_ready(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str, list, tuple, type(None))) else str(value)
 
@@ -127,11 +143,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "-" if value is None else str(value)
-
-
-def _without_password(url: str) -> str:
-    """Return a URL with its password masked, since the output may be pasted into bug reports."""
-    from urllib.parse import urlsplit
-
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@") if password else url

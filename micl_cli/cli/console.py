@@ -16,6 +16,7 @@ import click
 
 from micl_cli.io.characters import escape as escape
 from micl_cli.io.json_text import json_text
+from micl_cli.redaction import redact
 
 if TYPE_CHECKING:
     # Not imported at run time, so that `micl --help` is fast.
@@ -76,22 +77,22 @@ def echo(text: str = "") -> None:
 def note(text: str) -> None:
     """Write a message to stderr, unless ``--quiet`` is given."""
     if not output.quiet:
-        click.echo(escape(text, keep="\n"), err=True)
+        click.echo(escape(redact(text), keep="\n"), err=True)
 
 
 def warn(text: str) -> None:
     """Write a warning to stderr, even with ``--quiet``."""
     label = style("warning:", sys.stderr, fg="yellow")
-    click.echo(f"{label} {escape(text, keep=chr(10))}", err=True, color=wants_colour(sys.stderr))
+    click.echo(f"{label} {escape(redact(text), keep=chr(10))}", err=True, color=wants_colour(sys.stderr))
 
 
 def fail(message: str, hint: str = "", label: str = "error:") -> None:
     """Write an error to stderr, with the hint on its own line."""
     red = style(label, sys.stderr, fg="red", bold=True) + " " if label else ""
-    click.echo(red + escape(message, keep="\n"), err=True, color=wants_colour(sys.stderr))
+    click.echo(red + escape(redact(message), keep="\n"), err=True, color=wants_colour(sys.stderr))
     if hint:
         dim = style("hint:", sys.stderr, fg="cyan")
-        click.echo(f"{dim} {escape(hint, keep=chr(10))}", err=True, color=wants_colour(sys.stderr))
+        click.echo(f"{dim} {escape(redact(hint), keep=chr(10))}", err=True, color=wants_colour(sys.stderr))
 
 
 def echo_json(data: Any) -> None:

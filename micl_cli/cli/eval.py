@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from micl_cli.cli.command import Command, JoinedOption
 from micl_cli.cli.completers import complete_runs, complete_tasks
 from micl_cli.cli.console import echo, note, table
 from micl_cli.cli.context import current_settings
@@ -20,9 +21,10 @@ Examples:
   micl eval 3f2a --tasks vid_cap,own/mine --stage 1"""
 
 
-@click.command("eval", epilog=EPILOG)
+@click.command("eval", cls=Command, epilog=EPILOG)
 @click.argument("run", shell_complete=complete_runs)
-@click.option("--tasks", shell_complete=complete_tasks, help="The tasks to score; by default those of the run.")
+@click.option("--tasks", cls=JoinedOption, shell_complete=complete_tasks,
+              help="The tasks to score; by default those of the run.")  # fmt: skip
 @click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split to score on.")
 @click.option("--stage", type=click.IntRange(1), help="The stage whose model to score; by default the last.")
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")

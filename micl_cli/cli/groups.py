@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from micl_cli.cli.command import Group
 from micl_cli.cli.console import output
 from micl_cli.cli.context import current_settings
 from micl_cli.errors import MiclError, PluginError, UsageError, nearest
@@ -26,7 +27,7 @@ class Lazy(NamedTuple):
     help: str
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are imported on use.
 
     Distributions add commands through the entry point group ``micl.commands``. The values in configuration files for a
@@ -87,7 +88,7 @@ class LazyGroup(click.Group):
         return items + click.Command.shell_complete(self, ctx, incomplete)
 
 
-class DefaultGroup(click.Group):
+class DefaultGroup(Group):
     """A group whose first command is the default: ``micl plugins`` is ``micl plugins list``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

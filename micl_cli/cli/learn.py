@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from micl_cli.cli.command import Command, JoinedOption, run_name, unique_names
 from micl_cli.cli.completers import (
     complete_backbones,
     complete_listeners,
@@ -42,23 +43,26 @@ The run's id is written to stdout (with --json, events as JSON lines), for examp
 The same command again resumes the run, or shows it if it is finished."""
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @click.option("--strategy", shell_complete=complete_strategies,
               help="The method; see `micl plugins --kind strategies`.")  # fmt: skip
-@click.option("--tasks", shell_complete=complete_tasks, help="Tasks in order: img_cap,aud_qa or own/mine,mini/vid_qa.")
+@click.option("--tasks", cls=JoinedOption, shell_complete=complete_tasks,
+              help="Tasks in order: img_cap,aud_qa or own/mine,mini/vid_qa; may be repeated.")  # fmt: skip
 @click.option("--backbone", default="tiny", shell_complete=complete_backbones, help="The model: NAME or NAME:ARGUMENT.")
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
 @click.option("--recipe", help="A recipe by name (micl-order-1, micl-order-2) or a TOML file; flags override it.")
 @click.option("-o", "--option", "options", type=(str, str), multiple=True, metavar="NAME VALUE",
+              callback=unique_names,
               help="Set an option of the strategy; 3:NAME sets it for the third task only.")  # fmt: skip
 @click.option("-b", "--backbone-option", "backbone_options", type=(str, str), multiple=True, metavar="NAME VALUE",
+              callback=unique_names,
               help="Set an option of the backbone.")  # fmt: skip
 @click.option("--quantize", type=click.Choice(["none", "nf4", "int8"]),
               help="Quantize the frozen weights to 4 (QLoRA) or 8 bits; the same as -b quantize.")  # fmt: skip
 @trust_option
 @click.option("--seed", default=0, help="Seed of all random numbers.")
 @plan_options
-@click.option("--name", default="", help="A name for the run; it does not affect the result.")
+@click.option("--name", default="", callback=run_name, help="A name for the run; it does not affect the result.")
 @click.option("--again", is_flag=True, help="Start another run of a plan that already has one.")
 @click.option("--resume", shell_complete=complete_runs, metavar="RUN", help="Continue an unfinished run.")
 @click.option("--after", shell_complete=complete_runs, metavar="RUN",

@@ -84,7 +84,16 @@ class LearnArguments:
 
 
 def backbone_options(quantize: str | None, pairs: Pairs) -> Pairs:
-    """Return the backbone options with the value of --quantize. "none" removes the option."""
+    """Return the backbone options with the value of --quantize. "none" removes the option.
+
+    If one of --quantize and -b quantize is given on the command line, the other, from a file, is ignored. Raises
+    UsageError if both are.
+    """
+    source = click.get_current_context().get_parameter_source
+    if quantize and "quantize" in dict(pairs) and source("backbone_options") is ParameterSource.COMMANDLINE:
+        if source("quantize") is ParameterSource.COMMANDLINE:
+            raise UsageError("--quantize and -b quantize are the same option", "Give one of them.")
+        return pairs
     others = tuple(pair for pair in pairs if not (quantize and pair[0] == "quantize"))
     return others if quantize in (None, "none") else (*others, ("quantize", quantize))
 

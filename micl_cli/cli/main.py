@@ -13,6 +13,7 @@ from micl_cli import __version__
 from micl_cli.cli.console import fail, output
 from micl_cli.cli.groups import Lazy, LazyGroup, output_flags
 from micl_cli.errors import Interrupted, MiclError
+from micl_cli.redaction import redact
 from micl_cli.settings import prepare_process
 
 INTERRUPTED = 130
@@ -91,7 +92,7 @@ def show_error(error: Exception) -> int:
     if output.debug:
         import traceback
 
-        traceback.print_exception(error)
+        sys.stderr.write(redact("".join(traceback.format_exception(error))))
     if isinstance(error, click.Abort):
         interrupted = isinstance(error.__cause__, KeyboardInterrupt)
         fail("interrupted" if interrupted else "aborted", label="")

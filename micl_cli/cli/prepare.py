@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, table, warn
 from micl_cli.cli.context import current_settings
@@ -36,7 +37,7 @@ For several modalities, write modalities = ["image", "audio"] in task.toml; for 
 out. A task of type "choice" needs choices on every line. Other keys are stored as metadata."""
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @click.argument("what", nargs=-1, required=True, metavar="TASKS|FOLDER...", shell_complete=complete_tasks)
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
 @click.option("--on-error", default="fail", type=click.Choice(["fail", "skip"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_runs
 from micl_cli.cli.console import echo
 from micl_cli.cli.context import current_settings
@@ -17,7 +18,7 @@ Examples:
   micl report @last --json | jq .runs[0].metrics.bwt"""
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_runs)
 @click.option("--format", "style", default="text", type=click.Choice(FORMATS), help="Format of the report.")
 @click.option("--json", "as_json", is_flag=True, help="Same as --format json.")

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from micl_cli.cli.completers import complete_runs
-from micl_cli.cli.console import echo, echo_json, note, table
+from micl_cli.cli.console import echo, echo_json, fail, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
-from micl_cli.errors import UsageError
+from micl_cli.errors import MiclError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from micl_cli.records import RunDetails, RunRecord, StageRecord
 
-STATUSES = ["running", "finished", "interrupted", "failed"]
+STATUSES = ["running", "finished", "interrupted", "failed", "damaged"]
+_PLAN = ("strategy", "backbone", "seed")
+"""The fields of a plan that a list of runs shows; a damaged run has none of them."""
 
 
 @click.group(cls=DefaultGroup)
@@ -48,10 +50,7 @@ def list_runs(status: str | None, limit: int, as_json: bool) -> None:
     if not records:
         note("no runs yet; start one: micl learn --strategy moincl --tasks img_cap,aud_qa")
         return
-    rows = [
-        [r.id, r.status, r.plan["strategy"], r.plan["backbone"], r.plan["seed"], _short(r), r.started, r.name]
-        for r in records
-    ]
+    rows = [[r.id, r.status, *map(r.plan.get, _PLAN), _short(r), r.started, r.name] for r in records]
     echo(table(["run", "status", "strategy", "backbone", "seed", "tasks", "started", "name"], rows))
 
 
@@ -80,7 +79,9 @@ def show_run(run: str, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @click.option("--force", is_flag=True, help="Also remove runs that others continue.")
 def remove_runs(names: tuple[str, ...], yes: bool, force: bool) -> None:
-    """Remove runs from the store, with their checkpoints.
+    """Remove runs with their checkpoints: first the files, then the records in the store.
+
+    A run whose files cannot all be removed stays in the store, and the files that remain are named (exit code 1).
 
     \b
     Example: micl runs rm 3f2a --yes
@@ -91,17 +92,27 @@ def remove_runs(names: tuple[str, ...], yes: bool, force: bool) -> None:
     ids = list(dict.fromkeys(session.resolve(name) for name in names))
     if not yes and not click.confirm(f"Remove {', '.join(ids)} with all checkpoints?", err=True):
         raise UsageError("nothing was removed", "Answer yes, or use --yes.")
+    failed = []
     for run_id in ids:
-        session.remove(run_id, force=force)
-        note(f"removed {run_id}")
+        try:
+            session.remove(run_id, force=force)
+        except MiclError as error:
+            if len(ids) == 1:
+                raise
+            fail(error.message, error.hint)
+            failed.append(run_id)
+        else:
+            note(f"removed {run_id}")
+    if failed:
+        raise MiclError(f"{len(failed)} of {len(ids)} runs were not removed: {', '.join(failed)}")
 
 
 def _short(run: RunRecord) -> str:
-    return ",".join(str(task) for task in run.plan["tasks"])
+    return ",".join(str(task) for task in run.plan.get("tasks", ()))
 
 
 def _summary(run: RunRecord) -> dict[str, Any]:
-    plan = {key: run.plan[key] for key in ("strategy", "backbone", "seed", "tasks")}
+    plan = {key: run.plan.get(key) for key in (*_PLAN, "tasks")}
     times = {"started": run.started, "finished": run.finished}
     return {
         "id": run.id,

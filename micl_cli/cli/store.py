@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from micl_cli.cli.command import Group
 from micl_cli.cli.console import echo, echo_json, escape
 from micl_cli.cli.context import current_settings
 from micl_cli.errors import StoreError
@@ -22,7 +23,7 @@ _ADVICE = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def store() -> None:
     """Locate, check and upgrade the run store.
 

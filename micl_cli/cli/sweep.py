@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from micl_cli.cli.command import Command, JoinedOption
 from micl_cli.cli.completers import complete_orders, complete_strategy_list, complete_tasks
-from micl_cli.cli.console import echo, echo_json, output, table
+from micl_cli.cli.console import echo, echo_json, note, output, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import defaults
 from micl_cli.cli.learn import learn
@@ -49,7 +50,7 @@ The settings of [learn] in micl.toml also apply; [sweep] takes precedence.
 Exit codes: 0 ok (busy cells are skipped), 1 a cell failed, 130 interrupted."""
 
 
-class _Sweep(click.Command):
+class _Sweep(Command):
     """A command that inherits the values in configuration files for ``micl learn``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -63,16 +64,16 @@ class _Sweep(click.Command):
 
 @click.command(cls=_Sweep, epilog=EPILOG)
 @click.option(
-    "--strategy", shell_complete=complete_strategy_list, metavar="A,B[OPTION=VALUE,...]",
+    "--strategy", cls=JoinedOption, shell_complete=complete_strategy_list, metavar="A,B[OPTION=VALUE,...]",
     help="The methods, optionally with their own options in brackets.",
 )  # fmt: skip
 @click.option(
-    "--order", shell_complete=complete_orders, metavar="ORDER,...",
+    "--order", cls=JoinedOption, shell_complete=complete_orders, metavar="ORDER,...",
     help="Task orders: order-1, order-2 (MICL's), or a recipe by name or file, of which only the tasks are used.",
 )  # fmt: skip
 @click.option("--tasks", "tasks", multiple=True, shell_complete=complete_tasks, metavar="TASK,...",
               help="An additional order as a list of tasks; may be repeated.")  # fmt: skip
-@click.option("--seed", default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
+@click.option("--seed", cls=JoinedOption, default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
 @click.option(
     "--jobs",
     default=1,
@@ -129,9 +130,20 @@ def _run(session: Session, cells: Sequence[Cell], options: CellOptions, as_json:
             for message in messages:
                 display.consume(message)
         interrupted = stop()
+    if options.save_predictions:
+        _note_unstored_answers(session, [run for run, status in display.status.items() if status == "finished"])
     if interrupted:
         raise Interrupted("interrupted; what is learnt is saved", "Continue with the same command.")
     display.summarize()
+
+
+def _note_unstored_answers(session: Session, runs: Sequence[str]) -> None:
+    """Say which cells were scored without storing the answers, before this sweep."""
+    with session.store_to_read() as store:
+        unstored = [run for run in runs if any(store.without_predictions(run))]
+    if unstored:
+        text = "the answers of runs that were finished earlier are not stored"
+        note(f"{text} ({', '.join(unstored)}); store them: micl eval RUN --save-predictions")
 
 
 def _shared_options() -> list[click.Option]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -35,9 +35,9 @@ def locked_folder(folder: Path) -> Iterator[None]:
                 f"process {file.read().strip() or 'another'} works on run {folder.name}",
                 "Wait for it, or stop it; --again starts another run of the same plan.",
             )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with suppress(OSError):  # the id is only for messages, and a full disk must not prevent a removal
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield
 
 
@@ -54,13 +54,18 @@ def _acquire(file: IO[str]) -> bool:
 
 def is_held(folder: Path) -> bool:
     """Return whether a process on this machine holds the lock of a folder, or True if that is unknown."""
+    return is_locked(folder / "lock")
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process on this machine has locked a file, or True if that is unknown."""
     if os.name != "posix":
         return True
     try:
-        with (folder / "lock").open() as file:
+        with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
-        return (folder / "lock").exists()
+        return path.exists()
     return False

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from micl_cli.errors import StoreError
 from micl_cli.plan import Plan
 from micl_cli.store import Store
 
@@ -84,10 +86,11 @@ def _trainable_parameters(components: RunComponents) -> int:
 def step_seconds(plan: Plan, store: Store) -> float | None:
     """Return the mean time of a step in the latest run of the same strategy and backbone."""
     for run in store.runs(_RECENT_RUNS):
-        if (run.plan["strategy"], run.plan["backbone"]) == (plan.strategy, plan.backbone):
-            stages = [stage for stage in store.details(run.id).stages if stage.steps]
-            if stages:
-                return sum(stage.seconds for stage in stages) / sum(stage.steps for stage in stages)
+        if (run.plan.get("strategy"), run.plan.get("backbone")) == (plan.strategy, plan.backbone):
+            with suppress(StoreError):  # a damaged run is no basis
+                stages = [stage for stage in store.details(run.id).stages if stage.steps]
+                if stages:
+                    return sum(stage.seconds for stage in stages) / sum(stage.steps for stage in stages)
     return None
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from micl_cli.api.events import Event, Notice
 from micl_cli.api.task import Task
-from micl_cli.errors import CheckpointError, UsageError
+from micl_cli.errors import CheckpointError, StoreError, UsageError
 from micl_cli.plan import Plan, check_fit
 from micl_cli.session.learning import use_threads
 from micl_cli.session.library import Watch, unwatched
 from micl_cli.session.session import Session
-from micl_cli.store import RunRecord
+from micl_cli.store import RunRecord, Store
 
 if TYPE_CHECKING:
     from micl_cli.training.checkpoint import RunFolder
@@ -36,8 +36,9 @@ def evaluate(
 ) -> Iterator[Event]:
     """Score a run's model, as of ``stage`` (None: its last), on the named tasks, or on its own if none is named.
 
-    Scores are stored, except on fewer ``examples`` than the run's own. Raises UsageError if the stage has no
-    checkpoint, PlanError if a task does not fit or the base model has changed.
+    Scores are stored, except on fewer ``examples`` than the run's own; if that fails, a notice says why. Raises
+    UsageError if the stage is not learnt, CheckpointError if its checkpoint is gone or damaged, PlanError if a task
+    does not fit or the base model has changed.
     """
     from micl_cli.training.checkpoint import RunFolder
     from micl_cli.training.evaluation import score
@@ -57,13 +58,25 @@ def evaluate(
     restore_stage(components, folder, position)
     yield from (Notice(text=text) for text in (*notices, *components.notes))
     keep, pause = control.keep_answers, control.pause
-    with session.store() as store:
+    with session.store_to_read() as store:
+        problems: set[str] = set()
         for task in tasks:
             events = list(score(components, task, position, split=split, keep_answers=keep, pause=pause))
-            if not examples:
-                store.write(run_id, events)
+            problem = "" if examples else _stored(store, run_id, events)
             components.features.flush()
             yield from events
+            if problem and problem not in problems:
+                problems.add(problem)
+                yield Notice(text=f"scores are not stored: {problem}")
+
+
+def _stored(store: Store, run_id: str, events: Sequence[Event]) -> str:
+    """Write events to the store. Return why that failed, or an empty text: computed scores are shown in any case."""
+    try:
+        store.write(run_id, events)
+    except StoreError as error:
+        return error.message
+    return ""
 
 
 def _components(session: Session, plan: Plan, own: Sequence[Task], tasks: Sequence[Task], device: str) -> RunComponents:

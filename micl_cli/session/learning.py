@@ -15,6 +15,7 @@ from micl_cli.io.lock import locked_folder
 from micl_cli.plan import Plan
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
+from micl_cli.session.notices import rename, unheard, unstored_answers
 from micl_cli.session.recorder import Recorder, changes, environment_of, new_run
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
@@ -50,8 +51,10 @@ def learn(
         folder.tidy()
         repaired = folder.repair()
         run = store.run(plan.id)
-        if run and run.status == "finished" and _is_complete(folder, len(store.details(plan.id).stages)):
-            yield from _recorded_events(plan, store, folder)
+        notices = [*rename(store, plan, run), *(unstored_answers(store, run) if control.keep_answers else ())]
+        if run and run.status == "finished" and _is_complete(folder, store, plan.id):
+            notices += unheard(bool(listeners))
+            yield from _with_notices(_recorded_events(plan, store, folder), notices)
             return
         with leased(plan.id, store, settings) as lease:
             run = store.run(plan.id)  # another machine may have finished it before this one acquired the lease
@@ -66,13 +69,18 @@ def learn(
             store.start_run(new_run(plan, environment, session.registry))
             recorder = Recorder(store, plan.id)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
-            changed = changes(run.environment if run else {}, environment)
-            notices = [*session.check_base(plan), *repaired, *changed, *components.notes]
+            notices += [*session.check_base(plan), *repaired, *changes(run.environment if run else {}, environment)]
+            notices += components.notes
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
             yield from _record(plan, recorder, delivery, lease.guard(_with_notices(learning, notices)))
 
 
-def _is_complete(folder: RunFolder, stages: int) -> bool:
+def _is_complete(folder: RunFolder, store: Store, run: str) -> bool:
+    """Return whether a finished run is complete on disk, and intact in the store, where it is else written again."""
+    try:
+        stages = len(store.details(run).stages)
+    except StoreError:
+        return False
     return folder.has_stages(stages) and folder.has_scores(stages)
 
 

@@ -6,16 +6,28 @@ import platform
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from micl_cli.api.events import Event
 from micl_cli.errors import BusyError, StoreError
 from micl_cli.settings import Settings
-from micl_cli.store import LEASE_SECONDS, Store
+from micl_cli.store import LEASE_SECONDS, Store, holder_name, same_holder
 
 
 def lease_holder(settings: Settings) -> str:
-    """Return the name of this machine and home folder in a lease."""
-    return f"{platform.node() or 'localhost'}:{settings.home.resolve()}"
+    """Return the name of this machine and home folder in a lease.
+
+    A home folder keeps its file number if it is renamed or moved, but a copy of it has another one.
+    """
+    return holder_name(platform.node() or "localhost", str(settings.home.resolve()), _file_number(settings.home))
+
+
+def _file_number(folder: Path) -> str:
+    try:
+        stat = folder.stat()
+    except OSError:
+        return ""  # it does not exist yet
+    return f"{stat.st_dev}-{stat.st_ino}"
 
 
 def is_busy(run: str, store: Store, settings: Settings) -> bool:
@@ -25,7 +37,8 @@ def is_busy(run: str, store: Store, settings: Settings) -> bool:
     if is_held(settings.runs / run):
         return True
     # A lease of this home folder without a lock belongs to a process that was killed.
-    return store.lease_holder(run) not in (None, lease_holder(settings))
+    holder = store.lease_holder(run)
+    return holder is not None and not same_holder(holder, lease_holder(settings))
 
 
 class Lease:
@@ -41,7 +54,7 @@ class Lease:
         while not self._stopped.wait(LEASE_SECONDS / 4):
             with suppress(StoreError):
                 try:
-                    self.store.acquire_lease(self.run, self.holder)
+                    self.store.acquire_lease(self.run, self.holder, renew=True)
                 except BusyError as busy:  # this machine was suspended for longer than the lease lasts
                     self.lost = busy
                     return

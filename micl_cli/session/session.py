@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,18 +9,18 @@ from typing import TYPE_CHECKING
 from micl_cli.api.resources import Resources
 from micl_cli.api.task import Task
 from micl_cli.errors import PlanError, UsageError
-from micl_cli.io.lock import locked_folder
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData
 from micl_cli.session.base import check_base, check_trust, resolve_backbone, silent, with_earlier_digest
 from micl_cli.session.estimate import RunEstimate, estimate_run, step_seconds
-from micl_cli.session.lease import is_busy, leased
+from micl_cli.session.lease import is_busy
 from micl_cli.session.library import TaskLibrary, Watch, unwatched
 from micl_cli.session.recorder import run_data
+from micl_cli.session.removal import remove_run
 from micl_cli.session.request import Request, make_plan
 from micl_cli.settings import Settings
-from micl_cli.store import RunDetails, RunRecord, Store, check, exists
+from micl_cli.store import DAMAGED, RunDetails, RunRecord, Store, check, damaged_run, exists, plan_problem
 
 if TYPE_CHECKING:
     from micl_cli.api.presets import FetchProgress
@@ -55,6 +54,10 @@ class Session:
         """Return the open run store, a context manager that closes it. Raises StoreError."""
         return Store.open(self.settings.store_url)
 
+    def store_to_read(self) -> Store:
+        """Return the existing run store, open for reading, for which nothing needs to be written. Raises StoreError."""
+        return Store.open_to_read(self.settings.store_url)
+
     # Plans
 
     def plan(self, request: Request, tasks: Sequence[Task]) -> Plan:
@@ -87,7 +90,7 @@ class Session:
         if not exists(self.settings.store_url):
             return plan
         attempt = 0
-        with self.store() as store:
+        with self.store_to_read() as store:
             while store.run(plan.again(attempt).id):
                 attempt += 1
         return plan.again(attempt)
@@ -119,9 +122,9 @@ class Session:
     def estimate(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunEstimate:
         """Return the estimate of a plan. Its components are loaded to check that they fit; nothing is written."""
         estimate = estimate_run(self.components(plan, tasks, device))
-        if check(self.settings.store_url).state != "ok":
+        if not check(self.settings.store_url).has_runs:
             return estimate
-        with self.store() as store:
+        with self.store_to_read() as store:
             run = store.run(plan.id)
             return replace(estimate, step_seconds=step_seconds(plan, store), status=run.status if run else "")
 
@@ -138,26 +141,27 @@ class Session:
         if not exists(self.settings.store_url):
             hint = "Start one: micl learn --strategy moincl --tasks img_cap,aud_qa"
             raise UsageError(f"no run {text!r}: there are no runs yet", hint)
-        with self.store() as store:
+        with self.store_to_read() as store:
             return store.resolve(text)
 
     def runs(self) -> list[RunRecord]:
         """Return all runs, the most recently started first."""
         if not exists(self.settings.store_url):
             return []
-        with self.store() as store:
-            return [self._with_real_status(run, store) for run in store.runs()]
+        with self.store_to_read() as store:
+            return [self._with_real_status(run, store) for run in map(with_damage, store.runs())]
 
     def record(self, run_id: str) -> tuple[RunRecord, Plan]:
         """Return a run and its plan. Raises StoreError."""
-        with self.store() as store:
+        with self.store_to_read() as store:
             run = store.details(run_id).run
-        return run, Plan.from_json(run.plan)
+        return run, stored_plan(run)
 
     def details(self, run_id: str) -> RunDetails:
         """Return a run with its stages and scores. Raises StoreError."""
-        with self.store() as store:
+        with self.store_to_read() as store:
             details = store.details(run_id)
+            stored_plan(details.run)
             return replace(details, run=self._with_real_status(details.run, store))
 
     def _with_real_status(self, run: RunRecord, store: Store) -> RunRecord:
@@ -168,16 +172,28 @@ class Session:
 
     def report(self, run_id: str, split: str | None = None) -> RunData:
         """Return the report data of a run on ``split`` (None: its own), with the figures of plugins."""
-        with self.store() as store:
-            data = run_data(store.details(run_id), split)
+        with self.store_to_read() as store:
+            details = store.details(run_id)
+        stored_plan(details.run)
+        data = run_data(details, split)
         extra: dict[str, float] = {}
         for figures in self.registry.collect("micl_metrics", run=run_id, matrix=data.matrix, tasks=list(data.tasks)):
             extra |= figures
         return replace(data, extra=extra)
 
     def remove(self, run_id: str, *, force: bool = False) -> None:
-        """Remove a run's records and checkpoints. Raises StoreError, or BusyError if it is running."""
-        folder = self.settings.runs / run_id
-        with locked_folder(folder), self.store() as store, leased(run_id, store, self.settings):
-            store.delete_run(run_id, force=force)
-            shutil.rmtree(folder, ignore_errors=True)
+        """Remove a run's checkpoints and records (see :func:`micl_cli.session.removal.remove_run`)."""
+        remove_run(self, run_id, force=force)
+
+
+def stored_plan(run: RunRecord) -> Plan:
+    """Return the plan of a stored run. Raises StoreError if it is damaged."""
+    if problem := plan_problem(run.plan):
+        raise damaged_run(run.id, problem)
+    return Plan.from_json(run.plan)
+
+
+def with_damage(run: RunRecord) -> RunRecord:
+    """Return the run, with status "damaged" if it has no complete plan."""
+    problem = "" if run.status == DAMAGED else plan_problem(run.plan)
+    return replace(run, status=DAMAGED, error=problem, plan={}) if problem else run

@@ -23,14 +23,24 @@ from micl_cli.records import TaskRecord as TaskRecord
 
 if TYPE_CHECKING:
     from micl_cli.store.leases import LEASE_SECONDS as LEASE_SECONDS
+    from micl_cli.store.leases import holder_label as holder_label
+    from micl_cli.store.leases import holder_name as holder_name
+    from micl_cli.store.leases import same_holder as same_holder
+    from micl_cli.store.little_space import delete_in_little_space as delete_in_little_space
     from micl_cli.store.maintenance import check as check
     from micl_cli.store.maintenance import exists as exists
     from micl_cli.store.maintenance import locate as locate
     from micl_cli.store.maintenance import upgrade as upgrade
+    from micl_cli.store.queries import damaged_run as damaged_run
     from micl_cli.store.store import Store as Store
+    from micl_cli.store.validation import DAMAGED as DAMAGED
+    from micl_cli.store.validation import is_run_id as is_run_id
+    from micl_cli.store.validation import plan_problem as plan_problem
 
-_HOME = {"LEASE_SECONDS": "leases", "Store": "store"}
+_HOME = {"Store": "store", "damaged_run": "queries", "delete_in_little_space": "little_space"}
+_HOME |= dict.fromkeys(("LEASE_SECONDS", "holder_label", "holder_name", "same_holder"), "leases")
 _HOME |= dict.fromkeys(("check", "exists", "locate", "upgrade"), "maintenance")
+_HOME |= dict.fromkeys(("DAMAGED", "is_run_id", "plan_problem"), "validation")
 
 __all__ = [
     "LEASE_SECONDS",
@@ -44,6 +54,8 @@ __all__ = [
     "StageRecord",
 ]
 __all__ += ["StepRecord", "Store", "StoreCheck", "TaskRecord", "check", "exists", "locate", "upgrade"]
+__all__ += ["DAMAGED", "damaged_run", "delete_in_little_space", "holder_label", "holder_name", "is_run_id"]
+__all__ += ["plan_problem", "same_holder"]
 
 
 def __getattr__(name: str) -> Any:

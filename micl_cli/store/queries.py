@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from micl_cli.errors import StoreError, UsageError, nearest
@@ -20,22 +20,49 @@ from micl_cli.records import (
     StageRecord,
     StepRecord,
 )
-from micl_cli.store import models
+from micl_cli.store import models, validation
 
 LAST = "@last"
+_LAST_TURN = 2**31 - 2
 
 _R = TypeVar("_R")
 
 
 def record(cls: type[_R], row: models.Base) -> _R:
-    """Return the record whose fields are the columns of ``row``; lists become tuples."""
-    values = {field.name: getattr(row, field.name) for field in fields(cls)}  # type: ignore[arg-type]
+    """Return the record whose fields are the columns of ``row``; lists become tuples. Raises StoreError if damaged."""
+    values = _values(cls, row)
+    if problem := next(validation.problems(cls, values), ""):
+        raise _damaged(row, problem)
     return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
+def run_record(row: models.Run) -> RunRecord:
+    """Return the record of a run. If its row is damaged, so is its status, and ``error`` says what is wrong."""
+    values = _values(RunRecord, row)
+    problem = next(validation.problems(RunRecord, values), "")
+    if not problem:
+        return RunRecord(**values)
+    texts = {name: str(values[name] or "") for name in ("id", "name", "started", "finished")}
+    return RunRecord(**texts, parent=None, plan={}, environment={}, status=validation.DAMAGED, error=problem)
+
+
 def newest_first() -> Any:
-    """Return the query for all runs, the most recently started first."""
-    return select(models.Run).order_by(models.Run.turn.desc(), models.Run.started.desc(), models.Run.id)
+    """Return the query for all runs, the most recently started first; a damaged number of the start counts as 0."""
+    turn = case((models.Run.turn.between(0, _LAST_TURN), models.Run.turn), else_=0)
+    return select(models.Run).order_by(turn.desc(), models.Run.started.desc(), models.Run.id)
+
+
+def last_turn() -> Any:
+    """Return the query for the number of the latest start."""
+    return select(func.max(models.Run.turn)).where(models.Run.turn.between(0, _LAST_TURN))
+
+
+def damaged_run(run: str, problem: str) -> StoreError:
+    """Return the error for a run whose row, or the row of a stage or score, is damaged."""
+    return StoreError(
+        f"run {run} is damaged in the store: {problem}",
+        f"Learn it again by its own command, or remove it: micl runs rm {run}. `micl store check` lists all damage.",
+    )
 
 
 def existing_run(session: Session, run: str) -> models.Run:
@@ -53,8 +80,11 @@ def run_details(session: Session, run: str) -> RunDetails:
     stages = select(stage).order_by(stage.position)
     scores = select(score).order_by(score.after, score.task, score.main.desc(), score.metric, score.split)
     routings = select(routing).order_by(routing.after, routing.task, routing.split)
+    row = run_record(existing_run(session, run))
+    if row.status == validation.DAMAGED:
+        raise damaged_run(run, row.error)
     return RunDetails(
-        run=record(RunRecord, existing_run(session, run)),
+        run=row,
         plugins=_records(PluginRecord, session, plugins, run),
         stages=_records(StageRecord, session, stages, run),
         scores=_records(ScoreRecord, session, scores, run),
@@ -71,21 +101,34 @@ def predictions(session: Session, run: str, after: int, task: str, split: str) -
     """Return the stored answers to a split of a task after a stage, in the order of the manifest."""
     table = models.Prediction
     query = select(table).filter_by(run=run, after=after, task=task, split=split).order_by(table.number)
-    rows = session.scalars(query).all()
-    return tuple(PredictionRecord(row.example, row.answer, tuple(row.references)) for row in rows)
+    return tuple(record(PredictionRecord, row) for row in session.scalars(query).all())
+
+
+def without_predictions(session: Session, run: str) -> list[int]:
+    """Return the stages after which a task was scored without storing the answers."""
+    score, answer = models.Score, models.Prediction
+    stored = select(answer.run).where(
+        answer.run == score.run, answer.after == score.after, answer.task == score.task, answer.split == score.split
+    )
+    query = select(score.after).where(score.run == run, ~stored.exists()).distinct().order_by(score.after)
+    return list(session.scalars(query))
 
 
 def match_run(text: str, known: Sequence[tuple[str, str]]) -> str:
     """Return the id of the run that ``text`` refers to among ``known`` (id, name), which are sorted newest first.
 
-    ``text`` is "@last", an id, a unique prefix of an id, or a name. Raises UsageError if no or several runs match.
+    ``text`` is "@last", an id, a name, or a unique prefix of an id; the first of these that fits is meant. Raises
+    UsageError if no or several runs match.
     """
     if text == LAST:
         return known[0][0]
-    matches = [(run, name) for run, name in known if text and (run.startswith(text) or name == text)]
-    exact = [run for run, _ in matches if run == text]
-    if len(matches) == 1 or exact:
-        return exact[0] if exact else matches[0][0]
+    matches = (
+        [(run, name) for run, name in known if text and run == text]
+        or [(run, name) for run, name in known if text and name == text]
+        or [(run, name) for run, name in known if text and run.startswith(text)]
+    )
+    if len(matches) == 1:
+        return matches[0][0]
     if not matches:
         words = {word for pair in known for word in pair if word}
         hint = f"{nearest(text, words)} `micl runs` lists them; @last is the latest.".strip()
@@ -93,6 +136,18 @@ def match_run(text: str, known: Sequence[tuple[str, str]]) -> str:
     shown = ", ".join(f"{run} ({name})" if name else run for run, name in matches[:5])
     more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
     raise UsageError(f"{text!r} matches {len(matches)} runs", f"Give more of the id: {shown}{more}.")
+
+
+def _values(cls: type[Any], row: models.Base) -> dict[str, Any]:
+    names = [field.name for field in fields(cls)] if is_dataclass(cls) else list(cls._fields)
+    return {name: getattr(row, name) for name in names}
+
+
+def _damaged(row: models.Base, problem: str) -> StoreError:
+    if isinstance(row, models.Task):
+        hint = "Prepare the task again; `micl store check` lists all damage."
+        return StoreError(f"task {row.name} is damaged in the store: {problem}", hint)
+    return damaged_run(str(getattr(row, "run", "")), f"a row of {row.__tablename__}: {problem}")
 
 
 def _records(cls: type[_R], session: Session, query: Any, run: str) -> tuple[_R, ...]:

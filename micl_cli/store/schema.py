@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import glob
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -13,12 +15,16 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, inspect, text
 
 from micl_cli.errors import StoreError
+from micl_cli.io.removal import remove
 from micl_cli.store.connect import shown, store_file, writing
+from micl_cli.store.models import Base
 
 HEAD = "0005"
 """The revision of the models. A constant, because importing Alembic is slow."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+_TABLES = frozenset(Base.metadata.tables)
 
 _log = logging.getLogger(__name__)
 
@@ -26,13 +32,19 @@ _log = logging.getLogger(__name__)
 def revision(connection: Connection) -> str | None:
     """Return the revision of a store, or None if the database is empty.
 
-    Raises StoreError if the tables are not those of micl.
+    Raises StoreError if the tables are not those of micl, or if its revision is lost.
     """
     tables = inspect(connection).get_table_names()
     current = (
         connection.scalar(text("SELECT version_num FROM alembic_version")) if "alembic_version" in tables else None
     )
-    if tables and (current is None or "runs" not in tables):
+    own = len(_TABLES & set(tables))
+    if tables and current is None and own > len(_TABLES) / 2:
+        raise StoreError(
+            f"the run store {shown(connection.engine.url)} is damaged: the revision of its schema is missing",
+            "Replace it by a backup from the same folder, or set MICL_HOME to another folder.",
+        )
+    if tables and (current is None or not own):
         raise StoreError(
             f"the database {shown(connection.engine.url)} belongs to another program",
             "Set MICL_STORE to another database, or MICL_HOME to another folder.",
@@ -70,7 +82,7 @@ def missing(current: str | None, url: URL) -> list[str]:
     return known[known.index(current) + 1 :] if current else known
 
 
-def migrate(engine: Engine) -> list[str]:
+def migrate(engine: Engine, *, back_up: bool = True) -> list[str]:
     """Apply and return the missing revisions in one transaction, after a backup of an older SQLite store.
 
     Several processes may call it at the same time: the first one migrates, and the others have nothing to do.
@@ -79,7 +91,7 @@ def migrate(engine: Engine) -> list[str]:
         current = revision(connection)
         pending = missing(current, engine.url)
         if pending:
-            backup = _back_up(engine.url, current)
+            backup = _back_up(engine.url, current) if back_up else None
             _apply(connection)
             _check_references(connection)
             if backup:
@@ -141,10 +153,21 @@ def _back_up(url: URL, current: str | None) -> Path | None:
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     copy = file.with_name(f"{file.stem}-{current}-{now}{file.suffix}")
     partial = copy.with_name(f"{copy.name}.part")
+    # The caller holds the lock of the store: no other process is making a copy.
+    for leftover in file.parent.glob(f"{glob.escape(file.stem)}-*{glob.escape(file.suffix)}.part*"):
+        remove(leftover)
     try:
         with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(partial)) as target:
             source.backup(target)
+        # An upgrade that was interrupted has left the same copy.
+        if same := next((path for path in backups(file, current) if filecmp.cmp(path, partial, shallow=False)), None):
+            return same
         partial.replace(copy)
     finally:
         partial.unlink(missing_ok=True)
     return copy
+
+
+def backups(file: Path, revision: str = "[0-9]*") -> list[Path]:
+    """Return the backups of an SQLite store that upgrades have made, of one ``revision`` or all, oldest first."""
+    return sorted(file.parent.glob(f"{glob.escape(file.stem)}-{revision}-*Z{glob.escape(file.suffix)}"))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
+from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import URL, Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,9 +19,13 @@ from micl_cli.api.events import Event
 from micl_cli.errors import StoreError, UsageError
 from micl_cli.records import NewRun, PredictionRecord, RunDetails, RunRecord, StepRecord, TaskRecord
 from micl_cli.store import leases, models, queries, schema
-from micl_cli.store.connect import connect, make_folder, parse_url, shown, use_wal, writing
+from micl_cli.store.connect import connect, make_folder, parse_url, shown, store_file, use_wal, writing
 from micl_cli.store.failures import reported
+from micl_cli.store.reading import connect_to_copy, is_writable, only_readable, open_read_only, temporary_copy
+from micl_cli.store.validation import is_run_id
 from micl_cli.store.writing import apply_events, write_predictions
+
+_log = logging.getLogger(__name__)
 
 ENDINGS = ("finished", "interrupted", "failed")
 
@@ -30,9 +36,10 @@ class Store:
     All methods raise StoreError if the database fails; earlier writes are not affected.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, location: str = "", resources: ExitStack | None = None) -> None:
         self.engine = engine
-        self.location = shown(engine.url)
+        self.location = location or shown(engine.url)
+        self._resources = resources or ExitStack()
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -54,9 +61,69 @@ class Store:
             raise
         return cls(engine)
 
+    @classmethod
+    def open_to_read(cls, url: str) -> Store:
+        """Open an existing store to read it, also if its file and folder cannot be written.
+
+        A store that can be written is upgraded if necessary, as by ``open``. Of one that cannot, a temporary copy is.
+        Raises StoreError if it cannot be opened or upgraded.
+        """
+        parsed = parse_url(url)
+        file = store_file(parsed)
+        if file is None or is_writable(file):
+            try:
+                return cls.open(url)
+            except StoreError as error:
+                if file is None or not only_readable(file, error):
+                    raise
+        return cls._open_read_only(parsed, file)
+
+    @classmethod
+    def open_as_it_is(cls, url: str) -> Store:
+        """Open an SQLite store of the current schema to read it, and change nothing, not even its schema.
+
+        Raises StoreError if there is no such store.
+        """
+        parsed = parse_url(url)
+        file = store_file(parsed)
+        if file is None or not file.is_file():
+            raise StoreError(f"{shown(parsed)} is not a file")
+        with ExitStack() as resources:
+            engine = open_read_only(parsed, file, resources)
+            with reported(shown(parsed)), engine.connect() as connection:
+                if (revision := schema.revision(connection)) != schema.HEAD:
+                    raise StoreError(f"the run store {file} has schema {revision}, not {schema.HEAD}")
+            return cls(engine, shown(parsed), resources.pop_all())
+
+    @classmethod
+    def _open_read_only(cls, url: URL, file: Path) -> Store:
+        with ExitStack() as resources:
+            engine = open_read_only(url, file, resources)
+            with reported(shown(url)), engine.connect() as connection:
+                revision = schema.revision(connection)
+            if revision != schema.HEAD:
+                schema.missing(revision, url)  # refuses a newer store before it is copied
+                _log.warning(
+                    "the run store %s is read-only and has schema %s: a copy is upgraded to read it", file, revision
+                )
+                engine = cls._upgraded_copy(url, resources.enter_context(temporary_copy(file)))
+                resources.callback(engine.dispose)
+            return cls(engine, shown(url), resources.pop_all())
+
+    @staticmethod
+    def _upgraded_copy(url: URL, copy: Path) -> Engine:
+        engine = connect(URL.create("sqlite", database=str(copy)))
+        try:
+            with reported(shown(url)):
+                schema.migrate(engine, back_up=False)
+        finally:
+            engine.dispose()
+        return connect_to_copy(copy)
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        self._resources.close()
 
     def __enter__(self) -> Store:
         return self
@@ -86,19 +153,20 @@ class Store:
 
     # Leases
 
-    def acquire_lease(self, run_id: str, holder: str, now: float | None = None) -> None:
-        """Give ``holder`` the lease of a run for the next LEASE_SECONDS. The same call renews it.
+    def acquire_lease(self, run_id: str, holder: str, now: float | None = None, *, renew: bool = False) -> None:
+        """Give ``holder`` the lease of a run for the next LEASE_SECONDS, or ``renew`` the lease that it has.
 
-        ``now`` is in seconds since the epoch. Raises BusyError if another holder has a valid lease.
+        ``now`` is in seconds since the epoch. Raises BusyError if another holder has a valid lease, or has taken over
+        the lease to be renewed.
         """
         try:
             with self._writing() as session:
-                leases.acquire(session, run_id, holder, _time(now))
+                leases.acquire(session, run_id, holder, _time(now), renew=renew)
         except StoreError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
             with self._writing() as session:  # another holder wrote the row first: read it
-                leases.acquire(session, run_id, holder, _time(now))
+                leases.acquire(session, run_id, holder, _time(now), renew=renew)
 
     def release_lease(self, run_id: str, holder: str) -> None:
         """Release the lease of a run if ``holder`` has it."""
@@ -119,11 +187,14 @@ class Store:
             if row is None:
                 row = models.Run(id=run.id, parent=run.parent, name=run.name, plan=dict(run.plan))
                 session.add(row)
-            row.name = run.name or row.name
+            # All is written again, because the row may be damaged; the id is the fingerprint of the plan.
+            row.name = run.name or (row.name if isinstance(row.name, str) else "")
+            row.parent = run.parent or (row.parent if is_run_id(row.parent) else None)
+            row.plan = {**run.plan, "name": row.name} if "name" in run.plan else dict(run.plan)
             row.environment = dict(run.environment)
             row.status, row.started, row.finished, row.error = "running", _now(), "", ""
             with session.no_autoflush:
-                row.turn = 1 + (session.scalar(select(func.max(models.Run.turn))) or 0)
+                row.turn = 1 + (session.scalar(queries.last_turn()) or 0)
             session.flush()
             session.execute(delete(models.RunPlugin).where(models.RunPlugin.run == run.id))
             session.add_all(models.RunPlugin(run=run.id, **asdict(plugin)) for plugin in run.plugins)
@@ -162,15 +233,38 @@ class Store:
         with self._writing() as session:
             session.execute(delete(steps).where(*where))
 
+    def rename_run(self, run_id: str, name: str) -> None:
+        """Give a run another name."""
+        with self._writing() as session:
+            row = queries.existing_run(session, run_id)
+            row.name = name
+            if isinstance(row.plan, dict):
+                row.plan = {**row.plan, "name": name}
+
     def delete_run(self, run_id: str, *, force: bool = False) -> None:
         """Delete a run with all its rows. Raises StoreError if other runs continue it, unless ``force`` is set."""
         with self._writing() as session:
-            row = queries.existing_run(session, run_id)
-            children = session.scalars(select(models.Run.id).where(models.Run.parent == run_id)).all()
-            if children and not force:
-                hint = f"Delete {', '.join(children)} first, or use --force."
-                raise StoreError(f"run {run_id} cannot be deleted: other runs continue it", hint)
-            session.delete(row)
+            queries.existing_run(session, run_id)
+            self._refuse_parent(session, run_id, force)
+            # Without reading the row, which may be damaged; its other rows go with it.
+            session.execute(delete(models.Run).where(models.Run.id == run_id))
+
+    def check_deletable(self, run_id: str, *, force: bool = False) -> None:
+        """Raise StoreError if ``delete_run`` would refuse to delete a run, or may not write to the store."""
+        file = store_file(self.engine.url)
+        if file and not is_writable(file):
+            hint = "Make the file and its folder writable, or set MICL_HOME to another folder."
+            raise StoreError(f"the run store {self.location} cannot be written to", hint)
+        with self._reading() as session:
+            queries.existing_run(session, run_id)
+            self._refuse_parent(session, run_id, force)
+
+    @staticmethod
+    def _refuse_parent(session: Session, run_id: str, force: bool) -> None:
+        children = session.scalars(select(models.Run.id).where(models.Run.parent == run_id)).all()
+        if children and not force:
+            hint = f"Delete {', '.join(children)} first, or use --force."
+            raise StoreError(f"run {run_id} cannot be deleted: other runs continue it", hint)
 
     # Reading runs
 
@@ -178,21 +272,27 @@ class Store:
         """Return the run with a full id, or None."""
         with self._reading() as session:
             row = session.get(models.Run, run_id)
-            return queries.record(RunRecord, row) if row else None
+            return queries.run_record(row) if row else None
 
     def runs(self, limit: int | None = None) -> list[RunRecord]:
-        """Return the runs, the most recently started first."""
+        """Return the runs, the most recently started first, with status "damaged" if their row cannot be read."""
         with self._reading() as session:
             rows = session.scalars(queries.newest_first().limit(limit))
-            return [queries.record(RunRecord, row) for row in rows]
+            return [queries.run_record(row) for row in rows]
+
+    def named(self, name: str) -> list[str]:
+        """Return the ids of the runs with a name."""
+        with self._reading() as session:
+            return list(session.scalars(select(models.Run.id).where(models.Run.name == name)))
 
     def resolve(self, text: str) -> str:
-        """Return the id of the run that ``text`` refers to: "@last", an id, a prefix of an id, or a name.
+        """Return the id of the run that ``text`` refers to: "@last", an id, a name, or a prefix of an id.
 
-        "@last" is the run started most recently. Raises UsageError if no or several runs match.
+        "@last" is the run started most recently. An id goes before a name, and a name before a prefix. Raises
+        UsageError if no or several runs match.
         """
         with self._reading() as session:
-            known = [(row.id, row.name) for row in session.scalars(queries.newest_first())]
+            known = [(str(row.id), str(row.name)) for row in session.scalars(queries.newest_first())]
         if not known:
             hint = "Start one: micl learn --strategy moincl --tasks img_cap,aud_qa"
             raise UsageError(f"no run {text!r}: {self.location} has no runs yet", hint)
@@ -212,6 +312,11 @@ class Store:
         """Return the stored answers, in the order of the manifest."""
         with self._reading() as session:
             return queries.predictions(session, run_id, after, task, split)
+
+    def without_predictions(self, run_id: str) -> list[int]:
+        """Return the stages of a run after which a task was scored without storing the answers."""
+        with self._reading() as session:
+            return queries.without_predictions(session, run_id)
 
     # Transactions
 

@@ -252,11 +252,11 @@ def cell_estimates(session: Session, cells: Sequence[Cell], device: str) -> Iter
     from micl_cli.store import check
 
     estimates: dict[tuple[str, str], RunEstimate] = {}
-    has_store = check(session.settings.store_url).state == "ok"
+    has_store = check(session.settings.store_url).has_runs
     for cell in cells:
         state: CellState = "new"
         if has_store:
-            with session.store() as store:
+            with session.store_to_read() as store:
                 state = cell_state(cell, store, session.settings)
         if state == "finished":
             yield CellEstimate(cell, state, 0, 0.0)

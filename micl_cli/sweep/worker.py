@@ -17,6 +17,7 @@ from typing import Any
 
 from micl_cli.errors import BusyError, Interrupted, MiclError
 from micl_cli.io.json_lines import write_json_line
+from micl_cli.redaction import redact
 from micl_cli.settings import library_messages, load_settings, prepare_process
 
 BUSY = 75
@@ -83,9 +84,9 @@ def main() -> int:
 def _write_error(error: Exception, debug: bool) -> int:
     """Write an error to stderr, and return its exit code."""
     if debug:
-        traceback.print_exception(error)
+        sys.stderr.write(redact("".join(traceback.format_exception(error))))
     message = error.message if isinstance(error, MiclError) else f"{type(error).__name__}: {error}"
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"error: {redact(' '.join(message.split()))}\n")
     if isinstance(error, BusyError):
         return BUSY
     return error.exit_code if isinstance(error, MiclError) else 1

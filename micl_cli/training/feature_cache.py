@@ -9,7 +9,6 @@ features that are damaged, or that an earlier version stored without a digest, a
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from micl_cli.api.task import Media
+from micl_cli.io.removal import Remaining, remove
 
 SHARD, SHARD_BYTES = 512, 64 * 10**6  # the media or bytes at which a shard is written
 IN_MEMORY = 256 * 10**6  # bytes to hold in memory if shards cannot be written
@@ -157,10 +157,12 @@ def stored_features(folder: Path) -> list[StoredFeatures]:
     return sorted(stored, key=lambda each: -each.used)
 
 
-def remove_features(folder: Path, key: str) -> None:
-    """Remove the stored features of an encoder. A run that uses them keeps the files that it has open."""
-    if (folder / key).parent == folder:
-        shutil.rmtree(folder / key, ignore_errors=True)
+def remove_features(folder: Path, key: str) -> list[Remaining]:
+    """Remove the stored features of an encoder, and return what could not be removed.
+
+    A run that uses them keeps the files that it has open.
+    """
+    return remove(folder / key) if (folder / key).parent == folder else []
 
 
 def make_room(folder: Path, limit: int, spare: Collection[Path] = ()) -> bool:

@@ -58,3 +58,48 @@ def test_a_limit_that_is_no_size(micl: Any, limit: str, monkeypatch: pytest.Monk
     done = micl("cache")
     assert done.code == 2
     assert f"{limit!r} (from MICL_CACHE_LIMIT) is not a size" in done.err
+
+
+def test_features_that_cannot_be_removed_are_named(micl: Any, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    unlink = os.unlink
+
+    def refuse(path: Any, *, dir_fd: int | None = None) -> None:
+        if str(path).endswith(".safetensors"):
+            raise PermissionError(13, "Permission denied", str(path))
+        unlink(path, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        done = micl("cache", "rm", "image")
+    assert done.code == 1
+    assert "removed 0.0 MB of 1 encoders" in done.err
+    assert "1 file could not be removed" in done.err and "image-1" in done.err
+    assert micl("cache", "rm", "image").code == 0
+
+
+def test_leftovers_of_killed_processes_are_counted_and_removed(micl: Any, filled: Path, isolated: Path) -> None:
+    import os
+
+    dead, alive = 2**22 + 1, os.getpid()  # no process has a number above the first
+    left = [
+        filled / "image-1" / f"x.{dead}.new",
+        isolated / "runs" / "abc" / f".step-1-2.{dead}.new" / "adapters.safetensors",
+        isolated / "runs" / "abc" / "stages" / f".01.{dead}.new" / "stage.json",
+        isolated / "tasks" / "own" / ".img.new" / "manifest.jsonl",
+        isolated / "micl-0003-20260101T000000Z.db.part",
+    ]
+    used = filled / "image-1" / f"y.{alive}.new"
+    for path in (*left, used):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(1000))
+    os.utime(left[-1], (1, 1))
+    shown = micl("cache")
+    assert "5 leftovers of killed processes, 0.0 MB; remove them: micl cache rm --leftovers" in shown.err
+    assert json.loads(micl("cache", "--json").out)["leftover_bytes"] == 5000
+    done = micl("cache", "rm", "--leftovers")
+    assert (done.code, done.err) == (0, "removed 5 leftovers of killed processes\n")
+    assert not any(path.exists() for path in left)
+    assert used.exists()
+    assert len(list(filled.glob("*/*.safetensors"))) == 2

@@ -68,3 +68,35 @@ def test_a_mistake_in_a_file_is_told(micl: Any, tmp_path: Path) -> None:
     code, _, err = micl("config")
     assert code == 2
     assert err == f"error: {tmp_path / 'micl.toml'}: unknown key 'epoch' in [learn]\nhint: Did you mean 'epochs'?\n"
+
+
+SHAPES = [
+    "postgresql://ada:{}@host/db",
+    "postgresql://host/db?user=ada&password={}",
+    "postgresql:/ada:{}@host/db",
+    "postgresql://ada:{}",
+    "nosuch://ada:{}@host/db",
+    "mssql+pyodbc:///?odbc_connect=PWD%3D{}",
+    "sqlite:////nowhere/x.db?key={}",
+]
+
+
+@pytest.mark.parametrize("password", ["s3cr3t", "s3cr3t#x/y?z", "s3cr3t@x"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("words", [("config",), ("--debug", "runs"), ("store", "path"), ("store", "check")])
+def test_the_password_of_a_store_is_shown_by_no_command(
+    micl: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], shape: str, password: str
+) -> None:
+    monkeypatch.setenv("MICL_STORE", shape.format(password))
+    done = micl(*words)
+    assert "s3cr3t" not in done.out + done.err
+    assert "This is a bug" not in done.err
+
+
+def test_secrets_of_listeners_are_not_shown(micl: Any, tmp_path: Path) -> None:
+    (tmp_path / "micl.toml").write_text(
+        '[listen.board]\napi_key = "abc123"\nurl = "https://ada:s3cr3t@host/x"\npath = "log.txt"\n'
+    )
+    shown = {name: value for name, (value, _) in values(micl).items()}
+    assert (shown["listen.board.api_key"], shown["listen.board.path"]) == ("***", "log.txt")
+    assert shown["listen.board.url"] == "https://ada:***@host/x"

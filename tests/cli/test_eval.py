@@ -92,3 +92,19 @@ def test_an_interrupt_shows_what_was_scored(finished: str, micl: Any, monkeypatc
     assert done.code == 130
     assert "own/img_cap" in done.out
     assert done.err.strip() == ("interrupted; scores so far are stored\nhint: Run the same command again.")
+
+
+def test_scores_that_cannot_be_stored_are_shown_with_a_notice(
+    finished: str, micl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from micl_cli.errors import StoreError
+    from micl_cli.store import Store
+
+    def refuse(self: Store, *_: Any) -> None:
+        raise StoreError("the run store /x cannot be written to", "Make it writable.")
+
+    monkeypatch.setattr(Store, "write", refuse)
+    done = micl("eval", finished, "--tasks", "own/img_cap")
+    assert done.code == 0
+    assert "own/img_cap" in done.out
+    assert done.err.count("scores are not stored: the run store /x cannot be written to") == 1

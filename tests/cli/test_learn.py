@@ -131,7 +131,7 @@ def test_the_same_command_tells_the_finished_run_and_repeats_nothing(learn: Any,
     again = learn("--json", "--name", "another label", "--device", "cpu")
     found = events(again.out)
     assert [e["event"] for e in found if e["event"] not in ("scored", "task_learned")] == [
-        *("run_started", "notice", "run_finished")
+        *("run_started", "notice", "notice", "run_finished")  # it has another name, and is finished
     ]
     assert all(e["restored"] for e in found if e["event"] in ("scored", "task_learned"))
     assert (files(home / "runs"), rows(home, run)) == (before, known)

@@ -16,9 +16,9 @@ def named(store, new_run):
 
 @pytest.mark.parametrize(
     ("text", "run"),
-    [("@last", "first-id"), ("3f2a", "3f2a"), ("3f2", "3f2a"), ("3f", "3f"), ("77a", "77aa")],
+    [("@last", "first-id"), ("3f2a", "3f2a"), ("3f2", "3f2a"), ("3f", "3f"), ("77a", "77aa"), ("77", "first-id")],
 )
-def test_a_run_is_named_by_id_prefix_or_last(named, text, run):
+def test_a_run_is_meant_by_last_its_id_its_name_or_a_prefix_in_this_order(named, text, run):
     assert named.resolve(text) == run
 
 
@@ -32,9 +32,9 @@ def test_last_is_the_run_resumed_last(named, new_run):
     assert named.resolve("@last") == "3f2a"
 
 
-@pytest.mark.parametrize(("text", "candidates"), [("twin", {"3f9b", "77aa"}), ("77", {"77aa", "first-id"})])
+@pytest.mark.parametrize(("text", "candidates"), [("twin", {"3f9b", "77aa"}), ("3", {"3f2a", "3f9b"})])
 def test_several_candidates_are_named(named, text, candidates):
-    with pytest.raises(UsageError, match="matches 2 runs") as caught:
+    with pytest.raises(UsageError, match=r"matches [23] runs") as caught:
         named.resolve(text)
     assert all(run in caught.value.hint for run in candidates)
 

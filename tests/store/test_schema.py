@@ -132,7 +132,7 @@ def test_routings_are_kept_with_their_counts(old, url):
 def test_leases_are_kept_with_their_time(request, written, url):
     request.getfixturevalue(written)
     with Store.open(url) as store:
-        assert store.lease_holder("77aa01", now=0.0) == "node-1:/home/ada/.micl"
+        assert store.lease_holder("77aa01", now=1_700_000_000.0) == "node-1:/home/ada/.micl"
         assert store.lease_holder("77aa01") is None
 
 
@@ -233,3 +233,17 @@ def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeyp
         schema.ensure(engine)
     assert "micl store upgrade" in caught.value.hint
     engine.dispose()
+
+
+def test_a_repeated_upgrade_makes_no_second_copy_of_the_same_store(later, old, url):
+    good = (later / "versions" / "schema_0005.py").read_text()
+    (later / "versions" / "schema_0005.py").write_text(BROKEN)
+    (old.parent / "micl-0004-20260101T000000Z.db.part").write_text("half")
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            Store.open(url)
+    (first,) = old.parent.glob("micl-0004-*")
+    first.rename(old.parent / "micl-0004-20260101T000000Z.db")  # as if it were older
+    (later / "versions" / "schema_0005.py").write_text(good)
+    assert upgrade(url) == ["0005"]
+    assert [path.name for path in old.parent.glob("micl-0004-*")] == ["micl-0004-20260101T000000Z.db"]

@@ -1,0 +1,107 @@
+"""Commands that say which values they ignore, and options that are joined or checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from micl_cli.cli.console import warn
+from micl_cli.errors import UsageError
+from micl_cli.io.characters import has_control
+
+_LONGEST_NAME = 255
+
+
+class Command(click.Command):
+    """A command that warns of an option which is given twice, since only its last value counts."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, after a warning of options that are given twice."""
+        warn_of_repetition(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class Group(click.Group):
+    """A group of commands that warn of repeated options, as it does itself."""
+
+    command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, after a warning of options that are given twice."""
+        warn_of_repetition(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class JoinedOption(click.Option):
+    """An option for a comma-separated list. If it is repeated, the lists are joined."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser collect all values."""
+        parser.add_option(obj=self, opts=self.opts, dest=self.name, action="append", nargs=self.nargs)
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """Return the joined values and their source."""
+        value, source = super().consume_value(ctx, opts)
+        return (",".join(value) if isinstance(value, list) else value), source
+
+
+def warn_of_repetition(command: click.Command, ctx: click.Context, args: Iterable[str]) -> None:
+    """Write a warning for each option that takes one value and is among ``args`` more than once.
+
+    The last value counts, as everywhere on command lines, so that an alias with options can be overridden.
+    """
+    if ctx.resilient_parsing:
+        return
+    _, _, order = command.make_parser(ctx).parse_args(args=list(args))
+    for option in dict.fromkeys(order):
+        if isinstance(option, click.Option) and _takes_one_value(option) and order.count(option) > 1:
+            _warn(option.opts[0], order.count(option))
+
+
+def _warn(option: str, count: int) -> None:
+    warn(f"{option} is given {count} times: only the last value counts")
+
+
+def _takes_one_value(option: click.Option) -> bool:
+    same_each_time = option.is_flag and not option.secondary_opts
+    return not (option.multiple or option.count or same_each_time or isinstance(option, JoinedOption))
+
+
+def unique_names(ctx: click.Context, parameter: click.Parameter, pairs: Iterable[tuple[str, str]]) -> Any:
+    """Return the pairs of an option that takes a name and a value, the last of each name; warn of the others."""
+    values = {_normal(name): (name, value) for name, value in pairs}
+    names = [_normal(name) for name, _ in pairs]
+    for name in values:
+        if names.count(name) > 1:
+            _warn(f"{parameter.opts[0]} {name}", names.count(name))
+    return tuple(values.values())
+
+
+def _normal(name: str) -> str:
+    position, colon, bare = name.partition(":")
+    return f"{int(position)}:{bare}" if colon and position.isdecimal() else name
+
+
+def run_name(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
+    """Return the name for a run. Raises UsageError if it could not be told from an id or from @last, or be shown."""
+    given = name or ctx.get_parameter_source("name") is ParameterSource.COMMANDLINE
+    if given and (problem := _name_problem(name)):
+        raise UsageError(f"a run cannot have the name {name!r}: {problem}", "Choose another --name.")
+    return name
+
+
+def _name_problem(name: str) -> str:
+    from micl_cli.plan import ID_LENGTH
+
+    if not name.strip():
+        return "it is empty"
+    if name.startswith("@"):
+        return "names that begin with @ have a meaning, such as @last"
+    if len(name) == ID_LENGTH and set(name) <= set("0123456789abcdef"):
+        return "it looks like the id of a run"
+    if name != name.strip() or has_control(name):
+        return "it has control characters, or spaces at its ends"
+    return f"it is longer than {_LONGEST_NAME} characters" if len(name) > _LONGEST_NAME else ""
