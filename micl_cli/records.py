@@ -149,6 +149,22 @@ class StepRecord:
     terms: Mapping[str, float | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ValidationRecord:
+    """A validation at ``step`` of stage ``position``: a score x100 or, with ``criterion`` "loss", a loss in nats.
+
+    ``final`` is the validation of what the strategy made of the best weights when learning ended.
+    """
+
+    position: int
+    step: int
+    epoch: int
+    value: float
+    best: bool
+    criterion: str = "score"
+    final: bool = False
+
+
 class PredictionRecord(NamedTuple):
     """The answer to one example, with its references."""
 
@@ -159,13 +175,14 @@ class PredictionRecord(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
-    """A run with its plugins, its stages by position, and its scores and routings by stage and task."""
+    """A run with its plugins, stages by position, scores and routings by stage and task, and validations."""
 
     run: RunRecord
     plugins: tuple[PluginRecord, ...]
     stages: tuple[StageRecord, ...]
     scores: tuple[ScoreRecord, ...]
     routings: tuple[RoutingRecord, ...] = ()
+    validations: tuple[ValidationRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

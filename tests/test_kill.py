@@ -31,7 +31,7 @@ def micl_event(run, event):
 # Dropout, so that the generators' state counts too.
 OWN = ("-b", "dropout", "0.2", "--max-steps", "6", "--save-seconds", "0")
 
-TABLES = ("stages", "steps", "scores", "routings", "predictions")
+TABLES = ("stages", "steps", "scores", "routings", "predictions", "validations")
 FSYNC = """
 flushed, flush = [], os.fsync
 

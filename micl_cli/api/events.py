@@ -67,7 +67,7 @@ class Validated(Event):
 
     Of equal scores, the latest is the best. With ``criterion`` "loss", ``value`` is the mean cross entropy in nats, and
     the lowest is the best: the metric gives all answers the same score. What a strategy makes of the best weights when
-    learning ends (a fusion, a merge) is validated once more, and is never ``best``, since it does not compete.
+    learning ends (a fusion, a merge) is validated once more (``final``), and is never ``best``: it does not compete.
     """
 
     name = "validated"
@@ -77,6 +77,7 @@ class Validated(Event):
     value: float
     best: bool
     criterion: str = "score"
+    final: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

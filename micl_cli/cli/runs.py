@@ -137,6 +137,7 @@ def _document(details: RunDetails, folder: str) -> dict[str, Any]:
         "plugins": [asdict(plugin) for plugin in details.plugins],
         "stages": [asdict(stage) for stage in details.stages],
         "scores": [asdict(score) for score in details.scores],
+        "validations": [asdict(validation) for validation in details.validations],
     }
 
 

@@ -20,6 +20,7 @@ from micl_cli.records import StageRecord as StageRecord
 from micl_cli.records import StepRecord as StepRecord
 from micl_cli.records import StoreCheck as StoreCheck
 from micl_cli.records import TaskRecord as TaskRecord
+from micl_cli.records import ValidationRecord as ValidationRecord
 
 if TYPE_CHECKING:
     from micl_cli.store.leases import LEASE_SECONDS as LEASE_SECONDS
@@ -53,7 +54,17 @@ __all__ = [
     "ScoreRecord",
     "StageRecord",
 ]
-__all__ += ["StepRecord", "Store", "StoreCheck", "TaskRecord", "check", "exists", "locate", "upgrade"]
+__all__ += [
+    "StepRecord",
+    "Store",
+    "StoreCheck",
+    "TaskRecord",
+    "ValidationRecord",
+    "check",
+    "exists",
+    "locate",
+    "upgrade",
+]
 __all__ += ["DAMAGED", "damaged_run", "delete_in_little_space", "holder_label", "holder_name", "is_run_id"]
 __all__ += ["plan_problem", "same_holder"]
 

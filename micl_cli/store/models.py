@@ -169,6 +169,22 @@ class Step(Base):
     terms: Mapped[dict[str, Any]]
 
 
+class Validation(Base):
+    """A validation of a stage; ``final`` is one of what the strategy made of the best weights."""
+
+    __tablename__ = "validations"
+
+    run: Mapped[Owner]
+    position: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    final: Mapped[bool] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
+    value: Mapped[float]
+    best: Mapped[bool]
+    # "score" (x100), or "loss" in nats.
+    criterion: Mapped[Word]
+
+
 class Prediction(Base):
     """An answer, stored only on request, for scoring a run by another metric."""
 

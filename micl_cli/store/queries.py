@@ -19,6 +19,7 @@ from micl_cli.records import (
     ScoreRecord,
     StageRecord,
     StepRecord,
+    ValidationRecord,
 )
 from micl_cli.store import models, validation
 
@@ -80,6 +81,8 @@ def run_details(session: Session, run: str) -> RunDetails:
     stages = select(stage).order_by(stage.position)
     scores = select(score).order_by(score.after, score.task, score.main.desc(), score.metric, score.split)
     routings = select(routing).order_by(routing.after, routing.task, routing.split)
+    validated = models.Validation
+    validations = select(validated).order_by(validated.position, validated.step, validated.final)
     row = run_record(existing_run(session, run))
     if row.status == validation.DAMAGED:
         raise damaged_run(run, row.error)
@@ -89,6 +92,7 @@ def run_details(session: Session, run: str) -> RunDetails:
         stages=_records(StageRecord, session, stages, run),
         scores=_records(ScoreRecord, session, scores, run),
         routings=_records(RoutingRecord, session, routings, run),
+        validations=_records(ValidationRecord, session, validations, run),
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
 from micl_cli.errors import StoreError
-from micl_cli.records import PluginRecord, RoutingRecord, ScoreRecord, StageRecord, TaskRecord
+from micl_cli.records import PluginRecord, RoutingRecord, ScoreRecord, StageRecord, TaskRecord, ValidationRecord
 from micl_cli.store import models, queries, validation
 
 _RECORDS: tuple[tuple[type[Any], type[models.Base]], ...] = (
@@ -18,6 +18,7 @@ _RECORDS: tuple[tuple[type[Any], type[models.Base]], ...] = (
     (StageRecord, models.Stage),
     (ScoreRecord, models.Score),
     (RoutingRecord, models.Routing),
+    (ValidationRecord, models.Validation),
 )
 _MANY = ((models.Step, models.Step.terms), (models.Prediction, models.Prediction.references))
 """Tables with too many rows to read all, and their JSON columns."""

@@ -227,11 +227,11 @@ class Store:
             write_predictions(session, run_id, after, task, split, rows)
 
     def discard_after(self, run_id: str, position: int, step: int) -> None:
-        """Delete the steps after ``step`` of stage ``position``, which a resumed run repeats."""
-        steps = models.Step
-        where = steps.run == run_id, steps.position == position, steps.step > step
+        """Delete the steps and validations after ``step`` of stage ``position``, which a resumed run repeats."""
         with self._writing() as session:
-            session.execute(delete(steps).where(*where))
+            for table in (models.Step, models.Validation):
+                where = table.run == run_id, table.position == position, table.step > step
+                session.execute(delete(table).where(*where))
 
     def rename_run(self, run_id: str, name: str) -> None:
         """Give a run another name."""

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert
 from sqlalchemy.orm import Session
 
-from micl_cli.api.events import Answered, Event, Routed, Scored, Step, TaskLearned, TaskStarted
+from micl_cli.api.events import Answered, Event, Routed, Scored, Step, TaskLearned, TaskStarted, Validated
 from micl_cli.store import models
 
 _UNLEARNT: Mapping[str, Any] = {"data_sha256": [], "steps": 0, "seconds": 0.0, "peak_bytes": 0, "stored_bytes": 0}
@@ -46,6 +46,11 @@ def _(event: TaskLearned, session: Session, run: str) -> None:
 @_apply.register
 def _(event: Scored, session: Session, run: str) -> None:
     session.merge(models.Score(**_columns(models.Score, run, event, value=_finite(event.value))))
+
+
+@_apply.register
+def _(event: Validated, session: Session, run: str) -> None:
+    session.merge(models.Validation(**_columns(models.Validation, run, event)))
 
 
 @_apply.register

@@ -223,7 +223,9 @@ def _validate(components: RunComponents, state: StageState, *, final: bool = Fal
     finite = isfinite(value)
     best = not final and state.record_validation((value if criterion == "score" else -value) if finite else nan)
     if finite:
-        yield Validated(position=position, step=step, epoch=epoch, value=value, best=best, criterion=criterion)
+        yield Validated(
+            position=position, step=step, epoch=epoch, value=value, best=best, criterion=criterion, final=final
+        )
     else:
         yield Notice(text=f"the validation {criterion} at step {step} of task {position} is {value}: it is not counted")
 

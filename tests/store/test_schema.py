@@ -236,14 +236,14 @@ def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeyp
 
 
 def test_a_repeated_upgrade_makes_no_second_copy_of_the_same_store(later, old, url):
-    good = (later / "versions" / "schema_0005.py").read_text()
-    (later / "versions" / "schema_0005.py").write_text(BROKEN)
-    (old.parent / "micl-0004-20260101T000000Z.db.part").write_text("half")
+    good = (later / "versions" / "schema_0006.py").read_text()
+    (later / "versions" / "schema_0006.py").write_text(BROKEN)
+    (old.parent / "micl-0005-20260101T000000Z.db.part").write_text("half")
     for _ in range(2):
         with pytest.raises(StoreError):
             Store.open(url)
-    (first,) = old.parent.glob("micl-0004-*")
-    first.rename(old.parent / "micl-0004-20260101T000000Z.db")  # as if it were older
-    (later / "versions" / "schema_0005.py").write_text(good)
-    assert upgrade(url) == ["0005"]
-    assert [path.name for path in old.parent.glob("micl-0004-*")] == ["micl-0004-20260101T000000Z.db"]
+    (first,) = old.parent.glob("micl-0005-*")
+    first.rename(old.parent / "micl-0005-20260101T000000Z.db")  # as if it were older
+    (later / "versions" / "schema_0006.py").write_text(good)
+    assert upgrade(url) == ["0006"]
+    assert [path.name for path in old.parent.glob("micl-0005-*")] == ["micl-0005-20260101T000000Z.db"]

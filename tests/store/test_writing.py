@@ -176,3 +176,17 @@ def test_answers_come_as_events_too(store, new_run):
     store.write(RUN, [answered, replace(answered, rows=[("a", "no", ("yes",))])])
     (row,) = store.predictions(RUN, 1, "t", "test")
     assert (row.example, row.answer, row.references) == ("a", "no", ("yes",))
+
+
+def test_validations_are_kept_and_those_after_a_checkpoint_discarded(store, new_run):
+    store.start_run(new_run())
+    measured = {"position": 1, "epoch": 1, "value": 62.5, "best": True}
+    events = [Validated(step=step, **measured) for step in (2, 4)]
+    store.write(RUN, [*events, Validated(step=4, final=True, criterion="loss", **measured)])
+    assert [(v.step, v.final, v.criterion) for v in store.details(RUN).validations] == [
+        (2, False, "score"),
+        (4, False, "score"),
+        (4, True, "loss"),
+    ]
+    store.discard_after(RUN, 1, 2)
+    assert [v.step for v in store.details(RUN).validations] == [2]
