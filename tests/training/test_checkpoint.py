@@ -277,7 +277,7 @@ def test_an_heir_takes_scores_over_before_their_stage(folder: RunFolder, tmp_pat
     folder.add_scores(1, [scored(CAPTIONS.name)])
     flip(folder.path / "scores" / "01.json")
     heir = RunFolder(tmp_path / "heir")
-    with pytest.raises(CheckpointError, match="01.json is damaged"):
+    with pytest.raises(CheckpointError, match=r"01\.json is damaged"):
         heir.inherit(folder, [[CAPTIONS]])
     assert not heir.has_stage(1)  # or its scores would be computed instead of taken over
 
