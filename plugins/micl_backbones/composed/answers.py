@@ -81,6 +81,7 @@ class ComposedAnswers(LanguageBackbone):
             limit = self._new_tokens(prompts.length, search["max_new_tokens"])
             ids = greedy(self.language, prompts, end=self._eos_id, limit=limit)
         else:
+            limit = 0  # what `generate` returns has an end token, however short it is, unless it was cut
             ids = self._search(examples, search)
         return answers_of(self.texts.decode(ids), ids, {self._eos_id}, limit)
 
