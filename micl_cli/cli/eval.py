@@ -38,7 +38,9 @@ Examples:
     type=click.Choice(["answers", "choices"]),
     help="choices: also score closed questions by their most likely answer; by default as in the run.",
 )
-@click.option("--save-predictions", is_flag=True, help="Store the answers behind each score.")
+@click.option(
+    "--save-predictions", is_flag=True, help="Store the answers behind each score, unless --examples is given."
+)
 @trust_option
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")
 @click.option("--json", "as_json", is_flag=True, help="Write scores as JSON lines.")
@@ -75,7 +77,7 @@ def evaluate(
                 if as_json:
                     write_json_line(event.as_json())
                 elif isinstance(event, Notice):
-                    note(event.text)
+                    note(f"note: {event.text}")
                 elif isinstance(event, Scored):
                     rows.append([event.task, event.metric, f"{event.value:.1f}", event.n, event.split, event.after])
     except KeyboardInterrupt:

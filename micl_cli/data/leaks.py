@@ -37,7 +37,7 @@ class Leak:
 
 
 def find_leaks(task: Task) -> tuple[Leak, ...]:
-    """Return the leaks between the splits of a task, for each two splits that have something in common."""
+    """Return the leaks between the splits of a task, for every pair of splits that have something in common."""
     media = {split: {medium.key for example in task.examples(split) for medium in example.media} for split in SPLITS}
     contents = {split: [_content(example) for example in task.examples(split)] for split in SPLITS}
     return tuple(_leaks(media, contents))

@@ -22,7 +22,7 @@ Stamp = list[int]
 
 
 class FileDigests:
-    """The sha256 of files. Those of large files are kept in ``folder``, one entry a file.
+    """The sha256 of files. Those of large files are kept in ``folder``, one entry per file.
 
     Without write access nothing is kept, and a damaged entry is replaced.
     """

@@ -23,7 +23,7 @@ MAX_LINE_BYTES = 4 << 20
 MAX_FILE_BYTES = 2 << 30
 """The size limit of a file that is read line by line, and of files that micl wrote itself."""
 MAX_TOML_NESTING = 16
-"""The limit of brackets inside each other, and of the parts of a dotted key."""
+"""The limit of nested brackets, and of the parts of a dotted key."""
 MAX_JSON_NESTING = 100
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)

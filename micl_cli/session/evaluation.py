@@ -36,12 +36,12 @@ def evaluate(
 ) -> Iterator[Event]:
     """Score a run's model, as of ``stage`` (None: its last), on the named tasks, or on its own if none is named.
 
-    Scores are stored, except on fewer ``examples`` than the run's own; if that fails, a notice says why. Raises
+    Scores are stored, unless ``examples`` limits their number; if that fails, a notice says why. Raises
     UsageError if the stage is not learnt, CheckpointError if its checkpoint is gone or damaged, PlanError if a task
     does not fit or the base model has changed.
     """
     from micl_cli.training.checkpoint import RunFolder
-    from micl_cli.training.evaluation import score
+    from micl_cli.training.evaluation import metric_notes, score
     from micl_cli.training.loop import restore_stage
 
     run, plan = session.record(run_id)
@@ -56,7 +56,10 @@ def evaluate(
     components = _components(session, plan, own, tasks, device)
     position = _position(session, folder, run, stage)
     restore_stage(components, folder, position)
-    yield from (Notice(text=text) for text in (*notices, *components.notes))
+    notices = [*notices, *components.notes, *metric_notes(components, tasks, split)]
+    if examples and control.keep_answers:
+        notices.append("answers are not stored: scores on --examples are not stored either")
+    yield from (Notice(text=text) for text in notices)
     keep, pause = control.keep_answers, control.pause
     with session.store_to_read() as store:
         problems: set[str] = set()

@@ -110,13 +110,15 @@ class Session:
         """Load the components of a plan and check that they fit. Raises PluginError, OptionError or PlanError."""
         from micl_cli.training.answer_lengths import answer_notes
         from micl_cli.training.components import assemble
+        from micl_cli.training.evaluation import metric_notes
         from micl_cli.training.feature_cache import Features
 
         check_trust(plan, self.trusted)
         self.check_base(plan)
         features = Features(self.settings.features, self.settings.cache_limit)
         components = assemble(plan, tasks, self.registry, features, device, resources=self.resources)
-        components.notes = [*components.notes, *answer_notes(components)]
+        blind = metric_notes(components, tasks, plan.evaluation.split)
+        components.notes = [*components.notes, *answer_notes(components), *blind]
         return components
 
     def estimate(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunEstimate:

@@ -21,6 +21,8 @@ from micl_cli.api.task import CHOICE, Example, Task
 from micl_cli.errors import PlanError
 from micl_cli.training.components import RunComponents
 
+_FEW = 100
+"""The number of examples on which a metric is tried before all of them."""
 Pause = Callable[[], None]
 """Called before each batch; may raise an exception to stop."""
 
@@ -250,6 +252,20 @@ def validation_loss(components: RunComponents, tasks: Sequence[Task]) -> float |
 def can_tell(components: RunComponents, task: Task, examples: Sequence[Example]) -> bool:
     """Return whether a task's metric tells right answers to ``examples`` from wrong ones."""
     return components.metrics[task.metric].informative([example.references for example in examples])
+
+
+def metric_notes(components: RunComponents, tasks: Sequence[Task], split: str) -> list[str]:
+    """Return a note for each task whose metric cannot tell right answers to its scored examples from wrong ones."""
+    notes = []
+    for task in tasks:
+        examples = subset(task.examples(split), components.plan.evaluation.examples)
+        few = subset(examples, _FEW)  # most often they decide, and a score on all would take long
+        if examples and not any(can_tell(components, task, each) for each in (few, examples)):
+            notes.append(
+                f"{task.metric} gives every answer to the {split} examples of {task.name} the same score: "
+                "use another metric in task.toml, or examples with different references"
+            )
+    return notes
 
 
 def undecided_tasks(components: RunComponents, tasks: Sequence[Task]) -> list[Task]:

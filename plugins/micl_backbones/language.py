@@ -178,7 +178,7 @@ def _no_layer(model: Any, linear: Sequence[str], targets: Sequence[str]) -> Plan
         )
     known = sorted({name.rpartition(".")[2] for name in linear})
     hint = f"{nearest(targets[0], known)} Its linear layers: {', '.join(known)}."
-    return PlanError(f"no linear layer of the language model is called {', '.join(targets)}", hint.strip())
+    return PlanError(f"no linear layer of the language model is called {', '.join(map(repr, targets))}", hint.strip())
 
 
 def has_trainable(module: nn.Module, ignored: Sequence[str] = ()) -> bool:

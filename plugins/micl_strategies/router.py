@@ -123,4 +123,8 @@ def _split(text: str) -> Mapping[str, str]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if wrong := [name for name, mark, _ in pairs if not mark]:
         raise OptionError(f"router_options: {wrong[0]!r} is not name=value", "For example: samples=20,epochs=40")
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    options = {name.strip(): value.strip() for name, _, value in pairs}
+    if len(options) < len(pairs):
+        twice = next(name for name in options if [each.strip() for each, _, _ in pairs].count(name) > 1)
+        raise OptionError(f"router_options: {twice!r} is given twice", "Give it once.")
+    return options

@@ -53,7 +53,10 @@ def test_embedded_tasks_are_prepared_when_they_are_missing(finished: str, micl: 
 def test_scores_on_a_few_examples_are_not_kept(finished: str, micl: Any, isolated: Path) -> None:
     before = kept(isolated, finished, 2)
     done = micl("eval", finished, "--examples", "1", "--json")
-    assert all(json.loads(line)["n"] == 1 for line in done.out.splitlines())
+    found = [json.loads(line) for line in done.out.splitlines()]
+    assert {event["n"] for event in found if event["event"] == "scored"} == {1}
+    (note,) = [event["text"] for event in found if event["event"] == "notice"]
+    assert note.startswith("cider gives every answer to the test examples of own/img_cap the same score")
     assert kept(isolated, finished, 2) == before
 
 
@@ -61,6 +64,14 @@ def test_answers_are_kept_where_asked_for(finished: str, micl: Any, isolated: Pa
     assert micl("eval", finished, "--save-predictions", "--tasks", "own/aud_qa").code == 0
     with Store.open(f"sqlite:///{isolated / 'micl.db'}") as store:
         assert len(store.predictions(finished, 2, "own/aud_qa", "test")) == 3
+
+
+def test_answers_on_a_few_examples_are_said_not_to_be_kept(finished: str, micl: Any, isolated: Path) -> None:
+    done = micl("eval", finished, "--save-predictions", "--examples", "1", "--tasks", "own/aud_qa")
+    assert done.code == 0
+    assert "note: answers are not stored" in done.err
+    with Store.open(f"sqlite:///{isolated / 'micl.db'}") as store:
+        assert not store.predictions(finished, 2, "own/aud_qa", "test")
 
 
 @pytest.mark.parametrize(

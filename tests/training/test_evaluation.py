@@ -14,7 +14,7 @@ from micl_cli.api.task import CHOICE, Example, Media, Task
 from micl_cli.errors import Interrupted, PlanError
 from micl_cli.plan import Evaluation
 from micl_cli.testing import toy_task
-from micl_cli.training.evaluation import answer, score, validate
+from micl_cli.training.evaluation import answer, metric_notes, score, validate
 
 QA = toy_task("image", "qa")
 
@@ -83,6 +83,22 @@ def test_without_validation_examples_there_is_no_score(knowing: Any) -> None:
     assert validate(knowing, [bare]) is None
     with pytest.raises(PlanError, match="has no val examples"):
         list(score(knowing, bare, 1, split="val"))
+
+
+def test_tasks_whose_scores_say_nothing_about_the_model_are_named(knowing: Any) -> None:
+    captions = toy_task("image", "captioning")
+    assert metric_notes(knowing, [QA, captions], "test") == []
+    equal = [replace(example, references=("a dog",)) for example in captions.examples("test")]
+    same = replace(captions, load=lambda split: equal if split == "test" else captions.examples(split))
+    (note,) = metric_notes(knowing, [QA, same], "test")
+    assert note.startswith(f"cider gives every answer to the test examples of {captions.name} the same score")
+    assert metric_notes(knowing, [QA, same], "val") == []
+
+
+def test_a_single_scored_example_says_nothing_by_a_metric_of_rare_words(make_components: Any) -> None:
+    captions = toy_task("image", "captioning")
+    one = make_components(tasks=[captions], evaluation=Evaluation(examples=1))
+    assert len(metric_notes(one, [captions], "test")) == 1
 
 
 def test_a_pause_may_stop_between_batches(knowing: Any) -> None:

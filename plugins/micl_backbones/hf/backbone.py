@@ -35,6 +35,7 @@ from micl_cli.api import (
     InspectedMedium,
     Media,
     MediumFault,
+    OptionError,
     PlainPass,
     Range,
     Resources,
@@ -70,6 +71,8 @@ class HF(HFAnswers):
     ) -> None:
         self.rank, self.alpha, self.dropout = lora_rank, lora_alpha, lora_dropout
         self._targets = [stripped for name in lora_targets.split(",") if (stripped := name.strip())]
+        if not self._targets:
+            raise OptionError("lora_targets names no layer", f"For example: -b lora_targets {','.join(TARGETS[:2])}")
         loaded = load_checkpoint(checkpoint, quantize, dtype, trust=trust_remote_code)
         self.model: Any = loaded.model
         self.chat = Chat(loaded.processor, loaded.ends, frames=frames)

@@ -148,13 +148,14 @@ def _not_fetched(preset: str) -> NoReturn:
     name, _ = named_checkpoint(preset)
     if not is_id(name):
         raise PlanError(f"{name!r} is neither a hub id nor a folder", "Write hf:OWNER/NAME or hf:FOLDER.")
-    problem = f"the checkpoint {preset} cannot be loaded: it is no folder here, and has not been fetched from a hub"
+    problem = f"the checkpoint {preset} cannot be loaded: it is not a folder, and has not been fetched from the hub"
     raise PlanError(problem, f"Fetch it: micl backbones fetch hf:{preset}")
 
 
 def _unusable(preset: str, error: Exception) -> PlanError:
     reason = " ".join(str(error).split())
-    hint = "Give a folder with config.json and safetensors, or fetch the checkpoint again: micl backbones fetch."
+    fetch = f"micl backbones fetch hf:{preset}"
+    hint = f"Give a folder with config.json and safetensors, or fetch the checkpoint again: {fetch}"
     if TRUST in reason:
         hint = "If you trust the checkpoint's own code, add --trust-remote-code."
     if "torchvision" in reason.lower():

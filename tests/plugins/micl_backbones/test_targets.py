@@ -11,7 +11,7 @@ from helpers import resources
 from micl_backbones.composed.backbone import Composed
 from micl_backbones.hf.backbone import HF
 from micl_backbones.language import LanguageBackbone
-from micl_cli.api import PlanError
+from micl_cli.api import OptionError, PlanError
 
 VOCABULARY = "is a projection from or to the vocabulary"
 
@@ -37,20 +37,26 @@ def asked(request: Any, preset: Path, folders: Any, tmp_path: Path) -> Any:
 @pytest.mark.parametrize(
     ("targets", "message", "hint"),
     [
-        (["q_proj", "v_prj"], "no linear layer of the language model is called v_prj", "Did you mean 'v_proj'?"),
-        (["nope"], "is called nope", "q_proj"),
-        (["all-linear"], "is called all-linear", "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"),
+        (["q_proj", "v_prj"], "no linear layer of the language model is called 'v_prj'", "Did you mean 'v_proj'?"),
+        (["nope"], "is called 'nope'", "q_proj"),
+        (["all-linear"], "is called 'all-linear'", "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"),
         (["q_proj", "lm_head"], f"lm_head cannot be adapted: it {VOCABULARY}", "Leave it out"),
         (["q_proj", "embed_tokens"], f"embed_tokens cannot be adapted: it {VOCABULARY}", "Leave it out"),
         (["lm_head"], VOCABULARY, "Leave it out"),
-        (["proj"], "is called proj", ""),
-        (["self_attn"], "is called self_attn", ""),
+        (["proj"], "is called 'proj'", ""),
+        (["self_attn"], "is called 'self_attn'", ""),
     ],
 )
 def test_what_cannot_be_adapted_is_refused(asked: Any, targets: list[str], message: str, hint: str) -> None:
     with pytest.raises(PlanError, match=message) as refused:
         _ = asked(*targets).adaptable_layers
     assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize("targets", ["", " , "])
+def test_no_names_at_all_are_refused(folders: Any, targets: str) -> None:
+    with pytest.raises(OptionError, match="lora_targets names no layer"):
+        HF(str(folders("llava")), resources=resources(), lora_targets=targets)
 
 
 def adapted(backbone: LanguageBackbone) -> set[str]:

@@ -169,6 +169,7 @@ def test_the_router_s_options_are_parsed() -> None:
     [
         ("mllm", "samples", "'samples' is not name=value"),
         ("mllm", "sample=3", "sample"),
+        ("mllm", "samples=3, samples=4", "'samples' is given twice"),
         ("mllm", "samples=few", "few"),
         ("mllm", "samples=0", "at least 1"),
         ("mllm", "descriptions=/nowhere.toml", "a file that exists"),
