@@ -145,7 +145,7 @@ class Composed(ComposedAnswers):
         names = matching_layers(self.language, self.preset.lora["targets"], (nn.Linear, Conv1D))
         modules = dict(self.language.named_modules())
         if fused := [name for name in names if not is_called(modules, name)]:
-            hint = "Choose in_proj and x_proj for state space layers; their kernels read the other weights directly."
+            hint = "Leave it out: its weights are not, or not only, applied as a linear layer."
             raise PlanError(f"{type(self.language).__name__} does not allow an adapter on {fused[0]}", hint)
         return names
 

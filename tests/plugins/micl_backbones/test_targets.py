@@ -53,6 +53,13 @@ def test_what_cannot_be_adapted_is_refused(asked: Any, targets: list[str], messa
     assert hint in refused.value.hint
 
 
+@pytest.mark.parametrize("targets", ["", " , "])
+def test_no_target_at_all_is_refused(folders: Any, targets: str) -> None:
+    with pytest.raises(PlanError, match="no linear layer to adapt is named") as refused:
+        HF(str(folders("llava")), resources=resources(), lora_targets=targets)
+    assert "q_proj" in refused.value.hint
+
+
 def adapted(backbone: LanguageBackbone) -> set[str]:
     backbone.adapters.add("main")
     return {name.rpartition(".")[2] for name in backbone.adapters.layer_adapters("main")}
