@@ -80,7 +80,7 @@ class Composed(ComposedAnswers):
     ) -> None:
         self.preset: Preset = read_preset(preset or self.preset_name, resources)
         self.lora_rank = lora_rank or int(self.preset.lora["r"])
-        self.lora_alpha = lora_alpha or float(self.preset.lora["alpha"])
+        self.lora_alpha = float(self.preset.lora["alpha"]) if lora_alpha is None else lora_alpha
         self.lora_dropout = self.preset.lora.get("dropout", 0.0) if lora_dropout is None else lora_dropout
         self.modalities = frozenset(self.preset.encoders)
         with torch.random.fork_rng(devices=[]):

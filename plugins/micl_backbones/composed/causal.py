@@ -139,7 +139,7 @@ def is_called(modules: Any, name: str) -> bool:
 
     The kernels of state space models read some weights directly, and the router of Llama 4 returns scores.
     """
-    if type(modules[name]).__module__.startswith("transformers.models."):
+    if type(modules[name]).__name__.endswith("Router"):
         return False
     parent, _, own = name.rpartition(".")
     return "Mamba" not in type(modules[parent]).__name__ or own in ("in_proj", "x_proj")
