@@ -12,96 +12,36 @@ Each line of the output is one fault that was not handled; the exit code is 1 if
 
 from __future__ import annotations
 
-import json
-import os
-import random
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
-from common import record
+from fault_bench import STRATEGIES, Bench
+from fault_load import digests, processes
 from fault_mutations import damage_bytes, mutated
 from fault_tools import (
     LEARN,
     Fault,
-    Outcome,
     copied,
-    differences,
-    half_written,
     kill_at,
-    last_run,
     make_task,
-    offer_toy,
-    preload,
-    prepared_home,
-    rows_of,
     run,
     scores_of,
-    weights_of,
 )
 
-STRATEGIES = (
-    ("--strategy", "moincl"),
-    ("--strategy", "ewc"),
-    ("--strategy", "router", "-o", "router", "ridge"),
-    ("--strategy", "finetune", "-o", "replay", "4"),
-)
-PROCESSES = 8
 TINY = Path(__file__).parent.parent / "plugins" / "micl_backbones" / "presets" / "tiny"
 USER_FILES = {
     "micl.toml": 'cache_limit = "1GB"\n\n[learn]\nstrategy = "moincl"\nepochs = 2\noptions = { alpha = 0.5 }\n',
     "recipe.toml": 'strategy = "moincl"\ntasks = "faults/img_cap"\n[options]\nalpha = 0.5\n[training]\nepochs = 2\n',
 }
-
-
-class Bench:
-    """A scratch folder with a prepared home, and the faults that were not handled."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder = folder
-        self.rng = random.Random(seed)
-        self.faults: list[str] = []
-        offer_toy(folder / "site")
-        preload()
-        self.prepared = prepared_home(folder / "prepared" / "home", folder / "sources")
-        self._references: dict[tuple[str, ...], tuple[Path, str, Outcome]] = {}
-
-    def reference(self, strategy: tuple[str, ...]) -> tuple[Path, str, Outcome]:
-        """Return home, run id and outcome of an undisturbed run."""
-        if strategy not in self._references:
-            home = copied(self.prepared, self.folder / f"reference-{len(self._references)}" / "home")
-            outcome = run([*LEARN, *strategy], home)
-            self._references[strategy] = home, last_run(outcome), outcome
-        return self._references[strategy]
-
-    def fault(self, text: str) -> None:
-        """Report a fault that was not handled."""
-        self.faults.append(text)
-        print(text, flush=True)
-
-    def check_equal(self, what: str, home: Path, strategy: tuple[str, ...]) -> None:
-        """Report what differs between a run and the undisturbed one, and what is half written."""
-        reference, run_id, _ = self.reference(strategy)
-        if different := differences(rows_of(reference, run_id), rows_of(home, run_id)):
-            self.fault(f"{what}: other rows in {', '.join(different)}")
-        if different := differences(weights_of(reference, run_id), weights_of(home, run_id)):
-            self.fault(f"{what}: other weights in {', '.join(different)}")
-        if left := half_written(home):
-            self.fault(f"{what}: half written: {', '.join(left)}")
-
-    def check_foreseen(self, what: str, outcome: Outcome) -> None:
-        """Report an error that was not foreseen."""
-        if outcome.unforeseen or outcome.code not in {0, 1, 2, 3, 4}:
-            self.fault(f"{what}: exit {outcome.code}: {outcome.err.strip()[-300:]}")
 
 
 # Kills
@@ -271,92 +211,6 @@ def _targets(user: Path, home: Path, sources: Path, run_id: str) -> list[tuple[P
         (recipe, [["learn", "--recipe", recipe, "--backbone", "toy", "--dry-run"]]),
         (preset, [["learn", "--backbone", f"composed:{preset}", *LEARN[3:], "--strategy", "moincl", "--dry-run"]]),
     ]
-
-
-# Processes
-
-
-def processes(bench: Bench, seconds: float) -> None:
-    """Let eight processes learn, list and report in one store, and count the runs and rows afterwards."""
-    home, end = copied(bench.prepared, bench.folder / "shared" / "home"), time.monotonic() + seconds
-    children = []
-    for worker in range(PROCESSES):
-        process = os.fork()
-        if not process:
-            os._exit(_work(worker, home, end, bench.folder / f"worker-{worker}.json"))
-        children.append(process)
-    failed = [worker for worker, process in enumerate(children) if os.waitpid(process, 0)[1]]
-    learnt: list[str] = []
-    for worker in range(PROCESSES):
-        report = json.loads((bench.folder / f"worker-{worker}.json").read_text())
-        learnt += report["runs"]
-        for fault in report["faults"]:
-            bench.fault(f"process {worker}: {fault}")
-    for worker in failed:
-        bench.fault(f"process {worker} failed")
-    reference_rows = {name: len(rows) for name, rows in rows_of(*bench.reference(STRATEGIES[0])[:2]).items()}
-    for run_id in learnt:
-        counts = {name: len(rows) for name, rows in rows_of(home, run_id).items()}
-        if counts != reference_rows:
-            bench.fault(f"run {run_id}: {counts} rows instead of {reference_rows}")
-    with sqlite3.connect(home / "micl.db") as store:
-        (stored,) = store.execute("select count(*) from runs where status = 'finished'").fetchone()
-    if stored != len(learnt):
-        bench.fault(f"{len(learnt)} runs were learnt, {stored} are in the store")
-    print(f"{len(learnt)} runs by {PROCESSES} processes", flush=True)
-
-
-def _work(worker: int, home: Path, end: float, result: Path) -> int:
-    runs: list[str] = []
-    faults: list[str] = []
-    while time.monotonic() < end:
-        seed = worker + PROCESSES * len(runs)
-        learnt = run([*LEARN, *STRATEGIES[0], "--seed", seed], home)
-        if learnt.code:
-            faults.append(learnt.err[-300:])
-            break
-        runs.append(last_run(learnt))
-        others = (["runs", "--json"], ["report", runs[-1]], ["eval", runs[-1]], ["store", "check"])
-        faults += [outcome.err[-300:] for words in others if (outcome := run(words, home)).code]
-    result.write_text(json.dumps({"runs": runs, "faults": faults}))
-    return 0
-
-
-# The cost of digests
-
-
-def digests(bench: Bench, words: Sequence[str]) -> None:
-    """Learn with the backbone ``tiny`` in this process, and measure the time in functions that compute digests."""
-    from micl_cli.cli.main import run as run_command
-    from micl_cli.io import documents
-    from micl_cli.training import feature_cache, snapshot_files
-
-    spent = [0.0]
-    for module, name in (
-        (documents, "json_sha256"),
-        (snapshot_files, "file_sha256"),
-        (snapshot_files, "json_sha256"),
-        (feature_cache, "tensor_sha256"),
-    ):
-        setattr(module, name, _timed(getattr(module, name), spent))
-    os.environ["MICL_HOME"] = str(bench.folder / "tiny")
-    started = time.perf_counter()
-    code = run_command(words or ["learn", "--strategy", "moincl", "--tasks", "img_cap,aud_qa", "--quiet"])
-    wall = time.perf_counter() - started
-    share = spent[0] / wall
-    record("digests", {"seconds": round(wall, 1), "digests": round(spent[0], 3), "share": round(share, 5)})
-    if code or share > 0.02:
-        bench.fault(f"digests take {share:.1%} of a run (exit {code})")
-
-
-def _timed(call: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
-    def timed(*words: Any) -> Any:
-        started = time.perf_counter()
-        result = call(*words)
-        spent[0] += time.perf_counter() - started
-        return result
-
-    return timed
 
 
 SCENARIOS: dict[str, tuple[Callable[..., None], int]] = {

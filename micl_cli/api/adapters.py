@@ -81,15 +81,14 @@ class Adapters:
 
     def _build(self, name: str, spec: AdapterSpec) -> nn.ModuleDict:
         """Return the weights of a new adapter without its connectors."""
-        kind = self.kind(spec)
-        kind.check(self.host.adaptable_layers)
+        (kind := self.kind(spec)).check(self.host.adaptable_layers)
         layers = self._new_layers(name, kind)
         for layer in layers.values():
             layer.adapter = name
             self._groups |= layer.groups
         adapter = nn.ModuleDict({"layers": nn.ModuleDict({_key(key): layer for key, layer in layers.items()})})
-        if count := kind.prompt_tokens:
-            adapter["prompt"] = nn.ParameterList([self._new_prompt(count)])
+        if kind.prompt_tokens:
+            adapter["prompt"] = nn.ParameterList([self._new_prompt(kind.prompt_tokens)])
         return adapter
 
     def _new_layers(self, name: str, kind: AdapterKind) -> dict[str, LayerAdapter]:
@@ -104,8 +103,8 @@ class Adapters:
 
     def _new_prompt(self, count: int) -> nn.Parameter:
         """Return ``count`` embeddings, copied from random vocabulary entries (Lester et al., arXiv 2104.08691)."""
-        words = self.host.embeddings
-        return nn.Parameter(words[torch.randint(len(words), (count,)).to(words.device)].detach().clone().float())
+        words = self.host.embeddings.detach()
+        return nn.Parameter(words[torch.randint(len(words), (count,)).to(words.device)].float().clone())
 
     def remove(self, name: str) -> None:
         """Remove an adapter. Raises KeyError if there is no such adapter, ValueError if it is active."""
@@ -113,7 +112,7 @@ class Adapters:
         if name in self.active_names:
             raise ValueError(f"adapter {name!r} is active: activate another one first")
         del self.store[_key(name)], self._specs[name], self._layers[name], self._parameters[name]
-        self.learning = tuple(other for other in self.learning if other != name)
+        self.learning = tuple(n for n in self.learning if n != name)
 
     def copy(self, source: str, target: str) -> None:
         """Copy the weights of ``source`` to ``target``, which is added if missing."""

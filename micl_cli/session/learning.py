@@ -60,18 +60,18 @@ def learn(
             run = store.run(plan.id)  # another machine may have finished it before this one acquired the lease
             if skip_finished_elsewhere and run and run.status == "finished" and not folder.has_checkpoints:
                 return
+            notices += session.check_base(plan)
             use_threads(session, plan, run, threads)
             components = session.components(plan, tasks, device)
             if plan.parent:
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
             environment = environment_of(components)
             session.tasks.register_missing(tasks, store)
+            delivery = EventDelivery(plan.id, session.registry, listeners or {})
             store.start_run(new_run(plan, environment, session.registry))
             recorder = Recorder(store, plan.id)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
-            notices += [*session.check_base(plan), *repaired, *changes(run.environment if run else {}, environment)]
-            notices += components.notes
-            delivery = EventDelivery(plan.id, session.registry, listeners or {})
+            notices += [*repaired, *changes(run.environment if run else {}, environment), *components.notes]
             yield from _record(plan, recorder, delivery, lease.guard(_with_notices(learning, notices)))
 
 

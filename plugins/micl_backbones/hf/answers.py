@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from micl_backbones.hf.chat import Chat, Prompt
+from micl_backbones.hf.checkpoints import CheckpointBackbone
 from micl_backbones.hf.passes import capture_inputs, project_only
-from micl_backbones.language import LanguageBackbone, answers_of, choices_of, normalised_log_probs
+from micl_backbones.language import answers_of, choices_of, normalised_log_probs
 from micl_cli.api import Answer, Example, TextTokenizer
 
 QUESTION_PROMPT = (
@@ -22,7 +23,7 @@ QUESTION_PROMPT = (
 )
 
 
-class HFAnswers(LanguageBackbone):
+class HFAnswers(CheckpointBackbone):
     """The methods of ``HF`` that answer examples."""
 
     model: Any

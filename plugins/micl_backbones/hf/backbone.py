@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import torch
@@ -21,36 +20,27 @@ from micl_backbones.hf.encoder_outputs import Encoders
 from micl_backbones.hf.load import (
     checkpoint_digest,
     decoder_name,
-    known_checkpoints,
     load_checkpoint,
-    named_checkpoint,
-    resolved_checkpoint,
 )
 from micl_backbones.hf.passes import StopForward, before_answers, capture_inputs, mean_vectors, project_only
 from micl_backbones.hf.soft_prompts import SoftPlaces, make_places
 from micl_backbones.instructions import GENERAL_INSTRUCTIONS
 from micl_backbones.language import has_trainable, matching_layers, precision_key, without_autocast
-from micl_backbones.weights.digest import sampled_folder_digest
-from micl_backbones.weights.hub import fetch_checkpoint, fetch_missing
 from micl_backbones.weights.quantize import DType, Quantize
 from micl_cli.api import (
     IGNORE_INDEX,
     AdapterSpec,
     Batch,
     Example,
-    FetchProgress,
     InspectedMedium,
     Media,
     MediumFault,
     PlainPass,
-    PresetInfo,
     Range,
     Resources,
 )
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-TRAINING = {"learning_rate": 2e-4, "batch_size": 4, "accumulation": 4, "epochs": 3, "warmup": 0.03, "weight_decay": 0.0}
-"""The settings of QLoRA (Dettmers et al., arXiv 2305.14314) and its successors for 7B models."""
 FEATURES, SOFT = "features", "soft"
 """Keys of a batch's inputs that are no arguments of the model: encoder outputs, places of soft prompts."""
 ADAPTERS = "micl_adapters"
@@ -91,40 +81,6 @@ class HF(HFAnswers):
         super().__init__(resources)
         _ = self.adaptable_layers  # raises at once if there are none
         self.model.add_module(ADAPTERS, self.adapters.store)
-
-    @classmethod
-    def defaults(cls, preset: str, resources: Resources) -> Mapping[str, Any]:
-        return TRAINING
-
-    @classmethod
-    def digest(cls, preset: str, resources: Resources) -> str:
-        return checkpoint_digest(preset, resources.file_digest)
-
-    @classmethod
-    def former_digests(cls, preset: str, resources: Resources) -> Sequence[str]:
-        folder = Path(preset)
-        return [sampled_folder_digest(folder)] if folder.is_dir() else [preset]
-
-    @classmethod
-    def resolve(cls, preset: str, resources: Resources) -> str:
-        return resolved_checkpoint(preset)
-
-    @classmethod
-    def download_missing(cls, preset: str, progress: FetchProgress, resources: Resources) -> None:
-        name, revision = named_checkpoint(preset)
-        if not Path(name).is_dir():
-            fetch_missing(name, revision, progress)
-
-    @classmethod
-    def presets(cls, resources: Resources) -> Sequence[PresetInfo]:
-        return known_checkpoints()
-
-    @classmethod
-    def fetch(cls, preset: str, tell: FetchProgress, resources: Resources) -> None:
-        name, revision = named_checkpoint(preset)
-        if Path(name).is_dir():
-            super().fetch(name, tell, resources)
-        fetch_checkpoint(name, revision, tell)
 
     # The model
 

@@ -11,7 +11,14 @@ import PIL.Image
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import ASTFeatureExtractor, AutoFeatureExtractor, AutoImageProcessor, AutoModel, WhisperConfig, WhisperFeatureExtractor
+from transformers import (
+    ASTFeatureExtractor,
+    AutoFeatureExtractor,
+    AutoImageProcessor,
+    AutoModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+)
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from micl_backbones.composed.encoders.sound import resample
