@@ -15,7 +15,9 @@ _SCHEME = re.compile(r"\s*(?P<scheme>[A-Za-z][\w+.-]*)://")
 _IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://\S+")
 _HOSTS = re.compile(r"(\[[^\]]*\]|[\w.*-]*)(:\d*)?(,(\[[^\]]*\]|[\w.*-]*)(:\d*)?)*['\"),.;:]*")
 """One or more hosts with their ports, and the punctuation that may follow a URL in a sentence."""
-_QUERY_KEY = re.compile(r"(?:^|[?&;#])\s*(?P<key>[^=&?;#/@:\s]+)=")
+_COLON = re.compile(":|%3A|\uff1a", re.IGNORECASE)
+"""What separates a password from the user, or was meant to."""
+_QUERY_KEY = re.compile(r"(?:^|[?&;#])\s*(?P<key>[^=&?;#/@:\s]+?)(?:=|%3D)", re.IGNORECASE)
 _HARMLESS = frozenset(
     [
         "application_name",
@@ -53,6 +55,12 @@ _HARMLESS = frozenset(
 _WORDS = r"pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|private)_?key|sslpassword|authorization"
 _SECRET_NAME = re.compile(rf"(?:.*[^a-z])?(?:{_WORDS}|key)(?:[^a-z].*)?", re.IGNORECASE | re.DOTALL)
 _ASSIGNMENT = re.compile(rf"(?i)\b(?:\w+_)?(?:{_WORDS})\s*=\s*(?P<value>'[^']*'|\"[^\"]*\"|\{{[^}}]*\}}|[^\s&;,'\"]+)")
+_NAMED_SECRET = re.compile(
+    r"(?i)\b(?:pass(?:word|wd|phrase)|pwd|secret|api_?key|authorization)['\"]?\s*:\s*(?:basic\s+|bearer\s+)?"
+    r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s&;,'\"]+)"
+)
+_TOKEN = re.compile(r"\b(?i:bearer)\s+(?P<value>[\w.~+/=-]{8,})|\b(?P<hub>hf_[A-Za-z0-9]{20,})")
+"""Tokens that are known by what precedes them, or by their form."""
 _SECRET_VARIABLE = re.compile(
     r"(?:HF_TOKEN|HUGGING_FACE_HUB_TOKEN|.*_(?:TOKEN|PASSWORD|PASSWD|SECRET|API_KEY|ACCESS_KEY))"
 )
@@ -65,7 +73,9 @@ _remembered: set[str] = set()
 def redact(text: str) -> str:
     """Return a message with the secrets hidden in every URL and connection string, and every remembered secret."""
     text = _IN_TEXT.sub(lambda match: redact_url(match[0]), text)
-    text = _mask(text, [match.span("value") for match in _ASSIGNMENT.finditer(text)])
+    for pattern in (_ASSIGNMENT, _NAMED_SECRET):
+        text = _mask(text, [match.span("value") for match in pattern.finditer(text)])
+    text = _mask(text, [match.span(match.lastgroup or 0) for match in _TOKEN.finditer(text)])
     for secret in sorted(_remembered | set(_environment_secrets(os.environ)), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
@@ -107,11 +117,12 @@ def _spans(text: str) -> list[Span]:
     match = _SCHEME.match(text)
     start = match.end() if match else 0
     scheme = match["scheme"].lower() if match else ""
-    return [*_user_info(scheme, text, start), *_query_values(text, start)]
+    assigned = [found.span("value") for found in _ASSIGNMENT.finditer(text)]  # a connection string of another driver
+    return [*_user_info(scheme, text, start), *_query_values(text, start), *assigned]
 
 
 def _user_info(scheme: str, text: str, start: int) -> Iterator[Span]:
-    if scheme.startswith(("sqlite", "file")) and text.startswith("/", start):
+    if scheme.startswith(("sqlite", "file")) and re.match("/+[^/:]", text[start:]):
         return  # the path of a file, in which @ and : mean nothing
     authority_end = min((i for i in (text.find(c, start) for c in "/?#") if i >= 0), default=len(text))
     hosts_only = bool(_HOSTS.fullmatch(text, start, authority_end))
@@ -122,9 +133,8 @@ def _user_info(scheme: str, text: str, start: int) -> Iterator[Span]:
     if at < 0:
         yield from _text_in_place_of_a_port(text, start, hosts_only or not scheme)
         return
-    colon = text.find(":", start, at)
-    if colon >= 0:
-        yield colon + 1, at
+    if colon := _COLON.search(text, start, at):
+        yield colon.end(), at
     elif web:
         yield start, at  # a token is often given as the user
 

@@ -37,6 +37,9 @@ URLS = {
     "ada:{}@host/micl": "ada:***@host/micl",
     "//ada:{}@host/micl": "//ada:***@host/micl",
     "postgresql://ada:{}": "postgresql://ada:***",
+    "postgresql://ada%3A{}@host/micl": "postgresql://ada%3A***@host/micl",
+    "postgresql://host/micl?pwd%3D{}": "postgresql://host/micl?pwd%3D***",
+    "sqlite+pysqlcipher:///:{}@/micl.db": "sqlite+pysqlcipher:///:***@/micl.db",
     "https://ada:{}@proxy:8080/": "https://ada:***@proxy:8080/",
     "https://{}@registry/simple/": "https://***@registry/simple/",
 }
@@ -80,6 +83,7 @@ def test_no_character_of_a_password_before_the_host_is_shown(password: str, quer
         "https://host:8080/@scope/package@1.0",
         "a task: own/img_cap, step-2-140",
         "the token of the answer ends here",
+        "an unknown token: <pad>; the key: a",
     ],
 )
 def test_text_without_a_secret_is_unchanged(text: str) -> None:
@@ -91,12 +95,19 @@ def test_secrets_are_hidden_within_a_message() -> None:
         "cannot reach 'postgresql://ada:***@host/micl': refused"
     )
     assert redact("bad dsn: host=h password=s3cr3t user=ada") == "bad dsn: host=h password=*** user=ada"
+    assert redact("{'password': 's3 cr3t', 'user': 'ada'}") == "{'password': ***, 'user': 'ada'}"
+    assert redact("Authorization: Bearer s3cr3t.t0ken") == "Authorization: Bearer ***"
+    assert redact("invalid: hf_" + 8 * "s3cr3t") == "invalid: ***"
     assert redact("DRIVER={x};UID=ada;PWD={s3;cr};") == "DRIVER={x};UID=ada;PWD=***;"
 
 
 def test_a_remembered_password_is_hidden_in_messages_of_drivers() -> None:
     remember_secrets("postgresql://ada:s3cr%40t4u@host/micl?key=k3ykey")
     assert redact("no host 't4u'; no user s3cr@t4u or s3cr%40t4u; k3ykey") == "no host 't4u'; no user *** or ***; ***"
+
+
+def test_a_connection_string_in_place_of_a_url_is_hidden() -> None:
+    assert redact_url("host=h password='s3 cr3t' user=ada") == "host=h password=*** user=ada"
 
 
 def test_an_error_never_holds_a_secret() -> None:

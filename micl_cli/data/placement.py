@@ -14,6 +14,7 @@ from micl_cli.data.manifest import write_manifest
 from micl_cli.data.prepared import RECORD, Record, open_task, read_record, write_record
 from micl_cli.errors import MiclError, PlanError
 from micl_cli.io.files import flush
+from micl_cli.io.lock import open_lock
 
 if os.name == "posix":
     import fcntl
@@ -71,7 +72,7 @@ def exclusive(target: Path) -> Iterator[None]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.with_name(f".{target.name}.lock").open("a") as lock:
+        with open_lock(target.with_name(f".{target.name}.lock")) as lock:
             if os.name == "posix":
                 fcntl.flock(lock, fcntl.LOCK_EX)
             _restore_old(target)

@@ -109,7 +109,8 @@ def is_prepared(name: str, home: Path) -> bool:
 
 def prepared_tasks(home: Path) -> list[str]:
     """Return the full names of all prepared tasks, sorted."""
-    names = (path.parent.relative_to(home / "tasks").as_posix() for path in (home / "tasks").glob(f"*/*/{RECORD}"))
+    folders = (path.parent for path in (home / "tasks").glob(f"*/*/{RECORD}") if path.is_file())
+    names = (folder.relative_to(home / "tasks").as_posix() for folder in folders)
     return sorted(name for name in names if is_full_name(name))
 
 

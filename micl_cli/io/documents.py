@@ -62,8 +62,13 @@ def damage_reported(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing", LEARN_AGAIN) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise CheckpointError(f"{path} is damaged: {reason}", LEARN_AGAIN) from error
+        raise CheckpointError(f"{path} is damaged: {_reason(error)}", LEARN_AGAIN) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
 LEARN_AGAIN = "Run the same learn command, or `micl learn --resume RUN`: what is damaged is computed again."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from micl_cli.errors import BusyError, CheckpointError
+from micl_cli.io.text import open_regular
 
 if os.name == "posix":
     import fcntl
@@ -23,10 +26,11 @@ def locked_folder(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("a+")
+        file = open_lock(folder / "lock")
     except OSError as error:
         raise CheckpointError(
-            f"cannot write {folder}: {error.strerror}", "Make the folder writable, or choose another with --home."
+            f"cannot write {error.filename or folder}: {error.strerror}",
+            "Make the folder writable, or choose another with --home.",
         ) from error
     with file:
         if os.name == "posix" and not _acquire(file):
@@ -39,6 +43,15 @@ def locked_folder(folder: Path) -> Iterator[None]:
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), str(os.getpid()).encode())
         yield
+
+
+def open_lock(path: Path) -> IO[str]:
+    """Open a lock file, created if necessary. Raises OSError, also for a named pipe, which could block."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "r+")
 
 
 def _acquire(file: IO[str]) -> bool:
@@ -62,7 +75,7 @@ def is_locked(path: Path) -> bool:
     if os.name != "posix":
         return True
     try:
-        with path.open() as file:
+        with open_regular(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -13,6 +13,7 @@ from micl_cli.api.task import Task
 from micl_cli.errors import BusyError, Interrupted, StoreError
 from micl_cli.io.lock import locked_folder
 from micl_cli.plan import Plan
+from micl_cli.redaction import redact
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
 from micl_cli.session.notices import rename, unheard, unstored_answers
@@ -142,7 +143,8 @@ def _ending(error: BaseException, plan: Plan) -> tuple[str, BaseException]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """Return the first line of an error, as it may be stored: without secrets that a library wrote into it."""
+    return redact(str(error).splitlines()[0]) if str(error) else type(error).__name__
 
 
 def _recorded_events(plan: Plan, store: Store, folder: RunFolder) -> Iterator[Event]:

@@ -76,7 +76,7 @@ class Session:
         """
         if not exists(self.settings.store_url) or (dry and check(self.settings.store_url).state != "ok"):
             return list(plans)
-        with self.store() as store:
+        with self.store_to_read() as store:
             runs = store.runs()
         return [with_earlier_digest(plan, runs, self.registry, self.resources) for plan in plans]
 

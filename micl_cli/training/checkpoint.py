@@ -23,8 +23,9 @@ from typing import Any
 from micl_cli.api.events import Routed, Scored, TaskLearned
 from micl_cli.api.task import Task
 from micl_cli.errors import CheckpointError, PlanError
-from micl_cli.io.documents import damage_reported, read_document, write_document
+from micl_cli.io.documents import LEARN_AGAIN, damage_reported, read_document, write_document
 from micl_cli.io.files import atomic_folder, remove_atomically
+from micl_cli.io.removal import remove
 from micl_cli.training.snapshot import Snapshot
 from micl_cli.training.snapshot_files import read_snapshot, verified_document, weights_id, write_snapshot
 
@@ -78,6 +79,7 @@ class RunFolder:
     def load_stage(self, position: int) -> Snapshot:
         """Return the snapshot of a finished stage. Raises CheckpointError if it is missing or damaged."""
         with self._hinted():
+            self.learned(position)
             return read_snapshot(self.stage(position), _STAGE)
 
     def stage_data(self, position: int) -> dict[str, Any]:
@@ -87,7 +89,10 @@ class RunFolder:
     def learned(self, position: int) -> TaskLearned:
         """Return the TaskLearned event of a finished stage, marked as restored. Raises CheckpointError."""
         with damage_reported(self.stage(position) / _STAGE):
-            return TaskLearned(**{**self.stage_data(position)["learned"], "restored": True})
+            learned = TaskLearned(**{**self.stage_data(position)["learned"], "restored": True})
+            if learned.position != position:
+                raise ValueError(f"it is that of stage {learned.position}")
+            return learned
 
     def inherit(self, parent: RunFolder, stages: Sequence[Sequence[Task]]) -> None:
         """Copy the finished stages and scores of the run that this one continues, where they are not here yet.
@@ -97,17 +102,26 @@ class RunFolder:
         if not parent.has_stage(1):
             if self.has_stage(1):
                 return
-            hint = f"Make them again with `micl learn --resume {parent.path.name}`, or learn all tasks in a new run."
-            raise CheckpointError(f"run {parent.path.name} has no checkpoints in {parent.path}", hint)
+            raise CheckpointError(f"run {parent.path.name} has no checkpoints in {parent.path}", _made_again(parent))
         missing = [n for n in range(1, len(stages) + 1) if parent.has_stage(n) and not self.has_stage(n)]
-        if missing:
-            _check_same_tasks(parent, stages)
-        for position in missing:
-            verified_document(parent.stage(position), _STAGE)
+        try:
+            if missing:
+                _check_same_tasks(parent, stages)
+            for position in (0, *missing):
+                self._inherit_position(parent, position)
+        except CheckpointError as error:
+            if error.hint == LEARN_AGAIN:
+                error.hint = _made_again(parent)
+            raise
+
+    def _inherit_position(self, parent: RunFolder, position: int) -> None:
+        """Copy the scores after a stage, then the stage: only a stage that is here is not copied again."""
+        if position:
+            parent._verify_stage(position)
+        if parent._scores(position).exists() and not self._scores(position).exists():
+            self._add_scores(position, parent.scores(position), parent._weights(position))
+        if position:
             _copy(parent.stage(position), self.stage(position))
-        for position in (0, *missing):
-            if parent.scores(position) and not self._scores(position).exists():
-                self.add_scores(position, parent.scores(position))
 
     @contextmanager
     def _hinted(self) -> Iterator[None]:
@@ -123,8 +137,7 @@ class RunFolder:
     def tidy(self) -> None:
         """Remove incomplete files and folders of a killed process. Call it with the lock held."""
         for path in [*self.path.glob(".*.new"), *self.path.glob("*/.*.new")]:
-            shutil.rmtree(path, ignore_errors=True)
-            path.unlink(missing_ok=True)
+            remove(path)
 
     def repair(self) -> list[str]:
         """Remove what is damaged, so that it is computed again, and return a notice for each removal.
@@ -134,7 +147,7 @@ class RunFolder:
         notices = []
         for path, error in self._damaged():
             remove_atomically(path)
-            notices.append(f"{error}; {_REPAIR[path.parent.name if path.parent != self.path else 'step']}")
+            notices.append(f"{error.message}; {_REPAIR[path.parent.name if path.parent != self.path else 'step']}")
         for path in self._outdated():
             remove_atomically(path)
             what = "scores" if path.suffix else "stage"
@@ -148,7 +161,7 @@ class RunFolder:
         for position in self._positions("scores"):
             checks.append((self._scores(position), partial(self.scores, position)))
         for path in self._steps():
-            checks.append((path, partial(verified_document, path, _PROGRESS)))
+            checks.append((path, partial(_verify_step, path)))
         for path, check in checks:
             try:
                 check()
@@ -202,8 +215,11 @@ class RunFolder:
 
     def add_scores(self, position: int, events: Sequence[Scored | Routed]) -> None:
         """Add scores, and the routings behind them, of a stage."""
+        self._add_scores(position, events, self._weights(position))
+
+    def _add_scores(self, position: int, events: Sequence[Scored | Routed], stage: str) -> None:
         content = [event.as_json() for event in (*self.scores(position), *events)]
-        write_document(self._scores(position), {"stage": self._weights(position), "events": content})
+        write_document(self._scores(position), {"stage": stage, "events": content})
 
     # The current stage
 
@@ -215,7 +231,7 @@ class RunFolder:
         target = self._step(position, step, after=snapshot.data.get("phase") == "after")
         before = [path for path in self._steps() if path != target and _step_key(path)[0] == position]
         with atomic_folder(target) as folder:
-            write_snapshot(folder, _PROGRESS, snapshot)
+            write_snapshot(folder, _PROGRESS, snapshot, place=[position, step])
         self.drop_steps(keep=(target, *before[:1]))
 
     def latest_step(self) -> tuple[int, int] | None:
@@ -248,6 +264,15 @@ def _step_key(path: Path) -> tuple[int, int, bool]:
     return int(match[1]), int(match[2]), bool(match[3])
 
 
+def _verify_step(path: Path) -> None:
+    """Raise CheckpointError if a step checkpoint is damaged, or is that of another step."""
+    document = verified_document(path, _PROGRESS)
+    with damage_reported(path / _PROGRESS):
+        position, step, _ = _step_key(path)
+        if document.get("place", [position, step]) != [position, step]:  # earlier versions of micl wrote none
+            raise ValueError("it is that of another step")
+
+
 def _restored(data: Mapping[str, Any]) -> Scored | Routed:
     values = {**data, "restored": True}
     return Routed(**values) if values.pop("event", Scored.name) == Routed.name else Scored(**values)
@@ -263,6 +288,11 @@ def _check_same_tasks(parent: RunFolder, stages: Sequence[Sequence[Task]]) -> No
                 f"stage {position} would learn {names}, but run {parent.path.name} learnt other tasks in it",
                 "A strategy that learns tasks jointly cannot add tasks to a run: name all of them in a new run.",
             )
+
+
+def _made_again(parent: RunFolder) -> str:
+    name = parent.path.name
+    return f"Make it again with `micl learn --resume {name}`, then use this command again; or learn all in a new run."
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -52,3 +52,10 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_nobody_holds_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert not is_held(tmp_path / "run")
+
+
+def test_a_named_pipe_is_no_lock(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    assert is_held(tmp_path)
+    with pytest.raises(CheckpointError, match="it is not a regular file"), locked_folder(tmp_path):
+        pass

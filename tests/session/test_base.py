@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from micl_cli.errors import StoreError
+from micl_cli.store import Store, reading
+
 PLUGIN = """
 from pathlib import Path
 
@@ -158,3 +161,14 @@ def test_unknown_default_settings_of_a_backbone_are_refused() -> None:
     ):
         with pytest.raises(PlanError, match=message):
             checked_defaults(bad, "toy")
+
+
+def test_a_dry_run_needs_only_to_read_the_store(run: str, learn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(url: str) -> Store:
+        raise StoreError("the run store cannot be opened")
+
+    monkeypatch.setattr(reading, "is_writable", lambda file: False)
+    monkeypatch.setattr("micl_cli.store.store.is_writable", lambda file: False)
+    monkeypatch.setattr(Store, "open", refused)
+    done = learn("--backbone", "filed:weights", "--dry-run", "--json")
+    assert json.loads(done.out)["run"] == run

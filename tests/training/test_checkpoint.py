@@ -233,6 +233,29 @@ def test_leftovers_of_a_killed_process_are_removed(folder: RunFolder) -> None:
     assert folder.has_stage(1)
 
 
+@pytest.mark.parametrize("copied", ["01", "02"])
+def test_a_stage_in_the_place_of_another_is_damaged(folder: RunFolder, copied: str) -> None:
+    folder.finish_stage(1, snapshot("a"))
+    folder.finish_stage(2, snapshot("b", position=2))
+    other = {"01": 2, "02": 1}[copied]
+    shutil.rmtree(folder.stage(other))
+    shutil.copytree(folder.path / "stages" / copied, folder.stage(other))
+    with pytest.raises(CheckpointError, match=f"it is that of stage {int(copied)}"):
+        folder.load_stage(other)
+    (notice,) = folder.repair()
+    assert notice.endswith("the stage is learnt again")
+    assert "\n" not in notice
+    assert not folder.has_stage(other)
+
+
+def test_a_step_in_the_place_of_another_is_damaged(folder: RunFolder) -> None:
+    folder.write_step(2, 1, snapshot("a"))
+    (folder.path / "step-2-1").rename(folder.path / "step-2-3")
+    (notice,) = folder.repair()
+    assert "it is that of another step" in notice
+    assert folder.latest_step() is None
+
+
 # Going on from another run
 
 
@@ -247,6 +270,26 @@ def test_an_heir_takes_stages_and_scores_over(folder: RunFolder, tmp_path: Path)
     heir.inherit(folder, [[CAPTIONS], [QUESTIONS]])  # what it has, it keeps
     assert len(heir.scores(1)) == 2
     assert len(folder.scores(1)) == 1
+
+
+def test_an_heir_takes_scores_over_before_their_stage(folder: RunFolder, tmp_path: Path) -> None:
+    folder.finish_stage(1, snapshot(CAPTIONS.name))
+    folder.add_scores(1, [scored(CAPTIONS.name)])
+    flip(folder.path / "scores" / "01.json")
+    heir = RunFolder(tmp_path / "heir")
+    with pytest.raises(CheckpointError, match=r"01\.json is damaged"):
+        heir.inherit(folder, [[CAPTIONS]])
+    assert not heir.has_stage(1)  # or its scores would be computed instead of taken over
+
+
+@pytest.mark.parametrize("part", ["stages/01/adapters.safetensors", "stages/01/stage.json", "scores/01.json"])
+def test_an_heir_is_told_to_repair_the_run_that_it_continues(folder: RunFolder, tmp_path: Path, part: str) -> None:
+    folder.finish_stage(1, snapshot(CAPTIONS.name))
+    folder.add_scores(1, [scored(CAPTIONS.name)])
+    flip(folder.path / part)
+    with pytest.raises(CheckpointError) as raised:
+        RunFolder(tmp_path / "heir").inherit(folder, [[CAPTIONS]])
+    assert "micl learn --resume run" in raised.value.hint
 
 
 def test_an_heir_of_nothing_or_of_another_order_is_refused(folder: RunFolder, tmp_path: Path) -> None:

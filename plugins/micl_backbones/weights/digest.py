@@ -9,7 +9,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from micl_cli.api import PlanError
+from micl_cli.api import PlanError, read_json
 
 FileDigest = Callable[[Path], str]
 """Returns the sha256 of a file: ``Resources.file_digest``."""
@@ -51,11 +51,14 @@ def record_digests(folder: Path, digest: FileDigest) -> None:
 def check_recorded(folder: Path, digest: FileDigest, hint: str) -> None:
     """Raise PlanError, with ``hint``, if a file of a folder differs from its recorded digest."""
     try:
-        named = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        named = read_json(folder / RECORD)
         if not isinstance(named, Mapping):
-            raise ValueError("it is not an object")
+            raise ValueError(f"{RECORD} is not an object")
+        present = {path.relative_to(folder).as_posix() for path in recorded_files(folder)}
+        if unrecorded := sorted(present - named.keys()):
+            raise ValueError(f"{RECORD} has no digest of {unrecorded[0]}")
         changed = next((name for name, value in named.items() if digest(folder / name) != value), None)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise PlanError(f"the weights in {folder} cannot be checked: {error}", hint) from error
     if changed:
         raise PlanError(f"{folder / changed} has changed: it does not match its recorded sha256", hint)

@@ -321,6 +321,10 @@ def test_fetched_weights_that_were_replaced_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"model\.safetensors has changed") as refused:
         preset_digest(path, held)
     assert "micl backbones fetch composed:" in refused.value.hint
+    (weights / "model.safetensors").write_bytes(b"one")
+    (weights / "model-2.safetensors").write_bytes(b"two")
+    with pytest.raises(PlanError, match=r"no digest of language/model-2\.safetensors"):
+        preset_digest(path, held)
 
 
 @pytest.mark.parametrize("content", ['"text"\n', "{}\n", '{"text": 3}\n', "", "not JSON"])
