@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from micl_backbones.adapters.peft import PeftAdapters, layer_size
-from micl_cli.api import Answer, Backbone, Example, Layer, PlanError, Resources, nearest
+from micl_cli.api import Answer, Backbone, Example, Layer, PlanError, Resources, TextTokenizer, nearest
 
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
 
@@ -62,11 +62,11 @@ class LanguageBackbone(Backbone):
 
     @property
     @abstractmethod
-    def text_tokenizer(self) -> Any:
-        """The tokenizer of the language model."""
+    def texts(self) -> TextTokenizer:
+        """The encoder of users' texts."""
 
     def answer_lengths(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in self.text_tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+        return [len(ids) for ids in self.texts.encode(texts)]
 
     @abstractmethod
     def answers(self, examples: Sequence[Example], **search: Any) -> Sequence[Answer]:
@@ -148,8 +148,10 @@ def matching_layers(
     """Return the linear layers whose name is, or ends with a dot and, one of ``targets``.
 
     ``within`` is the name of the language model in ``model``. The projections from and to the vocabulary are no
-    targets. Raises PlanError for a target without a layer or, if ``lenient``, only if no target has one.
+    targets. Raises PlanError without targets, for a target without a layer or, if ``lenient``, only if none has one.
     """
+    if not targets:
+        raise PlanError("no linear layer to adapt is named", "Give the names of linear layers, such as q_proj,v_proj.")
     head = model.get_output_embeddings()
     prefix = f"{within}." if within else ""
     named = [

@@ -93,7 +93,7 @@ def _checked(path: Path, seconds: float | None) -> Iterator[_Block]:
 def _decoded(path: Path) -> Iterator[_Block]:
     try:
         file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError:
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: the name says .raw, of which nothing is known
         yield from _decode_with_pyav(path)
         return
     with file:

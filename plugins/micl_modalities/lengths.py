@@ -73,7 +73,8 @@ def _chunk_ends(file: BinaryIO, size: int, order: Order) -> Iterator[tuple[bytes
 def corrected_webp(file: BinaryIO, size: int) -> bytes | None:
     """Return the content of a whole WebP file with its length corrected, on which decoders insist.
 
-    None if the length is right, or too wrong for a header or a padding byte, or if it is another kind of file.
+    None if the length is right, or too wrong for a header or a padding byte and no placeholder of an unknown length, or
+    if it is another kind of file.
     """
     file.seek(0)
     if file.read(4) != b"RIFF" or file.read(8)[4:] != b"WEBP":
@@ -81,7 +82,8 @@ def corrected_webp(file: BinaryIO, size: int) -> bytes | None:
     ends = [end + end % 2 for _, end in _chunk_ends(file, size, "little")]
     whole = max((end for end in ends if end <= size + 1), default=0)
     stated = _number(file, 4, "little", at=4) + 8
-    if stated == whole or abs(stated - whole) > _HEADER:
+    is_placeholder = stated == 8 or stated >= _UNKNOWN_LENGTH
+    if stated == whole or (abs(stated - whole) > _HEADER and not is_placeholder):
         return None
     file.seek(8)
     return b"RIFF" + (whole - 8).to_bytes(4, "little") + file.read(whole - 8).ljust(whole - 8, b"\0")

@@ -59,7 +59,6 @@ class ComposedAnswers(LanguageBackbone):
 
     @cached_property
     def texts(self) -> TextTokenizer:
-        """The encoder of users' texts."""
         return TextTokenizer(self.tokenizer)
 
     @property
@@ -69,10 +68,6 @@ class ComposedAnswers(LanguageBackbone):
     @property
     def _pad_id(self) -> int:
         return cast(int, self.tokenizer.pad_token_id)
-
-    @property
-    def text_tokenizer(self) -> Any:
-        return self.tokenizer
 
     def answers(self, examples: Sequence[Example], **search: Any) -> Sequence[Answer]:
         """Generate one answer per example; greedy decoding uses ``decoding.greedy``, beams use transformers."""

@@ -80,7 +80,7 @@ class Composed(ComposedAnswers):
     ) -> None:
         self.preset: Preset = read_preset(preset or self.preset_name, resources)
         self.lora_rank = lora_rank or int(self.preset.lora["r"])
-        self.lora_alpha = lora_alpha or float(self.preset.lora["alpha"])
+        self.lora_alpha = float(self.preset.lora["alpha"]) if lora_alpha is None else lora_alpha
         self.lora_dropout = self.preset.lora.get("dropout", 0.0) if lora_dropout is None else lora_dropout
         self.modalities = frozenset(self.preset.encoders)
         with torch.random.fork_rng(devices=[]):
@@ -145,7 +145,7 @@ class Composed(ComposedAnswers):
         names = matching_layers(self.language, self.preset.lora["targets"], (nn.Linear, Conv1D))
         modules = dict(self.language.named_modules())
         if fused := [name for name in names if not is_called(modules, name)]:
-            hint = "Choose in_proj and x_proj for state space layers; their kernels read the other weights directly."
+            hint = "Leave it out: its weights are not, or not only, applied as a linear layer."
             raise PlanError(f"{type(self.language).__name__} does not allow an adapter on {fused[0]}", hint)
         return names
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.pytorch_utils import Conv1D
 
@@ -25,7 +25,11 @@ _head_only: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 def decoder_of(language: Any) -> Any:
     """Return the model below the vocabulary projection."""
-    return language.get_decoder()
+    decoder = language.get_decoder()
+    if decoder is not language:
+        return decoder
+    below = [module for module in language.children() if isinstance(module, PreTrainedModel)]
+    return below[0] if len(below) == 1 else language  # Llama 4 names itself as its decoder
 
 
 def logits_of(language: Any, states: Tensor) -> Tensor:
@@ -131,7 +135,12 @@ def block_layers(language: Any) -> list[str]:
 
 
 def is_called(modules: Any, name: str) -> bool:
-    """Whether a layer is always applied by a call; the kernels of state space models read some weights directly."""
+    """Whether a layer is always applied by a call that returns its product.
+
+    The kernels of state space models read some weights directly, and the router of Llama 4 returns scores.
+    """
+    if type(modules[name]).__name__.endswith("Router"):
+        return False
     parent, _, own = name.rpartition(".")
     return "Mamba" not in type(modules[parent]).__name__ or own in ("in_proj", "x_proj")
 

@@ -15,7 +15,7 @@ from micl_backbones.hf.chat import Chat, Prompt
 from micl_backbones.hf.checkpoints import CheckpointBackbone
 from micl_backbones.hf.passes import capture_inputs, project_only
 from micl_backbones.language import answers_of, choices_of, normalised_log_probs
-from micl_cli.api import Answer, Example
+from micl_cli.api import Answer, Example, TextTokenizer
 
 QUESTION_PROMPT = (
     "Write one short question about the scene that this caption describes, and behind it the answer in one word.\n"
@@ -52,8 +52,8 @@ class HFAnswers(CheckpointBackbone):
         """Set the example of each row of the next forward pass, and which positions are prompts."""
 
     @property
-    def text_tokenizer(self) -> Any:
-        return self.chat.tokenizer
+    def texts(self) -> TextTokenizer:
+        return self.chat.texts
 
     def answers(self, examples: Sequence[Example], **search: Any) -> Sequence[Answer]:
         rows = range(len(examples))
@@ -65,7 +65,7 @@ class HFAnswers(CheckpointBackbone):
         run = partial(self._run, self.model.generate, inputs, rows, len(examples))
         rows_of_ids: Tensor = run(**search, eos_token_id=ends, pad_token_id=pad)
         ids = rows_of_ids[:, inputs["input_ids"].shape[1] :].tolist()
-        return answers_of(self.chat.texts.decode(ids), ids, ends, search["max_new_tokens"])
+        return answers_of(self.texts.decode(ids), ids, ends, search["max_new_tokens"])
 
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
         """See Backbone; each prompt is processed once, and all choices reuse its keys and values."""

@@ -148,7 +148,7 @@ class Chat:
     def answer(self, text: str) -> list[int]:
         """Return the token ids of an answer behind a prompt, with the template's text around it."""
         spoken = f"{self.turn.space}{text}"
-        if not self.texts.has_control([text]):
+        if not self._must_guard([text]):
             before, ids = self.encode(self._tail), self.encode(f"{self._tail}{spoken}{self.turn.end}")
             answer = ids[len(before) :]
             if ids[: len(before)] == before and self._controls(answer) == self._controls(self.encode(self.turn.end)):

@@ -104,7 +104,10 @@ def decoder_name(model: Any) -> str:
 def _ends(model: Any, processor: Any) -> tuple[int, ...]:
     configured = getattr(model.generation_config, "eos_token_id", None)
     ids = [processor.tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])]
-    return tuple(dict.fromkeys(token for token in ids if token is not None))
+    if ends := tuple(dict.fromkeys(token for token in ids if token is not None)):
+        return ends
+    hint = "Name one as eos_token in its tokenizer_config.json, or as eos_token_id in generation_config.json."
+    raise PlanError("the checkpoint names no token that ends an answer", hint)
 
 
 def resolved_checkpoint(preset: str) -> str:

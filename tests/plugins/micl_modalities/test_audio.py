@@ -94,6 +94,14 @@ def test_reads_what_soundfile_reads(write_sound: Write, name: str, rate: int) ->
     assert np.abs(Audio().read(path).samples).max() == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_name_that_says_raw_tells_nothing(write_sound: Write, tmp_path: Path) -> None:
+    path = write_sound(tone(440, 1.0, 16000)).rename(tmp_path / "a.raw")
+    assert Audio().inspect(path)["seconds"] == 1.0
+    path.write_bytes(bytes(range(256)) * 4)
+    with pytest.raises(MediaError, match=r"a\.raw: cannot be read as a sound"):
+        Audio().inspect(path)
+
+
 @pytest.mark.parametrize("name", ["sound.m4a", "sound.mp4"])
 def test_reads_what_only_pyav_reads(write_aac: Write, name: str) -> None:
     path = write_aac(tone(440, 1.0, 16000), name=name)

@@ -135,6 +135,19 @@ def test_a_picture_whose_riff_length_counts_a_header_is_taken(tmp_path: Path, na
     assert np.array_equal(Image().read(path), pixels)
 
 
+@pytest.mark.parametrize("stated", [0, 0xFFFFFFFF])
+def test_a_picture_of_a_stream_has_a_placeholder_for_its_length(tmp_path: Path, stated: int) -> None:
+    path = tmp_path / "a.webp"
+    write_image(path)
+    pixels, content = Image().read(path), path.read_bytes()
+    content = content[:4] + stated.to_bytes(4, "little") + content[8:]
+    path.write_bytes(content)
+    assert np.array_equal(Image().read(path), pixels)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(MediaError):
+        Image().read(path)
+
+
 def test_an_absent_padding_byte_is_not_missing(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, SAMPLES[:101], 16000, subtype="PCM_U8")

@@ -11,7 +11,14 @@ import PIL.Image
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, WhisperConfig, WhisperFeatureExtractor
+from transformers import (
+    ASTFeatureExtractor,
+    AutoFeatureExtractor,
+    AutoImageProcessor,
+    AutoModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+)
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from micl_backbones.composed.encoders.sound import resample
@@ -175,9 +182,7 @@ class HFAudio(Encoder):
     def __init__(self, *, checkpoint: str, tokens: int = 16, seconds: float = 10.0, revision: str = "main") -> None:
         model, processor = _load(checkpoint, AutoFeatureExtractor, revision, "audio_model")
         rate = int(processor.sampling_rate)
-        # The length to which Whisper pads each sound, and beyond which CLAP crops at random.
-        longest = getattr(processor, "n_samples", 0) or getattr(processor, "nb_max_samples", 0)
-        samples = min(round(rate * seconds), longest or round(rate * seconds))
+        samples = min(round(rate * seconds), _window(processor) or round(rate * seconds))
         super().__init__(tokens, int(model.config.hidden_size), {"rate": rate, "seconds": samples / rate})
         self.rate, self.samples, self.model, self.processor = rate, samples, model, processor
         self.share = self.samples / processor.n_samples if hasattr(processor, "n_samples") else 1.0
@@ -199,6 +204,16 @@ class HFAudio(Encoder):
         sequence = hidden.mean(2) if hidden.ndim == 4 else hidden.transpose(1, 2)
         unpadded = sequence[..., : max(1, round(sequence.shape[-1] * self.share))]
         return F.adaptive_avg_pool1d(unpadded, self.tokens).transpose(1, 2)
+
+
+def _window(extractor: Any) -> int:
+    """Return the number of samples that a feature extractor reads of a sound; 0 if it reads all."""
+    # The length to which Whisper pads each sound, and beyond which CLAP crops at random.
+    if samples := getattr(extractor, "n_samples", 0) or getattr(extractor, "nb_max_samples", 0):
+        return int(samples)
+    if isinstance(extractor, ASTFeatureExtractor):  # windows of 25 ms, one each 10 ms
+        return int(extractor.sampling_rate * (extractor.max_length * 10 + 15) // 1000)
+    return 0
 
 
 def _load(checkpoint: str, auto_class: Any, revision: str, tower: str, **arguments: Any) -> tuple[Any, Any]:

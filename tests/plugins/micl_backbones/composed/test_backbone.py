@@ -121,6 +121,10 @@ def test_options_default_to_the_preset_s(preset: Path) -> None:
     ) == (4, 2)
 
 
+def test_a_scale_of_zero_is_not_the_preset_s(preset: Path) -> None:
+    assert Composed(str(preset), resources=resources(), lora_alpha=0.0).default_spec().options["alpha"] == 0.0
+
+
 def test_a_teacher_costs_an_adapter_and_no_second_base(backbone: Composed) -> None:
     adapter = sum(weight.numel() for weight in backbone.adapters.parameters("main").values())
     before = count(backbone)

@@ -37,6 +37,7 @@ ARCHITECTURES: dict[str, tuple[Any, dict[str, Any], bool]] = {
     ),
     "gemma2": (hf.Gemma2Config, {"head_dim": 16, "final_logit_softcapping": 0.5}, False),
     "mamba": (hf.MambaConfig, {"state_size": 4}, False),
+    "llama4": (hf.Llama4TextConfig, {"head_dim": 16, "num_local_experts": 2, "intermediate_size_mlp": 32}, False),
 }
 PRESET = """name = "other"
 [language]

@@ -87,6 +87,13 @@ def test_texts_of_the_user_make_no_control_token_together(llava: HF) -> None:
     assert "<|im_end|><image>" in llava.chat.tokenizer.decode(before)
 
 
+def test_a_text_may_hold_what_stands_for_guarded_texts(llava: HF) -> None:
+    for prompt in ("<image>", "q"):
+        _, own = taught(llava, Example("1", (prompt,), ("a \U000f00000\U000f0001 b",)))
+        assert max(own) < len(llava.embeddings)
+        assert llava.chat.tokenizer.decode(own) == "a \U000f00000\U000f0001 b<|im_end|>"
+
+
 def test_choices_are_text_too(llava: HF) -> None:
     examples = [*toy_examples(["image"])[:1], Example("2", ("<image>?",), ("a",))]
     scores = llava.score_choices(examples, ["<image>", "<|im_end|>", "a"])
@@ -204,6 +211,23 @@ def test_a_template_that_cannot_ask_or_teach_is_refused(copied: Path, load: Load
     (copied / "chat_template.jinja").write_text(template)
     with pytest.raises(PlanError, match=f"this checkpoint's chat template {message}"):
         load(copied)
+
+
+def test_a_checkpoint_without_an_end_token_is_refused(copied: Path, load: Load) -> None:
+    for name in ("tokenizer_config", "generation_config", "config"):
+        path = copied / f"{name}.json"
+        settings_of = json.loads(path.read_text())
+        for table in (settings_of, settings_of.get("text_config", {})):
+            table |= {key: None for key in ("eos_token", "eos_token_id", "pad_token") if key in table}
+        path.write_text(json.dumps(settings_of))
+    with pytest.raises(PlanError, match="names no token that ends an answer") as refused:
+        load(copied)
+    assert "eos_token" in refused.value.hint
+
+
+def test_reference_lengths_are_those_that_are_taught(llava: HF) -> None:
+    texts = ["a cat", "<|im_end|> <image>"]
+    assert llava.answer_lengths(texts) == [len(llava.chat.answer(text)) - 1 for text in texts]
 
 
 def test_a_template_that_leads_into_the_answer(copied: Path, load: Load) -> None:

@@ -16,8 +16,9 @@ from transformers import AutoModel
 
 from micl_backbones.composed.backbone import Composed
 from micl_backbones.composed.encoders.pretrained import EfficientNetLite, Whisper
+from micl_backbones.composed.media import faulty_media
 from micl_backbones.weights.convert import efficientnet_lite, whisper_encoder
-from micl_cli.api import PlanError, Sound
+from micl_cli.api import InspectedMedium, Media, PlanError, Sound
 from micl_cli.testing import toy_examples, toy_media
 
 
@@ -171,6 +172,20 @@ def test_encoders_of_transformers(tmp_path: Path) -> None:
     seen(encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2), picture(30, 50), picture(90, 20))
     seen(encoder("hf-vision", checkpoint=str(tmp_path / "clip"), grid=2, frames=2), picture(2, 30, 50))
     seen(encoder("hf-audio", checkpoint=str(tmp_path / "ast"), tokens=4, seconds=0.5), sound(0.2), sound(2.0))
+
+
+def test_a_sound_beyond_the_window_of_an_extractor_is_known_to_be_cut(tmp_path: Path) -> None:
+    write_encoders(tmp_path)
+    made = encoder("hf-audio", checkpoint=str(tmp_path / "ast"), seconds=10.0)
+    assert made.options == {"rate": 16000, "seconds": 0.655}  # 64 windows of 25 ms, one each 10 ms
+    heard = Sound(sound(0.655).samples, 16000)
+    longer = Sound(np.concatenate([heard.samples, sound(1.0).samples]), 16000)
+    assert torch.equal(made.prepare(heard), made.prepare(longer))
+    silenced = Sound(np.concatenate([heard.samples[:-240], np.zeros(240, np.float32)]), 16000)
+    assert not torch.equal(made.prepare(heard), made.prepare(silenced))
+    media = [InspectedMedium(Media("audio", Path(f"{n}.wav"), str(n)), {"seconds": n}) for n in (0.5, 5.0)]
+    (fault,) = faulty_media(media, {"audio": made})
+    assert fault.partial and fault.medium.path == Path("5.0.wav")
 
 
 @pytest.mark.parametrize("name", ["clap", "clap-fused", "whisper"])
