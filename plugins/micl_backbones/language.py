@@ -148,10 +148,8 @@ def matching_layers(
     """Return the linear layers whose name is, or ends with a dot and, one of ``targets``.
 
     ``within`` is the name of the language model in ``model``. The projections from and to the vocabulary are no
-    targets. Raises PlanError without targets, for a target without a layer or, if ``lenient``, only if none has one.
+    targets. Raises PlanError for a target without a layer or, if ``lenient``, only if none has one.
     """
-    if not targets:
-        raise PlanError("no linear layer to adapt is named", "Give the names of linear layers, such as q_proj,v_proj.")
     head = model.get_output_embeddings()
     prefix = f"{within}." if within else ""
     named = [

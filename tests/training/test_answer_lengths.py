@@ -20,7 +20,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> None:
 def notes(learn: Any, *words: str) -> list[str]:
     done = learn("--dry-run", *words)
     assert done.code == 0, done.err
-    return [line for line in done.err.splitlines() if "--max-new-tokens" in line]
+    return [line for line in done.err.splitlines() if "use --max-new-tokens" in line]
 
 
 @pytest.mark.parametrize(

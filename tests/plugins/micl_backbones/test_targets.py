@@ -54,16 +54,9 @@ def test_what_cannot_be_adapted_is_refused(asked: Any, targets: list[str], messa
 
 
 @pytest.mark.parametrize("targets", ["", " , "])
-<<<<<<< HEAD
 def test_no_names_at_all_are_refused(folders: Any, targets: str) -> None:
     with pytest.raises(OptionError, match="lora_targets names no layer"):
         HF(str(folders("llava")), resources=resources(), lora_targets=targets)
-=======
-def test_no_target_at_all_is_refused(folders: Any, targets: str) -> None:
-    with pytest.raises(PlanError, match="no linear layer to adapt is named") as refused:
-        HF(str(folders("llava")), resources=resources(), lora_targets=targets)
-    assert "q_proj" in refused.value.hint
->>>>>>> second-content
 
 
 def adapted(backbone: LanguageBackbone) -> set[str]:
