@@ -367,7 +367,7 @@ def test_a_checkpoint_that_is_damaged(finished: str, micl: Any, isolated: Path) 
     stage = isolated / "runs" / finished / "stages" / "02"
     whole = (stage / "adapters.safetensors").read_bytes()
     (stage / "adapters.safetensors").write_bytes(whole[:100])
-    failed(micl("eval", finished), 1, "adapters.safetensors cannot be read", f"Remove {stage}")
+    failed(micl("eval", finished), 1, "adapters.safetensors is damaged", f"micl learn --resume {finished}")
     assert micl("eval", finished, "--stage", "1").code == 0
     shutil.rmtree(stage)
     assert micl("learn", "--resume", finished).code == 0

@@ -105,6 +105,7 @@ def test_json_lines_tell_every_event_in_order(learn: Any) -> None:
             *("trainable_parameters", "stored_bytes", "checkpoint", "restored"),
         },
         "scored": {"after", "task", "metric", "value", "n", "split", "main", "seconds", "restored"},
+        "notice": {"text"},
         "run_finished": {"run", "status", "seconds"},
     }
     assert set(names) == set(fields)

@@ -88,6 +88,7 @@ class Composed(ComposedAnswers):
         self.tokenizer = load_tokenizer(self.preset, self.language)
         self.positions = position_limit(self.language)
         super().__init__(resources)
+        _ = self._can_pack  # measured now, while nothing records what the layers read
         _ = self.adaptable_layers  # raises at once if a target has none
         self.modules.adapters = self.adapters.store
 

@@ -132,7 +132,7 @@ def test_lora_adapts_the_language_model_alone(folders: Any) -> None:
 
 
 def test_targets_that_no_layer_has(folders: Any) -> None:
-    with pytest.raises(PlanError, match="is called w_proj") as caught:
+    with pytest.raises(PlanError, match="is called 'w_proj'") as caught:
         HF(str(folders("llava")), resources=resources(), lora_targets="w_proj")
     assert "q_proj" in caught.value.hint
 
