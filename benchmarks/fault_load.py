@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def processes(bench: Bench, seconds: float) -> None:
         counts = {name: len(rows) for name, rows in rows_of(home, run_id).items()}
         if counts != reference_rows:
             bench.fault(f"run {run_id}: {counts} rows instead of {reference_rows}")
-    with sqlite3.connect(home / "micl.db") as store:
+    with closing(sqlite3.connect(home / "micl.db")) as store:
         (stored,) = store.execute("select count(*) from runs where status = 'finished'").fetchone()
     if stored != len(learnt):
         bench.fault(f"{len(learnt)} runs were learnt, {stored} are in the store")

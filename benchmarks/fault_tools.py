@@ -14,6 +14,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,7 +137,7 @@ def kill_at(moment: int) -> Fault:
 
 def rows_of(home: Path, run_id: str) -> dict[str, list[str]]:
     """Return the rows of a run by table, as text, without columns that differ between equal runs."""
-    with sqlite3.connect(home / "micl.db") as store:
+    with closing(sqlite3.connect(home / "micl.db")) as store:
         store.row_factory = sqlite3.Row
         names = [row[0] for row in store.execute("select name from sqlite_master where type = 'table'")]
         found = {}
