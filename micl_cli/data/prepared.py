@@ -211,7 +211,7 @@ def fingerprint(description: Description, rows: Iterable[Row], media: Mapping[st
 
 def description_sha256(description: Description) -> str:
     """Return the sha256 of a ``task.toml`` without its free-text description."""
-    return hashlib.sha256(description_text(replace(description, description="")).encode()).hexdigest()
+    return task_toml_sha256(replace(description, description=""))
 
 
 def task_toml_sha256(description: Description) -> str:
@@ -223,7 +223,7 @@ def record_file(path: Path, facts: Mapping[str, Any] | None = None) -> FileRecor
     """Return the record of a file in its current state. Raises OSError."""
     stat = path.stat()
     # As they are read again: tuples become lists, and numbers that JSON does not have become null.
-    plain = json.loads(json.dumps(dict(facts or {})), parse_constant=lambda constant: None)
+    plain = json.loads(json_text(dict(facts or {})))
     return FileRecord(stat.st_size, stat.st_mtime_ns, file_sha256(path), plain)
 
 

@@ -9,6 +9,9 @@ from micl_cli.report.data import RunData
 
 _EVALUATION = ("max_new_tokens", "num_beams", "split", "examples")
 _LENGTH = ("training.epochs", "training.max_steps", "training.examples_per_step")
+_DECIDING = frozenset(
+    ("backbone", "backbone.digest", "split", "environment.micl", "environment.precision", *_LENGTH)
+) | {f"evaluation.{name}" for name in _EVALUATION}
 _DIGEST = 12
 """The number of shown characters of a digest."""
 
@@ -36,17 +39,8 @@ def conditions(run: RunData) -> dict[str, str]:
     These are backbone and data, how long is learnt, how answers are generated and scored, number format and version of
     micl. What is not known of a run is left out.
     """
-    names = ["backbone.digest", *_LENGTH, *(f"evaluation.{name}" for name in _EVALUATION)]
-    facts = _facts(run)
-    facts |= {
-        "environment.micl": run.environment.get("micl"),
-        "environment.precision": run.environment.get("precision"),
-    }
-    fixed = {"backbone", "split", "environment.micl", "environment.precision", *names}
     return {
-        name: value
-        for name, value in facts.items()
-        if value is not None and (name in fixed or name.startswith(("data.", "scored.")))
+        name: value for name, value in _facts(run).items() if name in _DECIDING or name.startswith(("data.", "scored."))
     }
 
 
@@ -71,7 +65,7 @@ def differences_of(runs: Sequence[RunData]) -> list[Difference]:
     return found
 
 
-def _facts(run: RunData) -> dict[str, str | None]:
+def _facts(run: RunData) -> dict[str, str]:
     """Return all known facts of a run but strategy, its options, seed and names, by dotted name."""
     sections = ("backbone.", "training.", "evaluation.")
     settings = {name: value for name, value in run.settings.items() if name.startswith(sections)}

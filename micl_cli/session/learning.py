@@ -61,7 +61,6 @@ def learn(
             run = store.run(plan.id)  # another machine may have finished it before this one acquired the lease
             if skip_finished_elsewhere and run and run.status == "finished" and not folder.has_checkpoints:
                 return
-            notices += session.check_base(plan)
             use_threads(session, plan, run, threads)
             components = session.components(plan, tasks, device)
             if plan.parent:

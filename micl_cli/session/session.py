@@ -114,11 +114,11 @@ class Session:
         from micl_cli.training.feature_cache import Features
 
         check_trust(plan, self.trusted)
-        self.check_base(plan)
+        of_base = self.check_base(plan)
         features = Features(self.settings.features, self.settings.cache_limit)
         components = assemble(plan, tasks, self.registry, features, device, resources=self.resources)
         blind = metric_notes(components, tasks, plan.evaluation.split)
-        components.notes = [*components.notes, *answer_notes(components), *blind]
+        components.notes = [*of_base, *components.notes, *answer_notes(components), *blind]
         return components
 
     def estimate(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunEstimate:
