@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from micl_cli.errors import BusyError, CheckpointError
-from micl_cli.io.text import open_regular
+from micl_cli.io.text import check_regular, open_regular
 
 if os.name == "posix":
     import fcntl
@@ -48,9 +46,11 @@ def locked_folder(folder: Path) -> Iterator[None]:
 def open_lock(path: Path) -> IO[str]:
     """Open a lock file, created if necessary. Raises OSError, also for a named pipe, which could block."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        check_regular(descriptor, path)
+    except OSError:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        raise
     return os.fdopen(descriptor, "r+")
 
 
