@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from micl_cli.api.adapter_kinds import Layer as Layer
     from micl_cli.api.adapter_kinds import LayerAdapter as LayerAdapter
     from micl_cli.api.adapters import Adapters as Adapters
+    from micl_cli.api.answer import Answer as Answer
+    from micl_cli.api.answer import is_missing as is_missing
     from micl_cli.api.backbone import IGNORE_INDEX as IGNORE_INDEX
-    from micl_cli.api.backbone import Answer as Answer
     from micl_cli.api.backbone import Backbone as Backbone
     from micl_cli.api.backbone import Batch as Batch
     from micl_cli.api.backbone import FeatureCache as FeatureCache
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from micl_cli.api.listener import Listener as Listener
     from micl_cli.api.losses import answer_loss as answer_loss
     from micl_cli.api.losses import distillation_loss as distillation_loss
+    from micl_cli.api.metric import ExampleMetric as ExampleMetric
     from micl_cli.api.metric import Metric as Metric
     from micl_cli.api.metric import Score as Score
     from micl_cli.api.modality import Clip as Clip
@@ -90,8 +92,9 @@ if TYPE_CHECKING:
 _MODULES = {
     "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
     "adapters": ("Adapters",),
+    "answer": ("Answer", "is_missing"),
     "backbone": (
-        *("IGNORE_INDEX", "Answer", "Backbone", "Batch", "FeatureCache", "InspectedMedium", "MediaReader"),
+        *("IGNORE_INDEX", "Backbone", "Batch", "FeatureCache", "InspectedMedium", "MediaReader"),
         "MediumFault",
     ),
     "encoder": ("Encoder",),
@@ -99,7 +102,7 @@ _MODULES = {
     "hookspecs": ("Register", "hookimpl"),
     "listener": ("Listener",),
     "losses": ("answer_loss", "distillation_loss"),
-    "metric": ("Metric", "Score"),
+    "metric": ("ExampleMetric", "Metric", "Score"),
     "modality": ("Clip", "Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
     "presets": ("FetchProgress", "PresetInfo"),

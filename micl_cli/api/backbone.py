@@ -54,22 +54,6 @@ class FeatureCache(Protocol):
     def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor: ...
 
 
-class Answer(str):
-    """A generated answer.
-
-    ``cut`` is whether it was still without its end after ``max_new_tokens``, or None if that is not known, as of
-    answers that are plain strings.
-    """
-
-    cut: bool | None
-
-    def __new__(cls, text: str, cut: bool | None = None) -> Answer:
-        """Return ``text`` as an answer."""
-        answer = super().__new__(cls, text)
-        answer.cut = cut
-        return answer
-
-
 @dataclass
 class Batch:
     """Examples as tensors. ``labels`` [B, L] holds token ids at answer positions, IGNORE_INDEX elsewhere.

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from micl_cli.api.adapter_kinds import AdapterSpec, Layer
 from micl_cli.api.adapters import Adapters
-from micl_cli.api.backbone import IGNORE_INDEX, Answer, Backbone, Batch
+from micl_cli.api.answer import Answer
+from micl_cli.api.backbone import IGNORE_INDEX, Backbone, Batch
 from micl_cli.api.options import Range
 from micl_cli.api.resources import Resources
 from micl_cli.api.statistics import PlainPass

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from micl_cli.api.backbone import Answer
+from micl_cli.api.answer import Answer
 from micl_cli.api.events import CHOICES, UNSURE_MARGIN, Answered, Event, Routed, Scored
 from micl_cli.api.sampling import subset
 from micl_cli.api.selection import Selection, combine
@@ -182,18 +182,17 @@ def score(
     started, routing = time.perf_counter(), Routing()
     answers = answer_task(components, task, examples, pause, routing)
     seconds = time.perf_counter() - started
-    references = [example.references for example in examples]
     metrics = components.metrics
     others = [name for name, metric in metrics.items() if task.type in metric.task_types and name != task.metric]
     scored = partial(Scored, after=after, task=task.name, split=split, n=len(examples))
     cut = cut_answers(answers)
     for name in (task.metric, *others):
-        value = 100 * metrics[name].score(answers, references).value
+        value = 100 * metrics[name].score_examples(answers, examples).value
         yield scored(metric=name, value=value, main=name == task.metric, seconds=seconds, cut=cut)
     if components.plan.evaluation.score == CHOICES and task.answers:
         started = time.perf_counter()
         chosen = most_likely(components, examples, task.answers, pause, routing if routing.routes else None)
-        value = 100 * metrics[task.metric].score(chosen, references).value
+        value = 100 * metrics[task.metric].score_examples(chosen, examples).value
         yield scored(metric=CHOICES, value=value, main=False, seconds=time.perf_counter() - started)
     if routing.routes:
         yield _routed(components, after, task, split, routing)
@@ -229,7 +228,7 @@ def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _n
         examples = _validation_examples(components, task)
         if examples and can_tell(components, task, examples):
             answers = answer_task(components, task, examples, pause)
-            result = components.metrics[task.metric].score(answers, [e.references for e in examples])
+            result = components.metrics[task.metric].score_examples(answers, examples)
             values.append(100 * result.value)
     return sum(values) / len(values) if values else None
 
@@ -251,7 +250,7 @@ def validation_loss(components: RunComponents, tasks: Sequence[Task]) -> float |
 
 def can_tell(components: RunComponents, task: Task, examples: Sequence[Example]) -> bool:
     """Return whether a task's metric tells right answers to ``examples`` from wrong ones."""
-    return components.metrics[task.metric].informative([example.references for example in examples])
+    return components.metrics[task.metric].informative_examples(examples)
 
 
 def metric_notes(components: RunComponents, tasks: Sequence[Task], split: str) -> list[str]:
