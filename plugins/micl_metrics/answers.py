@@ -13,8 +13,6 @@ NUMBERS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four
 NUMBERS |= {"six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"}
 
 PUNCTUATION = string.punctuation + "‹›—―¿¡·•"
-_SEPARATORS = str.maketrans("、،", "  ")
-"""Commas that separate and never group digits."""
 
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d)")
 _POINT = re.compile(r"\.(?!\d)")
@@ -36,7 +34,7 @@ def normalise(answer: str) -> str:
     digits; drops the articles a, an and the; collapses white space. An answer of articles alone keeps them, an answer
     of punctuation alone keeps that.
     """
-    plain = comparable(answer.translate(_SEPARATORS)).replace("'", "")
+    plain = comparable(answer).replace("'", "")
     bare = _UNIT_GAP.sub("", _POINT.sub("", _THOUSANDS.sub("", _ELLIPSIS.sub(" ", plain))))
     words = _MARKS.sub(lambda mark: mark[1] or " ", bare).split()
     content = [NUMBERS.get(word, word) for word in words if word not in ARTICLES]
