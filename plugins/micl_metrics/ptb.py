@@ -56,6 +56,8 @@ _DROPPED = "[-‐‑–—―.,:;?!…'’‘`\"“”«»‹›]"
 _UNKNOWN = re.compile("[\u2012\u203c\u203d\u2043\u2045-\u206f\u20a1-\u20a3\u20a5-\u20ab\u20ad-\u20ff\ufe00-\ufe0f]")
 """Signs that Stanford's program leaves out: currencies of later years, selectors of variants and others."""
 _HOST = r"[^\s\"$'()!,-`{-}]"
+_SITE = rf"(?:{_HOST}{{1,100}}\.){{1,10}}(?:com|net|org|edu)"
+_WWW = r"www\.(?:[^\s\"`<>|.!?,]{1,100}\.){1,10}[A-Za-z]{2,4}"
 _LINK = r"[^\s\"<>|(){}]"
 
 
@@ -75,10 +77,9 @@ _RULES = {
     "split": rf"(?i:{_any(_ASSIMILATIONS)})(?!{_W}|[-/]{_W}|{_APOS}{_CLITIC}|[.!?]{_L})",
     "plain": r"[A-Za-z]{2,}(?=\s|$)",
     "tag": r"<[/!?]?[A-Za-z][\w.:-]*(?:\s[^<>]*)?/?>",
-    "url": rf"(?:(?i:https?)://|(?:www\.(?:[^\s\"`<>|.!?,]+\.)+[A-Za-z]{{2,4}}|(?:{_HOST}+\.)+(?:com|net|org|edu))/)"
-    rf"{_LINK}+(?![.!?,-]){_LINK}|www\.(?:[^\s\"`<>|.!?,]+\.)+[A-Za-z]{{2,4}}(?!-?{_W})",
-    "host": rf"(?=(?:{_L}|\.)*(?!{_L}|\.){_HOST})(?:{_HOST}+\.)+(?:com|net|org|edu)(?!{_W})",
-    "address": rf"[A-Za-z0-9]{_LINK}*@(?:(?!\.){_LINK}+\.)*(?:(?!\.){_LINK})+",
+    "url": rf"(?:(?i:https?)://|(?:{_WWW}|{_SITE})/){_LINK}+(?![.!?,-]){_LINK}|{_WWW}(?!-?{_W})",
+    "host": rf"(?=(?:{_L}|\.){{0,100}}(?!{_L}|\.){_HOST}){_SITE}(?!{_W})",
+    "address": rf"[A-Za-z0-9]{_LINK}{{0,100}}@(?:(?!\.){_LINK}{{1,100}}\.){{0,10}}(?:(?!\.){_LINK})+",
     "language": r"(?:[CcFf]#|[Cc]\+\+)(?!\w)",
     "face": r"[<>]?[:;=]['*o-]?[\[\]](?!\w)",
     "smiley": r"[<>]?[:;=]['*o-]?[()DdPp|\\](?!\w)|[-^>]_[-^<]|\([-^x=~<>'][-_.]?[-^x=~<>']\)",
