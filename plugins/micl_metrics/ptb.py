@@ -36,7 +36,7 @@ _SENTENCE_STARTS = """
     other our she since so some such that the their then there these they this we what when while yet you"""
 """Words that, with a capital, begin a sentence after a single letter and a point, which is no abbreviation then."""
 
-_ASSIMILATIONS = "cannot gonna gotta lemme gimme wanna"
+_ASSIMILATIONS = ("cannot", "gonna", "gotta", "lemme", "gimme", "wanna")
 """Two words in one, of which the first has three letters."""
 
 _WRITTEN = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
@@ -74,15 +74,16 @@ def _capitalised(words: str) -> str:
 
 # The first rule that matches wins, so longer tokens come before their beginnings.
 _RULES = {
-    "split": rf"(?i:{_any(_ASSIMILATIONS)})(?!{_W}|[-/]{_W}|{_APOS}{_CLITIC}|[.!?]{_L})",
-    "plain": r"[A-Za-z]{2,}(?=\s|$)",
+    "plain": r"[A-Za-z]+(?=\s|$)",
+    "split": rf"(?i:{'|'.join(_ASSIMILATIONS)})(?!{_W}|[-/]{_W}|{_APOS}{_CLITIC}|[.!?]{_L})",
     "tag": r"<[/!?]?[A-Za-z][\w.:-]*(?:\s[^<>]*)?/?>",
     "url": rf"(?:(?i:https?)://|(?:{_WWW}|{_SITE})/){_LINK}+(?![.!?,-]){_LINK}|{_WWW}(?!-?{_W})",
     "host": rf"(?=(?:{_L}|\.){{0,100}}(?!{_L}|\.){_HOST}){_SITE}(?!{_W})",
     "address": rf"[A-Za-z0-9]{_LINK}{{0,100}}@(?:(?!\.){_LINK}{{1,100}}\.){{0,10}}(?:(?!\.){_LINK})+",
     "language": r"(?:[CcFf]#|[Cc]\+\+)(?!\w)",
     "face": r"[<>]?[:;=]['*o-]?[\[\]](?!\w)",
-    "smiley": r"[<>]?[:;=]['*o-]?[()DdPp|\\](?!\w)|[-^>]_[-^<]|\([-^x=~<>'][-_.]?[-^x=~<>']\)",
+    "smiley": r"[<>]?[:;=]['*o-]?[()DdPp|\\](?!\w)|[-^>]_[-^<]|"
+    r"\([-^x=~<>'][_.]?[-^x=~<>']\)|\([\^x=~<>']-[\^x=~<>'`]\)",
     "apostrophe_year": rf"{_APOS}\d\d(?=\s|$)|{_APOS}[2-9]0[sS](?!\w)",
     "quotes": "''|``",
     "not": rf"[nN]['’`][tT](?!{_W})",
@@ -136,10 +137,10 @@ def _tokens(caption: str) -> tuple[str, ...]:
 def _words(rule: str, token: str) -> list[str]:
     """Return the words of a token that ``rule`` matched, as they are written."""
     text = token.lower()
+    if rule in ("plain", "split"):
+        return [text[:3], text[3:]] if text in _ASSIMILATIONS else [text]
     if rule in _OMITTED or not token.isprintable() or max(token) > "\uffff" or _UNKNOWN.fullmatch(token):
         return []
-    if rule == "split":
-        return [text[:3], text[3:]]
     if rule in ("clitic", "not"):
         return [text.replace("’", "'")]
     if rule in ("smiley", "sign"):
