@@ -95,7 +95,7 @@ _RULES = {
     "hyphenated": rf"(?:[dloDLO]{_APOS})?{_W}(?:(?:{_W}|[.,]){{0,80}}|(?:{_W}|_){{0,80}})"
     rf"(?:[-‐‑](?:[A-Za-z](?:\.[A-Za-z])+\.|(?:{_W}|_)+))+(?:\.(?=[,;:]))?",
     "apostrophe_word": rf"{_APOS}[nN]{_APOS}|’[nN]|'[nN](?!{_L}|\.{_L}|[-/]{_W})|"
-    rf"(?i:{_APOS}em|{_APOS}cause|{_APOS}till?|ol{_APOS}|dunkin{_APOS}|c{_APOS}mon|s{_APOS}mores|"
+    rf"(?i:{_APOS}em|{_APOS}cause|{_APOS}till?|ol{_APOS}|cap{_APOS}n|dunkin{_APOS}|c{_APOS}mon|s{_APOS}mores|"
     rf"nor{_APOS}easter|ev{_APOS}ry|li{_APOS}l|nat{_APOS}l|e{_APOS}er)(?!{_W})|"
     rf"(?:[dlno]|[A-HJ-XZ]){_APOS}{_L}{{2,}}|{_L}+[aeiouyAEIOUY](?!{_APOS}{_CLITIC}(?!{_L})){_APOS}[aeiouA-Z]{_L}*|"
     rf"[yY]{_APOS}(?={_L})",

@@ -65,6 +65,7 @@ PTB = {
     "!! ? . , ; : ' \" ` - --": "!!",
     "кот ★ 😀": "кот ★",
     "hr., min., x": "hr. min. x",
+    "the Cap'n and a cap'n": "the cap'n and a cap'n",
     "see http://t.co/abc: and 'http://example.com/a1', HTTPS://X.ORG/PATH?X=1": (
         "see http://t.co/abc: and http://example.com/a1' https://x.org/path?x=1"
     ),
