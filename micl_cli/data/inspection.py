@@ -83,8 +83,8 @@ class Inspection:
         records: dict[str, FileRecord] = {}
         for key in dict.fromkeys(key for row in self.rows for key in medium_keys(row)):
             path, record = key[1], self.records[key]
-            facts = {**records[path].facts, **record.facts} if path in records else record.facts
-            records[path] = replace(record, facts=facts)
+            former = records.get(path)
+            records[path] = replace(record, facts={**former.facts, **record.facts}) if former else record
         return records
 
     def _unchanged(self, key: MediumKey, record: FileRecord) -> FileRecord | None:

@@ -13,7 +13,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,10 @@ _FORMAT = 2
 _FORMAT_WITHOUT_DIGEST = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAMED_FILES = 5
+_CHUNKED = 3  # levels: the record, its media or source, and the annotations of the source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileRecord:
     """The state of a file at inspection: size in bytes, modification time, sha256, and facts about a medium."""
 
@@ -237,10 +238,28 @@ def _is_absolute(root: str | None) -> bool:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write ``prepared.json``."""
-    fields = asdict(record)
-    text = json_text({"format": _FORMAT, "digest": json_sha256(fields), **fields}, ensure_ascii=False, indent=1)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+    """Write ``prepared.json``, in chunks, since it has an entry for each medium."""
+    digest = hashlib.sha256()
+    with (folder / RECORD).open("w", encoding="utf-8", newline="\n") as file:
+        for chunk in _canonical(record):
+            digest.update(chunk.encode())
+            file.write(chunk)
+        file.seek(file.tell() - 1)  # the closing brace
+        file.write(f',"digest":"{digest.hexdigest()}","format":{_FORMAT}}}\n')
+
+
+def _canonical(value: Any, depth: int = 0) -> Iterator[str]:
+    """Yield the text that :func:`json_sha256` hashes, in chunks: the values of a mapping at a time."""
+    if is_dataclass(value) and not isinstance(value, type) and depth < _CHUNKED:
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
+    if isinstance(value, Mapping) and depth < _CHUNKED:
+        for number, key in enumerate(sorted(value)):
+            yield f"{',' if number else '{'}{json.dumps(key)}:"
+            yield from _canonical(value[key], depth + 1)
+        yield "}" if value else "{}"
+        return
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    yield json_text(plain, default=asdict, sort_keys=True, separators=(",", ":"))
 
 
 class TaskDigest:
