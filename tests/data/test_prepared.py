@@ -162,7 +162,6 @@ def _canonical(text: str) -> str:
         return ""
 
 
-
 def test_damaged_record_of_the_former_version_is_never_unforeseen(folder: Path, tmp_path: Path) -> None:
     write(folder, RECORD, folder)
     refused = 0
