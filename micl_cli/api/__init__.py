@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from micl_cli.api.reader import SourceRows as SourceRows
     from micl_cli.api.reader import field_of as field_of
     from micl_cli.api.reader import rows_of as rows_of
+    from micl_cli.api.reader import rows_of_each as rows_of_each
     from micl_cli.api.reader import text_field as text_field
     from micl_cli.api.resources import PartLoader as PartLoader
     from micl_cli.api.resources import Resources as Resources
@@ -123,7 +124,7 @@ _MODULES = {
     "presets": ("FetchProgress", "PresetInfo"),
     "reader": (
         *("Count", "FILE", "Fault", "PUBLISHED", "RELEASE", "Reader", "ReaderTask", "STRICT", "Source", "SourceRow"),
-        *("SourceRows", "field_of", "rows_of", "text_field"),
+        *("SourceRows", "field_of", "rows_of", "rows_of_each", "text_field"),
     ),
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext", "route_readable"),

@@ -185,11 +185,18 @@ class Source:
 
 def rows_of(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Row]) -> SourceRows:
     """Yield the row that ``make`` returns for each place and item, or a fault if it raises ManifestError."""
+    return rows_of_each(items, lambda where, item: (make(where, item),))
+
+
+def rows_of_each(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Iterable[Row]]) -> SourceRows:
+    """Yield all rows that ``make`` returns for each place and item, or one fault if it raises ManifestError."""
     for where, item in items:
         try:
-            yield SourceRow(make(where, item), where)
+            rows = list(make(where, item))
         except ManifestError as error:
             yield Fault(where, _id_of(item), error.message.removeprefix(f"{where}: "))
+            continue
+        yield from (SourceRow(row, where) for row in rows)
 
 
 def _id_of(item: Any) -> str:
