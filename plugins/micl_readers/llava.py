@@ -17,6 +17,7 @@ from typing import Any
 
 from micl_cli.api import (
     PUBLISHED,
+    QUESTION_ID,
     Content,
     ManifestError,
     Media,
@@ -123,7 +124,9 @@ def question_row(
         prefix + part if isinstance(part, str) else part for part in with_images(text, images, where, first=True)
     )
     texts = answers(item, where) if references is None else tuple(references)
-    return Row(text_field(item, "question_id", where), "test", content, texts, meta=meta or {})
+    name = text_field(item, "question_id", where)
+    own_id = {} if isinstance(item["question_id"], str) else {QUESTION_ID: item["question_id"]}
+    return Row(name, "test", content, texts, meta={**own_id, **(meta or {})})
 
 
 def answers(item: Mapping[str, Any], where: str) -> tuple[str, ...]:
