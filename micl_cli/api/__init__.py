@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from micl_cli.api.events import Event as Event
     from micl_cli.api.hookspecs import Register as Register
     from micl_cli.api.hookspecs import hookimpl as hookimpl
+    from micl_cli.api.letters import choices_in as choices_in
+    from micl_cli.api.letters import choices_of as choices_of
+    from micl_cli.api.letters import chosen_letter as chosen_letter
+    from micl_cli.api.letters import lettered as lettered
     from micl_cli.api.listener import Listener as Listener
     from micl_cli.api.losses import answer_loss as answer_loss
     from micl_cli.api.losses import distillation_loss as distillation_loss
@@ -120,6 +124,7 @@ _MODULES = {
     "encoder": ("Encoder",),
     "events": ("BASE", "Event"),
     "hookspecs": ("Register", "hookimpl"),
+    "letters": ("choices_in", "choices_of", "chosen_letter", "lettered"),
     "listener": ("Listener",),
     "losses": ("answer_loss", "distillation_loss"),
     "metric": ("ExampleMetric", "Metric", "Score"),

@@ -91,7 +91,7 @@ class TaskLibrary:
 
     def export_formats(self, name: str) -> tuple[str, ...]:
         """Return the formats in which the predictions of a task can be written: the common one first."""
-        further = ()
+        further: tuple[str, ...] = ()
         if self.is_published(name):
             reader, task = self._reader_of(name)
             further = reader.tasks[task].exports
