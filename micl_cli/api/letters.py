@@ -11,7 +11,7 @@ from micl_cli.api.task import Example
 _IN_BRACKETS = re.compile(r"\(([A-Z])\)[ \t]*([^\n(]*)")
 _BY_LINE = re.compile(r"^[ \t]*([A-Z])[.:)][ \t]*(.*)$", re.MULTILINE)
 _ALONE = re.compile(r"[(\[*]*([A-Za-z])[)\]*.:]*")
-_LEADING = re.compile(r"[(\[]?([A-Z])[)\].:,]+(?=\s)")
+_LEADING = re.compile(r"([A-Z])[)\].:,]+(?=\s)")
 _AFTER_CUE = re.compile(
     r"\b(?:[Aa]nswer|ANSWER|[Oo]ption|[Cc]hoice)(?:\s+is\b|\s*:)*[\s*_]*(?:[(\[]([A-Za-z])[)\]]|([A-Z])(?![\w']))"
 )
@@ -61,18 +61,15 @@ def chosen_letter(reply: str, choices: Mapping[str, str]) -> str:
 
 
 def _letter_of_text(reply: str, choices: Mapping[str, str]) -> str:
-    """Return the letter of the only choice whose text occurs in a reply as words; a longer text hides its parts."""
-    plain = _folded(reply)
-    texts = {letter: _folded(text) for letter, text in choices.items() if _folded(text)}
-    if equal := [letter for letter, text in texts.items() if text == plain]:
-        return equal[0] if len(equal) == 1 else ""
-    found = {
-        letter: text for letter, text in texts.items() if re.search(rf"(?<!\w){re.escape(text)}(?![\w]|\.\d)", plain)
-    }
-    outer = [
-        letter for letter, text in found.items() if not any(text != other and text in other for other in found.values())
-    ]
-    return outer[0] if len(outer) == 1 else ""
+    """Return the letter of the only choice whose text occurs in a reply as words, and not within a longer one."""
+    rest = _folded(reply)
+    texts = {letter: text for letter, own in choices.items() if (text := _folded(own))}
+    found = [letter for letter, text in texts.items() if text == rest]
+    if not found:
+        for letter, text in sorted(texts.items(), key=lambda item: -len(item[1])):
+            rest, count = re.subn(rf"(?<!\w){re.escape(text)}(?!\w|\.\d)", "\0", rest)
+            found += [letter] * bool(count)
+    return found[0] if len(found) == 1 else ""
 
 
 def _standing_alone(reply: str, choices: Mapping[str, str]) -> str:

@@ -1,8 +1,8 @@
 """Prompts of the composed backbone: content as token ids, with placeholders for media and soft prompts.
 
 A medium is preceded by the name of its modality (" image: "); a text after a medium starts on a new line, unless it
-begins with a blank; the content ends with a line break. One image with a question is thus " image: <tokens>\\nquestion\\n", the format of
-"Modality-Inconsistent Continual Learning of Multimodal Large Language Models" (arXiv 2412.13050).
+begins with a blank; the content ends with a line break. One image with a question is " image: <tokens>\\nquestion\\n",
+the format of "Modality-Inconsistent Continual Learning of Multimodal Large Language Models" (arXiv 2412.13050).
 """
 
 from __future__ import annotations
