@@ -125,7 +125,8 @@ class Task:
     that all examples share (captioning), or empty if each asks its own question. ``answers`` is the closed set of
     answers of a question answering task, if it has one; ``longest_reference`` is the one with the most bytes.
     ``sha256`` covers the manifest and all media. ``facts`` holds by the digest of a medium what its modality found in
-    it (see Modality.inspect), as far as it is known.
+    it (see Modality.inspect), as far as it is known. ``prompts`` and ``scorer`` name the variants of a published task's
+    prompts and scoring rule, ``source`` what it was read from; they are empty if there is only one.
     """
 
     name: str
@@ -139,6 +140,9 @@ class Task:
     answers: tuple[str, ...] = ()
     longest_reference: str = ""
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
+    prompts: str = ""
+    scorer: str = ""
+    source: str = ""
     load: Callable[[str], Sequence[Example]] | None = field(default=None, repr=False, compare=False)
 
     @property
