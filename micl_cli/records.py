@@ -99,8 +99,8 @@ class ScoreRecord:
     """The score of ``task`` by ``metric`` on ``n`` examples of ``split`` after stage ``after`` (0: before learning).
 
     ``value`` is x100, or None if it was not finite. ``main`` marks the task's own metric, whose scores form the R
-    matrix. ``cut`` of the answers had no end within the maximum length; None if that is not known. ``version`` is that of
-    the metric, None if an earlier version of micl made the score; ``prompts`` and ``scorer`` are the variants of the
+    matrix. ``cut`` of the answers had no end within the maximum length; None if that is not known. ``version`` is that
+    of the metric, None if an earlier version of micl made the score; ``prompts`` and ``scorer`` are the variants of the
     task, ``missing`` the number of answers that were not given, and ``figures`` further figures (x100) by name.
     """
 

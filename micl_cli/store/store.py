@@ -219,7 +219,9 @@ class Store:
             with self._writing(run_id) as session:
                 apply_events(session, run_id, events)
 
-    def write_predictions(self, run_id: str, after: int, task: str, split: str, rows: Sequence[PredictionRecord]) -> None:
+    def write_predictions(
+        self, run_id: str, after: int, task: str, split: str, rows: Sequence[PredictionRecord]
+    ) -> None:
         """Write the answers to a split of a task after stage ``after``, in place of earlier ones."""
         with self._writing(run_id) as session:
             write_predictions(session, run_id, after, task, split, rows)
