@@ -187,12 +187,12 @@ class PredictionRecord(NamedTuple):
 
 
 class PredictionSet(NamedTuple):
-    """The stored answers to a split of a task after a stage: how many there are."""
+    """The stored answers to a split of a task after a stage, and how many there are."""
 
     after: int
     task: str
     split: str
-    count: int
+    answers: int
 
 
 @dataclass(frozen=True, kw_only=True)

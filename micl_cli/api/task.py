@@ -124,9 +124,9 @@ class Task:
     ``type`` is "captioning", "qa", "choice" or one that a plugin declares. ``instruction`` is the prompt
     that all examples share (captioning), or empty if each asks its own question. ``answers`` is the closed set of
     answers of a question answering task, if it has one; ``longest_reference`` is the one with the most bytes.
+    ``prompts`` and ``scorer`` name the variants of a published benchmark, and ``source`` its reader; empty for others.
     ``sha256`` covers the manifest and all media. ``facts`` holds by the digest of a medium what its modality found in
-    it (see Modality.inspect), as far as it is known. ``prompts`` and ``scorer`` name the variants of a published task's
-    prompts and scoring rule, ``source`` what it was read from; they are empty if there is only one.
+    it (see Modality.inspect), as far as it is known.
     """
 
     name: str
@@ -135,14 +135,14 @@ class Task:
     metric: str
     description: str = ""
     instruction: str = ""
+    prompts: str = ""
+    scorer: str = ""
+    source: str = ""
     sha256: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     answers: tuple[str, ...] = ()
     longest_reference: str = ""
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
-    prompts: str = ""
-    scorer: str = ""
-    source: str = ""
     load: Callable[[str], Sequence[Example]] | None = field(default=None, repr=False, compare=False)
 
     @property

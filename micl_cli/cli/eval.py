@@ -73,7 +73,7 @@ def evaluate(
     benchmark: str,
     examples: int | None,
     score: str | None,
-    predictions: str,
+    predictions: int | None,
     save_predictions: bool,
     trust_remote_code: bool,
     device: str,
@@ -92,7 +92,7 @@ def evaluate(
 
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
     run_id = session.resolve(run)
-    names = split_tasks(tasks, benchmark) if tasks else ()
+    names = split_tasks(tasks, benchmark, session.registry) if tasks else ()
     control = Control(max_answers=max_answers(predictions, save_predictions))
     options: dict[str, Any] = {"stages": stages, "examples": examples, "scoring": score, "device": device}
     events = evaluate_run(session, run_id, names, split, control, **options, watch=preparing)

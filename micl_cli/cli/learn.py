@@ -79,7 +79,7 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--json", "as_json", is_flag=True, help="Write events as JSON lines.")
 def learn(
     listeners: tuple[str, ...],
-    predictions: str,
+    predictions: int | None,
     save_predictions: bool,
     save_seconds: float,
     device: str,

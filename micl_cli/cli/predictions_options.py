@@ -7,38 +7,36 @@ from typing import Any, TypeVar
 
 import click
 
+from micl_cli.errors import UsageError
+
 MAX_ANSWERS = 2000
 """The default of ``--predictions``: larger sets of answers would fill the store unasked."""
-_WORDS = {"all": None, "none": 0}
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
 
-class MaxAnswers(click.ParamType):
-    """A number of answers, "all" or "none"."""
-
-    name = "N|all|none"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the value as text, which is checked. Fails if it is neither a number nor a word."""
-        text = str(value).strip().lower()
-        if text not in _WORDS and not text.isdecimal():
-            self.fail(f"{value!r} is neither a number nor all or none", param, ctx)
-        return text
+def parse_max_answers(ctx: click.Context, parameter: click.Parameter, text: str) -> int | None:
+    """Return the number in "2000", None for "all", or 0 for "none". Raises UsageError for anything else."""
+    word = text.strip().lower()
+    if word in ("all", "none"):
+        return None if word == "all" else 0
+    if not (word.isascii() and word.isdecimal()):
+        raise UsageError(f"--predictions {text} is neither a number nor all or none", "Write --predictions 5000.")
+    return int(word)
 
 
 def predictions_options(command: _C) -> _C:
-    """Add ``--predictions`` and ``--save-predictions`` to a command; see :func:`max_answers`."""
+    """Add ``--predictions`` and ``--save-predictions`` to a command."""
     click.option("--save-predictions", is_flag=True, help="Same as --predictions all.")(command)
     return click.option(
         "--predictions",
         default=str(MAX_ANSWERS),
-        type=MaxAnswers(),
-        metavar=MaxAnswers.name,
+        metavar="N|all|none",
+        callback=parse_max_answers,
         help="Store the answers behind a score if there are at most N of them; see `micl predictions`.",
     )(command)
 
 
-def max_answers(predictions: str, save_predictions: bool) -> int | None:
+def max_answers(predictions: int | None, save_predictions: bool) -> int | None:
     """Return the largest number of answers that is stored for one score, None for no limit."""
-    return None if save_predictions else _WORDS[predictions] if predictions in _WORDS else int(predictions)
+    return None if save_predictions else predictions

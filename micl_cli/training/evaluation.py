@@ -186,9 +186,10 @@ def score(
     seconds = time.perf_counter() - started
     metrics = components.metrics
     others = [name for name, metric in metrics.items() if task.type in metric.task_types and name != task.metric]
-    variants = {"prompts": task.prompts, "scorer": task.scorer}
-    scored = partial(Scored, after=after, task=task.name, split=split, n=len(examples), **variants)
-    counts = {"cut": cut_answers(answers), "missing": sum(map(is_missing, answers))}
+    scored = partial(Scored, after=after, task=task.name, split=split, n=len(examples))
+    scored = partial(scored, prompts=task.prompts, scorer=task.scorer)
+    counts: dict[str, Any] = {"cut": cut_answers(answers), "missing": sum(map(is_missing, answers))}
+    each: list[float | None] = []
     for name in (task.metric, *others):
         result = metrics[name].score_examples(answers, examples)
         if name == task.metric:

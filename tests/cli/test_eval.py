@@ -111,7 +111,7 @@ def test_answers_on_a_few_examples_are_said_not_to_be_kept(finished: str, micl: 
     [
         (("--stage", "3"), 2, "stage 3 is not learnt"),
         (("--stage", "0..999999"), 2, "stage 999999 is not learnt"),
-        (("--predictions", "some"), 2, "neither a number nor all or none"),
+        (("--predictions", "some"), 2, "is neither a number nor all or none"),
         (("--tasks", "own/nothing"), 3, "no task 'own/nothing'"),
         (("--split", "all"), 2, "Invalid value for '--split'"),
     ],
