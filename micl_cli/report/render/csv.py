@@ -35,11 +35,11 @@ def write(runs: Sequence[RunData]) -> str:
     writer.writerow((*RUN_COLUMNS, *VALUE_COLUMNS))
     for run in runs:
         columns = (run.id, run.name, run.strategy, run.backbone, run.seed, run.status)
-        writer.writerows(map(_safe, (*columns, *value)) for value in _values(run) if _is_finite(value[4]))
+        writer.writerows(map(safe_cell, (*columns, *value)) for value in _values(run) if _is_finite(value[4]))
     if len(runs) > 1:
-        writer.writerows(map(_safe, row) for row in _differences(runs))
+        writer.writerows(map(safe_cell, row) for row in _differences(runs))
         means = _comparison(runs)
-        writer.writerows(map(_safe, (*columns, *value)) for columns, value in means if _is_finite(value[4]))
+        writer.writerows(map(safe_cell, (*columns, *value)) for columns, value in means if _is_finite(value[4]))
     return text.getvalue().rstrip("\n")
 
 
@@ -69,7 +69,8 @@ def _means(group: str, order: str, source: Group | Paired, split: str) -> Iterat
             yield group, "", order, f"{name}_{bound}", value, source.n, split
 
 
-def _safe(cell: Cell | None) -> Cell | None:
+def safe_cell(cell: Cell | None) -> Cell | None:
+    """Return a cell that no spreadsheet evaluates as a formula, with control characters as escapes."""
     if not isinstance(cell, str):
         return cell
     text = visible(cell)
