@@ -84,6 +84,10 @@ def test_several_stages_are_scored_in_order(finished: str, micl: Any, isolated: 
     assert {e["after"]: e["value"] for e in events if e["event"] == "scored" and e["main"]} == {
         after: scores[after] for after in (0, 2)
     }
+    report = micl("report", finished).out
+    section = report[report.index("Tasks outside the sequence") :].splitlines()
+    assert section[1].split() == ["metric", "n", "before", "after", "1", "after", "2", "change"]
+    assert section[3].split()[:3] == ["own/img_qa", "accuracy", "3"]
 
 
 @pytest.mark.parametrize("stages", ["", "first", "2..1", "-1", "1,", "0..", "last..2"])
