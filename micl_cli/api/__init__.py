@@ -50,9 +50,7 @@ if TYPE_CHECKING:
     from micl_cli.api.options import options_of as options_of
     from micl_cli.api.options import parse_options as parse_options
     from micl_cli.api.predictions import QUESTION_ID as QUESTION_ID
-    from micl_cli.api.predictions import RELEASE_FORMAT as RELEASE_FORMAT
     from micl_cli.api.predictions import Prediction as Prediction
-    from micl_cli.api.predictions import release_lines as release_lines
     from micl_cli.api.presets import FetchProgress as FetchProgress
     from micl_cli.api.presets import PresetInfo as PresetInfo
     from micl_cli.api.reader import FILE as FILE
@@ -130,7 +128,7 @@ _MODULES = {
     "metric": ("ExampleMetric", "Metric", "Score"),
     "modality": ("Clip", "Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
-    "predictions": ("QUESTION_ID", "RELEASE_FORMAT", "Prediction", "release_lines"),
+    "predictions": ("QUESTION_ID", "Prediction"),
     "presets": ("FetchProgress", "PresetInfo"),
     "reader": (
         *("Count", "FILE", "Fault", "PUBLISHED", "RELEASE", "Reader", "ReaderTask", "STRICT", "Source", "SourceRow"),

@@ -51,6 +51,7 @@ OCR_CATEGORIES = (
 
 _TRAIN = {"ocr": "OCR/train_without_dense_caption.json"}
 _FOLDERS = {"ocr": "OCR", "math": "Math", "vp": "VP", "app": "APP"}
+_TABLE_KEYS = ("index", "question", "prediction")
 _OWN_KEYS = ("question_id", "image", "text", "answer")
 
 
@@ -120,9 +121,9 @@ class Ability(Reader):
             question_rows(source, files["test"], test, makers[task]),
         )
 
-    def export(self, task: str, form: str, predictions: Iterable[Prediction], model: str = "micl") -> Iterator[str]:
+    def export(self, task: str, form: str, predictions: Sequence[Prediction]) -> Iterator[str]:
         """Yield a JSON file for MathVista's scripts, or a TSV file for the server of MMT-Bench."""
-        return _mathvista(predictions) if form == MATHVISTA else _mmt_bench(list(predictions))
+        return _mathvista(predictions) if form == MATHVISTA else _mmt_bench(predictions)
 
 
 # Questions
@@ -184,14 +185,14 @@ def _choices(own: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 # Prediction files
 
 
-def _mathvista(predictions: Iterable[Prediction]) -> Iterator[str]:
+def _mathvista(predictions: Sequence[Prediction]) -> Iterator[str]:
     """Yield an object by problem id, as MathVista's extraction and scoring scripts read it: "response" is the reply."""
     separator = "{"
     for example, answer in predictions:
         own = {**example.meta.get("item", {}), "answer": example.references[0]}
         problem = own.get("pid", example.meta.get(QUESTION_ID, example.id))
         fields = {**own, "query": example.prompt, "response": answer}
-        yield f"{separator}\n{json.dumps(str(problem))}: {json.dumps(fields, ensure_ascii=False)}"
+        yield f"{separator}\n{json.dumps(str(problem))}: {json.dumps(fields)}"
         separator = ","
     yield "{}\n" if separator == "{" else "\n}\n"
 
@@ -202,7 +203,7 @@ def _mmt_bench(predictions: Sequence[Prediction]) -> Iterator[str]:
     A reply that names no choice, or several, stands there as it is.
     """
     own = [example.meta.get("item", {}) for example, _ in predictions]
-    columns = [key for key in dict.fromkeys(key for item in own for key in item) if key not in ("index", "prediction")]
+    columns = [key for key in dict.fromkeys(key for item in own for key in item) if key not in _TABLE_KEYS]
     yield _tsv(["index", "question", *columns, "prediction"])
     for (example, answer), item in zip(predictions, own, strict=True):
         index = item.get("index", example.meta.get(QUESTION_ID, example.id))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +78,9 @@ def test_questions_of_app_may_have_no_published_answer(write: Any, rows: Any) ->
     assert "deviation" in Ability.tasks["app"].note
 
 
-def predictions(found: dict[str, Any], *answers: str) -> Iterable[Prediction]:
-    for row, answer in zip(questions(found), answers, strict=True):
-        yield Prediction(Example(row.id, row.content, row.references, meta=row.meta), answer)
+def predictions(found: dict[str, Any], *answers: str) -> list[Prediction]:
+    examples = [Example(row.id, row.content, row.references, meta=row.meta) for row in questions(found)]
+    return [Prediction(example, answer) for example, answer in zip(examples, answers, strict=True)]
 
 
 def test_predictions_of_math_are_a_file_for_mathvista(write: Any, rows: Any) -> None:

@@ -43,6 +43,23 @@ def test_abilities_are_prepared_under_either_scorer(write: Any, micl: Any) -> No
     assert "mllm-cl-ability/math: scorer is rules, the only variant of this task" in done.err
 
 
+@pytest.mark.slow
+def test_predictions_are_written_in_the_form_that_judges_take(write: Any, micl: Any, learn: Any) -> None:
+    assert micl("prepare", "mllm-cl-ability/math,mllm-cl-ability/app", "--root", write()).code == 0
+    assert learn("--tasks", "mllm-cl-ability/math,mllm-cl-ability/app", "--max-steps", "1", "--quiet").code == 0
+    done = micl("predictions", "@last", "--task", "math", "--format", "mathvista")
+    assert (done.code, list(json.loads(done.out))) == (0, ["17", "2"])
+    done = micl("predictions", "@last", "--task", "app", "--format", "mmt-bench")
+    assert done.code == 0
+    assert done.out.startswith("index\tquestion\tcategory\tA\tB\tprediction\n11\t")
+    wrong = micl("predictions", "@last", "--task", "app", "--format", "mathvista")
+    assert wrong.code == 2
+    assert "have no format 'mathvista'" in wrong.err
+    assert "It has: text, csv, jsonl, release, mmt-bench." in wrong.err
+    release = micl("predictions", "@last", "--task", "app", "--format", "release")
+    assert [json.loads(line)["question_id"] for line in release.out.splitlines()] == [11, 12]
+
+
 def test_another_data_set_is_recognised(write: Any, micl: Any) -> None:
     root = write()
     for folder in ("RS", "Med", "AD", "Sci", "Fin"):
