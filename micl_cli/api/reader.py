@@ -116,8 +116,10 @@ class Source:
 
     def where(self, path: Path, line: int = 0) -> str:
         """Return a file and line for messages, with the path relative to the root."""
-        name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
-        return f"{name}:{line}" if line else name
+        if path not in self._names:
+            inside = path.is_relative_to(self.root)
+            self._names[path] = path.relative_to(self.root).as_posix() if inside else str(path)
+        return f"{self._names[path]}:{line}" if line else self._names[path]
 
     def json_items(self, path: Path, key: str = "") -> Iterator[tuple[str, Any]]:
         """Yield the place and value of each item of a JSON list, which is the document, or the value of its ``key``."""
@@ -180,6 +182,10 @@ class Source:
             path = self.media_root / folder
             self._listings[folder] = frozenset(each.name for each in path.iterdir()) if path.is_dir() else frozenset()
         return self._listings[folder]
+
+    @cached_property
+    def _names(self) -> dict[Path, str]:
+        return {}
 
     @cached_property
     def _listings(self) -> dict[str, frozenset[str]]:

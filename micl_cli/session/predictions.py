@@ -10,6 +10,7 @@ from micl_cli.api.predictions import Prediction
 from micl_cli.api.task import Example
 from micl_cli.data.prepared import is_prepared, open_task
 from micl_cli.errors import PlanError, StoreError, UsageError, nearest
+from micl_cli.io.characters import escape
 from micl_cli.records import PredictionRecord, PredictionSet, RunDetails, ScoreRecord
 from micl_cli.report.blocks import number
 from micl_cli.report.predictions import PREDICTION_FORMATS, AnsweredExample, AnswerSet, render_predictions
@@ -128,4 +129,4 @@ def rendered_answers(session: Session, sets: Sequence[AnswerSet], form: str) -> 
         raise PlanError(
             f"{name} is not prepared here as it was for the run", f"Prepare it: micl prepare {name} --root DIR"
         )
-    return text.rstrip("\n")
+    return escape(text.rstrip("\n"), keep="\n\t")

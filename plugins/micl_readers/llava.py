@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from micl_cli.api import (
@@ -178,11 +178,11 @@ def under(*folders: str) -> Places:
     Some published paths already begin with the folder of the data set or of one of its parts; where that is the first
     folder of one of ``folders``, the path without it is tried too.
     """
-    heads = {PurePosixPath(folder).parts[0] for folder in folders if folder}
+    heads = {folder.partition("/")[0] for folder in folders if folder}
 
     def places(path: str) -> list[str]:
-        inner = _inner(path) if PurePosixPath(path).parts[:1] and PurePosixPath(path).parts[0] in heads else ""
-        names = [path, inner] if inner else [path]
+        head, _, inner = path.partition("/")
+        names = [path, inner] if inner and head in heads else [path]
         return list(dict.fromkeys([*(f"{folder}/{name}" for name in names for folder in folders if folder), *names]))
 
     return places
@@ -192,15 +192,9 @@ def _place(source: Source, places: Places, path: str) -> str:
     """Return where an image is; the path may begin with the name of the media root itself."""
     if path.startswith("/"):
         return path  # refused as absolute, and not looked for inside the root
-    candidates = places(path)
-    if PurePosixPath(path).parts[:1] == (source.media_root.name,) and _inner(path):
-        candidates = [*candidates, *places(_inner(path))]
-    return source.first_medium(candidates)
-
-
-def _inner(path: str) -> str:
-    """Return a path without its first folder, or an empty string if it has none."""
-    return PurePosixPath(*PurePosixPath(path).parts[1:]).as_posix() if "/" in path.strip("/") else ""
+    head, _, inner = path.partition("/")
+    further = places(inner) if inner and head == source.media_root.name else []
+    return source.first_medium([*places(path), *further])
 
 
 def _joined(*parts: str | Media) -> Content:
