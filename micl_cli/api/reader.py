@@ -179,8 +179,11 @@ class Source:
 
     def _listing(self, folder: str) -> frozenset[str]:
         if folder not in self._listings:
-            path = self.media_root / folder
-            self._listings[folder] = frozenset(each.name for each in path.iterdir()) if path.is_dir() else frozenset()
+            try:
+                names = frozenset(each.name for each in (self.media_root / folder).iterdir())
+            except (OSError, ValueError):  # no such folder, or not a name of one
+                names = frozenset()
+            self._listings[folder] = names
         return self._listings[folder]
 
     @cached_property
