@@ -119,9 +119,12 @@ def question_row(
     meta: Mapping[str, Any] | None = None,
 ) -> Row:
     """Return a test example: its id is the published question id, its prompt the question with prefix and suffix."""
-    text = text_field(item, "text", where) + suffix
+    text = text_field(item, "text", where)
+    if not text.strip():
+        raise ManifestError(f"{where}: the question is empty")
     content = tuple(
-        prefix + part if isinstance(part, str) else part for part in with_images(text, images, where, first=True)
+        prefix + part if isinstance(part, str) else part
+        for part in with_images(text + suffix, images, where, first=True)
     )
     texts = answers(item, where) if references is None else tuple(references)
     name = text_field(item, "question_id", where)
@@ -182,8 +185,10 @@ def under(*folders: str) -> Places:
 
     def places(path: str) -> list[str]:
         head, _, inner = path.partition("/")
-        names = [path, inner] if inner and head in heads else [path]
-        return list(dict.fromkeys([*(f"{folder}/{name}" for name in names for folder in folders if folder), *names]))
+        known = inner and head in heads
+        names = [path, inner] if known else [path]
+        below = [f"{folder}/{name}" for name in names for folder in folders if folder]
+        return list(dict.fromkeys([path, *below, inner] if known else [*below, path]))
 
     return places
 

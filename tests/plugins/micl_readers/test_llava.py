@@ -170,6 +170,7 @@ def test_the_published_form_of_an_id_is_kept(read: Read) -> None:
         ([], "it is not an object"),
         ({"question_id": 1, "text": "q"}, "the key 'answer' is missing"),
         (ask(text=None), "text is not a string"),
+        (ask(text=" "), "the question is empty"),
         (ask(answer=None), "answer is not a string"),
         (ask(answer=True), "answer is not a string"),
         (ask(answer=[["3"]]), "answer is not a string"),
