@@ -14,39 +14,6 @@ import pytest
 from micl_cli.data.description import DESCRIPTION, MANIFEST, read_description
 from micl_cli.data.manifest import read_manifest
 
-READER = """
-from micl_cli.api import Count, Reader, ReaderTask
-
-class Suite(Reader):
-    "A suite of one task."
-    benchmark, title, licence, citation, origin = "suite", "The Suite", "CC BY 4.0", "Ada (2026)", "ada/suite"
-    tasks = {"one": ReaderTask(
-        modalities=frozenset({"image"}), type="qa", scorers={"release": "accuracy", "strict": "vqa_accuracy"},
-        prompts=("published", "file"), description="questions", note="its prompts depend on the answer",
-        counts={"train": Count(2000), "test": Count(30, verified=False)}, max_new_tokens=16,
-    )}
-    def locate(self, task, source):
-        return {}
-    def rows(self, task, files, source):
-        return iter(())
-"""
-PLUGIN = """
-from micl_cli.api import hookimpl
-
-@hookimpl
-def micl_register_readers(register):
-    register("suite", "suite_reader:Suite", "a suite")
-"""
-
-
-@pytest.fixture
-def suite(install: Any) -> None:
-    install(
-        "micl-suite",
-        entry_points="[micl]\nsuite = suite_plugin\n",
-        files={"suite_plugin.py": PLUGIN, "suite_reader.py": READER},
-    )
-
 
 def listed(micl: Any, *words: str) -> dict[str, dict[str, Any]]:
     done = micl("tasks", "ls", "--json", *words)
@@ -54,7 +21,7 @@ def listed(micl: Any, *words: str) -> dict[str, dict[str, Any]]:
     return {task["name"]: task for task in json.loads(done.out)["tasks"]}
 
 
-def test_all_tasks_are_listed_with_origin_and_counts(home: Path, suite: None, micl: Any) -> None:
+def test_all_tasks_are_listed_with_origin_and_counts(home: Path, suite: Path, micl: Any) -> None:
     found = listed(micl)
     assert (found["mini/img_qa"]["origin"], found["mini/img_qa"]["state"]) == ("plugin micl-cli", "")
     assert (found["suite/one"]["origin"], found["suite/one"]["published"]) == (
@@ -110,7 +77,7 @@ def test_a_task_is_shown_with_examples(home: Path, micl: Any, own_folders: Path)
     ]
 
 
-def test_a_published_task_is_shown_with_its_facts(home: Path, suite: None, micl: Any) -> None:
+def test_a_published_task_is_shown_with_its_facts(home: Path, suite: Path, micl: Any) -> None:
     out = " ".join(micl("tasks", "show", "suite/one").out.split())
     for text in (
         "prompt variants published, file",
