@@ -183,10 +183,10 @@ def test_a_task_whose_media_are_gone_can_be_scored(home: Path, micl: Any, file: 
     assert score(micl, file(rows()))["score"] == 100.0
 
 
-def test_scoring_imports_no_torch(home: Path, file: Any) -> None:
+def test_scoring_imports_neither_torch_nor_a_database(home: Path, file: Any) -> None:
     program = (
         "import sys; from micl_cli.cli.main import run; code = run(sys.argv[1:]); "
-        "print(code, sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
+        "print(code, sorted({'torch', 'transformers', 'peft', 'sqlalchemy'} & set(sys.modules)))"
     )
     words = ["score", str(file(rows())), *TASK, "--json"]
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
