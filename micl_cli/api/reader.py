@@ -21,6 +21,8 @@ PUBLISHED, FILE = "published", "file"
 """Prompt variants: those of the published evaluation, and those in the files as they are."""
 RELEASE, STRICT = "release", "strict"
 """Scorer variants: the rule of the authors' release, and what it was meant to be where it is lax, lossy or wrong."""
+DEFAULT_ORDER = "default"
+"""The order of a benchmark that is named without one, if it is not that of its tasks."""
 
 
 class Count(NamedTuple):
@@ -223,7 +225,8 @@ class Reader(ABC):
     """A published benchmark: its tasks, their files and examples, orders, sizes, licence and citation.
 
     ``tasks`` are in the benchmark's default order; ``orders`` names further ones, which users select as
-    "benchmark:order". ``marks`` are paths, with wildcards, below the root that tell this data set from others.
+    "benchmark:order". An order "default" replaces that of ``tasks``, where some tasks are not part of the sequence.
+    ``marks`` are paths, with wildcards, below the root that tell this data set from others.
     """
 
     benchmark: ClassVar[str]
@@ -235,6 +238,11 @@ class Reader(ABC):
     citation: ClassVar[str] = ""
     origin: ClassVar[str] = ""
     """Where the data can be had, such as the name of a dataset repository."""
+
+    @classmethod
+    def sequence(cls, order: str = "") -> tuple[str, ...]:
+        """Return the tasks of an order, or of the default one, in order."""
+        return tuple(cls.orders.get(order or DEFAULT_ORDER, cls.tasks))
 
     @abstractmethod
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:

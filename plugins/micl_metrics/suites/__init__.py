@@ -1,0 +1,1 @@
+"""Metrics that follow the evaluation of one published suite, quirks included."""
