@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from micl_cli.api.options import Range as Range
     from micl_cli.api.options import options_of as options_of
     from micl_cli.api.options import parse_options as parse_options
+    from micl_cli.api.predictions import QUESTION_ID as QUESTION_ID
+    from micl_cli.api.predictions import RELEASE_FORMAT as RELEASE_FORMAT
+    from micl_cli.api.predictions import Prediction as Prediction
+    from micl_cli.api.predictions import release_lines as release_lines
     from micl_cli.api.presets import FetchProgress as FetchProgress
     from micl_cli.api.presets import PresetInfo as PresetInfo
     from micl_cli.api.reader import FILE as FILE
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     from micl_cli.api.reader import SourceRows as SourceRows
     from micl_cli.api.reader import field_of as field_of
     from micl_cli.api.reader import rows_of as rows_of
+    from micl_cli.api.reader import rows_of_each as rows_of_each
     from micl_cli.api.reader import text_field as text_field
     from micl_cli.api.resources import PartLoader as PartLoader
     from micl_cli.api.resources import Resources as Resources
@@ -120,10 +125,11 @@ _MODULES = {
     "metric": ("ExampleMetric", "Metric", "Score"),
     "modality": ("Clip", "Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
+    "predictions": ("QUESTION_ID", "RELEASE_FORMAT", "Prediction", "release_lines"),
     "presets": ("FetchProgress", "PresetInfo"),
     "reader": (
         *("Count", "FILE", "Fault", "PUBLISHED", "RELEASE", "Reader", "ReaderTask", "STRICT", "Source", "SourceRow"),
-        *("SourceRows", "field_of", "rows_of", "text_field"),
+        *("SourceRows", "field_of", "rows_of", "rows_of_each", "text_field"),
     ),
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext", "route_readable"),

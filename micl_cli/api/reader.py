@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from micl_cli.api.predictions import Prediction, release_lines
 from micl_cli.api.task import Row
 from micl_cli.errors import ManifestError
 from micl_cli.io.csv_text import read_table
@@ -40,7 +41,8 @@ class ReaderTask:
     the default. ``counts`` holds the published number of examples by split. ``max_new_tokens`` is the published maximum
     length of an answer. ``note`` says what a user must know of the protocol, such as a prompt that depends on the
     answer. With ``extracts``, the reader writes the media into the folder of the prepared task, as from the bytes in a
-    table; otherwise they stay where they are.
+    table; otherwise they stay where they are. ``exports`` names the formats of prediction files that the reader writes
+    for a judge or a server, besides the common one.
     """
 
     modalities: frozenset[str]
@@ -53,6 +55,7 @@ class ReaderTask:
     max_new_tokens: int | None = None
     note: str = ""
     extracts: bool = False
+    exports: tuple[str, ...] = ()
 
 
 class SourceRow(NamedTuple):
@@ -187,11 +190,18 @@ class Source:
 
 def rows_of(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Row]) -> SourceRows:
     """Yield the row that ``make`` returns for each place and item, or a fault if it raises ManifestError."""
+    return rows_of_each(items, lambda where, item: (make(where, item),))
+
+
+def rows_of_each(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Iterable[Row]]) -> SourceRows:
+    """Yield all rows that ``make`` returns for each place and item, or one fault if it raises ManifestError."""
     for where, item in items:
         try:
-            yield SourceRow(make(where, item), where)
+            rows = list(make(where, item))
         except ManifestError as error:
             yield Fault(where, _id_of(item), error.message.removeprefix(f"{where}: "))
+            continue
+        yield from (SourceRow(row, where) for row in rows)
 
 
 def _id_of(item: Any) -> str:
@@ -254,3 +264,7 @@ class Reader(ABC):
 
         Examples are in the order of the files, training examples first.
         """
+
+    def export(self, task: str, form: str, predictions: Iterable[Prediction], model: str = "micl") -> Iterator[str]:
+        """Yield the text of a file with predictions in a format of the task's ``exports``, piece by piece."""
+        return release_lines(predictions, model)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from micl_cli.api.predictions import RELEASE_FORMAT, Prediction, release_lines
 from micl_cli.api.reader import Reader
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
@@ -17,7 +18,7 @@ from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare
 from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks, read_record, task_folder
 from micl_cli.data.reading import ReadRequest, prepare_published
 from micl_cli.data.vocabulary import check_names
-from micl_cli.errors import ManifestError, PlanError, PluginError, nearest
+from micl_cli.errors import ManifestError, PlanError, PluginError, UsageError, nearest
 from micl_cli.registry import Registry
 from micl_cli.session.recorder import task_record
 from micl_cli.settings import Settings
@@ -87,6 +88,25 @@ class TaskLibrary:
     def is_published(self, name: str) -> bool:
         """Return whether a reader provides the task."""
         return any(part.name == name.partition("/")[0] for part in self.registry.parts("readers"))
+
+    def export_formats(self, name: str) -> tuple[str, ...]:
+        """Return the formats in which the predictions of a task can be written: the common one first."""
+        further = ()
+        if self.is_published(name):
+            reader, task = self._reader_of(name)
+            further = reader.tasks[task].exports
+        return (RELEASE_FORMAT, *further)
+
+    def export(self, name: str, form: str, predictions: Iterable[Prediction], model: str) -> Iterator[str]:
+        """Yield the text of a prediction file of a task. Raises UsageError for a format that it does not have."""
+        formats = self.export_formats(name)
+        if form not in formats:
+            hint = f"{nearest(form, formats)} It has: {', '.join(formats)}.".strip()
+            raise UsageError(f"the predictions of {name} have no format {form!r}", hint)
+        if form == RELEASE_FORMAT:
+            return release_lines(predictions, model)
+        reader, task = self._reader_of(name)
+        return reader.export(task, form, predictions, model)
 
     def _reader_of(self, name: str) -> tuple[Reader, str]:
         """Return the reader of a published task, and the task's name in its benchmark. Raises PluginError."""
