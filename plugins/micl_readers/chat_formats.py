@@ -132,7 +132,7 @@ def _path(value: Any, where: str, key: str) -> str:
     path = value.get("path") if isinstance(value, Mapping) else value
     if not isinstance(path, str) or not path:
         raise ManifestError(f"{where}: {key} is not a path", "Media inside the file are not read: save them as files.")
-    return path.removeprefix("./")
+    return path
 
 
 # Formats

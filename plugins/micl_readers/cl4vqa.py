@@ -13,13 +13,15 @@ published one could not be compared), is one of:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 from micl_cli.api import (
     QA,
+    QUESTION_ID,
     RELEASE,
     STRICT,
     ManifestError,
@@ -30,11 +32,11 @@ from micl_cli.api import (
     Source,
     SourceRows,
     field_of,
-    rows_of,
+    rows_of_each,
     text_field,
 )
 from micl_readers.chat_formats import begins_with_object
-from micl_readers.llava import clean_path, conversation_row, question_row, under
+from micl_readers.llava import conversation, images_of, question_row, under
 
 FOLDERS = ("", "Partition_Q_V2", "instructions", "annotations")
 TYPES = {
@@ -87,14 +89,13 @@ class CL4VQA(Reader):
 def _rows(source: Source, path: Path, role: str) -> SourceRows:
     counts: Counter[str] = Counter()
 
-    def make(where: str, item: Any) -> Row:
-        row = _row(item, where, source, role)
-        counts[row.id] += 1
-        if role == "train" and counts[row.id] > 1:
-            return Row(f"{row.id}#{counts[row.id]}", row.split, row.content, row.references)
-        return row
+    def make(where: str, item: Any) -> Iterator[Row]:
+        for row in _made(item, where, source, role):
+            counts[row.id] += 1
+            repeated = f"#{counts[row.id]}" if role == "train" and counts[row.id] > 1 else ""
+            yield replace(row, id=f"train-{row.id}{repeated}" if role == "train" else row.id)
 
-    return rows_of(_items(source, path), make)
+    return rows_of_each(_items(source, path), make)
 
 
 def _items(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
@@ -115,16 +116,12 @@ def _items(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
         yield where, {**annotations[name], **question}
 
 
-def _row(item: Any, where: str, source: Source, role: str) -> Row:
+def _made(item: Any, where: str, source: Source, role: str) -> Sequence[Row]:
     if isinstance(item, Mapping) and "conversations" in item and role == "train":
-        row = conversation_row(item, 0, where, lambda name: source.first_medium(_PLACES(name)))
-        if len(item["conversations"]) > 2:
-            raise ManifestError(f"{where}: a question of VQA v2 has one turn, not several")
-        return Row(f"train-{row.id}", "train", row.content, row.references)
+        return conversation(item, where, images_of(item, where, source, _PLACES))
     if isinstance(item, Mapping) and "text" in item and role == "val":
-        file = source.first_medium(_PLACES(clean_path(text_field(item, "image", where))))
-        return question_row(item, where, file)
-    return _vqa_row(item, where, source, role)
+        return [question_row(item, where, images_of(item, where, source, _PLACES))]
+    return [_vqa_row(item, where, source, role)]
 
 
 def _vqa_row(item: Any, where: str, source: Source, role: str) -> Row:
@@ -132,13 +129,14 @@ def _vqa_row(item: Any, where: str, source: Source, role: str) -> Row:
     content = (Media("image", Path(_coco_image(item, where, source, role))), asked)
     if role == "train":
         answer = text_field(item, "multiple_choice_answer", where)
-        return Row(f"train-{name}", "train", content, (answer,))
+        return Row(name, "train", content, (answer,))
     answers = field_of(item, "answers", where)
     if not isinstance(answers, list):
         raise ManifestError(f"{where}: answers is not a list", "Is this the file that was published?")
     texts = tuple(each if isinstance(each, str) else text_field(each, "answer", where) for each in answers)
-    category = item.get("answer_type")
-    return Row(name, "test", content, texts, meta={"category": category} if isinstance(category, str) else {})
+    category = item.get("answer_type") if isinstance(item.get("answer_type"), str) else ""
+    own_id = {} if isinstance(item["question_id"], str) else {QUESTION_ID: item["question_id"]}
+    return Row(name, "test", content, texts, meta={**own_id, **({"category": category} if category else {})})
 
 
 def _coco_image(item: Any, where: str, source: Source, role: str) -> str:

@@ -13,7 +13,8 @@ from typing import ClassVar, NamedTuple
 
 from micl_cli.api import QA, RELEASE, STRICT, Count, ReaderTask, Source
 from micl_readers import coin_questions
-from micl_readers.llava_suite import MAX_NEW_TOKENS, Layout, LlavaSuite, Question, below
+from micl_readers.llava import MakeQuestion
+from micl_readers.llava_suite import MAX_NEW_TOKENS, Layout, LlavaSuite, below
 
 ORIGINAL, TYPE2 = "original", "type2"
 """The two sets of instructions."""
@@ -156,7 +157,7 @@ class CoIN(LlavaSuite):
         optional = {role: more.pop(role) for role in coin_questions.OPTIONAL & set(more)}
         return Layout({"train": train, "test": test, **more}, _images(part.images), _images(part.test_images), optional)
 
-    def question(self, task: str, files: Mapping[str, Path], source: Source) -> Question:
+    def question(self, task: str, files: Mapping[str, Path], source: Source) -> MakeQuestion:
         """Return what makes the rows of a task's questions."""
         return coin_questions.question(task, files, source)
 

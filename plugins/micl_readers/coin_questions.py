@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from micl_cli.api import ManifestError, Row, Source, field_of, text_field
-from micl_readers.llava import question_row, with_image
-from micl_readers.llava_suite import Question, numbers_of
+from micl_cli.api import QUESTION_ID, ManifestError, Row, Source, field_of, text_field
+from micl_readers.llava import Images, MakeQuestion, question_row
+from micl_readers.llava_suite import numbers_of
 
 ANSWERS = {
     "scienceqa": {"problems": "ScienceQA/problems.json"},
@@ -26,7 +26,7 @@ LETTERS = "ABCDEFGHIJ"
 _OPTION = re.compile(r"[A-Z](?!\w)")
 
 
-def question(task: str, files: Mapping[str, Path], source: Source) -> Question:
+def question(task: str, files: Mapping[str, Path], source: Source) -> MakeQuestion:
     """Return what makes the rows of a task's questions. Raises ManifestError for a malformed file of answers."""
     if task == "scienceqa":
         return _scienceqa(_problems(files["problems"], source) if "problems" in files else {})
@@ -37,7 +37,7 @@ def question(task: str, files: Mapping[str, Path], source: Source) -> Question:
     return grounding if task == "grounding" else question_row
 
 
-def grounding(item: Mapping[str, Any], where: str, image: str) -> Row:
+def grounding(item: Mapping[str, Any], where: str, images: Images) -> Row:
     """Return the row of a question for a box, with the box and the size of the image in its metadata."""
     box = numbers_of(item, "answer_bbox", 4, where)
     size = numbers_of(item, "size", 2, where)
@@ -45,8 +45,7 @@ def grounding(item: Mapping[str, Any], where: str, image: str) -> Row:
         raise ManifestError(f"{where}: the box {box} in an image of {size} has no area")
     answer = item.get("answer")
     text = answer if isinstance(answer, str) and answer.strip() else json.dumps(box)
-    content = with_image(text_field(item, "text", where), image, where)
-    return Row(text_field(item, "question_id", where), "test", content, (text,), meta={"bbox": box, "size": size})
+    return question_row(item, where, images, references=(text,), meta={"bbox": box, "size": size})
 
 
 # ScienceQA: the answer's letter, from problems.json if it is there
@@ -70,16 +69,19 @@ def _problem(value: Any, where: str) -> tuple[str, str]:
     return LETTERS[index], subject if isinstance(subject, str) else ""
 
 
-def _scienceqa(problems: Mapping[str, tuple[str, str]]) -> Question:
-    def make(item: Mapping[str, Any], where: str, image: str) -> Row:
-        row = question_row(item, where, image)
+def _scienceqa(problems: Mapping[str, tuple[str, str]]) -> MakeQuestion:
+    def make(item: Mapping[str, Any], where: str, images: Images) -> Row:
         if problems:
-            if row.id not in problems:
-                raise ManifestError(f"{where}: problems.json has no question {row.id}")
-            letter, subject = problems[row.id]
-            return replace(row, references=(letter,), meta={"category": subject} if subject else {})
-        if not _OPTION.match(row.references[0].strip()):
-            what = f"the answer {row.references[0]!r} is not the letter of an option"
+            name = text_field(item, "question_id", where)
+            if name not in problems:
+                raise ManifestError(f"{where}: problems.json has no question {name}")
+            letter, subject = problems[name]
+            return question_row(
+                item, where, images, references=(letter,), meta={"category": subject} if subject else {}
+            )
+        row = question_row(item, where, images)
+        if not row.references or not _OPTION.match(row.references[0].strip()):
+            what = f"the answer {', '.join(row.references)!r} is not the letter of an option"
             raise ManifestError(f"{where}: {what}; problems.json of ScienceQA has the letters")
         return row
 
@@ -104,20 +106,23 @@ def _textvqa_answers(path: Path, source: Source) -> dict[tuple[str, str], _Answe
     return found
 
 
-def _textvqa(answers: Mapping[tuple[str, str], _Answers]) -> Question:
+def _textvqa(answers: Mapping[tuple[str, str], _Answers]) -> MakeQuestion:
     counts: Counter[str] = Counter()
 
-    def make(item: Mapping[str, Any], where: str, image: str) -> Row:
+    def make(item: Mapping[str, Any], where: str, images: Images) -> Row:
         name, text = text_field(item, "question_id", where), text_field(item, "text", where)
         asked = text.strip().split("\n")[0].strip().lower()
-        known = answers.get((PurePosixPath(image).stem, asked)) or answers.get((name, ""))
+        about = PurePosixPath(images[0]).stem if images else ""
+        known = answers.get((about, asked)) or answers.get((name, ""))
         if not known:
             raise ManifestError(
-                f"{where}: the annotations of TextVQA have no such question about {image or 'no image'}"
+                f"{where}: the annotations of TextVQA have no such question about {about or 'no image'}"
             )
+        row = question_row(item, where, images, references=known)
         counts[name] += 1  # the id may be that of the image, about which there are several questions
-        unique = f"{name}#{counts[name]}" if counts[name] > 1 else name
-        return Row(unique, "test", with_image(text, image, where), known)
+        if counts[name] == 1:
+            return row
+        return replace(row, id=f"{name}#{counts[name]}", meta={QUESTION_ID: item["question_id"]})
 
     return make
 
@@ -125,16 +130,16 @@ def _textvqa(answers: Mapping[tuple[str, str], _Answers]) -> Question:
 # GQA: the answer by id, from the questions of the data set
 
 
-def _gqa(path: Path, source: Source) -> Question:
+def _gqa(path: Path, source: Source) -> MakeQuestion:
     questions = source.json(path)
     if not isinstance(questions, Mapping):
         raise ManifestError(f"{source.where(path)}: it is not an object", "Is this the file that was published?")
 
-    def make(item: Mapping[str, Any], where: str, image: str) -> Row:
+    def make(item: Mapping[str, Any], where: str, images: Images) -> Row:
         name = text_field(item, "question_id", where)
         if name not in questions:
             raise ManifestError(f"{where}: {source.where(path)} has no question {name}")
         answer = text_field(questions[name], "answer", f"{source.where(path)} ({name})")
-        return Row(name, "test", with_image(text_field(item, "text", where), image, where), (answer,))
+        return question_row(item, where, images, references=(answer,))
 
     return make

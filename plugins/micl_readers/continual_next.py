@@ -30,7 +30,7 @@ from micl_cli.api import (
     text_field,
 )
 from micl_readers.chat_formats import chat_turns, json_records
-from micl_readers.llava import Places, under
+from micl_readers.llava import Places, clean_path, under
 
 SHORT = "short"
 """The scorer variant that compares long answers as short ones, and so needs no sentence model."""
@@ -80,7 +80,7 @@ def _rows(source: Source, path: Path, split: str, places: Places) -> SourceRows:
     counts: Counter[str] = Counter()
     for number, (where, item) in enumerate(json_records(source, path), 1):
         try:
-            turns = chat_turns(item, where, lambda _, name: source.first_medium(places(name)))
+            turns = chat_turns(item, where, lambda _, name: source.first_medium(places(clean_path(name))))
             name = _name(item, number, where)
         except ManifestError as error:
             yield Fault(where, "", error.message.removeprefix(f"{where}: "))

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from micl_cli.api import CAPTIONING, CHOICE, QA, RELEASE, STRICT, Fault, ReaderTask, Row, Source, SourceRows
 from micl_readers import coin_questions
 from micl_readers.coin import PARTS
-from micl_readers.llava import Places, question_row
-from micl_readers.llava_suite import MAX_NEW_TOKENS, ImageSuite, Layout, Question, below, caption_rows
+from micl_readers.llava import Images, MakeQuestion, Places, question_row
+from micl_readers.llava_suite import MAX_NEW_TOKENS, ImageSuite, Layout, below, caption_rows
 
 MIF = "mif"
 """The scorer variant that asks whether answers have the shape that was asked for (mean instruction following)."""
@@ -79,12 +79,12 @@ class CVIT(ImageSuite):
         references = {"references": self.instructions(task, "val_coco_type_3000.json")} if task in _CAPTIONS else {}
         return Layout(files, *self.image_folders(task), optional={**answers, **references})
 
-    def question(self, task: str, files: Mapping[str, Path], source: Source) -> Question:
+    def question(self, task: str, files: Mapping[str, Path], source: Source) -> MakeQuestion:
         """Return what makes the rows of a task's questions, with the shape of answer that they ask for."""
         make = question_row if task in _CAPTIONS else coin_questions.question(task, files, source)
 
-        def shaped(item: Mapping[str, Any], where: str, image: str) -> Row:
-            return _shaped(make(item, where, image), task)
+        def shaped(item: Mapping[str, Any], where: str, images: Images) -> Row:
+            return _shaped(make(item, where, images), task)
 
         return shaped
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from micl_cli.api import ManifestError, Reader, Row, Source, SourceRows, field_of, rows_of, text_field
+from micl_cli.api import PUBLISHED, ManifestError, Reader, Row, Source, SourceRows, field_of, rows_of, text_field
 from micl_readers.llava import (
+    MakeQuestion,
     Places,
     chained,
-    clean_path,
     conversation_rows,
+    images_of,
     question_row,
     question_rows,
     under,
@@ -22,8 +23,6 @@ from micl_readers.llava import (
 
 MAX_NEW_TOKENS = 1024
 """The maximum length of answers in the scripts of these suites."""
-Question = Callable[[Mapping[str, Any], str, str], Row]
-"""Returns the row of a question, given its item, its file and line, and the path of its image."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class LlavaSuite(Reader):
     def layout(self, task: str, source: Source) -> Layout:
         """Return where the files of a task are."""
 
-    def question(self, task: str, files: Mapping[str, Path], source: Source) -> Question:
+    def question(self, task: str, files: Mapping[str, Path], source: Source) -> MakeQuestion:
         """Return what makes the rows of a task's questions. Raises ManifestError for a malformed file."""
         return question_row
 
@@ -67,8 +66,9 @@ class LlavaSuite(Reader):
     def rows(self, task: str, files: Mapping[str, Path], source: Source) -> SourceRows:
         """Yield the conversations, then the questions. Raises ManifestError for a malformed file."""
         layout = self.layout(task, source)
+        learnt = replace(source, prompts=PUBLISHED)  # other variants are other files, in which images come first too
         return chained(
-            conversation_rows(source, files["train"], under(*layout.train_images)),
+            conversation_rows(learnt, files["train"], under(*layout.train_images)),
             self.questions(task, files, source, under(*layout.test_images)),
         )
 
@@ -95,11 +95,9 @@ def caption_rows(source: Source, path: Path, references: Path, places: Places) -
 
     def row(where: str, numbered: tuple[int, Any]) -> Row:
         number, item = numbered
-        image = source.first_medium(places(clean_path(text_field(item, "image", where))))
-        asked = question_row({**item, "answer": list(captions.get(number, ()))}, where, image)
-        if not asked.references:
+        if not captions.get(number):
             raise ManifestError(f"{where}: {source.where(references)} has no caption of image {number}")
-        return asked
+        return question_row(item, where, images_of(item, where, source, places), references=captions[number])
 
     return rows_of(items(), row)
 
