@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from micl_cli.api import Content, ManifestError, Media, Source, field_of, text_field
+from micl_readers.llava import joined
 
 MODALITIES = ("image", "video", "audio")
 _MARK = re.compile(f"<({'|'.join(MODALITIES)})>")
@@ -74,22 +75,25 @@ def chat_turns(item: Any, where: str, place: Place) -> list[ChatTurn]:
 
 
 def _turns(messages: Sequence[_Message], media: _Media) -> Iterator[ChatTurn]:
-    for index, message in enumerate(messages):
+    marked = _marks(messages)
+    left = {modality: iter(paths) for modality, paths in media.items()}
+    before: Content = tuple(Media(name, Path(path)) for name in media if not marked[name] for path in left[name])
+    for message in messages:
         if message.speaker == "assistant":
-            texts = "\n".join(each.text.strip() for each in messages[:index])
-            yield ChatTurn(_content(texts, media, marked=_marks(messages)), message.text)
+            yield ChatTurn(before, message.text)
+            before = joined(*before, message.text.strip())
+        else:
+            before = joined(*before, *_content(message.text, left))
 
 
-def _content(text: str, media: _Media, marked: Mapping[str, int]) -> Content:
-    """Return the text with media instead of their marks; those of a modality without marks come first."""
-    first = [Media(name, Path(path)) for name in media if not marked[name] for path in media[name]]
-    left = {name: iter(paths) for name, paths in media.items()}
-    parts: list[str | Media] = []
+def _content(text: str, left: Mapping[str, Iterator[str]]) -> Iterator[str | Media]:
+    """Yield the text with the next media instead of their marks."""
     position = 0
     for mark in _MARK.finditer(text):
-        parts += [text[position : mark.start()].strip(), Media(mark[1], Path(next(left[mark[1]])))]
+        yield text[position : mark.start()].strip()
+        yield Media(mark[1], Path(next(left[mark[1]])))
         position = mark.end()
-    return tuple(part for part in (*first, *parts, text[position:].strip()) if part != "")
+    yield text[position:].strip()
 
 
 def _marks(messages: Sequence[_Message]) -> dict[str, int]:
