@@ -116,7 +116,8 @@ def coco(count: int) -> dict[str, Any]:
 def coin(data: DataSet, instructions: str = "Instructions_Original", test: str = "") -> None:
     """CoIN, or the tasks of CoIN-ASD with other file names."""
     data.task(f"{instructions}/ScienceQA/train.json", f"{instructions}/ScienceQA/{test or 'test.json'}",
-              "cl_dataset/ScienceQA/images", path="{split}/{number}/image.png", answer=lambda n: "ABC"[n % 3])  # fmt: skip
+              "cl_dataset/ScienceQA/images", path="{split}/{number}/image.png",
+              answer=lambda n: "ABC"[n % 3])  # fmt: skip
     items = data.items(f"{instructions}/ScienceQA/test.json")
     del items[1]["image"]  # half of ScienceQA has no image
     data.write(f"{instructions}/ScienceQA/test.json", items)

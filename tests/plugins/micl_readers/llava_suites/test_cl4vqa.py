@@ -60,11 +60,11 @@ def test_questions_and_annotations_must_belong_together(build: Any, micl: Any) -
     data = build("cl4vqa")
     path = data.root / "train_q_count.json"
     document = json.loads(path.read_text())
-    for annotations, message in (
+    for changed, message in (
         (document["annotations"][1:], "question 0 has no annotation"),
         ([*document["annotations"], document["annotations"][0]], "question 0 has two annotations"),
     ):
-        data.document("train_q_count.json", {**document, "annotations": annotations})
+        data.document("train_q_count.json", {**document, "annotations": changed})
         done = micl("prepare", "cl4vqa/count", "--root", data.root)
         assert done.code == 4
         assert f"train_q_count.json:1: {message}" in done.err
