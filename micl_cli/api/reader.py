@@ -96,9 +96,13 @@ class Source:
     def find(self, *candidates: str) -> Path:
         """Return the first of ``candidates``, paths below the root, that is a file. Raises ManifestError if none is."""
         for candidate in candidates:
-            if (path := self.root / candidate).is_file():
-                return path
+            if self.has_file(candidate):
+                return self.root / candidate
         raise ManifestError(f"{self.root} has no {' or '.join(candidates)}", self._other_spelling(candidates))
+
+    def has_file(self, *candidates: str) -> bool:
+        """Return whether one of ``candidates``, paths below the root, is a file."""
+        return any((self.root / candidate).is_file() for candidate in candidates)
 
     def folder_of(self, *candidates: str) -> str:
         """Return the first of ``candidates`` that is a folder below the media root. Raises ManifestError if none is."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from micl_cli.api import QA, RELEASE, STRICT, Count, ReaderTask, Source
+from micl_cli.api import QA, RELEASE, STRICT, Count, ManifestError, ReaderTask, Source
 from micl_readers import coin_questions
 from micl_readers.llava import MakeQuestion
 from micl_readers.llava_suite import MAX_NEW_TOKENS, Layout, LlavaSuite, below
@@ -190,7 +190,25 @@ class CoINASD(CoIN):
 
     def instructions(self, task: str, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return where the files of training and of test examples of a task may be."""
-        variant = source.prompts if source.prompts in _ASD else _ASD[0]
         folders = below(("annotations",), *PARTS[task].folders)
-        train = "train.json" if variant == ORIGINAL else f"train_{variant}.json"
-        return below(folders, train), below(folders, "test.json")
+        return _asd_files(task, _asd_variant(source)), below(folders, "test.json")
+
+    def locate(self, task: str, source: Source) -> Mapping[str, Path]:
+        """Return the annotation files of a task. Raises ManifestError if one is missing."""
+        try:
+            return super().locate(task, source)
+        except ManifestError as error:
+            there = [each for each in _ASD if source.has_file(*_asd_files(task, each))]
+            if not there or _asd_variant(source) in there:
+                raise
+            hint = f"There are training files for --prompts {', '.join(there)}."
+            raise ManifestError(error.message, hint) from error
+
+
+def _asd_variant(source: Source) -> str:
+    return source.prompts if source.prompts in _ASD else _ASD[0]
+
+
+def _asd_files(task: str, variant: str) -> tuple[str, ...]:
+    name = "train.json" if variant == ORIGINAL else f"train_{variant}.json"
+    return below(below(("annotations",), *PARTS[task].folders), name)

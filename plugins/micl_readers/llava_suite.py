@@ -59,7 +59,7 @@ class LlavaSuite(Reader):
         layout = self.layout(task, source)
         found = {role: source.find(*names) for role, names in layout.files.items()}
         for role, names in layout.optional.items():
-            if any((source.root / name).is_file() for name in names):
+            if source.has_file(*names):
                 found[role] = source.find(*names)
         return found
 

@@ -95,8 +95,8 @@ class TriGap(ImageSuite):
         try:
             return super().locate(task, source)
         except ManifestError as error:
-            samples = self.instructions(task, f"{_FILES[task].train}_sub.json")
-            if source.prompts != SUB and any((source.root / name).is_file() for name in samples):
-                hint = f"There is {_FILES[task].train}_sub.json: to learn from it, add --prompts {SUB}."
-                raise ManifestError(error.message, hint) from error
-            raise
+            full, sample = f"{_FILES[task].train}.json", f"{_FILES[task].train}_sub.json"
+            if source.has_file(*self.instructions(task, full)) or not source.has_file(*self.instructions(task, sample)):
+                raise
+            hint = f"There is {sample}: to learn from it, add --prompts {SUB}."
+            raise ManifestError(error.message, hint) from error

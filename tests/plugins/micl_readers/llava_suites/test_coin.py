@@ -152,3 +152,4 @@ def test_training_files_of_coin_asd_are_chosen_by_the_share_that_is_rewritten(bu
     done = micl("prepare", "coin-asd/gqa", "--root", data.root, "--prompts", "x50")
     assert done.code == 4
     assert "annotations/GQA/train_x50.json" in done.err
+    assert "There are training files for --prompts x20, original." in done.err
