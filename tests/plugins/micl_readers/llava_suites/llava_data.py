@@ -64,7 +64,8 @@ class DataSet:
         asked = "Which colour is it?\nAnswer the question using a single word or phrase."
         for split, count in (("train", TRAIN), (test_split, TEST)):
             for number in range(count):
-                self.picture(f"{images}/{path.format(split=split, number=number)}", number)
+                shown = number if split == "train" else number + TRAIN * 3  # the same colour, another picture
+                self.picture(f"{images}/{path.format(split=split, number=number)}", shown)
         self.write(train, [
             conversation(str(number), path.format(split="train", number=number), asked, answer(number))
             for number in range(TRAIN)
