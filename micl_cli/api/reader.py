@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from micl_cli.api.predictions import Prediction, release_lines
+from micl_cli.api.predictions import Prediction
 from micl_cli.api.task import Row
 from micl_cli.errors import ManifestError
 from micl_cli.io.csv_text import read_table
@@ -42,7 +42,7 @@ class ReaderTask:
     length of an answer. ``note`` says what a user must know of the protocol, such as a prompt that depends on the
     answer. With ``extracts``, the reader writes the media into the folder of the prepared task, as from the bytes in a
     table; otherwise they stay where they are. ``exports`` names the formats of prediction files that the reader writes
-    for a judge or a server, besides the common one.
+    for a judge or a server.
     """
 
     modalities: frozenset[str]
@@ -269,6 +269,6 @@ class Reader(ABC):
         Examples are in the order of the files, training examples first.
         """
 
-    def export(self, task: str, form: str, predictions: Iterable[Prediction], model: str = "micl") -> Iterator[str]:
-        """Yield the text of a file with predictions in a format of the task's ``exports``, piece by piece."""
-        return release_lines(predictions, model)
+    def export(self, task: str, form: str, predictions: Sequence[Prediction]) -> Iterator[str]:
+        """Yield the text of a file with predictions, piece by piece, in a format of the task's ``exports``."""
+        raise NotImplementedError(f"{self.benchmark} has no format {form!r} for predictions")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from micl_cli.api.predictions import RELEASE_FORMAT, Prediction, release_lines
+from micl_cli.api.predictions import Prediction
 from micl_cli.api.reader import Reader
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
@@ -89,24 +89,17 @@ class TaskLibrary:
         """Return whether a reader provides the task."""
         return any(part.name == name.partition("/")[0] for part in self.registry.parts("readers"))
 
-    def export_formats(self, name: str) -> tuple[str, ...]:
-        """Return the formats in which the predictions of a task can be written: the common one first."""
-        further = ()
-        if self.is_published(name):
-            reader, task = self._reader_of(name)
-            further = reader.tasks[task].exports
-        return (RELEASE_FORMAT, *further)
+    def export(self, name: str, form: str, predictions: Sequence[Prediction], others: Sequence[str] = ()) -> str:
+        """Return a file of predictions of a published task in a format of its reader.
 
-    def export(self, name: str, form: str, predictions: Iterable[Prediction], model: str) -> Iterator[str]:
-        """Yield the text of a prediction file of a task. Raises UsageError for a format that it does not have."""
-        formats = self.export_formats(name)
-        if form not in formats:
+        Raises UsageError, which lists ``others`` too, if it has no such format.
+        """
+        reader, task = self._reader_of(name) if self.is_published(name) else (None, "")
+        formats = (*others, *(reader.tasks[task].exports if reader else ()))
+        if reader is None or form not in formats:
             hint = f"{nearest(form, formats)} It has: {', '.join(formats)}.".strip()
             raise UsageError(f"the predictions of {name} have no format {form!r}", hint)
-        if form == RELEASE_FORMAT:
-            return release_lines(predictions, model)
-        reader, task = self._reader_of(name)
-        return reader.export(task, form, predictions, model)
+        return "".join(reader.export(task, form, predictions))
 
     def _reader_of(self, name: str) -> tuple[Reader, str]:
         """Return the reader of a published task, and the task's name in its benchmark. Raises PluginError."""
@@ -165,6 +158,15 @@ class TaskLibrary:
                 self._refuse_unread(name)
                 self._task_source(name)  # reports an unknown task before any is prepared
         return [self._open(name, dry, watch) for name in names]
+
+    def open_recorded(self, name: str) -> Task:
+        """Open a prepared task without looking at its media, which may be elsewhere by now.
+
+        An embedded task that is missing is prepared. Raises PlanError or PluginError.
+        """
+        if is_prepared(name, self.settings.home):
+            return open_task(name, self.settings.home, verify=False)
+        return self.open_tasks([name])[0]
 
     def _open(self, name: str, dry: bool, watch: Watch) -> Task:
         if is_prepared(name, self.settings.home) or not self._task_source(name).embedded:

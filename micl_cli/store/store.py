@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from micl_cli.api.events import Event
 from micl_cli.errors import StoreError, UsageError
-from micl_cli.records import NewRun, PredictionRecord, RunDetails, RunRecord, StepRecord, TaskRecord
+from micl_cli.records import NewRun, PredictionRecord, PredictionSet, RunDetails, RunRecord, StepRecord, TaskRecord
 from micl_cli.store import leases, models, queries, schema
 from micl_cli.store.connect import connect, make_folder, parse_url, shown, store_file, use_wal, writing
 from micl_cli.store.failures import reported
@@ -220,9 +220,9 @@ class Store:
                 apply_events(session, run_id, events)
 
     def write_predictions(
-        self, run_id: str, after: int, task: str, split: str, rows: Sequence[tuple[str, str, Sequence[str]]]
+        self, run_id: str, after: int, task: str, split: str, rows: Sequence[PredictionRecord]
     ) -> None:
-        """Write (example, answer, references) for a split of a task after stage ``after``, in place of earlier ones."""
+        """Write the answers to a split of a task after stage ``after``, in place of earlier ones."""
         with self._writing(run_id) as session:
             write_predictions(session, run_id, after, task, split, rows)
 
@@ -312,6 +312,11 @@ class Store:
         """Return the stored answers, in the order of the manifest."""
         with self._reading() as session:
             return queries.predictions(session, run_id, after, task, split)
+
+    def prediction_sets(self, run_id: str) -> tuple[PredictionSet, ...]:
+        """Return which answers of a run are stored, by stage, task and split."""
+        with self._reading() as session:
+            return queries.prediction_sets(session, run_id)
 
     def without_predictions(self, run_id: str) -> list[int]:
         """Return the stages of a run after which a task was scored without storing the answers."""

@@ -18,8 +18,8 @@ from micl_readers.llava_suite import MAX_NEW_TOKENS, Layout, LlavaSuite, below
 
 ORIGINAL, TYPE2 = "original", "type2"
 """The two sets of instructions."""
-ANSWER_IS = "answer-is"
-"""The scorer variant of ScienceQA that accepts "The answer is A." only."""
+COIN, ANSWER_IS = "coin", "answer-is"
+"""The scorer variants that are "release", but for ScienceQA: CoIN's rule, and "The answer is A." only."""
 DATASET = ("cl_dataset", "")
 _SETS = {ORIGINAL: ("Instructions_Original", "Instruction_Original")}
 _SETS[TYPE2] = ("Instructions_Type2", "Instruction_Type2")
@@ -42,7 +42,7 @@ PARTS = {
     "scienceqa": Part(
         ("ScienceQA",),
         *(("ScienceQA", "ScienceQA/images", "ScienceQA/images/train"), ("ScienceQA", "ScienceQA/images")),
-        {RELEASE: "coin_scienceqa_release", STRICT: "coin_scienceqa_strict", ANSWER_IS: "coin_scienceqa_answer_is"},
+        {RELEASE: "coin_scienceqa_release", STRICT: "coin_scienceqa_strict"},
         "multiple choice from school science (ScienceQA), half of it without an image",
         (12_726, 4_241),
     ),
@@ -104,14 +104,16 @@ _SPLITS = frozenset({"scienceqa", "textvqa"})
 """The tasks whose training set is a published split too."""
 
 
-def coin_task(name: str, prompts: tuple[str, ...], scorers: Mapping[str, str] | None = None) -> ReaderTask:
-    """Return the task ``name`` of CoIN with other variants."""
+def coin_task(name: str, prompts: tuple[str, ...], *, answer_is: bool = False) -> ReaderTask:
+    """Return the task ``name`` of CoIN; with ``answer_is``, ScienceQA is scored as by SEFE by default."""
     part = PARTS[name]
     train, test = part.counts
+    other = part.scorers[RELEASE] if name != "scienceqa" else "coin_scienceqa_answer_is"
+    rules = {RELEASE: other, COIN: part.scorers[RELEASE]} if answer_is else {ANSWER_IS: other}
     return ReaderTask(
         modalities=frozenset({"image"}),
         type=QA,
-        scorers=scorers or part.scorers,
+        scorers={**part.scorers, **rules},
         prompts=prompts,
         description=part.description,
         counts={"train": Count(train, verified=name in _SPLITS), "test": Count(test, verified=name in _VERIFIED)},
@@ -179,14 +181,7 @@ class CoINASD(CoIN):
         "Chen et al., SEFE: Superficial and Essential Forgetting Eliminator for Multimodal Continual Tuning, 2025"
     )
     origin = "jinpeng0528/CoIN-ASD"
-    tasks: ClassVar[Mapping[str, ReaderTask]] = {
-        **{name: coin_task(name, _ASD) for name in PARTS},
-        "scienceqa": coin_task(
-            "scienceqa",
-            _ASD,
-            {RELEASE: "coin_scienceqa_answer_is", STRICT: "coin_scienceqa_strict", "coin": "coin_scienceqa_release"},
-        ),
-    }
+    tasks: ClassVar[Mapping[str, ReaderTask]] = {name: coin_task(name, _ASD, answer_is=True) for name in PARTS}
 
     def instructions(self, task: str, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return where the files of training and of test examples of a task may be."""

@@ -190,6 +190,8 @@ def under(*folders: str) -> Places:
 
 def _place(source: Source, places: Places, path: str) -> str:
     """Return where an image is; the path may begin with the name of the media root itself."""
+    if path.startswith("/"):
+        return path  # refused as absolute, and not looked for inside the root
     candidates = places(path)
     if PurePosixPath(path).parts[:1] == (source.media_root.name,) and _inner(path):
         candidates = [*candidates, *places(_inner(path))]

@@ -7,6 +7,9 @@ from micl_cli.api import Register, hookimpl
 def micl_register_readers(register: Register) -> None:
     """Register the readers by the name of their benchmark."""
     register("mllm-cl-domain", "micl_readers.mllm_cl:Domain", "MLLM-CL: remote sensing to finance, five domains")
+    register(
+        "mllm-cl-ability", "micl_readers.mllm_cl_ability:Ability", "MLLM-CL: text to user interfaces, four abilities"
+    )
     register("ucit", "micl_readers.ucit:UCIT", "UCIT: ImageNet-R to Flickr30k captions, six tasks")
     register("coin", "micl_readers.coin:CoIN", "CoIN: ScienceQA to OCR-VQA, eight tasks, two sets of instructions")
     register("coin-asd", "micl_readers.coin:CoINASD", "CoIN-ASD: CoIN with answers in several styles")

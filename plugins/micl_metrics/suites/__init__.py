@@ -1,1 +1,1 @@
-"""Metrics that follow the evaluation of one published suite, quirks included."""
+"""Scoring rules of single benchmarks: those of the authors' releases, and strict ones beside them."""

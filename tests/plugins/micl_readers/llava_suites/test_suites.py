@@ -64,8 +64,10 @@ def test_tasks_name_scorers_that_are_installed_and_the_same_variants(benchmark: 
     registry = Registry.discover()
     metrics = {part.name for part in registry.parts("metrics")}
     reader = registry.load("readers", benchmark)
-    for task in reader.tasks.values():
-        assert {"release", "strict"} <= set(task.scorers)
+    first, *_ = reader.tasks.values()
+    for task in reader.tasks.values():  # tasks of a plan must have one variant in common
+        assert (set(task.scorers), task.prompts) == (set(first.scorers), first.prompts)
+        assert list(task.scorers)[:2] == ["release", "strict"]
         assert set(task.scorers.values()) <= metrics
     assert reader.citation and reader.licence and reader.origin
 
