@@ -60,15 +60,15 @@ def score(
     An example without a prediction counts as wrong, and how many there are is said.
     """
     from micl_cli.plan import full_name
-    from micl_cli.session import Session
+    from micl_cli.session.library import TaskLibrary
     from micl_cli.session.scoring import score_file
 
     if metric and scorer:
         raise UsageError("--metric and --scorer both name the rule", "Give one of them.")
-    session = Session(current_settings())
+    library = TaskLibrary(current_settings())
     choice: dict[str, Any] = {"split": split, "metric": metric, "scorer": scorer, "by": by, "examples": examples}
     name = full_name(task, benchmark)
-    scores = [score_file(session, path, name, **choice, on_problem=on_error) for path in files]
+    scores = [score_file(library, path, name, **choice, on_problem=on_error) for path in files]
     if as_json:
         echo_json({"scores": [each.as_json() for each in scores]})
         return

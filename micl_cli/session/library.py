@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from micl_cli.api.predictions import Prediction
 from micl_cli.api.reader import Reader
@@ -22,7 +22,9 @@ from micl_cli.errors import ManifestError, PlanError, PluginError, UsageError, n
 from micl_cli.registry import Registry
 from micl_cli.session.recorder import task_record
 from micl_cli.settings import Settings
-from micl_cli.store import Store
+
+if TYPE_CHECKING:
+    from micl_cli.store import Store
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 """Called with a task's name before it is prepared; returns a context that provides its progress callback."""
@@ -43,6 +45,8 @@ class TaskLibrary:
     @contextmanager
     def store(self) -> Iterator[Store]:
         """Open the run store. Raises StoreError."""
+        from micl_cli.store import Store
+
         with Store.open(self.settings.store_url) as store:
             yield store
 

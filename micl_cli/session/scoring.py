@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from micl_cli.api.resources import Resources
 from micl_cli.api.sampling import subset
 from micl_cli.data.predictions import By, OnProblem, match, read_predictions
 from micl_cli.errors import PlanError, UsageError, nearest
 
 if TYPE_CHECKING:
     from micl_cli.api.task import Task
-    from micl_cli.session.session import Session
+    from micl_cli.session.library import TaskLibrary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class FileScore:
 
 
 def score_file(
-    session: Session,
+    library: TaskLibrary,
     path: Path,
     name: str,
     *,
@@ -60,12 +61,12 @@ def score_file(
     ``examples`` limits them to the choice that a run with the same limit is scored on. Raises PluginError, UsageError,
     PlanError, or ManifestError with file and line.
     """
-    task = session.tasks.open_recorded(name)
+    task = library.open_recorded(name)
     chosen = subset(task.examples(split), examples)
     if not chosen:
         raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split.")
-    metric = metric or (scorer_metric(session, task, scorer) if scorer else task.metric)
-    rule = session.resources.metric(metric)
+    metric = metric or (scorer_metric(library, task, scorer) if scorer else task.metric)
+    rule = Resources(library.settings.home, library.registry.load).metric(metric)
     matched = match(path, read_predictions(path), task, split, chosen, by, on_problem)
     result = rule.score_examples(matched.answers, chosen)
     return FileScore(
@@ -85,9 +86,9 @@ def score_file(
     )
 
 
-def scorer_metric(session: Session, task: Task, scorer: str) -> str:
+def scorer_metric(library: TaskLibrary, task: Task, scorer: str) -> str:
     """Return the metric of a scorer variant of a published task. Raises UsageError if it has no such variant."""
-    reader = session.registry.load("readers", task.source) if session.tasks.is_published(task.name) else None
+    reader = library.registry.load("readers", task.source) if library.is_published(task.name) else None
     spec = reader.tasks.get(task.short) if reader else None
     scorers: Mapping[str, str] = spec.scorers if spec else {}
     if scorer not in scorers:

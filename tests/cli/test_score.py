@@ -97,6 +97,32 @@ def test_a_missing_answer_is_wrong_and_an_empty_one_is_not_missing(home: Path, m
     assert (found["missing"], found["score"]) == (1, pytest.approx(400 / 6))
 
 
+def test_a_published_task_is_scored_by_its_variants(suite: Path, micl: Any, file: Any) -> None:
+    assert micl("prepare", "suite/one", "--root", suite, "--prompts", "file").code == 0
+    path = file([{"question_id": n, "text": text} for n, text in ((1, "two"), (2, "red"), (3, "four"))])
+    done = micl("score", path, "--task", "suite/one", "--json")
+    (found,) = json.loads(done.out)["scores"]
+    assert (found["prompts"], found["scorer"], found["metric"], found["score"]) == ("file", "release", "accuracy", 50.0)
+    assert (found["figures"], found["missing"]) == ({"colour": 50.0, "count": 50.0}, 1)
+    (strict,) = json.loads(micl("score", path, "--task", "suite/one", "--scorer", "strict", "--json").out)["scores"]
+    assert (strict["scorer"], strict["metric"]) == ("strict", "vqa_accuracy")
+    assert 25.0 < strict["score"] < 50.0  # two of ten annotators said red
+    table = micl("score", path, "--task", "suite/one")
+    assert table.out.splitlines()[1].split() == [
+        "suite/one",
+        "test",
+        "accuracy",
+        "1",
+        "file",
+        "release",
+        "50.00",
+        "4",
+        "1",
+    ]
+    assert [line.split() for line in table.out.splitlines()[4:]] == [["colour", "50.00"], ["count", "50.00"]]
+    assert micl("score", path, "--task", "suite/one", "--scorer", "lax").code == 2
+
+
 OBJECT = '{"question_id": "16", "text": "middle"}\n'
 
 
@@ -157,10 +183,10 @@ def test_a_task_whose_media_are_gone_can_be_scored(home: Path, micl: Any, file: 
     assert score(micl, file(rows()))["score"] == 100.0
 
 
-def test_scoring_imports_no_torch(home: Path, file: Any) -> None:
+def test_scoring_imports_neither_torch_nor_a_database(home: Path, file: Any) -> None:
     program = (
         "import sys; from micl_cli.cli.main import run; code = run(sys.argv[1:]); "
-        "print(code, sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
+        "print(code, sorted({'torch', 'transformers', 'peft', 'sqlalchemy'} & set(sys.modules)))"
     )
     words = ["score", str(file(rows())), *TASK, "--json"]
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
