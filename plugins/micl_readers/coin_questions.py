@@ -31,7 +31,7 @@ def question(task: str, files: Mapping[str, Path], source: Source) -> MakeQuesti
     if task == "scienceqa":
         return _scienceqa(_problems(files["problems"], source) if "problems" in files else {})
     if task == "textvqa" and "answers" in files:
-        return _textvqa(_textvqa_answers(files["answers"], source))
+        return _textvqa(_textvqa_answers(files["answers"], source), _repeated_ids(files["test"], source))
     if task == "gqa" and "answers" in files:
         return _gqa(files["answers"], source)
     return grounding if task == "grounding" else question_row
@@ -106,7 +106,14 @@ def _textvqa_answers(path: Path, source: Source) -> dict[tuple[str, str], _Answe
     return found
 
 
-def _textvqa(answers: Mapping[tuple[str, str], _Answers]) -> MakeQuestion:
+def _repeated_ids(path: Path, source: Source) -> frozenset[str]:
+    """Return the ids that several questions have, since they may be those of images."""
+    items = (item for _, item in source.json_items(path) if isinstance(item, Mapping))
+    counts = Counter(str(item.get("question_id")) for item in items)
+    return frozenset(name for name, count in counts.items() if count > 1)
+
+
+def _textvqa(answers: Mapping[tuple[str, str], _Answers], repeated: frozenset[str]) -> MakeQuestion:
     counts: Counter[str] = Counter()
 
     def make(item: Mapping[str, Any], where: str, images: Images) -> Row:
@@ -119,9 +126,9 @@ def _textvqa(answers: Mapping[tuple[str, str], _Answers]) -> MakeQuestion:
                 f"{where}: the annotations of TextVQA have no such question about {about or 'no image'}"
             )
         row = question_row(item, where, images, references=known)
-        counts[name] += 1  # the id may be that of the image, about which there are several questions
-        if counts[name] == 1:
+        if name not in repeated:
             return row
+        counts[name] += 1
         return replace(row, id=f"{name}#{counts[name]}", meta={QUESTION_ID: item["question_id"]})
 
     return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,10 +33,26 @@ def test_answers_of_scienceqa_must_be_letters_without_problems_json(build: Any, 
 
 def test_textvqa_has_the_ten_answers_of_its_annotations_and_unique_ids(build: Any, read: Any) -> None:
     rows = read("coin/textvqa", build("coin").root, "test")
-    assert [row.id for row in rows] == ["0", "0#2", "1"]
+    assert [row.id for row in rows] == ["0#1", "0#2", "1"]
     assert [len(row.references) for row in rows] == [10, 10, 10]
     assert rows[1].references[0] == "2011"
     assert rows[1].meta == {"question_id": "0"}
+
+
+def test_predictions_of_questions_that_share_an_id_are_matched_in_their_order(
+    build: Any, micl: Any, tmp_path: Path
+) -> None:
+    assert micl("prepare", "coin/textvqa", "--root", build("coin").root).code == 0
+    predictions = [("1", "apple"), ("0", "Nokia"), ("0", "2011")]
+    lines = [json.dumps({"question_id": name, "text": text}) for name, text in predictions]
+    (tmp_path / "answers.jsonl").write_text("\n".join(lines))
+    done = micl("score", tmp_path / "answers.jsonl", "--task", "coin/textvqa", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["scores"][0]["score"] == pytest.approx(
+        100 * (1 + 1 + 0.6) / 3
+    )  # two of ten agree on 2011
+    (tmp_path / "more.jsonl").write_text("\n".join([*lines, lines[1]]))
+    assert micl("score", tmp_path / "more.jsonl", "--task", "coin/textvqa").code == 4
 
 
 def test_a_question_that_is_not_in_the_annotations_of_textvqa_is_a_fault(build: Any, read: Any) -> None:
