@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from micl_cli.api import Media
+
 
 def test_answers_of_scienceqa_are_letters_of_problems_json(build: Any, read: Any) -> None:
     data = build("coin")
@@ -113,6 +115,22 @@ def test_validation_files_are_the_tests_of_vizwiz_and_vqav2(build: Any, read: An
         assert str(read(f"coin/{task}", data.root, "test")[0].media[0].path) == f"cl_dataset/{image}"
     assert str(read("coin/ocr-vqa", data.root)[0].media[0].path) == "cl_dataset/OCR-VQA/images/train0.jpg"
     assert str(read("coin/imagenet", data.root)[0].media[0].path) == "cl_dataset/ImageNet_withlabel/train/0.JPEG"
+
+
+@pytest.mark.parametrize("prompts", ["original", "type2"])
+def test_traps_of_training_files_are_read_alike_in_both_sets(prompts: str, build: Any, read: Any) -> None:
+    data = build("coin")
+    shutil.copytree(data.root / "Instructions_Original", data.root / "Instructions_Type2")
+    path = f"Instructions_{prompts.title()}/ImageNet/train.json"
+    for name, root in (("0.JPEG", ""), ("1.JPEG", "./"), ("2.JPEG", "cl_dataset/")):
+        turns = [("human", "Which?\n<image>"), ("gpt", "red"), ("human", "Sure?"), ("gpt", "yes")]
+        item = {"id": "same", "image": f"{root}ImageNet_withlabel/train/{name}"}
+        items = [{**item, "conversations": [{"from": speaker, "value": text} for speaker, text in turns]}]
+        data.write(path, items * 2)
+        rows = read("coin/imagenet", data.root, "train", prompts)
+        assert [row.id for row in rows] == ["train-same", "train-same/2", "train-same#2", "train-same/2#2"]
+        image = Media("image", Path(f"cl_dataset/ImageNet_withlabel/train/{name}"))
+        assert rows[1].content == (image, "Which?\nred\nSure?")
 
 
 def test_both_spellings_of_the_folder_and_both_sets_of_instructions(build: Any, read: Any, micl: Any) -> None:
