@@ -37,6 +37,7 @@ from micl_cli.api import (
 )
 from micl_readers.chat_formats import begins_with_object
 from micl_readers.llava import conversation, images_of, question_row, under
+from micl_readers.llava_suite import whole_number
 
 FOLDERS = ("", "Partition_Q_V2", "instructions", "annotations")
 TYPES = {
@@ -141,9 +142,7 @@ def _vqa_row(item: Any, where: str, source: Source, role: str) -> Row:
 
 def _coco_image(item: Any, where: str, source: Source, role: str) -> str:
     """Return the path of the image with a number in COCO 2014."""
-    number = text_field(item, "image_id", where)
-    if not number.isdecimal():
-        raise ManifestError(f"{where}: image_id is not a number: {number!r}", "Is this the file that was published?")
-    names = (f"{split}/COCO_{split}_{int(number):012d}.jpg" for split in _IMAGES[role])
+    number = whole_number(item, "image_id", where)
+    names = (f"{split}/COCO_{split}_{number:012d}.jpg" for split in _IMAGES[role])
     bases = ("", "COCO2014/", "images/", "coco/")
     return source.first_medium([f"{base}{name}" for name in names for base in bases])

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from micl_cli.api import PUBLISHED, ManifestError, Reader, Row, Source, SourceRows, field_of, rows_of, text_field
@@ -23,6 +22,9 @@ from micl_readers.llava import (
 
 MAX_NEW_TOKENS = 1024
 """The maximum length of answers in the scripts of these suites."""
+_DIGITS = 12
+_LARGEST = 10**_DIGITS
+"""No number of an image and no coordinate is as large as that."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Layout:
     files: Mapping[str, tuple[str, ...]]
     train_images: tuple[str, ...] = ()
     test_images: tuple[str, ...] = ()
-    optional: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def below(folders: tuple[str, ...], *names: str) -> tuple[str, ...]:
@@ -106,32 +108,36 @@ def numbered_captions(source: Source, path: Path) -> dict[int, list[str]]:
     """Return the captions by number of a file in COCO's layout. Raises ManifestError unless it has images 1 to N."""
     captions: dict[int, list[str]] = {}
     for where, image in source.json_items(path, "images"):
-        captions[_number(image, "id", where)] = []
+        captions[whole_number(image, "id", where)] = []
     if sorted(captions) != list(range(1, len(captions) + 1)):
         what = f"the ids of its {len(captions):,} images are not 1 to {len(captions):,}"
         raise ManifestError(f"{source.where(path)}: {what}", "Is this the file that was published?")
     for where, annotation in source.json_items(path, "annotations"):
-        number = _number(annotation, "image_id", where)
+        number = whole_number(annotation, "image_id", where)
         if number not in captions:
             raise ManifestError(f"{where}: there is no image {number}", "Is this the file that was published?")
         captions[number].append(text_field(annotation, "caption", where))
     return captions
 
 
-def _number(item: Any, key: str, where: str) -> int:
+def whole_number(item: Any, key: str, where: str) -> int:
+    """Return the number, such as that of an image, under ``key`` of an object. Raises ManifestError if it is none."""
     value = text_field(item, key, where)
-    if not value.isdecimal():
-        raise ManifestError(f"{where}: {key} is not a number: {value!r}", "Is this the file that was published?")
+    if not value.isdecimal() or len(value) > _DIGITS:
+        raise ManifestError(f"{where}: {key} is not a number: {value[:40]!r}", "Is this the file that was published?")
     return int(value)
 
 
 def numbers_of(item: Any, key: str, count: int, where: str) -> list[float]:
     """Return a list of ``count`` numbers under ``key`` of an object. Raises ManifestError if it is none."""
     value = field_of(item, key, where)
-    numbers = [x for x in value if isinstance(x, int | float)] if isinstance(value, list) else []
-    if not isinstance(value, list) or len(value) != count or len(numbers) != count:
+    if not isinstance(value, list) or len(value) != count or not all(map(_is_number, value)):
         raise ManifestError(f"{where}: {key} is not a list of {count} numbers", "Is this the file that was published?")
-    return [float(x) for x in numbers]
+    return [float(number) for number in value]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 class ImageSuite(LlavaSuite):

@@ -40,6 +40,7 @@ def test_the_formats_of_llava_are_read_too(build: Any, read: Any) -> None:
         (lambda item: item.update(answers=[{"text": "red"}]), "the key 'answer' is missing"),
         (lambda item: item.update(answers=[]), "references are missing or empty"),
         (lambda item: item.update(image_id="a.jpg"), "image_id is not a number: 'a.jpg'"),
+        (lambda item: item.update(image_id="1" * 5000), "image_id is not a number: '111"),
         (lambda item: item.pop("question"), "the key 'question' is missing"),
         (lambda item: item.update(image_id=77), "val2014/COCO_val2014_000000000077.jpg"),
     ],

@@ -95,6 +95,8 @@ def test_boxes_and_sizes_are_kept_for_the_scorer(build: Any, read: Any) -> None:
     [
         ({"answer_bbox": [0.1, 0.2]}, "answer_bbox is not a list of 4 numbers"),
         ({"answer_bbox": "[0, 0, 1, 1]"}, "answer_bbox is not a list of 4 numbers"),
+        ({"answer_bbox": [0, 0, 1, 10**400]}, "answer_bbox is not a list of 4 numbers"),
+        ({"answer_bbox": [False, 0, 1, 1]}, "answer_bbox is not a list of 4 numbers"),
         ({"answer_bbox": [0.5, 0.2, 0.1, 0.6]}, "has no area"),
         ({"size": [640, 0]}, "has no area"),
         ({"size": None}, "size is not a list of 2 numbers"),
