@@ -22,6 +22,8 @@ PUBLISHED, FILE = "published", "file"
 """Prompt variants: those of the published evaluation, and those in the files as they are."""
 RELEASE, STRICT = "release", "strict"
 """Scorer variants: the rule of the authors' release, and what it was meant to be where it is lax, lossy or wrong."""
+DEFAULT_ORDER = "default"
+"""The order of a benchmark that is named without one, if it is not that of its tasks."""
 
 
 class Count(NamedTuple):
@@ -94,9 +96,13 @@ class Source:
     def find(self, *candidates: str) -> Path:
         """Return the first of ``candidates``, paths below the root, that is a file. Raises ManifestError if none is."""
         for candidate in candidates:
-            if (path := self.root / candidate).is_file():
-                return path
+            if self.has_file(candidate):
+                return self.root / candidate
         raise ManifestError(f"{self.root} has no {' or '.join(candidates)}", self._other_spelling(candidates))
+
+    def has_file(self, *candidates: str) -> bool:
+        """Return whether one of ``candidates``, paths below the root, is a file."""
+        return any((self.root / candidate).is_file() for candidate in candidates)
 
     def folder_of(self, *candidates: str) -> str:
         """Return the first of ``candidates`` that is a folder below the media root. Raises ManifestError if none is."""
@@ -242,7 +248,8 @@ class Reader(ABC):
     """A published benchmark: its tasks, their files and examples, orders, sizes, licence and citation.
 
     ``tasks`` are in the benchmark's default order; ``orders`` names further ones, which users select as
-    "benchmark:order". ``marks`` are paths, with wildcards, below the root that tell this data set from others.
+    "benchmark:order". An order "default" replaces that of ``tasks``, where some tasks are not part of the sequence.
+    ``marks`` are paths, with wildcards, below the root that tell this data set from others.
     """
 
     benchmark: ClassVar[str]
@@ -254,6 +261,11 @@ class Reader(ABC):
     citation: ClassVar[str] = ""
     origin: ClassVar[str] = ""
     """Where the data can be had, such as the name of a dataset repository."""
+
+    @classmethod
+    def sequence(cls, order: str = "") -> tuple[str, ...]:
+        """Return the tasks of an order, or of the default one, in order."""
+        return tuple(cls.orders.get(order or DEFAULT_ORDER, cls.tasks))
 
     @abstractmethod
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:

@@ -19,6 +19,23 @@ MLLM_CL = (
     ("mllm_math_rules", "mllm_rules:MathRules", "Math, answers extracted by rules in place of GPT"),
     ("mllm_app_rules", "mllm_rules:AppRules", "APP, the chosen letter by rules in place of the server"),
 )
+COIN_AND_NEXT = (
+    ("coin_scienceqa_release", "coin:ScienceQARelease", "CoIN: the first letter that stands alone is the right option"),
+    (
+        "coin_scienceqa_answer_is",
+        "coin:ScienceQAAnswerIs",
+        'HiDe-LLaVA, SEFE: "The answer is A." names the right option',
+    ),
+    ("coin_scienceqa_strict", "coin:ScienceQAStrict", "the answer names the letter of the right option"),
+    ("coin_textvqa_release", "coin:TextVQARelease", "TextVQA: VQA accuracy after EvalAI's normalisation"),
+    ("coin_imagenet_release", "coin:ImageNetRelease", "CoIN: class in answer or answer in class; empty is right"),
+    ("coin_imagenet_strict", "coin:ImageNetStrict", "the answer names the class in whole words"),
+    ("coin_gqa_release", "coin:GQARelease", "CoIN: equality with the reference, character by character"),
+    ("coin_ocrvqa_release", "coin:OCRVQARelease", 'CoIN: equality in lower case; "Unanswerable" is wrong'),
+    ("coin_grounding_release", "coin:GroundingRelease", "CoIN: IoU over 0.5 of a box without its outer characters"),
+    ("continual_next_short", "continual_next:ContinualNextShort", "Continual-NExT: equal letters, contained answers"),
+    ("continual_next", "continual_next:ContinualNext", "Continual-NExT: as before, and cosine of long answers"),
+)
 
 
 @hookimpl
@@ -67,5 +84,8 @@ def micl_register_metrics(register: Register) -> None:
         "micl_metrics.instruction_following:InstructionFollowing",
         "the answer has the shape that was asked for, right or wrong (MIF)",
     )
+    register("sentence_cosine", "micl_metrics.sentence_cosine:SentenceCosine", "cosine of sentence embeddings (MiniLM)")
     for name, target, summary in MLLM_CL:
         register(name, f"micl_metrics.suites.{target}", f"MLLM-CL: {summary}")
+    for name, target, summary in COIN_AND_NEXT:
+        register(name, f"micl_metrics.suites.{target}", summary)

@@ -72,9 +72,9 @@ def conversation(item: Any, where: str, images: Images, *, image_first: bool = T
     for turn, (question, answer) in enumerate(zip(questions, answers, strict=True)):
         used = sum(marks[:turn])
         shown = images[used : used + marks[turn]]
-        before = _joined(*before, *with_images(question, shown, where, first=image_first))
+        before = joined(*before, *with_images(question, shown, where, first=image_first))
         rows.append(Row(f"{name}/{turn + 1}" if turn else name, "train", before, (answer,)))
-        before = _joined(*before, answer.strip())
+        before = joined(*before, answer.strip())
     return rows
 
 
@@ -166,9 +166,9 @@ def with_images(text: str, images: Sequence[str], where: str, *, first: bool = F
         raise ManifestError(f"{where}: {_mismatch(marks, images)}")
     media = [Media("image", Path(path)) for path in images]
     if not marks or (first and marks == 1):
-        return _joined(*media, "".join(pieces).strip())
+        return joined(*media, "".join(pieces).strip())
     shown = [part for piece, medium in zip(pieces, media, strict=False) for part in (piece.strip(), medium)]
-    return _joined(*shown, pieces[-1].strip())
+    return joined(*shown, pieces[-1].strip())
 
 
 def clean_path(path: str) -> str:
@@ -205,7 +205,7 @@ def _place(source: Source, places: Places, path: str) -> str:
     return source.first_medium([*places(path), *further])
 
 
-def _joined(*parts: str | Media) -> Content:
+def joined(*parts: str | Media) -> Content:
     """Return parts as a content without empty texts, and with neighbouring texts joined by line breaks."""
     content: list[str | Media] = []
     for part in parts:
