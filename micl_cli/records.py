@@ -99,7 +99,9 @@ class ScoreRecord:
     """The score of ``task`` by ``metric`` on ``n`` examples of ``split`` after stage ``after`` (0: before learning).
 
     ``value`` is x100, or None if it was not finite. ``main`` marks the task's own metric, whose scores form the R
-    matrix. ``cut`` of the answers had no end within the maximum length; None if that is not known.
+    matrix. ``cut`` of the answers had no end within the maximum length; None if that is not known. ``version`` is that
+    of the metric, None if an earlier version of micl made the score; ``prompts`` and ``scorer`` are the variants of the
+    task, ``missing`` the number of answers that were not given, and ``figures`` further figures (x100) by name.
     """
 
     after: int
@@ -110,6 +112,11 @@ class ScoreRecord:
     split: str = "test"
     main: bool = True
     cut: int | None = None
+    version: int | None = None
+    prompts: str = ""
+    scorer: str = ""
+    missing: int = 0
+    figures: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def cut_share(self) -> float | None:
@@ -166,11 +173,26 @@ class ValidationRecord:
 
 
 class PredictionRecord(NamedTuple):
-    """The answer to one example, with its references."""
+    """The answer to one example, with its references and its score (x100) by the task's own metric.
+
+    The score is None if it was not finite, or if an earlier version of micl stored the answer. ``missing`` is whether
+    there is no answer.
+    """
 
     example: str
     answer: str
     references: tuple[str, ...] = ()
+    score: float | None = None
+    missing: bool = False
+
+
+class PredictionSet(NamedTuple):
+    """The stored answers to a split of a task after a stage, and how many there are."""
+
+    after: int
+    task: str
+    split: str
+    answers: int
 
 
 @dataclass(frozen=True, kw_only=True)

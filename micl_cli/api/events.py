@@ -123,6 +123,10 @@ class Scored(Event):
     task's own metric, whose scores form the R matrix. ``cut`` of the answers had no end within ``max_new_tokens``; it
     is None if that is not known. A value that is None, as scores in JSON that are not finite are,
     becomes NaN.
+
+    ``version`` is that of the metric, None in scores of earlier versions of micl. ``prompts`` and ``scorer`` are the
+    task's variants. ``missing`` of the answers were not given, and count as wrong. ``figures`` holds further figures of
+    the metric (x100) by name, such as the score of each category.
     """
 
     name = "scored"
@@ -136,6 +140,11 @@ class Scored(Event):
     seconds: float = 0.0
     cut: int | None = None
     restored: bool = False
+    version: int | None = None
+    prompts: str = ""
+    scorer: str = ""
+    missing: int = 0
+    figures: dict[str, float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.value is None:
@@ -175,13 +184,19 @@ class Routed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Answered(Event):
-    """The answers behind a score, if requested: rows of (example id, answer, references)."""
+    """The answers behind a score, if they are kept: rows of (example id, answer, references).
+
+    ``scores`` holds the score of each row (x100) by the task's own metric; ``missing`` the ids of examples that have no
+    answer.
+    """
 
     name = "answered"
     after: int
     task: str
     split: str
     rows: list[tuple[str, str, tuple[str, ...]]]
+    scores: list[float | None] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from micl_cli.io.digest_cache import FileDigests
+
+if TYPE_CHECKING:
+    from micl_cli.api.metric import Metric
 
 PartLoader = Callable[[str, str], type[Any]]
 """Returns the class of a registered plugin by kind and name: ("encoders", "conv-image"). Raises PluginError."""
@@ -28,6 +31,12 @@ class Resources:
     def weights(self) -> Path:
         """The folder for downloaded weights, below the home folder."""
         return self.home / "weights"
+
+    def metric(self, name: str) -> Metric:
+        """Return a registered metric that is set up. Raises PluginError, PlanError."""
+        metric: Metric = self.load_part("metrics", name)()
+        metric.setup(self)
+        return metric
 
     def file_digest(self, path: Path) -> str:
         """Return the sha256 of a file; a large file that has not changed is read once. Raises OSError."""

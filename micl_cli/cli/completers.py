@@ -82,6 +82,12 @@ def complete_backbones(ctx: click.Context, param: click.Parameter, incomplete: s
 
 
 @_silent
+def complete_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete names of metrics."""
+    return _parts("metrics", incomplete)
+
+
+@_silent
 def complete_listeners(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete names of listeners."""
     return _parts("listeners", incomplete)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,14 +12,35 @@ from micl_cli.cli.completers import complete_runs, complete_tasks
 from micl_cli.cli.console import echo, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.plan_options import trust_option
+from micl_cli.cli.predictions_options import max_answers, predictions_options
 from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries
-from micl_cli.errors import Interrupted
+from micl_cli.errors import Interrupted, UsageError
 from micl_cli.io.json_lines import write_json_line
+
+if TYPE_CHECKING:
+    from micl_cli.session.evaluation import StageRange
 
 EPILOG = """\b
 Examples:
   micl eval @last --split val
-  micl eval 3f2a --tasks vid_cap,own/mine --stage 1"""
+  micl eval 3f2a --tasks vid_cap,own/mine --stage 0,last"""
+_STAGES = re.compile(r"(?:(\d{1,6})\.\.)?(\d{1,6}|last)")
+
+
+def parse_stages(ctx: click.Context, parameter: click.Parameter, text: str) -> list[StageRange]:
+    """Return the ranges of stages in "0,2..last", ends included. Raises UsageError."""
+    stages: list[StageRange] = []
+    for part in (part.strip() for part in text.split(",")):
+        match = _STAGES.fullmatch(part)
+        first, last = (_bound(match[1] or match[2]), _bound(match[2])) if match else (1, 0)
+        if first is not None and last is not None and first > last:
+            raise UsageError(f"--stage {text}: {part!r} names no stage", "Write 0, 2, last, 0,last or 1..last.")
+        stages.append((first, last))
+    return stages
+
+
+def _bound(text: str) -> int | None:
+    return None if text == "last" else int(text)
 
 
 @click.command("eval", cls=Command, epilog=EPILOG)
@@ -26,7 +48,8 @@ Examples:
 @click.option("--tasks", cls=JoinedOption, shell_complete=complete_tasks,
               help="The tasks to score; by default those of the run.")  # fmt: skip
 @click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split to score on.")
-@click.option("--stage", type=click.IntRange(1), help="The stage whose model to score; by default the last.")
+@click.option("--stage", "stages", default="last", metavar="STAGES", callback=parse_stages,
+              help="The stages whose model to score: 0 (before learning), 2, last, 0,last or 1..last.")  # fmt: skip
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
 @click.option(
     "--examples",
@@ -38,9 +61,7 @@ Examples:
     type=click.Choice(["answers", "choices"]),
     help="choices: also score closed questions by their most likely answer; by default as in the run.",
 )
-@click.option(
-    "--save-predictions", is_flag=True, help="Store the answers behind each score, unless --examples is given."
-)
+@predictions_options
 @trust_option
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")
 @click.option("--json", "as_json", is_flag=True, help="Write scores as JSON lines.")
@@ -48,16 +69,21 @@ def evaluate(
     run: str,
     tasks: str | None,
     split: str,
-    stage: int | None,
+    stages: list[StageRange],
     benchmark: str,
     examples: int | None,
     score: str | None,
+    predictions: int | None,
     save_predictions: bool,
     trust_remote_code: bool,
     device: str,
     as_json: bool,
 ) -> None:
-    """Score a run's model, from the checkpoint of any stage, on its own tasks or others."""
+    """Score a run's model, from the checkpoints of any stages, on its own tasks or others.
+
+    Scores on tasks outside the run's sequence have a section of their own in `micl report`: what the model lost that
+    none of its tasks tested.
+    """
     from micl_cli.api.events import Notice, Scored
     from micl_cli.plan import split_tasks
     from micl_cli.session import Session
@@ -67,8 +93,8 @@ def evaluate(
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
     run_id = session.resolve(run)
     names = split_tasks(tasks, benchmark, session.registry) if tasks else ()
-    control = Control(keep_answers=save_predictions)
-    options: dict[str, Any] = {"stage": stage, "examples": examples, "scoring": score, "device": device}
+    control = Control(max_answers=max_answers(predictions, save_predictions))
+    options: dict[str, Any] = {"stages": stages, "examples": examples, "scoring": score, "device": device}
     events = evaluate_run(session, run_id, names, split, control, **options, watch=preparing)
     rows: list[list[Any]] = []
     try:

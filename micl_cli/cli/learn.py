@@ -21,6 +21,7 @@ from micl_cli.cli.console import Progress, echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.learn_request import LearnArguments, make_learn_plan
 from micl_cli.cli.plan_options import plan_options, trust_option
+from micl_cli.cli.predictions_options import max_answers, predictions_options
 from micl_cli.cli.status import DownloadBars, quiet_libraries, stopping_note
 from micl_cli.io.json_lines import write_json_line
 
@@ -70,7 +71,7 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--listen", "listeners", multiple=True, shell_complete=complete_listeners, metavar="NAME",
               help="Send the run's events to a listener, with options from [listen.NAME] in micl.toml; "
               "may be repeated.")  # fmt: skip
-@click.option("--save-predictions", is_flag=True, help="Store the answers behind each score.")
+@predictions_options
 @click.option("--save-seconds", default=5.0, type=click.FloatRange(0), help="Seconds between step checkpoints.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0: as the backbone prefers.")
@@ -78,6 +79,7 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--json", "as_json", is_flag=True, help="Write events as JSON lines.")
 def learn(
     listeners: tuple[str, ...],
+    predictions: int | None,
     save_predictions: bool,
     save_seconds: float,
     device: str,
@@ -106,7 +108,8 @@ def learn(
             _show_plan(session, plan, tasks, device, as_json)
             return
         with stop_on_signal(stopping_note) as stop:
-            control = Control(stop=stop, save_seconds=save_seconds, keep_answers=save_predictions)
+            kept = max_answers(predictions, save_predictions)
+            control = Control(stop=stop, save_seconds=save_seconds, max_answers=kept)
             events = learn_plan(session, plan, tasks, control, device=device, threads=threads, listeners=factories)
             _show_events(events, as_json)
     if not as_json:

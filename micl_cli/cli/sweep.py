@@ -18,6 +18,7 @@ from micl_cli.cli.groups import defaults
 from micl_cli.cli.learn import learn
 from micl_cli.cli.learn_request import allows_code, backbone_options, not_none, split_stage_options, with_trust
 from micl_cli.cli.plan_options import pop_settings
+from micl_cli.cli.predictions_options import max_answers
 from micl_cli.cli.recipe import read_recipe, recipe_names
 from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries, stopping_note
 from micl_cli.errors import Interrupted, UsageError, nearest
@@ -107,8 +108,9 @@ def sweep(
     seeds = parse_seeds(seed)
     variants = parse_variants(strategy or "")
     orders = _orders(order or "", tasks, flags["benchmark"], session.registry)
-    shared = {name: flags.pop(name) for name in ("device", "threads", "save_seconds", "save_predictions", "listeners")}
-    options = CellOptions(jobs=jobs, debug=output.debug, **shared)
+    shared = {name: flags.pop(name) for name in ("device", "threads", "save_seconds", "listeners")}
+    kept = max_answers(flags.pop("predictions"), flags.pop("save_predictions"))
+    options = CellOptions(jobs=jobs, debug=output.debug, max_answers=kept, **shared)
     configured_listeners(options.listeners, session.settings, session.registry)  # reports invalid ones
     with quiet_libraries():
         requests = _requests(session, variants, flags)
@@ -131,7 +133,7 @@ def _run(session: Session, cells: Sequence[Cell], options: CellOptions, as_json:
             for message in messages:
                 display.consume(message)
         interrupted = stop()
-    if options.save_predictions:
+    if options.max_answers is None:
         _note_unstored_answers(session, [run for run, status in display.status.items() if status == "finished"])
     if interrupted:
         raise Interrupted("interrupted; what is learnt is saved", "Continue with the same command.")
@@ -144,7 +146,7 @@ def _note_unstored_answers(session: Session, runs: Sequence[str]) -> None:
         unstored = [run for run in runs if any(store.without_predictions(run))]
     if unstored:
         text = "the answers of runs that were finished earlier are not stored"
-        note(f"{text} ({', '.join(unstored)}); store them: micl eval RUN --save-predictions")
+        note(f"{text} ({', '.join(unstored)}); store them: micl eval RUN --predictions all")
 
 
 def _shared_options() -> list[click.Option]:

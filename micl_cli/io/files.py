@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from micl_cli.errors import CheckpointError
+from micl_cli.errors import CheckpointError, MiclError
 from micl_cli.io.json_text import json_text
 
 
@@ -58,15 +58,33 @@ def remove_atomically(path: Path) -> None:
 
 def write_json(target: Path, data: Any) -> None:
     """Write JSON to ``target`` atomically, with null for numbers that are not finite. Raises CheckpointError."""
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json_text(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        _replace(target, json_text(data, ensure_ascii=False, indent=1) + "\n")
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a file that a user named, atomically unless it is a device or pipe. Raises MiclError."""
+    try:
+        target = target.resolve()
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8", newline="\n")
+        else:
+            _replace(target, text)
+    except OSError as error:
+        hint = "Name a file in a folder that exists and can be written to."
+        raise MiclError(f"cannot write {target}: {error.strerror or error}", hint) from error
+
+
+def _replace(target: Path, text: str) -> None:
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        fresh.write_text(text, encoding="utf-8", newline="\n")
         flush(fresh)
         fresh.replace(target)
         flush(target.parent)
-    except OSError as error:
-        raise _cannot_write(target, error) from error
     finally:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)

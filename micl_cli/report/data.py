@@ -10,8 +10,10 @@ from functools import cached_property
 from micl_cli.api.events import CHOICES
 from micl_cli.records import RoutingRecord, ScoreRecord, StageRecord
 from micl_cli.report.forgetting import ForgettingTypes, forgetting_types
-from micl_cli.report.matrix import Row, Rows, ScoreMatrix, figures
+from micl_cli.report.matrix import FIGURES, Row, Rows, ScoreMatrix, figures
+from micl_cli.report.outside import OutsideTask, outside_tasks
 from micl_cli.report.routing import Routing, routing_of
+from micl_cli.report.rules import latest_scores, mixed_rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +72,36 @@ class RunData:
         return ScoreMatrix(self.matrix, self.zero_shot, len(self.tasks))
 
     def in_matrix(self, score: ScoreRecord) -> bool:
-        """Return whether ``score`` belongs to R: by the task's own metric, on the run's split."""
+        """Return whether ``score`` belongs to R: of a task of the run, by the task's own metric, on the run's split."""
+        return score.task in self.tasks and self.is_main(score)
+
+    def is_main(self, score: ScoreRecord) -> bool:
+        """Return whether ``score`` was made by the task's own metric on the run's split."""
         return score.main and score.split == self.split
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:
-        """All continual-learning figures by name (see :data:`micl_cli.report.matrix.FIGURES`)."""
-        return figures(self.r)
+        """All continual-learning figures by name (see :data:`micl_cli.report.matrix.FIGURES`).
+
+        None is defined if scores of a task were made by different rules.
+        """
+        return dict.fromkeys(FIGURES) if self.mixed_rules else figures(self.r)
+
+    @cached_property
+    def mixed_rules(self) -> dict[str, dict[str, list[int]]]:
+        """The tasks whose scores were made by different rules, with the stages of each rule."""
+        return mixed_rules(score for score in self.scores if self.in_matrix(score))
+
+    @cached_property
+    def outside(self) -> list[OutsideTask]:
+        """The scored tasks that are not in the sequence."""
+        return outside_tasks([s for s in self.scores if self.is_main(s) and s.task not in self.tasks])
+
+    @cached_property
+    def latest(self) -> dict[str, ScoreRecord]:
+        """The score after the latest stage by task, of the sequence first, by the task's own metric."""
+        latest = latest_scores(score for score in self.scores if self.is_main(score))
+        return {task: latest[task] for task in dict.fromkeys((*self.tasks, *sorted(latest))) if task in latest}
 
     @cached_property
     def forgetting_types(self) -> list[ForgettingTypes]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from micl_cli.report.data import RunData
+from micl_cli.report.rules import rule_of
 
 _EVALUATION = ("max_new_tokens", "num_beams", "split", "examples")
 _LENGTH = ("training.epochs", "training.max_steps", "training.examples_per_step")
@@ -83,9 +84,8 @@ def _facts(run: RunData) -> dict[str, str]:
 
 
 def _scored(run: RunData) -> dict[str, str]:
-    """Return by which metric and on how many examples each task was scored after its latest stage."""
-    scores = sorted((score for score in run.scores if run.in_matrix(score)), key=lambda score: score.after)
-    return {score.task: f"{score.metric}, n={score.n}" for score in scores}
+    """Return by which rule and on how many examples each task was scored after its latest stage."""
+    return {task: f"{rule_of(score)}, n={score.n}" for task, score in run.latest.items() if task in run.tasks}
 
 
 def _examples_per_step(settings: Mapping[str, str]) -> dict[str, str]:

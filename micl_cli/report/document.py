@@ -11,6 +11,7 @@ from micl_cli.report.comparison import comparison
 from micl_cli.report.data import Cost, RunData, time_columns
 from micl_cli.report.matrix import FIGURES
 from micl_cli.report.quantized import NONE, bits_of
+from micl_cli.report.scoring import mixture, outside, rules, subscores
 
 MINI = (
     "mini/ tasks are micl's own small tasks, generated from a seed. They are not the published datasets: "
@@ -42,8 +43,17 @@ def _note(runs: Sequence[RunData]) -> list[Block]:
 
 
 def _results(run: RunData) -> list[Block]:
-    tables = (_extra(run), _costs(run), _cut_answers(run), _other_metrics(run))
-    return [_scores(run), _figures(run), *_forgetting(run), *_routing(run), *(table for table in tables if table.rows)]
+    tables = (
+        outside(run),
+        _extra(run),
+        _costs(run),
+        rules(run),
+        subscores(run),
+        _cut_answers(run),
+        _other_metrics(run),
+    )
+    found = (table for table in tables if table.rows)
+    return [_scores(run), *mixture(run), _figures(run), *_forgetting(run), *_routing(run), *found]
 
 
 def _task_list(run: RunData) -> str:
@@ -156,7 +166,7 @@ def _cut_answers(run: RunData) -> Table:
 
 def _other_metrics(run: RunData) -> Table:
     """Return the scores that do not belong to R: by other metrics, or on other splits."""
-    others = [score for score in run.scores if not run.in_matrix(score)]
+    others = [score for score in run.scores if not run.is_main(score)]
     stages = sorted({score.after for score in others})
     cells = {(_metric_label(run, score), score.after): score.value for score in others}
     names = dict.fromkeys(name for name, _ in cells)

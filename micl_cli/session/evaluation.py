@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from micl_cli.errors import CheckpointError, StoreError, UsageError
 from micl_cli.plan import Plan, check_fit
 from micl_cli.session.learning import use_threads
 from micl_cli.session.library import Watch, unwatched
+from micl_cli.session.notices import unkept_answers
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from micl_cli.training.checkpoint import RunFolder
     from micl_cli.training.components import RunComponents
     from micl_cli.training.loop import Control
+
+StageRange = tuple[int | None, int | None]
+"""The first and last position of stages to evaluate; None stands for the last stage that is learnt."""
+LAST_STAGE: StageRange = (None, None)
 
 
 def evaluate(
@@ -28,21 +34,20 @@ def evaluate(
     split: str,
     control: Control,
     *,
-    stage: int | None = None,
+    stages: Sequence[StageRange] = (LAST_STAGE,),
     examples: int | None = None,
     scoring: str | None = None,
     device: str = "auto",
     watch: Watch = unwatched,
 ) -> Iterator[Event]:
-    """Score a run's model, as of ``stage`` (None: its last), on the named tasks, or on its own if none is named.
+    """Score a run's model, as of each of ``stages``, on the named tasks, or on its own if none is named.
 
     Scores are stored, unless ``examples`` limits their number; if that fails, a notice says why. Raises
-    UsageError if the stage is not learnt, CheckpointError if its checkpoint is gone or damaged, PlanError if a task
+    UsageError if a stage is not learnt, CheckpointError if its checkpoint is gone or damaged, PlanError if a task
     does not fit or the base model has changed.
     """
     from micl_cli.training.checkpoint import RunFolder
-    from micl_cli.training.evaluation import metric_notes, score
-    from micl_cli.training.loop import restore_stage
+    from micl_cli.training.evaluation import metric_notes
 
     run, plan = session.record(run_id)
     folder = RunFolder(session.settings.runs / run_id)
@@ -54,23 +59,47 @@ def evaluate(
     changed = {name: value for name, value in changed.items() if value}
     plan = replace(plan, evaluation=replace(plan.evaluation, **changed))
     components = _components(session, plan, own, tasks, device)
-    position = _position(session, folder, run, stage)
-    restore_stage(components, folder, position)
+    positions = _positions(session, folder, run, stages)
     notices = [*notices, *components.notes, *metric_notes(components, tasks, split)]
-    if examples and control.keep_answers:
-        notices.append("answers are not stored: scores on --examples are not stored either")
+    notices += _answer_notices(tasks, split, examples, plan, control)
     yield from (Notice(text=text) for text in notices)
-    keep, pause = control.keep_answers, control.pause
     with session.store_to_read() as store:
         problems: set[str] = set()
-        for task in tasks:
-            events = list(score(components, task, position, split=split, keep_answers=keep, pause=pause))
+        for events in _scored(components, folder, tasks, positions, split, control):
             problem = "" if examples else _stored(store, run_id, events)
-            components.features.flush()
             yield from events
             if problem and problem not in problems:
                 problems.add(problem)
                 yield Notice(text=f"scores are not stored: {problem}")
+
+
+def _answer_notices(
+    tasks: Sequence[Task], split: str, examples: int | None, plan: Plan, control: Control
+) -> Iterator[str]:
+    """Yield notices about answers that are not stored."""
+    if not examples:
+        yield from unkept_answers(tasks, split, plan.evaluation.examples, control.max_answers)
+    elif control.max_answers is None:
+        yield "answers are not stored: scores on --examples are not stored either"
+
+
+def _scored(
+    components: RunComponents,
+    folder: RunFolder,
+    tasks: Sequence[Task],
+    positions: Sequence[int],
+    split: str,
+    control: Control,
+) -> Iterator[list[Event]]:
+    """Yield the events of each task at each position, in order; position 0 is before any learning."""
+    from micl_cli.training.loop import restore_stage, score_task, zero_shot
+
+    for position in positions:
+        if position:
+            restore_stage(components, folder, position)
+        with nullcontext() if position else zero_shot(components):
+            for task in tasks:
+                yield score_task(components, task, position, split, control)
 
 
 def _stored(store: Store, run_id: str, events: Sequence[Event]) -> str:
@@ -89,23 +118,27 @@ def _components(session: Session, plan: Plan, own: Sequence[Task], tasks: Sequen
     components = session.components(plan, own, device)
     check_fit(plan, tasks, components.backbone, session.registry.load("strategies", plan.strategy))
     components.notes = check_content(components.backbone, [task for task in tasks if task.name not in plan.tasks])
-    components.metrics = load_metrics(session.registry, tasks)
+    components.metrics = load_metrics(session.registry, tasks, session.resources)
     return components
 
 
-def _position(session: Session, folder: RunFolder, run: RunRecord, stage: int | None) -> int:
-    """Return the position of the stage to evaluate, by default the last that is learnt.
+def _positions(session: Session, folder: RunFolder, run: RunRecord, stages: Sequence[StageRange]) -> list[int]:
+    """Return the positions of the stages to evaluate, in order.
 
-    Raises UsageError if it is not learnt, CheckpointError if its checkpoint is gone.
+    Raises UsageError if one is not learnt, CheckpointError if its checkpoint is gone.
     """
-    stages = session.details(run.id).stages
-    learnt = [each.position for each in stages if each.status == "learned" or folder.has_stage(each.position)]
-    if not learnt:
+    stored = session.details(run.id).stages
+    learnt = [each.position for each in stored if each.status == "learned" or folder.has_stage(each.position)]
+    last = max(learnt, default=0)
+    if not last and any(end != 0 for _, end in stages):
         raise UsageError(f"run {run.id} has no finished stage yet", f"Continue it: micl learn --resume {run.id}")
-    if stage is not None and stage not in learnt:
-        raise UsageError(f"stage {stage} is not learnt", f"Learnt stages: {', '.join(map(str, learnt))}.")
-    position = stage or max(learnt)
-    if not folder.has_stage(position):
-        hint = f"Make it again with the same learn command, or: micl learn --resume {run.id}"
-        raise CheckpointError(f"the checkpoint of stage {position} is gone: {folder.stage(position)}", hint)
-    return position
+    positions: set[int] = set()
+    for start, end in (tuple(last if bound is None else bound for bound in stage) for stage in stages):
+        if absent := next((n for n in (start, end) if n not in (0, *learnt)), None):
+            raise UsageError(f"stage {absent} is not learnt", f"Learnt stages: {', '.join(map(str, learnt))}.")
+        positions.update(range(start, end + 1))
+    for position in sorted(positions - {0}):
+        if not folder.has_stage(position):
+            hint = f"Make it again with the same learn command, or: micl learn --resume {run.id}"
+            raise CheckpointError(f"the checkpoint of stage {position} is gone: {folder.stage(position)}", hint)
+    return sorted(positions)

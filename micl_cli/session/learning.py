@@ -16,7 +16,7 @@ from micl_cli.plan import Plan
 from micl_cli.redaction import redact
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
-from micl_cli.session.notices import rename, unheard, unstored_answers
+from micl_cli.session.notices import rename, unheard, unkept_answers, unstored_answers
 from micl_cli.session.recorder import Recorder, changes, environment_of, new_run
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
@@ -52,7 +52,7 @@ def learn(
         folder.tidy()
         repaired = folder.repair()
         run = store.run(plan.id)
-        notices = [*rename(store, plan, run), *(unstored_answers(store, run) if control.keep_answers else ())]
+        notices = [*rename(store, plan, run), *(unstored_answers(store, run) if control.max_answers is None else ())]
         if run and run.status == "finished" and _is_complete(folder, store, plan.id):
             notices += unheard(bool(listeners))
             yield from _with_notices(_recorded_events(plan, store, folder), notices)
@@ -71,6 +71,7 @@ def learn(
             store.start_run(new_run(plan, environment, session.registry))
             recorder = Recorder(store, plan.id)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
+            notices += unkept_answers(tasks, plan.evaluation.split, plan.evaluation.examples, control.max_answers)
             notices += [*repaired, *changes(run.environment if run else {}, environment), *components.notes]
             yield from _record(plan, recorder, delivery, lease.guard(_with_notices(learning, notices)))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from micl_cli.api.reader import Reader
 from micl_cli.api.task import Task
@@ -21,7 +21,9 @@ from micl_cli.errors import ManifestError, PlanError, PluginError, nearest
 from micl_cli.registry import Registry
 from micl_cli.session.recorder import task_record
 from micl_cli.settings import Settings
-from micl_cli.store import Store
+
+if TYPE_CHECKING:
+    from micl_cli.store import Store
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 """Called with a task's name before it is prepared; returns a context that provides its progress callback."""
@@ -42,6 +44,8 @@ class TaskLibrary:
     @contextmanager
     def store(self) -> Iterator[Store]:
         """Open the run store. Raises StoreError."""
+        from micl_cli.store import Store
+
         with Store.open(self.settings.store_url) as store:
             yield store
 
@@ -145,6 +149,15 @@ class TaskLibrary:
                 self._refuse_unread(name)
                 self._task_source(name)  # reports an unknown task before any is prepared
         return [self._open(name, dry, watch) for name in names]
+
+    def open_recorded(self, name: str) -> Task:
+        """Open a prepared task without looking at its media, which may be elsewhere by now.
+
+        An embedded task that is missing is prepared. Raises PlanError or PluginError.
+        """
+        if is_prepared(name, self.settings.home):
+            return open_task(name, self.settings.home, verify=False)
+        return self.open_tasks([name])[0]
 
     def _open(self, name: str, dry: bool, watch: Watch) -> Task:
         if is_prepared(name, self.settings.home) or not self._task_source(name).embedded:

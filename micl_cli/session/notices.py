@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
+from micl_cli.api.task import Task
 from micl_cli.plan import Plan
 from micl_cli.store import RunRecord, Store
 
@@ -29,8 +31,16 @@ def unstored_answers(store: Store, run: RunRecord | None) -> Iterator[str]:
     if run and stages:
         yield (
             f"the answers after stage {', '.join(stages)} were not stored when they were scored; "
-            f"store them: micl eval {run.id} --stage {stages[-1]} --save-predictions"
+            f"store them: micl eval {run.id} --stage {stages[-1]} --predictions all"
         )
+
+
+def unkept_answers(tasks: Sequence[Task], split: str, examples: int | None, limit: int | None) -> Iterator[str]:
+    """Yield a notice for each task of which more than ``limit`` answers are scored, so that they are not stored."""
+    for task in tasks:
+        count = min(task.counts.get(split, 0), examples or sys.maxsize)
+        if limit and count > limit:
+            yield f"the {count} answers to {task.name} are more than {limit} and are not stored; see --predictions"
 
 
 def unheard(listeners: bool) -> Iterator[str]:

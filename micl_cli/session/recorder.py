@@ -17,9 +17,9 @@ from micl_cli.plan import BackboneName, Plan
 from micl_cli.records import NewRun, PluginRecord, RunDetails, TaskRecord
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData, score_matrix
-from micl_cli.store import Store
 
 if TYPE_CHECKING:
+    from micl_cli.store import Store
     from micl_cli.training.components import RunComponents
 
 STORE_SECONDS = 1.0

@@ -79,7 +79,34 @@ def make_plan(
         name=request.name,
     )
     check_fit(plan, tasks, backbone, strategy)
+    check_variants(tasks, registry)
     return plan
+
+
+def check_variants(tasks: Sequence[Task], registry: Registry) -> None:
+    """Raise PlanError if tasks of a benchmark have different prompts or scorers, which no mean may mix.
+
+    Tasks that have only one variant go with any.
+    """
+    for what in ("prompts", "scorer"):
+        first: dict[str, Task] = {}
+        for task in (task for task in tasks if _has_variants(task, what, registry)):
+            former = first.setdefault(task.benchmark, task)
+            variant, other = getattr(task, what), getattr(former, what)
+            if variant != other:
+                raise PlanError(
+                    f"{former.name} is prepared with {what} {other!r}, and {task.name} with {what} {variant!r}",
+                    f"Prepare one of them like the other: micl prepare {task.name} --root DIR --{what} {other}",
+                )
+
+
+def _has_variants(task: Task, what: str, registry: Registry) -> bool:
+    """Return whether a task can be prepared in several variants, as far as its reader is known here."""
+    if not getattr(task, what):
+        return False
+    known = any(part.name == task.source and part.state == "ok" for part in registry.parts("readers"))
+    spec = registry.load("readers", task.source).tasks.get(task.short) if known else None
+    return spec is None or len({"prompts": spec.prompts, "scorer": spec.scorers}[what]) > 1
 
 
 def checked_defaults(defaults: Mapping[str, Any], backbone: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from micl_cli.records import NewRun as NewRun
 from micl_cli.records import PluginRecord as PluginRecord
 from micl_cli.records import PredictionRecord as PredictionRecord
+from micl_cli.records import PredictionSet as PredictionSet
 from micl_cli.records import RoutingRecord as RoutingRecord
 from micl_cli.records import RunDetails as RunDetails
 from micl_cli.records import RunRecord as RunRecord
@@ -48,6 +49,7 @@ __all__ = [
     "NewRun",
     "PluginRecord",
     "PredictionRecord",
+    "PredictionSet",
     "RoutingRecord",
     "RunDetails",
     "RunRecord",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, MetaData, String, Text, text
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, MetaData, String, Text, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Key = Annotated[str, mapped_column(String(255), primary_key=True)]
@@ -133,6 +133,15 @@ class Score(Base):
     main: Mapped[bool]
     # The number of answers without an end within the maximum length; null if not known.
     cut: Mapped[int | None]
+    # Of the metric; null for the scores of earlier versions of micl.
+    version: Mapped[int | None]
+    # The variants of a published task; empty if there is only one.
+    prompts: Mapped[Word] = mapped_column(default="", server_default="")
+    scorer: Mapped[Word] = mapped_column(default="", server_default="")
+    # The number of answers that were not given.
+    missing: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    # Further figures x100 by name, such as the score of each category.
+    figures: Mapped[dict[str, Any]]
 
 
 class Routing(Base):
@@ -186,7 +195,7 @@ class Validation(Base):
 
 
 class Prediction(Base):
-    """An answer, stored only on request, for scoring a run by another metric."""
+    """An answer, which a run can be scored by again."""
 
     __tablename__ = "predictions"
 
@@ -199,3 +208,7 @@ class Prediction(Base):
     example: Mapped[Name]
     answer: Mapped[Long]
     references: Mapped[list[str]]
+    # x100 by the task's own metric; null if it was not finite, or was stored by an earlier version of micl.
+    score: Mapped[float | None]
+    # Whether there is no answer.
+    missing: Mapped[bool] = mapped_column(default=False, server_default=false())

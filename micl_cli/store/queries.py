@@ -13,6 +13,7 @@ from micl_cli.errors import StoreError, UsageError, nearest
 from micl_cli.records import (
     PluginRecord,
     PredictionRecord,
+    PredictionSet,
     RoutingRecord,
     RunDetails,
     RunRecord,
@@ -106,6 +107,14 @@ def predictions(session: Session, run: str, after: int, task: str, split: str) -
     table = models.Prediction
     query = select(table).filter_by(run=run, after=after, task=task, split=split).order_by(table.number)
     return tuple(record(PredictionRecord, row) for row in session.scalars(query).all())
+
+
+def prediction_sets(session: Session, run: str) -> tuple[PredictionSet, ...]:
+    """Return which answers of a run are stored, by stage, task and split."""
+    table = models.Prediction
+    key = table.after, table.task, table.split
+    query = select(*key, func.count()).where(table.run == run).group_by(*key).order_by(*key)
+    return tuple(PredictionSet(*row) for row in session.execute(query))
 
 
 def without_predictions(session: Session, run: str) -> list[int]:

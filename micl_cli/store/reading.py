@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -12,9 +13,11 @@ from pathlib import Path
 from sqlalchemy import URL, Engine, inspect
 
 from micl_cli.errors import StoreError
+from micl_cli.store import schema
 from micl_cli.store.connect import connect, connect_read_only, refuse_writes, shown, store_file
 from micl_cli.store.failures import cannot_write, reported
 
+_log = logging.getLogger(__name__)
 _JOURNALS = ("-wal", "-journal")
 """The suffixes of files that may hold transactions which are not in the SQLite file yet."""
 
@@ -55,6 +58,30 @@ def open_read_only(url: URL, file: Path, resources: ExitStack) -> Engine:
         file = resources.enter_context(temporary_copy(file))
         return _checked(connect_to_copy(file), url, resources)
     return _checked(connect_read_only(url, file, immutable=True), url, resources)
+
+
+def open_current(url: URL, file: Path, resources: ExitStack) -> Engine:
+    """Return an engine that only reads the SQLite store in ``file``, or an upgraded copy of an older one."""
+    engine = open_read_only(url, file, resources)
+    with reported(shown(url)), engine.connect() as connection:
+        revision = schema.revision(connection)
+    if revision == schema.HEAD:
+        return engine
+    schema.missing(revision, url)  # refuses a newer store before it is copied
+    _log.warning("the run store %s is read-only and has schema %s: a copy is upgraded to read it", file, revision)
+    engine = _upgraded(url, resources.enter_context(temporary_copy(file)))
+    resources.callback(engine.dispose)
+    return engine
+
+
+def _upgraded(url: URL, copy: Path) -> Engine:
+    engine = connect(URL.create("sqlite", database=str(copy)))
+    try:
+        with reported(shown(url)):
+            schema.migrate(engine, back_up=False)
+    finally:
+        engine.dispose()
+    return connect_to_copy(copy)
 
 
 def has_journal(file: Path) -> bool:

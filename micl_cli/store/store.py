@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
-from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import URL, Engine, delete, select, update
+from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from micl_cli.api.events import Event
 from micl_cli.errors import StoreError, UsageError
-from micl_cli.records import NewRun, PredictionRecord, RunDetails, RunRecord, StepRecord, TaskRecord
+from micl_cli.records import NewRun, PredictionRecord, PredictionSet, RunDetails, RunRecord, StepRecord, TaskRecord
 from micl_cli.store import leases, models, queries, schema
 from micl_cli.store.connect import connect, make_folder, parse_url, shown, store_file, use_wal, writing
 from micl_cli.store.failures import reported
-from micl_cli.store.reading import connect_to_copy, is_writable, only_readable, open_read_only, temporary_copy
+from micl_cli.store.reading import is_writable, only_readable, open_current, open_read_only
 from micl_cli.store.validation import is_run_id
 from micl_cli.store.writing import apply_events, write_predictions
-
-_log = logging.getLogger(__name__)
 
 ENDINGS = ("finished", "interrupted", "failed")
 
@@ -76,7 +72,9 @@ class Store:
             except StoreError as error:
                 if file is None or not only_readable(file, error):
                     raise
-        return cls._open_read_only(parsed, file)
+        with ExitStack() as resources:
+            engine = open_current(parsed, file, resources)
+            return cls(engine, shown(parsed), resources.pop_all())
 
     @classmethod
     def open_as_it_is(cls, url: str) -> Store:
@@ -94,31 +92,6 @@ class Store:
                 if (revision := schema.revision(connection)) != schema.HEAD:
                     raise StoreError(f"the run store {file} has schema {revision}, not {schema.HEAD}")
             return cls(engine, shown(parsed), resources.pop_all())
-
-    @classmethod
-    def _open_read_only(cls, url: URL, file: Path) -> Store:
-        with ExitStack() as resources:
-            engine = open_read_only(url, file, resources)
-            with reported(shown(url)), engine.connect() as connection:
-                revision = schema.revision(connection)
-            if revision != schema.HEAD:
-                schema.missing(revision, url)  # refuses a newer store before it is copied
-                _log.warning(
-                    "the run store %s is read-only and has schema %s: a copy is upgraded to read it", file, revision
-                )
-                engine = cls._upgraded_copy(url, resources.enter_context(temporary_copy(file)))
-                resources.callback(engine.dispose)
-            return cls(engine, shown(url), resources.pop_all())
-
-    @staticmethod
-    def _upgraded_copy(url: URL, copy: Path) -> Engine:
-        engine = connect(URL.create("sqlite", database=str(copy)))
-        try:
-            with reported(shown(url)):
-                schema.migrate(engine, back_up=False)
-        finally:
-            engine.dispose()
-        return connect_to_copy(copy)
 
     def close(self) -> None:
         """Close all connections."""
@@ -150,6 +123,11 @@ class Store:
         with self._reading() as session:
             rows = session.scalars(select(models.Task).order_by(models.Task.name))
             return [queries.record(TaskRecord, row) for row in rows]
+
+    def forget_task(self, name: str) -> None:
+        """Delete the record of a prepared task, if there is one."""
+        with self._writing() as session:
+            session.execute(delete(models.Task).where(models.Task.name == name))
 
     # Leases
 
@@ -220,9 +198,9 @@ class Store:
                 apply_events(session, run_id, events)
 
     def write_predictions(
-        self, run_id: str, after: int, task: str, split: str, rows: Sequence[tuple[str, str, Sequence[str]]]
+        self, run_id: str, after: int, task: str, split: str, rows: Sequence[PredictionRecord]
     ) -> None:
-        """Write (example, answer, references) for a split of a task after stage ``after``, in place of earlier ones."""
+        """Write the answers to a split of a task after stage ``after``, in place of earlier ones."""
         with self._writing(run_id) as session:
             write_predictions(session, run_id, after, task, split, rows)
 
@@ -312,6 +290,11 @@ class Store:
         """Return the stored answers, in the order of the manifest."""
         with self._reading() as session:
             return queries.predictions(session, run_id, after, task, split)
+
+    def prediction_sets(self, run_id: str) -> tuple[PredictionSet, ...]:
+        """Return which answers of a run are stored, by stage, task and split."""
+        with self._reading() as session:
+            return queries.prediction_sets(session, run_id)
 
     def without_predictions(self, run_id: str) -> list[int]:
         """Return the stages of a run after which a task was scored without storing the answers."""

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, delete, insert
 from sqlalchemy.orm import Session
 
 from micl_cli.api.events import Answered, Event, Routed, Scored, Step, TaskLearned, TaskStarted, Validated
+from micl_cli.records import PredictionRecord
 from micl_cli.store import models
 
 _UNLEARNT: Mapping[str, Any] = {"data_sha256": [], "steps": 0, "seconds": 0.0, "peak_bytes": 0, "stored_bytes": 0}
@@ -45,7 +46,8 @@ def _(event: TaskLearned, session: Session, run: str) -> None:
 
 @_apply.register
 def _(event: Scored, session: Session, run: str) -> None:
-    session.merge(models.Score(**_columns(models.Score, run, event, value=_finite(event.value))))
+    figures = {name: _finite(value) for name, value in event.figures.items()}
+    session.merge(models.Score(**_columns(models.Score, run, event, value=_finite(event.value), figures=figures)))
 
 
 @_apply.register
@@ -60,19 +62,23 @@ def _(event: Routed, session: Session, run: str) -> None:
 
 @_apply.register
 def _(event: Answered, session: Session, run: str) -> None:
-    write_predictions(session, run, event.after, event.task, event.split, event.rows)
+    scores, missing = event.scores or [None] * len(event.rows), set(event.missing)
+    rows = [
+        PredictionRecord(*row, score=_finite(value), missing=row[0] in missing)
+        for row, value in zip(event.rows, scores, strict=True)
+    ]
+    write_predictions(session, run, event.after, event.task, event.split, rows)
 
 
 def write_predictions(
-    session: Session, run: str, after: int, task: str, split: str, rows: Sequence[tuple[str, str, Sequence[str]]]
+    session: Session, run: str, after: int, task: str, split: str, rows: Sequence[PredictionRecord]
 ) -> None:
-    """Write ``rows`` of (example, answer, references) in place of earlier ones."""
+    """Write ``rows`` in place of earlier ones."""
     where = {"run": run, "after": after, "task": task, "split": split}
     session.execute(delete(models.Prediction).filter_by(**where))
-    session.add_all(
-        models.Prediction(**where, number=number, example=example, answer=answer, references=list(references))
-        for number, (example, answer, references) in enumerate(rows)
-    )
+    if rows:
+        values = ({**row._asdict(), "references": list(row.references)} for row in rows)
+        session.execute(insert(models.Prediction), [{**where, "number": n, **row} for n, row in enumerate(values)])
 
 
 def _write_steps(session: Session, run: str, steps: Sequence[Step]) -> None:
@@ -98,6 +104,6 @@ def _columns(table: type[models.Base], run: str, event: Event, **more: Any) -> d
     return {"run": run, **fields, **more}
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: float | None) -> float | None:
     # Neither SQLite nor JSON has NaN, and some servers have no infinity.
-    return value if isfinite(value) else None
+    return value if value is not None and isfinite(value) else None

@@ -40,7 +40,7 @@ class CellOptions:
     device: str = "auto"
     threads: int = 0
     save_seconds: float = 5.0
-    save_predictions: bool = False
+    max_answers: int | None = 0
     listeners: tuple[str, ...] = ()
     debug: bool = False
 
@@ -84,7 +84,7 @@ def _start(session: Session, executor: ProcessExecutor, cell: Cell, options: Cel
             device=options.device,
             threads=_threads(session, cell, state, options),
             save_seconds=options.save_seconds,
-            save_predictions=options.save_predictions,
+            max_answers=options.max_answers,
             listeners=options.listeners,
             debug=options.debug,
             trusted=session.trusted,

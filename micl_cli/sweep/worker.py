@@ -35,7 +35,7 @@ class CellTask:
     device: str = "auto"
     threads: int = 0
     save_seconds: float = 5.0
-    save_predictions: bool = False
+    max_answers: int | None = 0
     listeners: tuple[str, ...] = ()
     debug: bool = False
     trusted: bool = False
@@ -47,6 +47,7 @@ class CellTask:
 
 def learn_cell(task: CellTask) -> None:
     """Learn a cell, and write its events to stdout. Raises any error of learning."""
+    from micl_cli.api.events import Answered
     from micl_cli.plan import Plan
     from micl_cli.session import Session, configured_listeners, learn
     from micl_cli.session.signals import stop_on_signal
@@ -56,12 +57,13 @@ def learn_cell(task: CellTask) -> None:
         session, plan = Session(load_settings(Path(task.home)), trusted=task.trusted), Plan.from_json(task.plan)
         tasks = session.open_planned(plan.id, plan)
         listeners = configured_listeners(task.listeners, session.settings, session.registry)
-        control = Control(stop=stop, save_seconds=task.save_seconds, keep_answers=task.save_predictions)
+        control = Control(stop=stop, save_seconds=task.save_seconds, max_answers=task.max_answers)
         options: dict[str, Any] = {"device": task.device, "threads": task.threads, "listeners": listeners}
         # Closed immediately if the executor is gone, so that the end of the run is stored.
         with closing(learn(session, plan, tasks, control, **options, skip_finished_elsewhere=True)) as events:
             for event in events:
-                write_json_line(event.as_json())
+                if not isinstance(event, Answered):  # the answers are in the store, and are much to send
+                    write_json_line(event.as_json())
 
 
 def main() -> int:

@@ -131,19 +131,18 @@ def strategy_options(plan: Plan, cls: type[Strategy], position: int | None = Non
     return parse_options(cls, raw, owner=f"strategy {plan.strategy}")
 
 
-def load_metrics(registry: Registry, tasks: Sequence[Task]) -> dict[str, Metric]:
-    """Return the metric of each task, and the metrics that are also reported for its type.
+def load_metrics(registry: Registry, tasks: Sequence[Task], resources: Resources) -> dict[str, Metric]:
+    """Return the metric of each task, and the metrics that are also reported for its type, all of them set up.
 
-    Raises PluginError if a task's own metric cannot be loaded.
+    Raises PluginError if a task's own metric cannot be loaded, PlanError if a metric cannot be set up.
     """
     own = {task.metric for task in tasks}
     types = {task.type for task in tasks}
-    metrics: dict[str, Metric] = {name: registry.load("metrics", name)() for name in sorted(own)}
+    metrics: dict[str, Metric] = {name: resources.metric(name) for name in sorted(own)}
     for part in registry.parts("metrics"):
-        if part.state == "ok" and part.name not in metrics:
-            cls = registry.load("metrics", part.name)
-            if cls.task_types & types:
-                metrics[part.name] = cls()
+        usable = part.state == "ok" and part.name not in metrics
+        if usable and registry.load("metrics", part.name).task_types & types:
+            metrics[part.name] = resources.metric(part.name)
     return metrics
 
 
@@ -210,7 +209,7 @@ def assemble(
         strategy_options(plan, strategy_class, int(position))
     backbone_class = registry.load("backbones", BackboneName.parse(plan.backbone, registry).name)
     check_fit(plan, tasks, backbone_class, strategy_class)
-    metrics = load_metrics(registry, tasks)
+    metrics = load_metrics(registry, tasks, resources)
     accelerator = make_accelerator(plan, device)
     backbone = load_backbone(plan, registry, features, resources)
     check_fit(plan, tasks, backbone, strategy_class)

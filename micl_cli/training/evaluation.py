@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from micl_cli.api.answer import Answer
+from micl_cli.api.answer import Answer, is_missing
 from micl_cli.api.events import CHOICES, UNSURE_MARGIN, Answered, Event, Routed, Scored
+from micl_cli.api.metric import Metric, Score
 from micl_cli.api.sampling import subset
 from micl_cli.api.selection import Selection, combine
 from micl_cli.api.strategy import Route
@@ -169,12 +170,13 @@ def score(
     after: int,
     *,
     split: str = "test",
-    keep_answers: bool = False,
+    max_answers: int | None = 0,
     pause: Pause = _no_pause,
 ) -> Iterator[Event]:
     """Score the model in its current state on ``task``, by the task's own metric first, then by those for its type.
 
-    Raises PlanError if the split has no examples.
+    The answers follow, unless there are more than ``max_answers`` (None: no limit). Raises PlanError if the split has
+    no examples.
     """
     examples = subset(task.examples(split), components.plan.evaluation.examples)
     if not examples:
@@ -185,20 +187,32 @@ def score(
     metrics = components.metrics
     others = [name for name, metric in metrics.items() if task.type in metric.task_types and name != task.metric]
     scored = partial(Scored, after=after, task=task.name, split=split, n=len(examples))
-    cut = cut_answers(answers)
+    scored = partial(scored, prompts=task.prompts, scorer=task.scorer)
+    counts: dict[str, Any] = {"cut": cut_answers(answers), "missing": sum(map(is_missing, answers))}
+    each: list[float | None] = []
     for name in (task.metric, *others):
-        value = 100 * metrics[name].score_examples(answers, examples).value
-        yield scored(metric=name, value=value, main=name == task.metric, seconds=seconds, cut=cut)
+        result = metrics[name].score_examples(answers, examples)
+        if name == task.metric:
+            each = [100 * value for value in result.each]
+        yield scored(main=name == task.metric, seconds=seconds, **counts, **_figures(metrics[name], name, result))
     if components.plan.evaluation.score == CHOICES and task.answers:
         started = time.perf_counter()
         chosen = most_likely(components, examples, task.answers, pause, routing if routing.routes else None)
-        value = 100 * metrics[task.metric].score_examples(chosen, examples).value
-        yield scored(metric=CHOICES, value=value, main=False, seconds=time.perf_counter() - started)
+        result = metrics[task.metric].score_examples(chosen, examples)
+        seconds = time.perf_counter() - started
+        yield scored(main=False, seconds=seconds, **_figures(metrics[task.metric], CHOICES, result))
     if routing.routes:
         yield _routed(components, after, task, split, routing)
-    if keep_answers:
+    if max_answers is None or len(answers) <= max_answers:
         rows = [(e.id, str(text), e.references) for e, text in zip(examples, answers, strict=True)]
-        yield Answered(after=after, task=task.name, split=split, rows=rows)
+        missing = [e.id for e, text in zip(examples, answers, strict=True) if is_missing(text)]
+        yield Answered(after=after, task=task.name, split=split, rows=rows, scores=each, missing=missing)
+
+
+def _figures(metric: Metric, name: str, score: Score) -> dict[str, Any]:
+    """Return the fields of a Scored event that a metric computes, x100."""
+    figures: dict[str, float] = {figure: 100 * value for figure, value in score.figures.items()}
+    return {"metric": name, "version": metric.version, "value": 100 * score.value, "figures": figures}
 
 
 def _routed(components: RunComponents, after: int, task: Task, split: str, routing: Routing) -> Routed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import ceil, isfinite, nan
 from typing import Literal
@@ -44,13 +45,14 @@ class Control:
     """The supervision of a run, without influence on its result.
 
     ``stop`` returns whether the run should save its state and end; ``save_seconds`` is the time between
-    step checkpoints; ``keep_answers`` yields the answers behind each score. ``commit`` is called before a checkpoint
-    or a file of scores is written, and stores what was yielded so far: a resumed run goes on after the file.
+    step checkpoints. The answers behind a score are yielded if there are at most ``max_answers`` of them (None: all).
+    ``commit`` is called before a checkpoint or a file of scores is written, and stores what was yielded so far: a
+    resumed run goes on after the file.
     """
 
     stop: Callable[[], bool] = lambda: False
     save_seconds: float = 5.0
-    keep_answers: bool = False
+    max_answers: int | None = 0
     commit: Callable[[], None] = lambda: None
 
     def pause(self) -> None:
@@ -270,30 +272,44 @@ def _score_stage(components: RunComponents, folder: RunFolder, position: int, co
 
 
 def _score_zero_shot(components: RunComponents, folder: RunFolder, control: Control) -> Iterator[Event]:
-    """Score every task before any learning, through a new adapter that is removed afterwards."""
+    """Score every task before any learning. Scores on disk are not computed again."""
     stored = folder.scores(0)
     yield from stored
     missing = [task for task in components.tasks if task.name not in {event.task for event in stored}]
     if not missing:
         return
+    with zero_shot(components):
+        for task in missing:
+            yield from _score_and_store(components, folder, 0, task, control)
+
+
+@contextmanager
+def zero_shot(components: RunComponents) -> Iterator[None]:
+    """Answer as before any learning within the block, through a new adapter that is removed afterwards."""
     adapters = components.backbone.adapters
     adapters.add(ZERO_SHOT, seed=components.plan.seed)
     adapters.activate(ZERO_SHOT)
-    for task in missing:
-        yield from _score_and_store(components, folder, 0, task, control)
-    adapters.activate(None)
-    adapters.remove(ZERO_SHOT)
+    try:
+        yield
+    finally:
+        adapters.activate(None)
+        adapters.remove(ZERO_SHOT)
+
+
+def score_task(components: RunComponents, task: Task, after: int, split: str, control: Control) -> list[Event]:
+    """Return the events of scoring a task after a stage, whose state is loaded."""
+    # Seeded for each score, so that a run that was interrupted between two scores gives the same answers.
+    rng = random.Random(f"{components.plan.seed}/{after}/{task.name}")
+    components.strategy.stage = replace(components.stage(after), rng=rng)
+    events = list(score(components, task, after, split=split, max_answers=control.max_answers, pause=control.pause))
+    components.features.flush()
+    return events
 
 
 def _score_and_store(
     components: RunComponents, folder: RunFolder, after: int, task: Task, control: Control
 ) -> Iterator[Event]:
-    split, strategy = components.plan.evaluation.split, components.strategy
-    # Seeded for each score, so that a run that was interrupted between two scores gives the same answers.
-    rng = random.Random(f"{components.plan.seed}/{after}/{task.name}")
-    strategy.stage = replace(components.stage(after), rng=rng)
-    events = list(score(components, task, after, split=split, keep_answers=control.keep_answers, pause=control.pause))
-    components.features.flush()
+    events = score_task(components, task, after, components.plan.evaluation.split, control)
     yield from events
     control.commit()
     folder.add_scores(after, [event for event in events if isinstance(event, (Scored, Routed))])

@@ -83,10 +83,10 @@ def test_a_name_for_a_finished_run_renames_it(learn: Any, micl: Any) -> None:
 
 
 def test_answers_that_a_finished_run_did_not_store_are_said(learn: Any, micl: Any) -> None:
-    run = learn().out.strip()
+    run = learn("--predictions", "none").out.strip()
     again = learn("--save-predictions")
     assert "the answers after stage 1, 2 were not stored" in again.err
-    assert f"micl eval {run} --stage 2 --save-predictions" in again.err
+    assert f"micl eval {run} --stage 2 --predictions all" in again.err
     other = learn("--seed", "3", "--save-predictions").out.strip()
     assert other not in learn("--seed", "3", "--save-predictions").out.replace(other, "", 1)
     assert "were not stored" not in learn("--seed", "3", "--save-predictions").err

@@ -60,6 +60,42 @@ def test_scores_on_a_few_examples_are_not_kept(finished: str, micl: Any, isolate
     assert kept(isolated, finished, 2) == before
 
 
+def zero_shot(micl: Any, run: str) -> Any:
+    (report,) = json.loads(micl("report", run, "--json").out)["runs"]
+    return report["zero_shot"]
+
+
+def test_stage_0_gives_the_scores_before_learning(learn: Any, micl: Any) -> None:
+    plain, unseen = learn().out.strip(), learn("--eval-unseen").out.strip()
+    assert zero_shot(micl, plain) is None
+    assert micl("eval", plain, "--stage", "0").code == 0
+    assert zero_shot(micl, plain) == zero_shot(micl, unseen)
+
+
+def test_several_stages_are_scored_in_order(finished: str, micl: Any, isolated: Path) -> None:
+    words = ("eval", finished, "--tasks", "own/img_qa", "--json")
+    done = micl(*words, "--stage", "last,0")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    assert [e["after"] for e in events if e["event"] == "scored" and e["main"]] == [0, 2]
+    assert set(kept(isolated, finished, 0)) == {("own/img_qa", "accuracy"), ("own/img_qa", "vqa_accuracy")}
+    every = [json.loads(line) for line in micl(*words, "--stage", "0..last").out.splitlines()]
+    assert [e["after"] for e in every if e["event"] == "scored" and e["main"]] == [0, 1, 2]
+    scores = {e["after"]: e["value"] for e in every if e["event"] == "scored" and e["main"]}
+    assert {e["after"]: e["value"] for e in events if e["event"] == "scored" and e["main"]} == {
+        after: scores[after] for after in (0, 2)
+    }
+    report = micl("report", finished).out
+    section = report[report.index("Tasks outside the sequence") :].splitlines()
+    assert section[1].split() == ["metric", "n", "before", "after", "1", "after", "2", "change"]
+    assert section[3].split()[:3] == ["own/img_qa", "accuracy", "3"]
+
+
+@pytest.mark.parametrize("stages", ["", "first", "2..1", "-1", "1,", "0..", "last..2"])
+def test_stages_that_name_nothing_are_refused(finished: str, micl: Any, stages: str) -> None:
+    done = micl("eval", finished, f"--stage={stages}")
+    assert (done.code, "names no stage" in done.err) == (2, True)
+
+
 def test_answers_are_kept_where_asked_for(finished: str, micl: Any, isolated: Path) -> None:
     assert micl("eval", finished, "--save-predictions", "--tasks", "own/aud_qa").code == 0
     with Store.open(f"sqlite:///{isolated / 'micl.db'}") as store:
@@ -71,13 +107,15 @@ def test_answers_on_a_few_examples_are_said_not_to_be_kept(finished: str, micl: 
     assert done.code == 0
     assert "note: answers are not stored" in done.err
     with Store.open(f"sqlite:///{isolated / 'micl.db'}") as store:
-        assert not store.predictions(finished, 2, "own/aud_qa", "test")
+        assert len(store.predictions(finished, 2, "own/aud_qa", "test")) == 3  # those of learning
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (("--stage", "3"), 2, "stage 3 is not learnt"),
+        (("--stage", "0..999999"), 2, "stage 999999 is not learnt"),
+        (("--predictions", "some"), 2, "is neither a number nor all or none"),
         (("--tasks", "own/nothing"), 3, "no task 'own/nothing'"),
         (("--split", "all"), 2, "Invalid value for '--split'"),
     ],

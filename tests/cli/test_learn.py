@@ -104,7 +104,9 @@ def test_json_lines_tell_every_event_in_order(learn: Any) -> None:
             *("position", "tasks", "data_sha256", "steps", "examples", "seconds", "peak_bytes"),
             *("trainable_parameters", "stored_bytes", "checkpoint", "restored"),
         },
-        "scored": {"after", "task", "metric", "value", "n", "split", "main", "seconds", "restored"},
+        "scored": {"after", "task", "metric", "value", "n", "split", "main", "seconds", "restored"}
+        | {"version", "prompts", "scorer", "missing", "figures"},
+        "answered": {"after", "task", "split", "rows", "scores", "missing"},
         "notice": {"text"},
         "run_finished": {"run", "status", "seconds"},
     }
@@ -329,11 +331,27 @@ def test_a_runs_own_plan_goes_before_files(finished: str, micl: Any, tmp_path: P
     assert micl("learn", "--resume", finished).code == 0
 
 
-def test_predictions_are_kept_where_asked_for(learn: Any, home: Path) -> None:
-    run = learn("--save-predictions").out.strip()
+@pytest.mark.parametrize("words", [(), ("--save-predictions",), ("--predictions", "all"), ("--predictions", "3")])
+def test_predictions_are_kept_with_their_scores(learn: Any, home: Path, words: Any) -> None:
+    done = learn(*words)
     with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        run = done.out.strip()
         kept = store.predictions(run, 2, "own/aud_qa", "test")
+        (score,) = (s for s in store.details(run).scores if (s.after, s.task, s.main) == (2, "own/aud_qa", True))
     assert [row.references for row in kept] == [("middle",), ("high",), ("low",)]
+    assert score.value == pytest.approx(sum(row.score or 0 for row in kept) / 3)
+    assert (score.version, score.missing) == (1, 0)
+    assert "are not stored" not in done.err
+
+
+@pytest.mark.parametrize(("limit", "notices"), [("2", 2), ("none", 0)])
+def test_more_predictions_than_the_limit_are_not_kept_and_that_is_said(
+    learn: Any, home: Path, limit: str, notices: int
+) -> None:
+    done = learn("--predictions", limit)
+    assert done.err.count("are more than 2 and are not stored") == notices
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        assert store.prediction_sets(done.out.strip()) == ()
 
 
 def test_scores_before_learning_are_for_forward_transfer_and_change_no_weights(

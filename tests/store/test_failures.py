@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event
 
 from micl_cli.errors import StoreError
-from micl_cli.store import Store, TaskRecord, check, upgrade
+from micl_cli.store import PredictionRecord, Store, TaskRecord, check, upgrade
 
 
 def refused(opening, url):
@@ -57,7 +57,7 @@ def test_a_server_that_does_not_answer_and_whose_password_stays_hidden():
 
 def test_a_store_that_may_only_be_read_can_be_read(old, new_run):
     with Store.open(f"sqlite:///file:{old}?mode=ro&uri=true") as store:
-        assert len(store.runs()) == 3
+        assert len(store.runs()) == 4
         with pytest.raises(StoreError, match="cannot be written") as caught:
             store.start_run(new_run())
     assert "writable" in caught.value.hint
@@ -72,7 +72,7 @@ def test_a_full_disk_stops_the_write_and_keeps_what_was_there(store, new_run, st
         connection.execute("PRAGMA max_page_count=1")  # never below the present size
 
     with pytest.raises(StoreError, match="the disk is full") as caught:
-        store.write_predictions("abc123", 1, "t", "test", [(str(n), "x" * 1000, ()) for n in range(100)])
+        store.write_predictions("abc123", 1, "t", "test", [PredictionRecord(str(n), "x" * 1000) for n in range(100)])
     assert "Free some space" in caught.value.hint
     assert len(store.details("abc123").scores) == 1
     assert store.predictions("abc123", 1, "t", "test") == ()

@@ -37,7 +37,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_a_store_in_a_read_only_folder_is_read_and_refuses_writes(old, url, refusing, new_run):
     before = everything(old.parent)
     with Store.open_to_read(url) as store:
-        assert len(store.runs()) == 3
+        assert len(store.runs()) == 4
         assert store.resolve("first light") == "3f2a9c0d1b7e"
         with pytest.raises(StoreError, match="cannot be written to"):
             store.start_run(new_run())
@@ -78,7 +78,7 @@ def test_a_store_that_can_be_written_is_upgraded_when_it_is_read(third, url):
     with Store.open_to_read(url) as store:
         assert len(store.runs()) == 2
     with closing(sqlite3.connect(third)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0005",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0006",)
 
 
 def test_completion_leaves_an_older_store_as_it_is(third, url):

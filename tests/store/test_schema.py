@@ -21,8 +21,8 @@ NEWER = "0999"
 BROKEN = """
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade():
@@ -68,7 +68,7 @@ def test_a_new_store_is_made_with_its_folder(file, url):
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
-@pytest.mark.parametrize("written", ["first", "second", "third", "fourth", "old"])
+@pytest.mark.parametrize("written", ["first", "second", "third", "fourth", "fifth", "old"])
 def test_a_store_of_each_schema_opens_with_all_its_content(request, written, url):
     request.getfixturevalue(written)
     with Store.open(url) as store:
@@ -101,6 +101,27 @@ def test_a_run_of_an_upgraded_store_is_deleted_with_its_rows(third, url):
 def test_scores_of_an_older_store_do_not_tell_of_cut_answers(fourth, url):
     with Store.open(url) as store:
         assert {score.cut for score in store.details("3f2a9c0d1b7e").scores} == {None}
+
+
+def test_scores_and_answers_of_an_older_store_have_no_version_and_no_score(fifth, url):
+    with Store.open(url) as store:
+        scores = store.details("3f2a9c0d1b7e").scores
+        answers = store.predictions("3f2a9c0d1b7e", 2, "mini/aud_qa", "test")
+    assert {(s.version, s.prompts, s.scorer, s.missing, len(s.figures)) for s in scores} == {(None, "", "", 0, 0)}
+    assert [(answer.score, answer.missing) for answer in answers] == [(None, False)] * 2
+
+
+def test_how_a_score_was_made_is_kept(old, url):
+    with Store.open(url) as store:
+        (score,) = store.details("b60e").scores
+        answers = store.predictions("b60e", 1, "own/news", "test")
+    assert (score.version, score.prompts, score.scorer, score.missing) == (2, "published", "release", 1)
+    assert score.figures == {"politics": 75.0, "sports": None}
+    assert [(each.example, each.score, each.missing) for each in answers] == [
+        ("n1", 100.0, False),
+        ("n2", 0.0, True),
+        ("n3", 50.0, False),
+    ]
 
 
 def test_the_number_of_cut_answers_is_kept(old, url):
@@ -148,34 +169,34 @@ def test_opening_a_store_that_is_up_to_date_changes_nothing(old, url):
 def test_an_older_store_is_copied_and_upgraded_on_opening(later, old, url, caplog):
     kept_scores, kept_plugins = rows(old, "scores"), rows(old, "run_plugins")
     with caplog.at_level(logging.WARNING), Store.open(url) as store:
-        assert len(store.runs()) == 3
-    assert [row[-1] for row in rows(old, "runs")] == ["none"] * 3
+        assert len(store.runs()) == 4
+    assert [row[-1] for row in rows(old, "runs")] == ["none"] * 4
     # The table that others refer to was built anew, and their rows are still there.
     assert (rows(old, "scores"), rows(old, "run_plugins")) == (kept_scores, kept_plugins)
-    (copy,) = old.parent.glob("micl-0005-*.db")
-    assert rows(copy, "alembic_version") == [("0005",)]
+    (copy,) = old.parent.glob("micl-0006-*.db")
+    assert rows(copy, "alembic_version") == [("0006",)]
     assert rows(copy, "scores") == kept_scores
     assert str(copy) in caplog.text
 
 
 def test_upgrade_returns_what_it_applied(later, old, url):
-    assert upgrade(url) == ["0006"]
+    assert upgrade(url) == ["0007"]
     assert upgrade(url) == []
-    assert len(list(old.parent.glob("micl-0005-*.db"))) == 1
+    assert len(list(old.parent.glob("micl-0006-*.db"))) == 1
 
 
 def test_upgrade_makes_a_store_where_there_is_none(file, url):
-    assert upgrade(url) == ["0001", "0002", "0003", "0004", "0005"]
+    assert upgrade(url) == ["0001", "0002", "0003", "0004", "0005", "0006"]
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
 def test_a_failed_upgrade_leaves_the_store_as_it_was(later, old, url):
-    (later / "versions" / "schema_0006.py").write_text(BROKEN)
+    (later / "versions" / "schema_0007.py").write_text(BROKEN)
     before = rows(old, "scores")
     with pytest.raises(StoreError, match="nonsense"):
         Store.open(url)
     assert rows(old, "scores") == before
-    assert rows(old, "alembic_version") == [("0005",)]
+    assert rows(old, "alembic_version") == [("0006",)]
     with pytest.raises(sqlite3.OperationalError):
         rows(old, "half")
 
@@ -187,7 +208,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(later, old, url, monkeypa
     monkeypatch.setattr(schema, "_back_up", full)
     with pytest.raises(StoreError, match="the disk is full"):
         Store.open(url)
-    assert rows(old, "alembic_version") == [("0005",)]
+    assert rows(old, "alembic_version") == [("0006",)]
 
 
 # Refusing
@@ -220,7 +241,7 @@ def test_another_programs_database_is_refused_untouched(file, url, opening):
     assert everything(file.parent) == before
 
 
-@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0005")])
+@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0006")])
 def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeypatch, prepared, state):
     if prepared:
         request.getfixturevalue("old")
@@ -236,14 +257,14 @@ def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeyp
 
 
 def test_a_repeated_upgrade_makes_no_second_copy_of_the_same_store(later, old, url):
-    good = (later / "versions" / "schema_0006.py").read_text()
-    (later / "versions" / "schema_0006.py").write_text(BROKEN)
-    (old.parent / "micl-0005-20260101T000000Z.db.part").write_text("half")
+    good = (later / "versions" / "schema_0007.py").read_text()
+    (later / "versions" / "schema_0007.py").write_text(BROKEN)
+    (old.parent / "micl-0006-20260101T000000Z.db.part").write_text("half")
     for _ in range(2):
         with pytest.raises(StoreError):
             Store.open(url)
-    (first,) = old.parent.glob("micl-0005-*")
-    first.rename(old.parent / "micl-0005-20260101T000000Z.db")  # as if it were older
-    (later / "versions" / "schema_0006.py").write_text(good)
-    assert upgrade(url) == ["0006"]
-    assert [path.name for path in old.parent.glob("micl-0005-*")] == ["micl-0005-20260101T000000Z.db"]
+    (first,) = old.parent.glob("micl-0006-*")
+    first.rename(old.parent / "micl-0006-20260101T000000Z.db")  # as if it were older
+    (later / "versions" / "schema_0007.py").write_text(good)
+    assert upgrade(url) == ["0007"]
+    assert [path.name for path in old.parent.glob("micl-0006-*")] == ["micl-0006-20260101T000000Z.db"]

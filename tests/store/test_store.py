@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from micl_cli.errors import StoreError
-from micl_cli.store import PluginRecord, TaskRecord
+from micl_cli.store import PluginRecord, PredictionRecord, TaskRecord
 
 RUN = "abc123"
 TASK = TaskRecord(
@@ -124,7 +124,7 @@ def test_deleting_a_run_deletes_its_rows_and_no_others(store, new_run, stage):
     for run in (RUN, "other"):
         store.start_run(new_run(run, plugins=(MOINCL,)))
         store.write(run, stage())
-        store.write_predictions(run, 1, "t", "test", [("a", "b", ())])
+        store.write_predictions(run, 1, "t", "test", [PredictionRecord("a", "b")])
     store.delete_run(RUN)
     with store.engine.connect() as connection:
         for table in ("run_plugins", "stages", "scores", "steps", "predictions"):

@@ -13,7 +13,7 @@ import pytest
 
 from micl_cli.errors import MiclError, StoreError
 from micl_cli.plan import Plan
-from micl_cli.store import NewRun, Store, check
+from micl_cli.store import NewRun, PredictionRecord, Store, check
 from micl_cli.store.validation import is_run_id, plan_problem
 
 GOOD = "aaaaaaaaaaaa"
@@ -27,7 +27,7 @@ def two(store: Store, file: Path, stage: Any) -> Path:
     for run in (GOOD, BAD):
         store.start_run(NewRun(id=run, plan=PLAN, environment={"threads": 1, "torch": "2"}))
         store.write(run, stage())
-        store.write_predictions(run, 1, "mini/img_cap", "test", [("a", "b", ["c"])])
+        store.write_predictions(run, 1, "mini/img_cap", "test", [PredictionRecord("a", "b", ("c",))])
         store.end_run(run, "finished")
     return file
 

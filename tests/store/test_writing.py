@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf, nan
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from micl_cli.api.events import (
     Validated,
 )
 from micl_cli.errors import StoreError
-from micl_cli.store import NewRun, RoutingRecord, Store
+from micl_cli.store import NewRun, PredictionRecord, RoutingRecord, Store
 
 RUN = "abc123"
 
@@ -163,8 +164,8 @@ def test_only_the_steps_of_the_repeated_stage_are_discarded(store, new_run, step
 
 def test_predictions_keep_their_order_and_replace_former_ones(store, new_run):
     store.start_run(new_run())
-    rows = [("b", "a döG\x00", ("a dog", "dog")), ("a", "", ())]
-    store.write_predictions(RUN, 1, "mini/aud_qa", "test", [("z", "old", ())])
+    rows = [PredictionRecord("b", "a döG\x00", ("a dog", "dog"), 30.0), PredictionRecord("a", "", missing=True)]
+    store.write_predictions(RUN, 1, "mini/aud_qa", "test", [PredictionRecord("z", "old")])
     store.write_predictions(RUN, 1, "mini/aud_qa", "test", rows)
     assert store.predictions(RUN, 1, "mini/aud_qa", "test") == tuple(rows)
     assert store.predictions(RUN, 2, "mini/aud_qa", "test") == ()
@@ -175,7 +176,28 @@ def test_answers_come_as_events_too(store, new_run):
     answered = Answered(after=1, task="t", split="test", rows=[("a", "yes", ("yes",))])
     store.write(RUN, [answered, replace(answered, rows=[("a", "no", ("yes",))])])
     (row,) = store.predictions(RUN, 1, "t", "test")
-    assert (row.example, row.answer, row.references) == ("a", "no", ("yes",))
+    assert row == PredictionRecord("a", "no", ("yes",))
+
+
+def test_answers_are_kept_with_their_scores_and_what_is_missing(store, new_run):
+    store.start_run(new_run())
+    rows = [("a", "yes", ("yes",)), ("b", "", ("no",)), ("c", "x", ("y",))]
+    store.write(RUN, [Answered(after=2, task="t", split="val", rows=rows, scores=[100.0, 0.0, nan], missing=["b"])])
+    assert store.prediction_sets(RUN) == ((2, "t", "val", 3),)
+    assert [(row.score, row.missing) for row in store.predictions(RUN, 2, "t", "val")] == [
+        (100.0, False),
+        (0.0, True),
+        (None, False),
+    ]
+
+
+def test_a_score_keeps_how_it_was_made(store, new_run):
+    store.start_run(new_run())
+    made = {"version": 3, "prompts": "published", "scorer": "release", "missing": 2}
+    store.write(RUN, [Scored(after=1, task="t", metric="m", value=1.0, n=4, figures={"x": 5.0, "y": inf}, **made)])
+    (score,) = store.details(RUN).scores
+    assert {name: getattr(score, name) for name in made} == made
+    assert score.figures == {"x": 5.0, "y": None}
 
 
 def test_validations_are_kept_and_those_after_a_checkpoint_discarded(store, new_run):

@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 import torch
 
+from micl_cli.api.metric import Metric
 from micl_cli.api.resources import Resources
 from micl_cli.api.task import Example, Media
 from micl_cli.errors import OptionError, PlanError, PluginError
@@ -27,15 +28,35 @@ def test_components_are_put_together_as_the_plan_says(make_components: Any) -> N
     assert components.accelerator.device.type == "cpu"
 
 
-def test_a_task_s_own_metric_and_those_for_its_type_are_loaded() -> None:
-    metrics = load_metrics(Registry.discover(), [toy_task("image", "captioning")])
+@pytest.fixture
+def registry() -> Registry:
+    return Registry.discover()
+
+
+@pytest.fixture
+def resources(registry: Registry, tmp_path: Path) -> Resources:
+    return Resources(tmp_path / "home", registry.load)
+
+
+def test_a_task_s_own_metric_and_those_for_its_type_are_loaded(registry: Registry, resources: Resources) -> None:
+    metrics = load_metrics(registry, [toy_task("image", "captioning")], resources)
     assert set(metrics) == {"cider", "bleu4", "rouge_l"}
-    assert set(load_metrics(Registry.discover(), toy_tasks())) == {*metrics, "accuracy", "vqa_accuracy"}
+    assert set(load_metrics(registry, toy_tasks(), resources)) == {*metrics, "accuracy", "vqa_accuracy"}
 
 
-def test_an_unknown_metric() -> None:
+def test_each_metric_is_set_up_once_with_the_resources(
+    registry: Registry, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, Resources]] = []
+    monkeypatch.setattr(Metric, "setup", lambda self, given: seen.append((self.name, given)))
+    load_metrics(registry, toy_tasks(), resources)
+    assert sorted(name for name, _ in seen) == ["accuracy", "bleu4", "cider", "rouge_l", "vqa_accuracy"]
+    assert {id(given) for _, given in seen} == {id(resources)}
+
+
+def test_an_unknown_metric(registry: Registry, resources: Resources) -> None:
     with pytest.raises(PluginError, match="no metric 'cidre'"):
-        load_metrics(Registry.discover(), [replace(toy_task("image", "qa"), metric="cidre")])
+        load_metrics(registry, [replace(toy_task("image", "qa"), metric="cidre")], resources)
 
 
 def test_options_of_one_stage_are_typed(make_components: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from micl_cli.api.answer import Answer
 from micl_cli.api.events import Answered, Routed, Scored
 from micl_cli.api.selection import as_mixtures
 from micl_cli.api.strategy import Route
@@ -64,10 +65,41 @@ def test_a_task_is_scored_by_its_own_metric_first(knowing: Any) -> None:
 
 
 def test_answers_are_yielded_where_asked_for(knowing: Any) -> None:
-    *_, told = score(knowing, QA, 1, keep_answers=True)
+    *_, told = score(knowing, QA, 1, max_answers=None)
     assert isinstance(told, Answered)
     assert [row[0] for row in told.rows] == [example.id for example in QA.examples("test")]
     assert {row[1] for row in told.rows} <= {"", "red", "green", "blue"}
+    assert told.scores == [100.0 if answer in references else 0.0 for _, answer, references in told.rows]
+    assert told.missing == []
+
+
+def test_more_answers_than_the_limit_are_not_yielded(knowing: Any) -> None:
+    assert any(isinstance(event, Answered) for event in score(knowing, QA, 1, max_answers=6))
+    for limit in (0, 5):
+        assert not any(isinstance(event, Answered) for event in score(knowing, QA, 1, max_answers=limit))
+
+
+def test_a_score_says_how_it_was_made(knowing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = replace(QA, prompts="published", scorer="strict", load=lambda split: _with_categories(QA.examples(split)))
+    monkeypatch.setattr(type(knowing.metrics["accuracy"]), "version", 7)
+    missing = Answer("", missing=True)
+    monkeypatch.setattr(
+        knowing.backbone, "generate", lambda examples, **_: [missing if e.id == "skipped" else "x" for e in examples]
+    )
+    first, *_, told = score(knowing, task, 1, max_answers=None)
+    assert isinstance(first, Scored)
+    assert isinstance(told, Answered)
+    assert (first.version, first.prompts, first.scorer, first.missing) == (7, "published", "strict", 1)
+    assert first.figures == {"first": 0.0, "later": 0.0}
+    assert told.missing == ["skipped"]
+
+
+def _with_categories(examples: Sequence[Example]) -> list[Example]:
+    head, *tail = examples
+    return [
+        replace(head, id="skipped", meta={"category": "first"}),
+        *(replace(example, meta={"category": "later"}) for example in tail),
+    ]
 
 
 def test_validation_is_the_mean_over_the_stages_tasks(knowing: Any) -> None:
@@ -215,7 +247,7 @@ def test_multiple_choice_is_scored_by_each_example_s_own_choices(
 
     monkeypatch.setattr(components.backbone, "score_choices", score_choices)
     monkeypatch.setattr(components.backbone, "generate", lambda *args, **more: pytest.fail("nothing is generated"))
-    first, *others = score(components, task, 1, keep_answers=True)
+    first, *others = score(components, task, 1, max_answers=None)
     assert isinstance(first, Scored)
     assert (first.metric, first.main, first.n) == ("accuracy", True, 6)
     rows = {row[0]: row[1] for row in others[-1].rows}

@@ -393,7 +393,7 @@ def test_what_was_yielded_is_stored_before_a_file_says_so(
         write = getattr(folder, name)
         monkeypatch.setattr(folder, name, lambda *words, write=write: (files.append(len(yielded)), write(*words)))
     files: list[int] = []
-    control = Control(commit=lambda: stored.append(len(yielded)), save_seconds=0, keep_answers=True)
+    control = Control(commit=lambda: stored.append(len(yielded)), save_seconds=0, max_answers=None)
     for event in learn(make_components(), folder, control):
         yielded.append(event)
     assert files == stored

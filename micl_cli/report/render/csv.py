@@ -24,7 +24,9 @@ def write(runs: Sequence[RunData]) -> str:
     """Return a header and one row for each finite value.
 
     ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits, and the
-    number of cut answers), "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra".
+    numbers of cut and missing answers), "subscore" (figures of a metric, such as those of categories), "outside" (the
+    change of tasks outside the sequence), "rule" (``value`` is the version or variant by which the latest score was
+    made), "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra".
     Several runs are followed by rows of "difference" or "not comparable" (``quantity`` is what the runs differ in,
     ``value`` that of a run), of "mean" (over seeds; ``run`` is the strategy, ``task`` the order or empty for all
     orders, ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a spreadsheet
@@ -35,11 +37,12 @@ def write(runs: Sequence[RunData]) -> str:
     writer.writerow((*RUN_COLUMNS, *VALUE_COLUMNS))
     for run in runs:
         columns = (run.id, run.name, run.strategy, run.backbone, run.seed, run.status)
-        writer.writerows(map(_safe, (*columns, *value)) for value in _values(run) if _is_finite(value[4]))
+        writer.writerows(map(safe_cell, (*columns, *value)) for value in _values(run) if _is_finite(value[4]))
+        writer.writerows(map(safe_cell, (*columns, *value)) for value in _rules(run))
     if len(runs) > 1:
-        writer.writerows(map(_safe, row) for row in _differences(runs))
+        writer.writerows(map(safe_cell, row) for row in _differences(runs))
         means = _comparison(runs)
-        writer.writerows(map(_safe, (*columns, *value)) for columns, value in means if _is_finite(value[4]))
+        writer.writerows(map(safe_cell, (*columns, *value)) for columns, value in means if _is_finite(value[4]))
     return text.getvalue().rstrip("\n")
 
 
@@ -69,11 +72,21 @@ def _means(group: str, order: str, source: Group | Paired, split: str) -> Iterat
             yield group, "", order, f"{name}_{bound}", value, source.n, split
 
 
-def _safe(cell: Cell | None) -> Cell | None:
+def safe_cell(cell: Cell | None) -> Cell | None:
+    """Return a cell that no spreadsheet evaluates as a formula, with control characters as escapes."""
     if not isinstance(cell, str):
         return cell
     text = visible(cell)
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
+
+
+def _rules(run: RunData) -> Iterator[tuple[Cell, ...]]:
+    """Yield the version and the variants by which each task was scored latest, where they are known."""
+    for task, score in run.latest.items():
+        rule = {"version": score.version or "", "prompts": score.prompts, "scorer": score.scorer}
+        yield from (
+            ("rule", score.after, task, name, value, score.n, score.split) for name, value in rule.items() if value
+        )
 
 
 def _is_finite(value: float | None) -> bool:
@@ -109,3 +122,9 @@ def _scores(run: RunData) -> Iterator[Value]:
             yield "score", score.after, score.task, score.metric, score.value, score.n, score.split
         elif score.cut is not None:
             yield "score", score.after, score.task, "cut_answers", score.cut, score.n, score.split
+        if score.main and score.missing:
+            yield "score", score.after, score.task, "missing_answers", score.missing, score.n, score.split
+        for name, value in score.figures.items():
+            yield "subscore", score.after, score.task, f"{score.metric}: {name}", value, "", score.split
+    for each in run.outside:
+        yield "outside", "", each.task, f"change of {each.rule}", each.change, each.n, run.split

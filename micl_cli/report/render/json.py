@@ -48,6 +48,8 @@ def _run(run: RunData) -> dict[str, Any]:
         "stages": [asdict(stage) for stage in run.stages],
         "scores": [asdict(score) for score in run.scores],
         "extra": dict(run.extra),
+        **({"outside": [task.as_json() for task in run.outside]} if run.outside else {}),
+        **({"mixed_rules": run.mixed_rules} if run.mixed_rules else {}),
         **({"forgetting_types": [entry.as_json() for entry in run.forgetting_types]} if run.forgetting_types else {}),
         **({"routing": run.routing.as_json()} if run.routing else {}),
     }

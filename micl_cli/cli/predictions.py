@@ -1,0 +1,74 @@
+"""``micl predictions``: show or export the stored answers of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from micl_cli.cli.command import Command
+from micl_cli.cli.completers import complete_runs, complete_tasks
+from micl_cli.cli.console import echo, note
+from micl_cli.cli.context import current_settings
+from micl_cli.errors import UsageError
+
+FORMATS = ["text", "csv", "jsonl", "release"]
+SMALLEST = 1e-9
+"""Scores below this are 0."""
+EPILOG = """\b
+Examples:
+  micl predictions @last --wrong --limit 20
+  micl predictions 3f2a --task img_qa --stage 2 --format csv -o answers.csv
+  micl predictions @last --format jsonl -o answers.jsonl
+  micl score answers.jsonl --task mini/img_qa
+
+\b
+Formats: text, csv, jsonl (one object a line, which `micl score` reads), and release (the keys of
+LLaVA-style prediction files; for one task)."""
+
+
+@click.command(cls=Command, epilog=EPILOG)
+@click.argument("run", shell_complete=complete_runs)
+@click.option("--task", shell_complete=complete_tasks, help="Only the answers to this task; by default to all.")
+@click.option("--stage", type=click.IntRange(0), help="The stage after which they were given; by default the last.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="The split; by default test, if answered.")
+@click.option("--wrong", is_flag=True, help="Only answers with a score of 0, and missing ones.")
+@click.option("--below", type=click.FloatRange(0, min_open=True), metavar="SCORE",
+              help="Only answers with a score (x100) below this, and missing ones.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(1), help="Maximum number of answers to each task.")
+@click.option("--format", "style", default="text", type=click.Choice(FORMATS), help="Format of the answers.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+def predictions(
+    run: str,
+    task: str | None,
+    stage: int | None,
+    split: str | None,
+    wrong: bool,
+    below: float | None,
+    limit: int | None,
+    style: str,
+    output: Path | None,
+) -> None:
+    """Show or export the answers of a run with their references and scores.
+
+    Answers are stored when a run is scored, unless there are many; see --predictions of `micl learn` and `micl eval`.
+    """
+    from micl_cli.report.predictions import render_predictions
+    from micl_cli.session import Session
+    from micl_cli.session.predictions import stored_answers
+
+    session = Session(current_settings())
+    least = below if below is not None else SMALLEST if wrong else None
+    sets = stored_answers(session, session.resolve(run), task=task, stage=stage, split=split, below=least, limit=limit)
+    if style == "release" and len(sets) > 1:
+        names = ", ".join(each.task for each in sets)
+        raise UsageError("a file of form release holds the answers to one task", f"Name it with --task: {names}.")
+    text = render_predictions(sets, style)
+    if output is None:
+        if text:
+            echo(text)
+        return
+    from micl_cli.io.files import write_text
+
+    write_text(output, text + "\n" if text else "")
+    note(f"wrote {sum(len(each.examples) for each in sets):,} answers to {output}")

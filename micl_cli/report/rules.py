@@ -1,0 +1,37 @@
+"""The rules by which answers were scored: metric, its version, and the variants of prompts and scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from micl_cli.records import ScoreRecord
+
+
+def version_of(score: ScoreRecord) -> int:
+    """Return the version of a score's metric. Earlier versions of micl stored none: metrics had only the first."""
+    return 1 if score.version is None else score.version
+
+
+def rule_of(score: ScoreRecord) -> str:
+    """Return the rule of a score as text, equal for comparable scores: "accuracy version 2, prompts published"."""
+    version = f" version {version_of(score)}" if version_of(score) > 1 else ""
+    variants = [f"{name} {value}" for name, value in (("prompts", score.prompts), ("scorer", score.scorer)) if value]
+    return ", ".join([f"{score.metric}{version}", *variants])
+
+
+def is_plain(score: ScoreRecord) -> bool:
+    """Return whether a score is fully described by its metric: first version, no variants, no missing answers."""
+    return rule_of(score) == score.metric and not score.missing
+
+
+def latest_scores(scores: Iterable[ScoreRecord]) -> dict[str, ScoreRecord]:
+    """Return the score of each task after its latest stage."""
+    return {score.task: score for score in sorted(scores, key=lambda score: score.after)}
+
+
+def mixed_rules(scores: Iterable[ScoreRecord]) -> dict[str, dict[str, list[int]]]:
+    """Return the tasks of which scores were made by different rules: the stages after which each rule was used."""
+    stages: dict[str, dict[str, list[int]]] = {}
+    for score in sorted(scores, key=lambda score: score.after):
+        stages.setdefault(score.task, {}).setdefault(rule_of(score), []).append(score.after)
+    return {task: rules for task, rules in stages.items() if len(rules) > 1}

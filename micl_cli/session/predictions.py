@@ -1,0 +1,109 @@
+"""The stored answers of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from micl_cli.data.prepared import is_prepared, open_task
+from micl_cli.errors import PlanError, StoreError, UsageError, nearest
+from micl_cli.records import PredictionRecord, PredictionSet, RunDetails, ScoreRecord
+from micl_cli.report.blocks import number
+from micl_cli.report.predictions import AnsweredExample, AnswerSet
+
+if TYPE_CHECKING:
+    from micl_cli.session.session import Session
+
+
+def stored_answers(
+    session: Session,
+    run_id: str,
+    *,
+    task: str | None = None,
+    stage: int | None = None,
+    split: str | None = None,
+    below: float | None = None,
+    limit: int | None = None,
+) -> list[AnswerSet]:
+    """Return the answers of a run to the examples of ``split`` after ``stage``, by default the last with answers.
+
+    Only those that score less than ``below`` (x100) or are missing, and at most ``limit`` of a task. Raises StoreError
+    if no answers are stored, UsageError if none are for the task, stage or split, or if they have no scores to compare.
+    """
+    with session.store_to_read() as store:
+        details = store.details(run_id)
+        stored = store.prediction_sets(run_id)
+        if not stored:
+            hint = f"Answer the examples again and store them: micl eval {run_id} --predictions all"
+            raise StoreError(f"run {run_id} has no stored answers", hint)
+        chosen = _chosen(run_id, stored, task, stage, split)
+        sets = [(each, store.predictions(run_id, each.after, each.task, each.split)) for each in chosen]
+    return [
+        AnswerSet(
+            run=run_id,
+            stage=each.after,
+            task=each.task,
+            split=each.split,
+            scored=_scored(details, each),
+            examples=_examples(session, each.task, each.split, list(_selected(records, each, below))[:limit]),
+        )
+        for each, records in sets
+    ]
+
+
+def _chosen(
+    run_id: str, stored: Sequence[PredictionSet], task: str | None, stage: int | None, split: str | None
+) -> list[PredictionSet]:
+    """Return the sets of answers that are asked for, all of one stage and split."""
+    name = task and _task(task, sorted({each.task for each in stored}))
+    of_task = [each for each in stored if name in (None, each.task)]
+    splits = [each.split for each in of_task]
+    split = split or ("test" if "test" in splits else splits[0])
+    of_split = [each for each in of_task if each.split == split]
+    last = max((each.after for each in of_split), default=0) if stage is None else stage
+    chosen = [each for each in of_split if each.after == last]
+    if not chosen:
+        known = ", ".join(f"{each.task} ({each.split}) after stage {each.after}" for each in of_task)
+        what = f"the answers of run {run_id} to {name or 'its tasks'} ({split}) after stage {last} are not stored"
+        raise UsageError(what, f"Stored: {known}. Store others: micl eval {run_id} --stage {last} --predictions all")
+    return chosen
+
+
+def _task(text: str, known: Sequence[str]) -> str:
+    """Return the task with answers that ``text`` names in full or without its benchmark. Raises UsageError."""
+    matches = [name for name in known if text in (name, name.rpartition("/")[2])]
+    if len(matches) != 1:
+        hint = f"{nearest(text, known)} Tasks with answers: {', '.join(known)}.".strip()
+        raise UsageError(f"{text!r} names {len(matches) or 'no'} task{'s' * (len(matches) > 1)} with answers", hint)
+    return matches[0]
+
+
+def _selected(
+    records: Sequence[PredictionRecord], each: PredictionSet, below: float | None
+) -> Iterator[PredictionRecord]:
+    for record in records:
+        if below is not None and record.score is None and not record.missing:
+            what = f"the answers to {each.task} were stored by an earlier version of micl, without scores"
+            raise UsageError(what, f"Store them again: micl eval RUN --stage {each.after} --predictions all")
+        if below is None or record.missing or (record.score or 0) < below:
+            yield record
+
+
+def _scored(details: RunDetails, each: PredictionSet) -> str:
+    """Return "accuracy 66.67, 60 answers"."""
+    key = each.after, each.task, each.split
+    scores: list[ScoreRecord] = [s for s in details.scores if s.main and (s.after, s.task, s.split) == key]
+    metric = f"{scores[0].metric} {number(scores[0].value)}, " if scores else ""
+    return f"{metric}{each.answers:,} answer{'s' * (each.answers != 1)}"
+
+
+def _examples(session: Session, task: str, split: str, records: Sequence[PredictionRecord]) -> list[AnsweredExample]:
+    """Return answers with the prompts of their examples, as far as the task is prepared here."""
+    prompts: dict[str, str] = {}
+    if is_prepared(task, session.settings.home):
+        try:
+            examples = open_task(task, session.settings.home, verify=False).examples(split)
+        except PlanError:  # its answers can be shown all the same
+            examples = ()
+        prompts = {example.id: example.prompt for example in examples}
+    return [AnsweredExample(record, prompts.get(record.example, "")) for record in records]
