@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from micl_cli.api.events import Event as Event
     from micl_cli.api.hookspecs import Register as Register
     from micl_cli.api.hookspecs import hookimpl as hookimpl
+    from micl_cli.api.letters import choices_in as choices_in
+    from micl_cli.api.letters import choices_of as choices_of
+    from micl_cli.api.letters import chosen_letter as chosen_letter
+    from micl_cli.api.letters import lettered as lettered
     from micl_cli.api.listener import Listener as Listener
     from micl_cli.api.losses import answer_loss as answer_loss
     from micl_cli.api.losses import distillation_loss as distillation_loss
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
     from micl_cli.api.options import Range as Range
     from micl_cli.api.options import options_of as options_of
     from micl_cli.api.options import parse_options as parse_options
+    from micl_cli.api.predictions import QUESTION_ID as QUESTION_ID
+    from micl_cli.api.predictions import Prediction as Prediction
     from micl_cli.api.presets import FetchProgress as FetchProgress
     from micl_cli.api.presets import PresetInfo as PresetInfo
     from micl_cli.api.reader import FILE as FILE
@@ -60,6 +66,7 @@ if TYPE_CHECKING:
     from micl_cli.api.reader import SourceRows as SourceRows
     from micl_cli.api.reader import field_of as field_of
     from micl_cli.api.reader import rows_of as rows_of
+    from micl_cli.api.reader import rows_of_each as rows_of_each
     from micl_cli.api.reader import text_field as text_field
     from micl_cli.api.resources import PartLoader as PartLoader
     from micl_cli.api.resources import Resources as Resources
@@ -115,15 +122,17 @@ _MODULES = {
     "encoder": ("Encoder",),
     "events": ("BASE", "Event"),
     "hookspecs": ("Register", "hookimpl"),
+    "letters": ("choices_in", "choices_of", "chosen_letter", "lettered"),
     "listener": ("Listener",),
     "losses": ("answer_loss", "distillation_loss"),
     "metric": ("ExampleMetric", "Metric", "Score"),
     "modality": ("Clip", "Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
+    "predictions": ("QUESTION_ID", "Prediction"),
     "presets": ("FetchProgress", "PresetInfo"),
     "reader": (
         *("Count", "FILE", "Fault", "PUBLISHED", "RELEASE", "Reader", "ReaderTask", "STRICT", "Source", "SourceRow"),
-        *("SourceRows", "field_of", "rows_of", "text_field"),
+        *("SourceRows", "field_of", "rows_of", "rows_of_each", "text_field"),
     ),
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext", "route_readable"),

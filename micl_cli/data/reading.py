@@ -65,11 +65,18 @@ def prepare_published(
 ) -> Prepared:
     """Prepare a task of a published benchmark, and compare the number of its examples with the published one.
 
-    Raises UsageError for an unknown variant; otherwise like :func:`prepare_read`.
+    A task with a single variant keeps it if another one of the benchmark is asked for, and a note says so. Raises
+    UsageError for an unknown variant; otherwise like :func:`prepare_read`.
     """
     spec = reader.tasks[task]
-    prompts = _variant("prompts", request.prompts, spec.prompts)
-    scorer = _variant("scorer", request.scorer, tuple(spec.scorers))
+    specs = reader.tasks.values()
+    prompts = _variant("prompts", request.prompts, spec.prompts, [each.prompts for each in specs])
+    scorer = _variant("scorer", request.scorer, tuple(spec.scorers), [tuple(each.scorers) for each in specs])
+    kept = [
+        f"{what} is {used}, the only variant of this task"
+        for what, given, used in (("prompts", request.prompts, prompts), ("scorer", request.scorer, scorer))
+        if given not in (None, used)
+    ]
     request = replace(request, prompts=prompts, scorer=scorer)
     declared = Description(
         name=task,
@@ -91,7 +98,7 @@ def prepare_published(
         declared, read, reader.benchmark, request, home, modality, extracts=spec.extracts, on_error=on_error,
         progress=progress,
     )  # fmt: skip
-    return replace(prepared, notes=(*prepared.notes, *_notes(spec, prepared, home)))
+    return replace(prepared, notes=(*prepared.notes, *kept, *_notes(spec, prepared, home)))
 
 
 def prepare_read(
@@ -144,8 +151,9 @@ def prepare_read(
     return opened(name, home)
 
 
-def _variant(what: str, given: str | None, known: Sequence[str]) -> str:
-    if given is None:
+def _variant(what: str, given: str | None, known: Sequence[str], all_known: Iterable[Sequence[str]]) -> str:
+    """Return the variant to prepare of those that a task has; ``all_known`` are those of all tasks of its benchmark."""
+    if given is None or (len(known) == 1 and any(given in each for each in all_known)):
         return known[0]
     if given not in known:
         hint = f"{nearest(given, known)} It has: {', '.join(known)}.".strip()

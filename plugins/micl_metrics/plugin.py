@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from micl_cli.api import Register, hookimpl
 
+MLLM_CL = (
+    ("mllm_word", "mllm_cl:Word", "the reference occurs in the answer as words (strict)"),
+    ("mllm_rs_release", "mllm_cl:RSRelease", "RS and AD, contained with a border on one side (as released)"),
+    ("mllm_med_release", "mllm_cl:MedRelease", "Med, contained (as released)"),
+    ("mllm_fin_release", "mllm_cl:FinRelease", "Fin, equality without blanks of the reply (as released)"),
+    ("mllm_fin_strict", "mllm_cl:FinStrict", "Fin, equality without white space (strict)"),
+    ("mllm_sci_release", "mllm_cl:SciRelease", "Sci, by the source of the image (as released)"),
+    ("mllm_sci_strict", "mllm_cl:SciStrict", "Sci, by the source of the image (strict)"),
+    ("mllm_ocr_release", "mllm_cl:OCRRelease", "OCR, any reference contained, by category (as released)"),
+    ("mllm_ocr_strict", "mllm_cl:OCRStrict", "OCR, any reference contained, lines kept apart (strict)"),
+    ("mllm_vp_release", "mllm_cl:VPRelease", "VP, contained without blanks (as released)"),
+    ("mllm_vp_strict", "mllm_cl:VPStrict", "VP, contained as words (strict)"),
+    ("mllm_math_rules", "mllm_rules:MathRules", "Math, answers extracted by rules in place of GPT"),
+    ("mllm_app_rules", "mllm_rules:AppRules", "APP, the chosen letter by rules in place of the server"),
+)
+
 
 @hookimpl
 def micl_register_metrics(register: Register) -> None:
@@ -51,3 +67,5 @@ def micl_register_metrics(register: Register) -> None:
         "micl_metrics.instruction_following:InstructionFollowing",
         "the answer has the shape that was asked for, right or wrong (MIF)",
     )
+    for name, target, summary in MLLM_CL:
+        register(name, f"micl_metrics.suites.{target}", f"MLLM-CL: {summary}")

@@ -7,3 +7,6 @@ from micl_cli.api import Register, hookimpl
 def micl_register_readers(register: Register) -> None:
     """Register the readers by the name of their benchmark."""
     register("mllm-cl-domain", "micl_readers.mllm_cl:Domain", "MLLM-CL: remote sensing to finance, five domains")
+    register(
+        "mllm-cl-ability", "micl_readers.mllm_cl_ability:Ability", "MLLM-CL: text to user interfaces, four abilities"
+    )

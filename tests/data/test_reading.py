@@ -226,3 +226,20 @@ def test_a_task_is_prepared_again_only_if_something_changed(write: Write, prepar
     prepare(root)
     assert record.stat().st_mtime_ns == before
     assert read_record(record.parent).source.options == {"prompts": "published", "scorer": "release"}  # type: ignore[union-attr]
+
+
+class Judged(Alphabet):
+    """Has a second task with one scorer, in place of a judge."""
+
+    tasks: ClassVar[Mapping[str, ReaderTask]] = {
+        "letters": replace(Alphabet.tasks["letters"], scorers={"rules": "accuracy"}),
+        "words": Alphabet.tasks["letters"],
+    }
+
+
+def test_a_task_with_one_variant_keeps_it_among_others(write: Write, prepare: Prepare) -> None:
+    prepared = prepare(write(), Judged, scorer="strict")
+    assert prepared.task.scorer == "rules"
+    assert "scorer is rules, the only variant of this task" in prepared.notes
+    with pytest.raises(UsageError, match="no scorer variant 'strikt'"):
+        prepare(write(), Judged, scorer="strikt")
