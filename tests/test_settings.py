@@ -28,7 +28,10 @@ def test_home_moves_everything(isolated: Path) -> None:
         isolated / "tasks",
         isolated / "features",
     )
-    assert settings.sources == {"home": "MICL_HOME", "store": "default", "cache_limit": "default"}
+    assert settings.sources == {
+        "home": "MICL_HOME",
+        **dict.fromkeys(("store", "cache_limit", "judge_model"), "default"),
+    }
     assert not isolated.exists()
 
 

@@ -69,3 +69,4 @@ def micl_register_metrics(register: Register) -> None:
     )
     for name, target, summary in MLLM_CL:
         register(name, f"micl_metrics.suites.{target}", f"MLLM-CL: {summary}")
+    register("judge", "micl_metrics.judge.metric:Judge", "a local language model judges answers: yes or no, and 0 to 5")
