@@ -10,3 +10,4 @@ def micl_register_readers(register: Register) -> None:
     register(
         "mllm-cl-ability", "micl_readers.mllm_cl_ability:Ability", "MLLM-CL: text to user interfaces, four abilities"
     )
+    register("cl-vista", "micl_readers.cl_vista:CLVista", "CL-VISTA: questions about videos, eight tasks, by a judge")
