@@ -11,3 +11,4 @@ def micl_register_readers(register: Register) -> None:
         "mllm-cl-ability", "micl_readers.mllm_cl_ability:Ability", "MLLM-CL: text to user interfaces, four abilities"
     )
     register("cl-vista", "micl_readers.cl_vista:CLVista", "CL-VISTA: questions about videos, eight tasks, by a judge")
+    register("general", "micl_readers.general.reader:General", "POPE, MME, MMBench and SEED-Bench, for evaluation only")
