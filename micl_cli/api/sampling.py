@@ -37,8 +37,11 @@ def subset(examples: Sequence[Example], size: int | None, salt: str = "") -> Seq
 def first_of(order: Sequence[int], groups: Sequence[Hashable], size: int) -> list[int]:
     """Return at most ``size`` of the indices that come first in ``order``, sorted; those of a group together.
 
-    ``groups`` holds the group of each index, or None. The first group is returned whole, however large it is.
+    ``groups`` holds the group of each index, or None. The first group is returned whole, however large it is, unless
+    ``size`` is 0.
     """
+    if not size:
+        return []
     members: dict[Hashable, list[int]] = defaultdict(list)
     for index in order:
         members[index if groups[index] is None else (groups[index],)].append(index)
