@@ -1,6 +1,7 @@
-"""How well a judge model agrees with people on answers that they marked.
+"""How well a judge model, or another metric, agrees with people on answers that they marked.
 
     python benchmarks/judge_agreement.py --model FOLDER-or-ID [FILE]
+    python benchmarks/judge_agreement.py --metric contains [FILE]
 
 Each line of FILE is ``{"question", "references", "answer", "right"}``, where ``right`` is the mark of a person; by
 default, the sample of this folder, which was marked by hand. Printed are agreement, Cohen's kappa, and the verdicts
@@ -54,15 +55,14 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path, default=SAMPLE, help="marked answers in JSON Lines")
     settings = load_settings()
     parser.add_argument("--model", default=settings.judge_model, help="folder or hub id; by default MICL_JUDGE_MODEL")
+    parser.add_argument("--metric", default="judge", help="the metric; an answer that scores above 0 is right")
     chosen = parser.parse_args()
-    judge = Resources(settings.home, Registry.discover().load, chosen.model).metric("judge")
+    metric = Resources(settings.home, Registry.discover().load, chosen.model).metric(chosen.metric)
     marked = read(chosen.file)
-    score = judge.score_examples([each.answer for each in marked], [each.example for each in marked])
+    score = metric.score_examples([each.answer for each in marked], [each.example for each in marked])
     ours, theirs = [value > 0 for value in score.each], [each.right for each in marked]
     agree = sum(a == b for a, b in zip(ours, theirs, strict=True))
-    print(
-        f"{len(marked)} answers, {sum(theirs)} right by the marks, {sum(ours)} by the judge (version {judge.version})"
-    )
+    print(f"{len(marked)} answers: {sum(theirs)} right by the marks, {sum(ours)} by {metric.name} {metric.version}")
     print(f"agreement {agree / len(marked):.3f}, kappa {kappa(ours, theirs):.3f}")
     for each, right in zip(marked, ours, strict=True):
         if right != each.right:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 SCORE = "score (0-5)"
 """The figure with the mean of the scores from 0 to 5."""
-CHUNK = 256
-"""The number of questions after which verdicts are kept."""
 _SHOWN = 100  # reports show figures x100
 _RULES = 1_000_000
 
@@ -79,9 +77,7 @@ class Judge(Metric):
             raise _no_model()
         verdicts = self._verdicts.find(questions)
         missing = [question for question in questions if question not in verdicts]
-        for start in range(0, len(missing), CHUNK):
-            chunk = missing[start : start + CHUNK]
-            fresh = dict(zip(chunk, self._model.judge(chunk), strict=True))
+        for fresh in self._model.judge(missing) if missing else ():
             self._verdicts.keep(fresh)
             verdicts |= fresh
         return verdicts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from micl_metrics.judge.prompt import YES_NO, Fork, JudgePrompt, Question, Verdi
 
 BATCH_TOKENS = 8192
 """The maximum number of tokens of a batch of prompts, unless a single one is longer."""
+CHUNK = 256
+"""The number of questions after which verdicts are handed over, so that they are kept if the process ends."""
 
 
 class JudgeModel:
@@ -27,22 +30,29 @@ class JudgeModel:
         self.folder = folder
         self._language, self._prompt = _load(folder)
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdict]:
-        """Return a verdict for each question: first yes or no, then a score that continues the more likely of them."""
-        home = next(self._language.parameters()).device
+    def judge(self, questions: Sequence[Question]) -> Iterator[dict[Question, Verdict]]:
+        """Yield verdicts on up to ``CHUNK`` questions at a time."""
+        device = self._language.device
         self._language.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         try:
-            messages = [self._prompt.message(question) for question in questions]
-            yes = [float(row.softmax(0)[0]) for row in self._ask(messages, [self._prompt.verdict] * len(messages))]
-            forks = [self._prompt.scores[YES_NO[0] if value > 0.5 else YES_NO[1]] for value in yes]
-            scores = [int(row.argmax()) for row in self._ask(messages, forks)]
+            for start in range(0, len(questions), CHUNK):
+                chunk = questions[start : start + CHUNK]
+                yield dict(zip(chunk, self._verdicts(chunk), strict=True))
         finally:
-            self._language.to(home)
-        return [Verdict(*pair) for pair in zip(yes, scores, strict=True)]
+            self._language.to(device)
+
+    def _verdicts(self, questions: Sequence[Question]) -> Iterator[Verdict]:
+        """Return a verdict for each question: first yes or no, then a score that continues the more likely of them."""
+        messages = [self._prompt.message(question) for question in questions]
+        yes = [float(row.softmax(0)[0]) for row in self._ask(messages, [self._prompt.verdict] * len(messages))]
+        forks = [self._prompt.scores[YES_NO[0] if value > 0.5 else YES_NO[1]] for value in yes]
+        scores = [int(row.argmax()) for row in self._ask(messages, forks)]
+        return map(Verdict, yes, scores)
 
     def _ask(self, messages: Sequence[list[int]], forks: Sequence[Fork]) -> list[Tensor]:
-        """Return the logits of each prompt's words, in order."""
-        rows = [message + fork.context for message, fork in zip(messages, forks, strict=True)]
+        """Return the logits of each prompt's words, in order. A prompt that is too long loses its beginning."""
+        longest = getattr(self._language.config, "max_position_embeddings", None) or sys.maxsize
+        rows = [(message + fork.context)[-longest:] for message, fork in zip(messages, forks, strict=True)]
         found: dict[int, Tensor] = {}
         for indices in _batches(rows):
             logits = self._next_token([rows[index] for index in indices])

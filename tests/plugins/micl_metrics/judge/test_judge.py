@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,10 +34,11 @@ class FakeModel:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def judge(self, questions: Sequence[Question]) -> list[Verdict]:
-        self.asked.extend(questions)
-        right = [question.reference.split()[0] == question.answer for question in questions]
-        return [Verdict(0.9 if each else 0.1, 5 if each else 2) for each in right]
+    def judge(self, questions: Sequence[Question]) -> Iterator[dict[Question, Verdict]]:
+        for question in questions:
+            self.asked.append(question)
+            right = question.reference.split()[0] == question.answer
+            yield {question: Verdict(0.9, 5) if right else Verdict(0.1, 2)}
 
 
 @pytest.fixture
@@ -45,6 +46,26 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeModel]:
     monkeypatch.setattr(model, "JudgeModel", FakeModel)
     FakeModel.asked.clear()
     return FakeModel
+
+
+def verdicts(judge: JudgeModel, questions: Sequence[Question]) -> list[Verdict]:
+    return [verdict for chunk in judge.judge(questions) for verdict in chunk.values()]
+
+
+def test_a_verdict_is_kept_although_the_next_one_fails(
+    fake: type[FakeModel], judge: Judge, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once(self: FakeModel, questions: Sequence[Question]) -> Iterator[dict[Question, Verdict]]:
+        yield {questions[0]: Verdict(0.9, 5)}
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(FakeModel, "judge", once)
+        judge.score_examples(["three", "blue"], EXAMPLES[:2])
+    again = Judge()
+    again.setup(resources)
+    again.score_examples(["three", "blue"], EXAMPLES[:2])
+    assert [question.answer for question in fake.asked] == ["blue"]
 
 
 # Scores
@@ -161,7 +182,7 @@ def test_a_damaged_checkpoint_is_an_error(resources: Resources, tmp_path: Path) 
 def test_verdicts_are_the_likelihoods_of_the_words(judge_folder: Path) -> None:
     language = AutoModelForCausalLM.from_pretrained(judge_folder)
     prompt = JudgePrompt(AutoTokenizer.from_pretrained(judge_folder))
-    (verdict,) = JudgeModel(judge_folder).judge(QUESTIONS[:1])
+    (verdict,) = verdicts(JudgeModel(judge_folder), QUESTIONS[:1])
     ids = [*prompt.message(QUESTIONS[0]), *prompt.verdict.context]
     with torch.no_grad():
         logits = language(torch.tensor([ids])).logits[0, -1]
@@ -178,9 +199,10 @@ def test_verdicts_do_not_depend_on_the_company(
     folder: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge = JudgeModel(request.getfixturevalue(folder))
-    together = judge.judge(QUESTIONS)
+    together = verdicts(judge, QUESTIONS)
     monkeypatch.setattr(model, "BATCH_TOKENS", 1)
-    alone = judge.judge(QUESTIONS)
+    monkeypatch.setattr(model, "CHUNK", 2)
+    alone = verdicts(judge, QUESTIONS)
     assert [verdict.score for verdict in alone] == [verdict.score for verdict in together]
     assert [verdict.yes for verdict in alone] == pytest.approx([verdict.yes for verdict in together], abs=1e-4)
     assert len({round(verdict.yes, 4) for verdict in together}) > 1
@@ -207,6 +229,18 @@ def test_long_answers_are_cut(judge_folder: Path) -> None:
     prompt = JudgePrompt(AutoTokenizer.from_pretrained(judge_folder))
     long = prompt.message(QUESTIONS[0]._replace(answer="word " * 5000))
     assert len(long) < len(prompt.message(QUESTIONS[0])) + 2001
+
+
+def test_a_prompt_beyond_the_models_positions_loses_its_beginning(
+    judge_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = JudgeModel(judge_folder)
+    rows: list[list[int]] = []
+    monkeypatch.setattr(judge._language.config, "max_position_embeddings", 40)
+    ask = judge._next_token
+    monkeypatch.setattr(judge, "_next_token", lambda batch: rows.extend(batch) or ask(batch))
+    verdicts(judge, QUESTIONS[:2])
+    assert {len(row) for row in rows} == {40}
 
 
 def test_a_template_that_fails_is_an_error(judge_folder: Path) -> None:

@@ -75,6 +75,16 @@ def test_an_empty_answer_says_yes_in_the_release_only() -> None:
     assert StrictPOPE().score_examples([""], questions(["yes"])).value == 0
 
 
+@given(st.lists(st.tuples(st.sampled_from(["yes", "No.", "", "a dog"]), st.sampled_from(["yes", "no"])), min_size=1))
+def test_popes_figures_do_not_depend_on_the_order(pairs: list[tuple[str, str]]) -> None:
+    answers, labels = [answer for answer, _ in pairs], [right for _, right in pairs]
+    for metric in (POPE(), StrictPOPE()):
+        score = metric.score_examples(answers, questions(labels))
+        reverse = metric.score_examples(answers[::-1], questions(labels[::-1]))
+        assert score.figures == pytest.approx(reverse.figures)
+        assert all(0 <= figure <= 1 for figure in (score.value, *score.figures.values()))
+
+
 # MME
 
 
