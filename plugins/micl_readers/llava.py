@@ -31,8 +31,8 @@ from micl_cli.api import (
     text_field,
 )
 
-IMAGE = "image"
-"""The modality of media unless another is named; it is also their key, and in angle brackets their mark in a text."""
+IMAGE = "<image>"
+"""The mark of an image in a text. Media of another modality have its name as their key, and a mark like this."""
 Places = Callable[[str], list[str]]
 """Returns the paths, below the media root, where a file named in an annotation may be."""
 Images = tuple[str, ...]
@@ -44,7 +44,7 @@ MakeQuestion = Callable[[Mapping[str, Any], str, Images], Row]
 # Examples to learn from
 
 
-def conversation_rows(source: Source, path: Path, places: Places, modality: str = IMAGE) -> SourceRows:
+def conversation_rows(source: Source, path: Path, places: Places, modality: str = "image") -> SourceRows:
     """Yield a training example for each turn of each conversation in a file."""
     taken: set[str] = set()
 
@@ -57,7 +57,7 @@ def conversation_rows(source: Source, path: Path, places: Places, modality: str 
 
 
 def conversation(
-    item: Any, where: str, images: Images, *, image_first: bool = True, modality: str = IMAGE
+    item: Any, where: str, images: Images, *, image_first: bool = True, modality: str = "image"
 ) -> list[Row]:
     """Return a training example for each turn of a conversation. Raises ManifestError.
 
@@ -147,7 +147,7 @@ def answers(item: Mapping[str, Any], where: str) -> tuple[str, ...]:
 # Images
 
 
-def images_of(item: Any, where: str, source: Source, places: Places, modality: str = IMAGE) -> Images:
+def images_of(item: Any, where: str, source: Source, places: Places, modality: str = "image") -> Images:
     """Return the images of an item, each at the first of its places that exists; none if the key is absent."""
     value = item.get(modality) if isinstance(item, Mapping) else None
     names = value if isinstance(value, list) else [value] if value not in (None, "") else []
@@ -156,7 +156,9 @@ def images_of(item: Any, where: str, source: Source, places: Places, modality: s
     return tuple(_place(source, places, clean_path(name)) for name in names)
 
 
-def with_images(text: str, images: Sequence[str], where: str, *, first: bool = False, modality: str = IMAGE) -> Content:
+def with_images(
+    text: str, images: Sequence[str], where: str, *, first: bool = False, modality: str = "image"
+) -> Content:
     """Return a content with images where ``text`` has their marks, or before the text if it has none.
 
     ``first`` moves a single image to the front. Raises ManifestError if the numbers of marks and images differ.
@@ -219,7 +221,8 @@ def _joined(*parts: str | Media) -> Content:
 
 def _mismatch(marks: int, images: Sequence[str], modality: str) -> str:
     if marks and not images:
-        return f"the text has the mark <{modality}>, but the key {modality!r} is missing"
+        one = "an image" if modality == "image" else f"a {modality}"
+        return f"the text refers to {one}, but the key {modality!r} is missing"
     return f"the text refers to {marks} {modality}s, and {len(images)} are given"
 
 

@@ -169,6 +169,7 @@ def test_without_a_judge_nothing_is_learnt(prepared: Path, micl: Any) -> None:
     assert "MICL_JUDGE_MODEL" in err
 
 
+@pytest.mark.slow
 def test_two_tasks_are_learnt_and_judged(
     prepared: Path, micl: Any, judge_folder: Path, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

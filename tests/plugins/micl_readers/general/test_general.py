@@ -188,6 +188,7 @@ def test_seed_refuses_unknown_categories_and_answers(seed_root: Path) -> None:
 # By the command line
 
 
+@pytest.mark.slow
 def test_all_four_are_prepared_and_cannot_be_learnt(general_root: Path, micl: Any, toy_site: Path) -> None:
     code, out, err = micl("prepare", "general", "--root", general_root, "--json")
     assert code == 0, err
@@ -220,6 +221,7 @@ def test_limits_keep_what_is_scored_together(general_root: Path, micl: Any) -> N
         assert set(groups.values()) <= {2, 3}
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_on_all_four(general_root: Path, finished: str, micl: Any) -> None:
     assert micl("prepare", "general", "--root", general_root).code == 0
     done = micl("eval", finished, "--tasks", "general", "--examples", "100", "--json")
