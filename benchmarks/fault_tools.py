@@ -48,7 +48,8 @@ def preload() -> None:
     import transformers
 
     import micl_cli.cli.main
-    import micl_cli.session
+    import micl_cli.session.evaluation
+    import micl_cli.session.learning
     import micl_cli.training.loop
 
     assert micl_cli and transformers

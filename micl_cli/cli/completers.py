@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import wraps
 
 import click
@@ -10,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from micl_cli.cli.console import escape
 from micl_cli.cli.context import current_settings
+from micl_cli.errors import PluginError
 from micl_cli.io.characters import has_control
 from micl_cli.registry import KINDS, Registry
 
@@ -99,7 +101,8 @@ def complete_tasks(ctx: click.Context, param: click.Parameter, incomplete: str) 
     before, comma, last = incomplete.rpartition(",")
     chosen = set(before.split(","))
     benchmark = f"{ctx.params.get('benchmark') or 'mini'}/"
-    known = {part.name: part.summary for part in Registry.discover().parts("tasks")}
+    registry = Registry.discover()
+    known = {part.name: part.summary for part in registry.parts("tasks")} | _published(registry)
     known |= {name: "prepared" for name in _prepared(ctx) if name not in known}
     bare = {name.removeprefix(benchmark): text for name, text in known.items() if name.startswith(benchmark)}
     offered = {**bare, **known} if "/" in last else {**known, **bare}
@@ -126,6 +129,19 @@ def _parts(kind: str, incomplete: str) -> list[CompletionItem]:
     parts = Registry.discover().parts(kind)
     names = ((part.qualified if part.state == "ambiguous" else part.name, part.summary) for part in parts)
     return [CompletionItem(name, help=text) for name, text in names if name.startswith(incomplete)]
+
+
+def _published(registry: Registry) -> dict[str, str]:
+    """Return the tasks of published benchmarks with their descriptions, and the benchmarks, which stand for all."""
+    names: dict[str, str] = {}
+    for part in registry.parts("readers"):
+        with suppress(PluginError):  # `micl plugins` reports it
+            tasks = registry.load("readers", part.name).tasks
+            names |= {
+                part.name: part.summary,
+                **{f"{part.name}/{name}": task.description for name, task in tasks.items()},
+            }
+    return names
 
 
 def _prepared(ctx: click.Context) -> Iterable[str]:

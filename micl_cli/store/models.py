@@ -205,7 +205,8 @@ class Prediction(Base):
     split: Mapped[str] = mapped_column(String(64), primary_key=True)
     # The position in the manifest, since ids are not necessarily in its order.
     number: Mapped[int] = mapped_column(primary_key=True)
-    example: Mapped[Name]
+    # Of any length: published ids may be paths.
+    example: Mapped[Long]
     answer: Mapped[Long]
     references: Mapped[list[str]]
     # x100 by the task's own metric; null if it was not finite, or was stored by an earlier version of micl.

@@ -77,8 +77,20 @@ def write_predictions(
     where = {"run": run, "after": after, "task": task, "split": split}
     session.execute(delete(models.Prediction).filter_by(**where))
     if rows:
-        values = ({**row._asdict(), "references": list(row.references)} for row in rows)
-        session.execute(insert(models.Prediction), [{**where, "number": n, **row} for n, row in enumerate(values)])
+        nul = "\0" if session.get_bind().dialect.name == "sqlite" else "\N{REPLACEMENT CHARACTER}"
+        session.execute(
+            insert(models.Prediction),
+            [{**where, "number": number, **_prediction(row, nul)} for number, row in enumerate(rows)],
+        )
+
+
+def _prediction(row: PredictionRecord, nul: str) -> dict[str, Any]:
+    """Return the columns of an answer: a model may generate what a database refuses, such as half a surrogate pair."""
+    texts = {
+        name: text.encode(errors="backslashreplace").decode().replace("\0", nul)
+        for name, text in (("example", row.example), ("answer", row.answer))
+    }
+    return {**row._asdict(), **texts, "references": list(row.references)}
 
 
 def _write_steps(session: Session, run: str, steps: Sequence[Step]) -> None:

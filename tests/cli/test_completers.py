@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from micl_cli.cli.completers import complete_runs
+from micl_cli.cli.completers import complete_runs, complete_tasks
 from micl_cli.cli.main import micl as command
 
 
@@ -43,3 +43,12 @@ def test_names_are_escaped_and_ids_with_control_characters_left_out(
 def test_nothing_is_created_for_a_completion(context: click.Context, isolated: Path) -> None:
     assert offered(context) == {}
     assert not isolated.exists()
+
+
+def test_tasks_of_published_benchmarks_are_offered(suite: Path, context: click.Context) -> None:
+    def tasks(text: str) -> dict[str, Any]:
+        return {item.value: item.help for item in complete_tasks(context, click.Option(["--tasks"]), text)}
+
+    assert tasks("su") == {"suite": "a suite", "suite/one": "questions"}
+    assert set(tasks("suite/")) == {"suite/one"}
+    assert "mini/img_qa" in tasks("mini/")

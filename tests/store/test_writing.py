@@ -191,6 +191,14 @@ def test_answers_are_kept_with_their_scores_and_what_is_missing(store, new_run):
     ]
 
 
+def test_answers_that_are_no_text_and_long_ids_do_not_stop_a_run(store, new_run):
+    store.start_run(new_run())
+    long = "images/" * 100
+    store.write(RUN, [Answered(after=1, task="t", split="test", rows=[(long, "half \ud800 pair", ("a\udc00",))])])
+    (row,) = store.predictions(RUN, 1, "t", "test")
+    assert (row.example, row.answer) == (long, "half \\ud800 pair")
+
+
 def test_a_score_keeps_how_it_was_made(store, new_run):
     store.start_run(new_run())
     made = {"version": 3, "prompts": "published", "scorer": "release", "missing": 2}

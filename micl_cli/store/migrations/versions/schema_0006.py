@@ -1,4 +1,4 @@
-"""Add versions, variants, missing answers and further figures to scores, and the score of each prediction."""
+"""Add versions, variants, missing answers and further figures to scores; add scores to predictions of any id."""
 
 from __future__ import annotations
 
@@ -23,5 +23,6 @@ def upgrade() -> None:
     with op.batch_alter_table("scores") as scores:
         scores.alter_column("figures", existing_type=sa.JSON(), nullable=False)
     with op.batch_alter_table("predictions") as predictions:
+        predictions.alter_column("example", type_=sa.Text, existing_type=sa.String(255), existing_nullable=False)
         predictions.add_column(sa.Column("score", sa.Double))
         predictions.add_column(sa.Column("missing", sa.Boolean, nullable=False, server_default=sa.false()))
