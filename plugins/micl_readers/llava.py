@@ -107,9 +107,12 @@ def _untaken(name: str, taken: set[str]) -> str:
 def question_rows(source: Source, path: Path, places: Places, make: MakeQuestion | None = None) -> SourceRows:
     """Yield a test example for each question in a file; ``make`` turns (item, place, images) into a row."""
     build = make or question_row
-    return rows_of(
-        source.json_items(path), lambda where, item: build(item, where, images_of(item, where, source, places))
-    )
+
+    def row(where: str, item: Any) -> Row:
+        field_of(item, "question_id", where)  # reports an item that is no object
+        return build(item, where, images_of(item, where, source, places))
+
+    return rows_of(source.json_items(path), row)
 
 
 def question_row(

@@ -116,7 +116,7 @@ class Domain(Reader):
 
 
 def _finance_question(item: Mapping[str, Any], where: str, images: Images) -> Row:
-    truth = answers(item, where)[0].strip().lower()
+    truth = next(iter(answers(item, where)), "").strip().lower()
     return question_row(item, where, images, suffix=_YES_NO if truth in ("yes", "no") else _LETTER)
 
 

@@ -149,7 +149,7 @@ def _count_question(item: Mapping[str, Any], where: str, images: Images) -> Row:
 
 def _math_question(item: Mapping[str, Any], where: str, images: Images) -> Row:
     """Return a question with MathVista's facts: the type and precision of the answer, the choices, the task."""
-    own = _further_keys(item, where)
+    own = _further_keys(item)
     facts = own.get("metadata")
     category = facts.get("task") if isinstance(facts, dict) else own.get("task")
     typed = {key: own[key] for key in ("answer_type", "precision") if own.get(key) not in (None, "")}
@@ -158,15 +158,14 @@ def _math_question(item: Mapping[str, Any], where: str, images: Images) -> Row:
 
 
 def _screen_question(item: Mapping[str, Any], where: str, images: Images) -> Row:
-    own = _further_keys(item, where)
+    own = _further_keys(item)
     unknown = item.get("answer") in (None, "")
     meta = {"item": own, **_choices(own), **_category(own.get("category"))}
     return question_row(item, where, images, references=(NOT_PUBLISHED,) if unknown else None, meta=meta)
 
 
-def _further_keys(item: Any, where: str) -> dict[str, Any]:
+def _further_keys(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys of an item that a row has no field for; scoring and export read them."""
-    text_field(item, "text", where)  # reports an item that is no object
     return {str(key): value for key, value in item.items() if key not in _OWN_KEYS}
 
 

@@ -60,6 +60,25 @@ def test_predictions_are_written_in_the_form_that_judges_take(write: Any, micl: 
     assert [json.loads(line)["question_id"] for line in release.out.splitlines()] == [11, 12]
 
 
+def test_predictions_of_the_release_are_scored_as_published(write: Any, micl: Any, tmp_path: Any) -> None:
+    root = write()
+    assert micl("prepare", "mllm-cl-domain/sci", "--root", root).code == 0
+    file = tmp_path / "merge.jsonl"
+    answers = {0: "a", 1: "Ohio, Utah"}
+    rest = {"prompt": "?", "answer_id": "x", "model_id": "llava", "metadata": {}}
+    lines = [json.dumps({"question_id": number, "text": text, **rest}) for number, text in answers.items()]
+    file.write_text("\n".join(lines))
+    scored = {}
+    for scorer in ("release", "strict"):
+        done = micl("score", file, "--task", "mllm-cl-domain/sci", "--scorer", scorer, "--json")
+        assert done.code == 0, done.err
+        (scored[scorer],) = json.loads(done.out)["scores"]
+    assert scored["release"]["missing"] == 1
+    assert scored["release"]["score"] == pytest.approx(100 * (1 + 1 / 2 + 0) / 3)
+    assert scored["strict"]["score"] == pytest.approx(100 * (1 + 1 / 3 + 0) / 3)
+    assert scored["release"]["figures"] == {"AI2D": 100.0, "MapQA": 25.0}
+
+
 def test_another_data_set_is_recognised(write: Any, micl: Any) -> None:
     root = write()
     for folder in ("RS", "Med", "AD", "Sci", "Fin"):
@@ -79,7 +98,7 @@ def test_another_data_set_is_recognised(write: Any, micl: Any) -> None:
         ([{"question_id": 1, "image": "/0.png", "text": "?", "answer": "a"}], "RS/test.json:1", "absolute"),
         ([{"question_id": 1, "image": "0.png", "text": "?", "answer": ""}], "RS/test.json:1", "references are missing"),
         ([{"question_id": 1, "text": "?", "answer": "a"}] * 2, "RS/test.json:1", "id '1' is also that of"),
-        ([{"id": 1, "image": "0.png"}], "RS/test.json:1", "the key 'text' is missing"),
+        ([{"id": 1, "image": "0.png"}], "RS/test.json:1", "the key 'question_id' is missing"),
     ],
 )
 def test_bad_input_is_named_by_file_and_line(
