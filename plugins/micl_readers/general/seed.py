@@ -47,21 +47,21 @@ def rows(files: Mapping[str, Path], source: Source) -> SourceRows:
     types = _types(source, files["test"])
 
     def make(where: str, item: Any) -> Row:
-        name = field_of(item, "question_type_id", where)
-        if name not in types:
-            raise ManifestError(f"{where}: question_type_id {name!r} is not in question_type")
-        return _row(source, where, item, types[name])
+        number = text_field(item, "question_type_id", where)
+        if number not in types:
+            raise ManifestError(f"{where}: question_type_id {number} is not in question_type")
+        return _row(source, where, item, types[number])
 
     return rows_of(_about_images(source, files["test"]), make)
 
 
-def _types(source: Source, path: Path) -> dict[Any, str]:
+def _types(source: Source, path: Path) -> dict[str, str]:
     """Return the names of the categories by number."""
     document, where = source.json(path), source.where(path)
     types = field_of(document, "question_type", where)
     if not isinstance(types, Mapping) or not all(isinstance(number, int) for number in types.values()):
         raise ManifestError(f"{where}: question_type is not an object of names and numbers")
-    return {number: name for name, number in types.items()}
+    return {str(number): name for name, number in types.items()}
 
 
 def _about_images(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
