@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from pathlib import Path
@@ -232,3 +233,16 @@ def test_a_run_is_scored_on_all_four(general_root: Path, finished: str, micl: An
     assert {name: scored[f"general/{name}", metric]["n"] for name, (metric, _) in metrics.items()} == {
         name: count for name, (_, count) in metrics.items()
     }
+
+
+def test_a_truncated_image_in_a_table_is_an_error_with_its_line(mmbench_root: Path, micl: Any, jpeg: Any) -> None:
+    path = mmbench_root / "mmbench_dev_20230712.tsv"
+    whole, cut = (base64.b64encode(data).decode() for data in (jpeg(209), jpeg(209)[:300]))
+    edit(path, whole, cut)
+    code, out, err = micl("prepare", "general/mmbench", "--root", mmbench_root)
+    assert (code, out) == (4, "")
+    assert "mmbench_dev_20230712.tsv:8: images/9.jpg: " in err
+    assert "mmbench_dev_20230712.tsv:9: images/9.jpg: " in err  # its rotation
+    code, _, err = micl("prepare", "general/mmbench", "--root", mmbench_root, "--on-error", "skip")
+    assert code == 0
+    assert "2 examples skipped" in err
