@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from micl_cli.api.listener import Listener as Listener
     from micl_cli.api.losses import answer_loss as answer_loss
     from micl_cli.api.losses import distillation_loss as distillation_loss
+    from micl_cli.api.metric import CATEGORY as CATEGORY
     from micl_cli.api.metric import ExampleMetric as ExampleMetric
     from micl_cli.api.metric import Metric as Metric
     from micl_cli.api.metric import Score as Score
+    from micl_cli.api.metric import category_means as category_means
     from micl_cli.api.modality import Clip as Clip
     from micl_cli.api.modality import Modality as Modality
     from micl_cli.api.modality import Sound as Sound
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from micl_cli.api.router import Router as Router
     from micl_cli.api.router import RouterContext as RouterContext
     from micl_cli.api.router import route_readable as route_readable
+    from micl_cli.api.sampling import GROUP as GROUP
     from micl_cli.api.sampling import subset as subset
     from micl_cli.api.selection import Mixture as Mixture
     from micl_cli.api.selection import Selection as Selection
@@ -125,7 +128,7 @@ _MODULES = {
     "letters": ("choices_in", "choices_of", "chosen_letter", "lettered"),
     "listener": ("Listener",),
     "losses": ("answer_loss", "distillation_loss"),
-    "metric": ("ExampleMetric", "Metric", "Score"),
+    "metric": ("CATEGORY", "ExampleMetric", "Metric", "Score", "category_means"),
     "modality": ("Clip", "Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
     "predictions": ("QUESTION_ID", "Prediction"),
@@ -136,7 +139,7 @@ _MODULES = {
     ),
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext", "route_readable"),
-    "sampling": ("subset",),
+    "sampling": ("GROUP", "subset"),
     "selection": ("Mixture", "Selection", "TokenMap", "combine"),
     "statistics": ("PlainPass", "Statistic"),
     "strategy": ("ADAPTER", "NEW", "Loss", "Progress", "Route", "Stage", "State", "Strategy"),

@@ -42,7 +42,8 @@ class ReaderTask:
     length of an answer. ``note`` says what a user must know of the protocol, such as a prompt that depends on the
     answer. With ``extracts``, the reader writes the media into the folder of the prepared task, as from the bytes in a
     table; otherwise they stay where they are. ``exports`` names the formats of prediction files that the reader writes
-    for a judge or a server.
+    for a judge or a server. A task for ``evaluation_only`` has no training examples: it cannot be learnt, and a run is
+    scored on it by ``micl eval``.
     """
 
     modalities: frozenset[str]
@@ -56,6 +57,7 @@ class ReaderTask:
     note: str = ""
     extracts: bool = False
     exports: tuple[str, ...] = ()
+    evaluation_only: bool = False
 
 
 class SourceRow(NamedTuple):
@@ -219,7 +221,7 @@ def rows_of_each(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], It
 
 def _id_of(item: Any) -> str:
     """Return an item's id for a message, or an empty string."""
-    keys = ("id", "question_id", "filename", "audiocap_id", "video_id", "file_name")
+    keys = ("id", "question_id", "filename", "audiocap_id", "video_id", "file_name", "index")
     return next((str(item[key]) for key in keys if key in item), "") if isinstance(item, Mapping) else ""
 
 

@@ -98,8 +98,8 @@ def prepare_published(
         return files, reader.rows(task, files, source)
 
     prepared = prepare_read(
-        declared, read, reader.benchmark, request, home, modality, extracts=spec.extracts, on_error=on_error,
-        progress=progress,
+        declared, read, reader.benchmark, request, home, modality, extracts=spec.extracts,
+        required=("test",) if spec.evaluation_only else ("train", "test"), on_error=on_error, progress=progress,
     )  # fmt: skip
     return replace(prepared, notes=(*prepared.notes, *kept, *_notes(spec, prepared, home)))
 
@@ -113,6 +113,7 @@ def prepare_read(
     modality: ModalityLoader,
     *,
     extracts: bool = False,
+    required: Sequence[str] = ("train", "test"),
     on_error: OnError = "fail",
     progress: Progress | None = None,
 ) -> Prepared:
@@ -121,7 +122,8 @@ def prepare_read(
     Media stay where they are, unless the reader ``extracts`` them. Nothing is written outside the home folder.
 
     Raises ManifestError (bad annotations, or examples that cannot be used and ``on_error`` is "fail"), MediaError (bad
-    media), PlanError (no train or test examples, or the name is in use), MiclError (the folder cannot be written).
+    media), PlanError (no examples of a ``required`` split, or the name is in use), MiclError (the folder cannot be
+    written).
     """
     name = declared.full_name
     target = task_folder(name, home)
@@ -148,7 +150,7 @@ def prepare_read(
         )
         if on_error == "fail" and inspection.refused:
             raise _fault_error(name, _located(inspection.refused, chosen), len(inspection.rows))
-        description, record = conclude(inspection, declared, on_error)
+        description, record = conclude(inspection, declared, on_error, required)
         annotations = {_relative(path, source.root): record_file(path) for path in files.values()}
         origin = SourceRecord(reader, str(source.root), request.options, annotations, counts)
         record = replace(record, root=None if extracts else str(base), source=origin)
@@ -223,6 +225,8 @@ def _chosen(name: str, rows: Sequence[SourceRow], request: ReadRequest) -> Seque
     if request.val:
         if any(row.split == "val" for row, _ in rows):
             raise UsageError(f"{name} has validation examples", "Leave out --val.")
+        if not any(row.split == "train" for row, _ in rows):
+            raise UsageError(f"{name} has no training examples to set aside for validation", "Leave out --val.")
         rows = set_aside(rows, request.val)
     return limit_splits(rows, request.limit) if request.limit else rows
 

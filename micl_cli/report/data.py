@@ -112,8 +112,8 @@ class RunData:
 
     @cached_property
     def routing(self) -> Routing | None:
-        """The routing of examples after the last stage, or None without routing."""
-        own = [row for row in self.routings if row.split == self.split]
+        """The routing of the examples of the run's tasks after the last stage, or None without routing."""
+        own = [row for row in self.routings if row.split == self.split and row.task in self.tasks]
         last = max((row.after for row in own), default=0)
         return routing_of([row for row in own if row.after == last], self.tasks)
 

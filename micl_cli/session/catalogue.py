@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from micl_cli.data.description import DESCRIPTION, read_description
@@ -130,16 +130,16 @@ def _with_state(
         own = read_description(folder / DESCRIPTION)
         record = None if name in counts else read_record(folder)
     except (ManifestError, PlanError):
-        return TaskEntry(**{**vars(base), "state": DAMAGED})
-    facts = {
-        "modalities": tuple(sorted(own.modalities)),
-        "type": own.type,
-        "metric": own.metric,
-        "description": own.description or base.description,
-        "counts": dict(record.counts if record else counts.get(name, {})),
-        "state": READY,
-    }
-    return TaskEntry(**{**vars(base), **facts})
+        return replace(base, state=DAMAGED)
+    return replace(
+        base,
+        modalities=tuple(sorted(own.modalities)),
+        type=own.type,
+        metric=own.metric,
+        description=own.description or base.description,
+        counts=dict(record.counts if record else counts.get(name, {})),
+        state=READY,
+    )
 
 
 def _stored_counts(library: TaskLibrary) -> dict[str, Mapping[str, int]]:

@@ -62,7 +62,7 @@ def score_file(
     PlanError, or ManifestError with file and line.
     """
     task = library.open_recorded(name)
-    chosen = subset(task.examples(split), examples)
+    chosen = list(subset(task.examples(split), examples))  # a stored example is parsed each time it is read
     if not chosen:
         raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split.")
     metric = metric or (scorer_metric(library, task, scorer) if scorer else task.metric)

@@ -89,3 +89,8 @@ def micl_register_metrics(register: Register) -> None:
         register(name, f"micl_metrics.suites.{target}", f"MLLM-CL: {summary}")
     for name, target, summary in COIN_AND_NEXT:
         register(name, f"micl_metrics.suites.{target}", summary)
+    register("judge", "micl_metrics.judge.metric:Judge", "a local language model judges answers: yes or no, and 0 to 5")
+    register("pope", "micl_metrics.suites.pope:POPE", "yes or no by the release's rule, with F1 of each split (POPE)")
+    register("pope_strict", "micl_metrics.suites.pope:StrictPOPE", "POPE, but an answer must begin with yes or no")
+    register("mme", "micl_metrics.suites.mme:MME", "share of MME's points, with sums for perception and cognition")
+    register("mmbench", "micl_metrics.suites.mmbench:MMBench", "letters right under every rotation (MMBench)")

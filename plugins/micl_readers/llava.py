@@ -3,6 +3,7 @@
 Training examples are ``{"id", "image", "conversations": [{"from": "human", "value": "<image>\\n..."}, {"from": "gpt",
 "value": "..."}]}``; ``image`` is absent for text alone, and a list for several images. Each turn of a conversation is
 an example, whose content holds the turns before it. Test questions are ``{"question_id", "image", "text", "answer"}``.
+Examples to learn from may have media of another modality, such as a ``video`` and its mark ``<video>``.
 
 LLaVA moves the mark of an image to the beginning of its turn, wherever it stands in the file. So does the prompt
 variant "published"; others leave it where it is. The marks of several images always stay where they are.
@@ -31,10 +32,11 @@ from micl_cli.api import (
 )
 
 IMAGE = "<image>"
+"""The mark of an image in a text. Media of another modality have its name as their key, and a mark like this."""
 Places = Callable[[str], list[str]]
 """Returns the paths, below the media root, where a file named in an annotation may be."""
 Images = tuple[str, ...]
-"""The paths of the images of an example below the media root."""
+"""The paths of the images, or other media, of an example below the media root."""
 MakeQuestion = Callable[[Mapping[str, Any], str, Images], Row]
 """Returns the row of a question, its place, and its images."""
 
@@ -42,37 +44,39 @@ MakeQuestion = Callable[[Mapping[str, Any], str, Images], Row]
 # Examples to learn from
 
 
-def conversation_rows(source: Source, path: Path, places: Places) -> SourceRows:
+def conversation_rows(source: Source, path: Path, places: Places, modality: str = "image") -> SourceRows:
     """Yield a training example for each turn of each conversation in a file."""
     taken: set[str] = set()
 
     def make(where: str, item: Any) -> Iterator[Row]:
-        images = images_of(item, where, source, places)
-        for row in conversation(item, where, images, image_first=source.prompts == PUBLISHED):
+        images = images_of(item, where, source, places, modality)
+        for row in conversation(item, where, images, image_first=source.prompts == PUBLISHED, modality=modality):
             yield Row(f"train-{_untaken(row.id, taken)}", "train", row.content, row.references)
 
     return rows_of_each(source.json_items(path), make)
 
 
-def conversation(item: Any, where: str, images: Images, *, image_first: bool = True) -> list[Row]:
+def conversation(
+    item: Any, where: str, images: Images, *, image_first: bool = True, modality: str = "image"
+) -> list[Row]:
     """Return a training example for each turn of a conversation. Raises ManifestError.
 
     The id is that of the item, or its line if it has none, followed by the number of the turn from the second on.
     """
-    values = _turns(item, where)
+    values, mark = _turns(item, where), f"<{modality}>"
     questions, answers = values[::2], values[1::2]
-    marks = [question.count(IMAGE) for question in questions]
+    marks = [question.count(mark) for question in questions]
     if sum(marks) not in (0, len(images)):
-        raise ManifestError(f"{where}: {_mismatch(sum(marks), images)}")
+        raise ManifestError(f"{where}: {_mismatch(sum(marks), images, modality)}")
     if not sum(marks):
-        questions[0], marks[0] = IMAGE * len(images) + questions[0], len(images)
+        questions[0], marks[0] = mark * len(images) + questions[0], len(images)
     name = text_field(item, "id", where) if "id" in item else where.rpartition(":")[2]
     rows: list[Row] = []
     before: Content = ()
     for turn, (question, answer) in enumerate(zip(questions, answers, strict=True)):
         used = sum(marks[:turn])
         shown = images[used : used + marks[turn]]
-        before = joined(*before, *with_images(question, shown, where, first=image_first))
+        before = joined(*before, *with_images(question, shown, where, first=image_first, modality=modality))
         rows.append(Row(f"{name}/{turn + 1}" if turn else name, "train", before, (answer,)))
         before = joined(*before, answer.strip())
     return rows
@@ -146,25 +150,27 @@ def answers(item: Mapping[str, Any], where: str) -> tuple[str, ...]:
 # Images
 
 
-def images_of(item: Any, where: str, source: Source, places: Places) -> Images:
+def images_of(item: Any, where: str, source: Source, places: Places, modality: str = "image") -> Images:
     """Return the images of an item, each at the first of its places that exists; none if the key is absent."""
-    value = item.get("image") if isinstance(item, Mapping) else None
+    value = item.get(modality) if isinstance(item, Mapping) else None
     names = value if isinstance(value, list) else [value] if value not in (None, "") else []
     if not all(isinstance(name, str) and name for name in names):
-        raise ManifestError(f"{where}: image is neither a path nor a list of paths")
+        raise ManifestError(f"{where}: {modality} is neither a path nor a list of paths")
     return tuple(_place(source, places, clean_path(name)) for name in names)
 
 
-def with_images(text: str, images: Sequence[str], where: str, *, first: bool = False) -> Content:
+def with_images(
+    text: str, images: Sequence[str], where: str, *, first: bool = False, modality: str = "image"
+) -> Content:
     """Return a content with images where ``text`` has their marks, or before the text if it has none.
 
     ``first`` moves a single image to the front. Raises ManifestError if the numbers of marks and images differ.
     """
-    pieces = text.split(IMAGE)
+    pieces = text.split(f"<{modality}>")
     marks = len(pieces) - 1
     if marks not in (0, len(images)):
-        raise ManifestError(f"{where}: {_mismatch(marks, images)}")
-    media = [Media("image", Path(path)) for path in images]
+        raise ManifestError(f"{where}: {_mismatch(marks, images, modality)}")
+    media = [Media(modality, Path(path)) for path in images]
     if not marks or (first and marks == 1):
         return joined(*media, "".join(pieces).strip())
     shown = [part for piece, medium in zip(pieces, media, strict=False) for part in (piece.strip(), medium)]
@@ -216,10 +222,11 @@ def joined(*parts: str | Media) -> Content:
     return tuple(content)
 
 
-def _mismatch(marks: int, images: Sequence[str]) -> str:
+def _mismatch(marks: int, images: Sequence[str], modality: str) -> str:
     if marks and not images:
-        return "the text refers to an image, but the key 'image' is missing"
-    return f"the text refers to {marks} images, and {len(images)} are given"
+        one = "an image" if modality == "image" else f"a {modality}"
+        return f"the text refers to {one}, but the key {modality!r} is missing"
+    return f"the text refers to {marks} {modality}s, and {len(images)} are given"
 
 
 def chained(*parts: Iterable[Any]) -> SourceRows:

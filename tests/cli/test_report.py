@@ -127,3 +127,13 @@ def test_passes_stand_beside_the_seconds_of_learning(stored: str, micl: Any) -> 
     assert ["stage", "status", "tasks", "steps", "before", "seconds", "checkpoint"] in map(
         str.split, shown.out.splitlines()
     )
+
+
+def test_variants_and_categories_of_a_published_task_are_shown(suite: Path, learn: Any, micl: Any) -> None:
+    assert micl("prepare", "suite/one", "--root", suite, "--prompts", "file").code == 0
+    run = learn("--tasks", "suite/one,own/aud_qa", "--eval-examples", "4").out.strip()
+    out = micl("report", run).out
+    (line,) = [line for line in out.splitlines() if line.split()[-2:] == ["release", "0"]]
+    assert line.split() == ["one", "accuracy", "1", "file", "release", "0"]
+    figures = out[out.index("Further figures of the latest scores") :].splitlines()[3:5]
+    assert [line.split()[:2] for line in figures] == [["one", "colour"], ["one", "count"]]

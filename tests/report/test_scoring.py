@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from micl_cli.records import ScoreRecord
+from micl_cli.records import RoutingRecord, ScoreRecord
 from micl_cli.report.data import RunData
 from micl_cli.report.differences import comparable, differences_of
 from micl_cli.report.render import FORMATS, render
@@ -118,3 +118,13 @@ def test_figures_are_not_computed_from_scores_of_different_rules(learnt: RunData
     assert "Scores of mini/img_cap were made by different rules (cider after stage 0, 1; cider version 2" in text
     assert f"micl eval {mixed.id} --stage 0..last" in text
     assert learnt.metrics["mfn"] is not None
+
+
+def test_examples_of_tasks_outside_the_sequence_do_not_count_as_wrongly_routed(learnt: RunData) -> None:
+    right = RoutingRecord(
+        after=2, task="mini/img_cap", router="ridge", n=4, chosen={"mini/img_cap": 4}, unsure=0, seconds=1.0
+    )
+    routed = replace(learnt, routings=[right, replace(right, task="general/pope", n=9, chosen={"mini/img_cap": 9})])
+    assert routed.routing is not None
+    assert routed.routing.accuracy == 100.0
+    assert set(routed.routing.confusion) == {"mini/img_cap"}
