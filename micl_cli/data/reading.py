@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 from micl_cli.api.reader import Count, Fault, Reader, ReaderTask, Source, SourceRow, SourceRows
@@ -25,7 +26,7 @@ class ReadRequest:
 
     Paths of media are relative to ``media_root``, or to the root if it is None. ``prompts`` and ``scorer`` are variants
     of a published benchmark, the default one if None. ``limit`` is the maximum number of examples of each split, and
-    ``val`` the number of training examples to set aside for validation.
+    ``val`` the number of training examples to set aside for validation; if it is None, ``val_share`` is their share.
     """
 
     root: Path
@@ -34,6 +35,7 @@ class ReadRequest:
     scorer: str | None = None
     limit: int | None = None
     val: int | None = None
+    val_share: float = 0.0
 
     @property
     def options(self) -> dict[str, str]:
@@ -70,7 +72,7 @@ def prepare_published(
     spec = reader.tasks[task]
     prompts = _variant("prompts", request.prompts, spec.prompts)
     scorer = _variant("scorer", request.scorer, tuple(spec.scorers))
-    request = replace(request, prompts=prompts, scorer=scorer)
+    request = replace(request, prompts=prompts, scorer=scorer, val_share=spec.val_share)
     declared = Description(
         name=task,
         benchmark=reader.benchmark,
@@ -141,7 +143,7 @@ def prepare_read(
         present = open_if_intact(name, home)
         if earlier != record or present is None or present.description != description.description:
             replace_folder(fresh, target, description, inspection.rows, record)
-    return opened(name, home)
+    return replace(opened(name, home), notes=tuple(source.notes))
 
 
 def _variant(what: str, given: str | None, known: Sequence[str]) -> str:
@@ -204,10 +206,11 @@ def _checked(rows: Iterable[SourceRow | Fault], declared: Description) -> tuple[
 
 
 def _chosen(name: str, rows: Sequence[SourceRow], request: ReadRequest) -> Sequence[SourceRow]:
-    if request.val:
-        if any(row.split == "val" for row, _ in rows):
-            raise UsageError(f"{name} has validation examples", "Leave out --val.")
-        rows = set_aside(rows, request.val)
+    counts = count_splits(rows)
+    if request.val and counts["val"]:
+        raise UsageError(f"{name} has validation examples", "Leave out --val.")
+    if size := request.val or ceil(request.val_share * counts["train"]):
+        rows = set_aside(rows, size)
     return limit_splits(rows, request.limit) if request.limit else rows
 
 

@@ -7,3 +7,4 @@ from micl_cli.api import Register, hookimpl
 def micl_register_readers(register: Register) -> None:
     """Register the readers by the name of their benchmark."""
     register("mllm-cl-domain", "micl_readers.mllm_cl:Domain", "MLLM-CL: remote sensing to finance, five domains")
+    register("micl", "micl_readers.micl.reader:Micl", "MICL: captions and questions in three modalities, two orders")
