@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from micl_cli.api.modality import Clip as Clip
     from micl_cli.api.modality import Modality as Modality
     from micl_cli.api.modality import Sound as Sound
+    from micl_cli.api.options import AddedLater as AddedLater
     from micl_cli.api.options import Choices as Choices
     from micl_cli.api.options import ExistingFile as ExistingFile
     from micl_cli.api.options import Option as Option
@@ -119,7 +120,7 @@ _MODULES = {
     "losses": ("answer_loss", "distillation_loss"),
     "metric": ("ExampleMetric", "Metric", "Score"),
     "modality": ("Clip", "Modality", "Sound"),
-    "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
+    "options": ("AddedLater", "Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
     "presets": ("FetchProgress", "PresetInfo"),
     "reader": (
         *("Count", "FILE", "Fault", "PUBLISHED", "RELEASE", "Reader", "ReaderTask", "STRICT", "Source", "SourceRow"),
