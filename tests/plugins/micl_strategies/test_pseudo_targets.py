@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from micl_cli.api import Example, PlanError, Task
+from micl_cli.api import Example, PlanError
 from micl_cli.testing import Course, ToyBackbone, toy_task
 from micl_strategies.moincl import MoInCL
 from micl_strategies.pseudo_targets import PseudoTargets
@@ -160,13 +160,9 @@ def test_learning_from_them_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> 
     assert [again.step() for _ in range(3)] == [made.step() for _ in range(3)]
 
 
-def test_without_a_file_all_are_written(tmp_path: Path) -> None:
+def test_without_a_file_all_are_written() -> None:
     made = Course(MoInCL(ToyBackbone()), [IMG_QA, IMG_CAP])
     made.learn(1)
     made.begin(2)
     assert not [progress.note for progress in made.progress if progress.note]
     assert {source for source, _, _ in samples(made)} == {e.id for e in IMG_CAP.examples("train")}
-
-
-def task_of(examples: list[Example]) -> Task:
-    return Task("toy/captions", frozenset({"image"}), "captioning", "cider", load=lambda split: examples)

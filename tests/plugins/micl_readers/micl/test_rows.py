@@ -158,3 +158,11 @@ def test_all_captions_of_a_token_line_are_text(sets: Any, tmp_path: Path) -> Non
     rows, faults, _ = sets.read("img_cap", tmp_path)
     assert not faults
     assert json.dumps(rows[0].references[0]) == r'"A red thing, seen \"0\" times # 1 ."'
+
+
+def test_a_byte_order_mark_changes_nothing(sets: Any, tmp_path: Path) -> None:
+    sets.audiocaps(tmp_path)
+    rows = sets.read("aud_cap", tmp_path)[0]
+    for path in tmp_path.glob("*.csv"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert sets.read("aud_cap", tmp_path)[0] == rows
