@@ -13,6 +13,8 @@ from micl_readers.micl.dataset import DataSet
 
 COLUMNS = ("file_name", "QuestionText", "answer", "confidence")
 ANNOTATORS = 3
+QUESTIONS = 11_946
+"""The published number of questions of all splits together: 35,838 rows."""
 
 
 class ClothoAQA(DataSet):
@@ -41,7 +43,12 @@ class ClothoAQA(DataSet):
 
     def rows(self, files: Mapping[str, Path], source: Source) -> SourceRows:
         """Yield an example for each question."""
-        return chain.from_iterable(self._part(path, source, split) for split, path in files.items())
+        questions = 0
+        for item in chain.from_iterable(self._part(path, source, split) for split, path in files.items()):
+            questions += isinstance(item, SourceRow)
+            yield item
+        if questions != QUESTIONS:
+            source.notes.append(f"all splits: {questions:,} of {QUESTIONS:,} published questions")
 
     def _part(self, path: Path, source: Source, split: str) -> SourceRows:
         answers: dict[tuple[str, str], list[str]] = {}

@@ -43,6 +43,13 @@ def test_questions_for_validation_are_set_aside_by_image(micl: Any, root: Path) 
     assert more["counts"] == {"train": 6, "val": 4, "test": 4}
 
 
+def test_what_a_reader_found_is_told(micl: Any, sets: Any, tmp_path: Path) -> None:
+    sets.tokens(tmp_path / "flickr30k", 30)
+    done = micl("prepare", "micl/img_cap", "--root", tmp_path)
+    assert done.code == 0
+    assert "micl/img_cap: results_20130124.token has no splits" in done.err
+
+
 def test_the_official_vqa_accuracy_is_the_strict_scorer(micl: Any, root: Path) -> None:
     done = micl("prepare", "micl/img_qa", "--root", root, "--scorer", "strict", "--json")
     (task,) = json.loads(done.out)["tasks"]

@@ -115,7 +115,7 @@ def test_faults_of_clotho_aqa(sets: Any, tmp_path: Path) -> None:
     replace(tmp_path / "clotho_aqa_val.csv", "Is it number 1?,yes", "Is it number 1?,")
     rows, (fault,), notes = sets.read("aud_qa", tmp_path)
     assert (fault.where, fault.reason) == ("clotho_aqa_val.csv:5", "file_name, QuestionText or answer is empty")
-    assert notes == ["val: 1 questions have another number of answers than 3"]
+    assert notes[:1] == ["val: 1 questions have another number of answers than 3"]
     assert sum(row.split == "val" for row in rows) == 6
 
 
