@@ -11,10 +11,9 @@ Deviations from the authors' code: the teacher is an adapter on the same base, n
 are cached. KL is taken at aligned answer tokens, not over the last rows of differently padded batches. The cross
 entropy on pseudo samples is a term of its own, not part of one mean over the batch. Captions are generated once per
 medium; questions are written by the backbone's language model (theirs are pre-generated: ``pseudo_targets`` reads
-them, and takes the pairs of all captions of an example). A step prefers pseudo samples
-on the batch's media. ``pseudo_when`` is by modality (theirs, in order 2: by type). The defaults of T (5), lambda_text
-(1) and alpha (set by hand per task) were tuned on mini; the recipes hold the paper's values. Texts are the backbone's,
-not Natural Instructions.
+them, for all captions of an example). A step prefers pseudo samples on the batch's media. ``pseudo_when`` is by
+modality (theirs, in order 2: by type). The defaults of T (5), lambda_text (1) and alpha (set by hand per task) were
+tuned on mini; the recipes hold the paper's values. Texts are the backbone's, not Natural Instructions.
 """
 
 from __future__ import annotations
