@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from micl_cli.errors import PlanError
 from micl_cli.plan import Plan
+from micl_cli.session.option_files import check_option_files
 
 MOINCL = ("--strategy", "moincl", "--tasks", "own/img_qa,own/img_cap")
 
@@ -89,3 +91,17 @@ def test_a_run_of_an_earlier_version_is_the_same_run(learn: Any, home: Path, tmp
     assert again.code == 0
     assert "this run is already finished" in again.err
     assert old in again.err + again.out
+
+
+def test_a_changed_or_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "texts"
+    path.write_text("one")
+    digest = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+    plan = Plan(strategy="moincl", backbone="toy", tasks=("own/a",), option_files={str(path): digest})
+    check_option_files(plan)
+    path.write_text("two")
+    with pytest.raises(PlanError, match="texts has changed since run"):
+        check_option_files(plan)
+    path.unlink()
+    with pytest.raises(PlanError, match=r"cannot read .*texts: No such file"):
+        check_option_files(plan)
