@@ -29,7 +29,6 @@ from micl_cli.api import (
 from micl_readers.micl.dataset import DataSet, FindMedium, in_split_order
 
 PROMPT = "describe the image."
-SPLITS = {"train": "train", "val": "val", "test": "test"}
 VAL, TEST = 1_014, 1_000
 """The sizes of Karpathy's splits, also for the split of the token file, but at most a tenth of the images."""
 
@@ -64,7 +63,7 @@ class Flickr30k(DataSet):
     def _karpathy(self, source: Source, path: Path, find: FindMedium) -> SourceRows:
         def row(where: str, item: Any) -> Row:
             name, split = text_field(item, "filename", where), text_field(item, "split", where)
-            if split not in SPLITS:
+            if split not in ("train", "val", "test"):
                 raise ManifestError(f"{where}: unknown split {split!r}", "Is this Flickr30k's file?")
             sentences = field_of(item, "sentences", where)
             if not isinstance(sentences, list):

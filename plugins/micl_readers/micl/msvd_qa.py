@@ -65,11 +65,11 @@ def _mapping(source: Source, path: Path) -> dict[str, str]:
     """Return the name of each video by its number. Raises ManifestError for a malformed or repeated line."""
     names: dict[str, str] = {}
     for where, line in source.lines(path):
-        name, _, video = line.strip().rpartition(" ")
+        name, _, video = " ".join(line.split()).rpartition(" ")
         number = video.removeprefix("vid")
-        if not name.strip() or number == video or not number.isdecimal():
+        if not name or number == video or not number.isdecimal():
             raise ManifestError(f"{where}: it is not '<name> vid<number>'", "Is this the file that was published?")
         if number in names:
             raise ManifestError(f"{where}: {video} is mapped twice", "Download the file again, or repair it.")
-        names[number] = name.strip()
+        names[number] = name
     return names

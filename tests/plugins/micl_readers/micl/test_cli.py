@@ -33,8 +33,9 @@ def test_one_root_gives_all_tasks(micl: Any, root: Path) -> None:
     assert not [leak for task in tasks.values() for leak in task["leaks"]]
 
 
-def test_questions_for_validation_are_set_aside_by_image(micl: Any, root: Path) -> None:
-    words = ("prepare", "micl/img_qa", "--root", root / "dataset/coco/OK-VQA", "--json")
+def test_questions_for_validation_are_set_aside_by_image(micl: Any, sets: Any, tmp_path: Path) -> None:
+    sets.ok_vqa(tmp_path / "OK-VQA")
+    words = ("prepare", "micl/img_qa", "--root", tmp_path / "OK-VQA", "--json")
     (task,) = json.loads(micl(*words).out)["tasks"]
     assert task["counts"] == {"train": 8, "val": 2, "test": 4}
     assert task["leaks"] == []
@@ -50,18 +51,22 @@ def test_what_a_reader_found_is_told(micl: Any, sets: Any, tmp_path: Path) -> No
     assert "micl/img_cap: results_20130124.token has no splits" in done.err
 
 
-def test_the_official_vqa_accuracy_is_the_strict_scorer(micl: Any, root: Path) -> None:
-    done = micl("prepare", "micl/img_qa", "--root", root, "--scorer", "strict", "--json")
+def test_the_official_vqa_accuracy_is_the_strict_scorer(micl: Any, sets: Any, tmp_path: Path) -> None:
+    sets.ok_vqa(tmp_path / "OK-VQA")
+    done = micl("prepare", "micl/img_qa", "--root", tmp_path, "--scorer", "strict", "--json")
     (task,) = json.loads(done.out)["tasks"]
     assert (task["scorer"], task["metric"]) == ("strict", "vqa_accuracy")
 
 
-def test_captions_are_shared_instructions(micl: Any, root: Path, isolated: Path) -> None:
-    assert micl("prepare", "micl/vid_cap", "--root", root).code == 0
+def test_captions_are_shared_instructions(micl: Any, sets: Any, tmp_path: Path, isolated: Path) -> None:
+    sets.msr_vtt(tmp_path / "MSRVTT")
+    assert micl("prepare", "micl/vid_cap", "--root", tmp_path / "MSRVTT").code == 0
     assert 'instruction = "describe the video."' in (isolated / "tasks/micl/vid_cap/task.toml").read_text()
 
 
-def test_examples_without_a_medium_are_refused_or_counted(micl: Any, root: Path) -> None:
+def test_examples_without_a_medium_are_refused_or_counted(micl: Any, sets: Any, tmp_path: Path) -> None:
+    root = tmp_path / "MICL"
+    sets.audiocaps(root / "dataset/AudioCaps")
     (root / "dataset/AudioCaps/all_audios/-train_1aB.wav").unlink()
     refused = micl("prepare", "micl/aud_cap", "--root", root)
     assert (refused.code, refused.out) == (4, "")
@@ -91,8 +96,10 @@ def test_recipes_and_orders_are_those_of_the_paper(
             assert json.loads(done.out)["plan"]["tasks"] == [f"micl/{task}" for task in order.split(",")]
 
 
-def test_from_folders_to_a_report(micl: Any, learn: Any, root: Path, tmp_path: Path) -> None:
-    assert micl("prepare", "micl/img_qa,micl/img_cap", "--root", root).code == 0
+def test_from_folders_to_a_report(micl: Any, learn: Any, sets: Any, tmp_path: Path) -> None:
+    sets.ok_vqa(tmp_path / "MICL/coco/OK-VQA")
+    sets.flickr30k(tmp_path / "MICL/flickr30k")
+    assert micl("prepare", "micl/img_qa,micl/img_cap", "--root", tmp_path / "MICL").code == 0
     pairs = tmp_path / "pseudo_targets" / "flickr30k.json"
     pairs.parent.mkdir()
     captions = [f"A red thing, seen {again} times ." for again in range(5)]
