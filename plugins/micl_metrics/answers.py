@@ -6,24 +6,20 @@ import re
 import string
 from collections.abc import Callable, Sequence
 
-from micl_metrics.text import comparable
+from micl_metrics.text import comparable, unify
 
 ARTICLES = frozenset({"a", "an", "the"})
 NUMBERS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5"}
 NUMBERS |= {"six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"}
 
 PUNCTUATION = string.punctuation + "‹›—―¿¡·•"
-_SEPARATORS = str.maketrans("、،", "  ")
-"""Commas that separate and never group digits."""
 
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d)")
 _POINT = re.compile(r"\.(?!\d)")
 _ELLIPSIS = re.compile(r"\.{2,}")
 _UNIT_GAP = re.compile(r"(?<=\d)\s+(?=[%‰°])|(?<=[$€£¥])\s+(?=\d)")
 # Signs and units of numbers ("-5", "<5", "$5", "50%", "10:30", "1/2"), and marks that end a name ("c#", "c++", "A-").
-_MEANINGFUL = (
-    r"(?<!\w)[-+<>=~≈≤≥±$€£¥#]+(?=\.?\d)|(?<=\d)[-+/:*^=<>~](?=[-+$€£¥]?\.?\d)|(?<=\d)[%‰°$€£¥+]+|(?<=\w)[-+#]+(?=\s|$)"
-)
+_MEANINGFUL = r"(?<!\w)[-+<>=~≈≤≥±$€£¥#]+(?=\.?\d)|(?<=\d)[-+/:*^=<>~](?=[-+$€£¥]?\.?\d)|(?<=\d)[%‰°$€£¥+]+|(?<=[^\W_])[-+#]+(?=\s|$)"
 _MARKS = re.compile(rf"({_MEANINGFUL}|\.(?=\d))|[{re.escape(PUNCTUATION)}]")
 
 
@@ -36,11 +32,11 @@ def normalise(answer: str) -> str:
     digits; drops the articles a, an and the; collapses white space. An answer of articles alone keeps them, an answer
     of punctuation alone keeps that.
     """
-    plain = comparable(answer.translate(_SEPARATORS)).replace("'", "")
+    plain = comparable(answer).replace("'", "")
     bare = _UNIT_GAP.sub("", _POINT.sub("", _THOUSANDS.sub("", _ELLIPSIS.sub(" ", plain))))
     words = _MARKS.sub(lambda mark: mark[1] or " ", bare).split()
     content = [NUMBERS.get(word, word) for word in words if word not in ARTICLES]
-    return " ".join(content or words or plain.split())
+    return unify(" ".join(content or words or plain.split()))  # a letter may now stand before its combining mark
 
 
 def matches(answer: str, references: Sequence[str], form: Callable[[str], str] = normalise) -> int:

@@ -22,7 +22,6 @@ class CaptionMean6(Metric):
     """
 
     name: ClassVar[str] = "caption_mean6"
-    version: ClassVar[int] = 1
     parts: ClassVar[dict[str, type[Metric]]] = {
         "Bleu_1": BLEU1,
         "Bleu_2": BLEU2,

@@ -12,46 +12,61 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# ASCII counterparts of Arabic, Armenian, Burmese, Chinese and Japanese, Devanagari, Ethiopic, Greek, Hebrew, Khmer,
-# Tibetan and typographic marks.
-_COUNTERPARTS = {
-    ".": "。।॥۔։።។៕။།",
-    ",": "、،՝፣၊٬",
-    ";": "؛፤\u037e",
-    ":": "፥׃",
-    "?": "؟՞፧",
-    "!": "՜",
+# Arabic, Armenian, Burmese, Chinese, Devanagari, Ethiopic, Greek, Hebrew, Japanese, Khmer and Tibetan marks. Marks that
+# end a sentence or a part of it end a word as well, since no space need follow them.
+_OTHER_SCRIPTS = {
+    ". ": "。।॥۔։።။។៕།",
+    ", ": "、،՝፣၊",
+    "; ": "؛፤\u037e",
+    ": ": "፥׃",
+    "? ": "؟՞፧",
+    "! ": "՜",
+    ".": "٫",
+    ",": "٬",
     "%": "٪",
-    "-": "−‐‑‒–־",
-    "'": "’‘‚‛ʼ׳",
-    '"': "“”„‟״«»「」『』〝〞〟",
+    "-": "־",
+    "'": "׳",
+    '"': "״「」『』〝〞〟",
     "(": "【〔",
     ")": "】〕",
     "<": "〈《",
     ">": "〉》",
     "~": "〜",
     " ": "\u3000・",
-    "...": "…",
-    "": "\u00ad\u200b\u2060\ufeff\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
 }
+_TYPOGRAPHIC = {"-": "−‐‑‒–", "'": "’‘‚‛ʼ", '"': "“”„‟«»", "...": "…"}
+_UNSEEN = "\u00ad\u200b\u2060\ufeff\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _WIDTHS = (*range(0xFE30, 0xFE70), *range(0xFF01, 0xFFEF))
 """Small, vertical, full-width and half-width forms."""
-_TABLE = {ord(mark): plain for plain, marks in _COUNTERPARTS.items() for mark in marks}
-_TABLE[ord("\u066b")] = "."  # the Arabic decimal point
-_TABLE |= {code: unicodedata.normalize("NFKC", chr(code)).translate(_TABLE) for code in _WIDTHS}
 
+
+def _table(counterparts: dict[str, str]) -> dict[int, str]:
+    return {ord(mark): plain for plain, marks in counterparts.items() for mark in marks}
+
+
+_LATIN = _table(_OTHER_SCRIPTS) | dict.fromkeys(map(ord, _UNSEEN), "")
+_LATIN |= {code: unicodedata.normalize("NFKC", chr(code)).translate(_LATIN) for code in _WIDTHS}
+_ASCII = _table(_TYPOGRAPHIC)
 _DIGIT = re.compile(r"[^\D0-9]")
 _CJK = "\u3005-\u3007\u303b\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 UNSPACED = re.compile(f"[{_CJK}\U00020000-\U0003ffff]")
 """A character of a script that writes no spaces between words: a Chinese character or Japanese kana."""
 
 
-def unify(text: str) -> str:
-    """Return ``text`` with each character in the form in which it is compared; see the module."""
+def latin_marks(text: str) -> str:
+    """Return ``text`` composed, and with marks, widths and digits of other scripts as those of the Latin script.
+
+    Typographic quotes and dashes of the Latin script itself stay.
+    """
     if text.isascii():
         return text
-    composed = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).translate(_TABLE))
+    composed = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).translate(_LATIN))
     return _DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), composed)
+
+
+def unify(text: str) -> str:
+    """Return ``text`` with each character in the form in which it is compared; see the module."""
+    return latin_marks(text).translate(_ASCII) if not text.isascii() else text
 
 
 def comparable(text: str) -> str:

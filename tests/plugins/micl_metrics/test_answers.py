@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from micl_cli.api import Metric
@@ -55,6 +55,9 @@ def test_normalised_answers(answer: str, expected: str) -> None:
 
 
 @given(st.text())
+@example("C.\u0327")
+@example("<'\u0338")
+@example("a_#")
 def test_normalising_twice_changes_nothing(answer: str) -> None:
     assert normalise(normalise(answer)) == normalise(answer)
 
