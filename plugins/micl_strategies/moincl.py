@@ -172,7 +172,7 @@ class MoInCL(SingleAdapter):
         inputs = [e for e in task.examples("train") if e.media]
         given = self._given_questions(inputs)
         if self.pseudo_targets:
-            found = {example.id for example, _ in given}
+            found = {sample.meta["source"] for sample in given}
             share = f"{len(found):,} of {len(inputs):,} training examples of {task.name}"
             inputs = [example for example in inputs if example.id not in found]
             others = f", those for the other {len(inputs):,} are written" if inputs else ""
@@ -182,21 +182,23 @@ class MoInCL(SingleAdapter):
         for written in write_questions(self.backbone, [e.target for e in inputs], self.stage.batch_size, self.writer):
             pairs += written
             yield Progress(len(pairs), len(inputs), "pseudo questions")
-        answered = [*given, *((e, pair) for e, pair in zip(inputs, pairs, strict=True) if pair)]
-        return [self._pseudo_sample(i, e, *pair) for i, (e, pair) in enumerate(answered, len(self.pseudo))]
+        answered = ((e, pair) for e, pair in zip(inputs, pairs, strict=True) if pair)
+        first = len(self.pseudo) + len(given)
+        return [*given, *(self._pseudo_sample(i, e, *pair) for i, (e, pair) in enumerate(answered, first))]
 
-    def _given_questions(self, inputs: Sequence[Example]) -> list[tuple[Example, tuple[str, str]]]:
-        """Return the pairs that the files of pseudo targets have for the captions of ``inputs``."""
+    def _given_questions(self, inputs: Sequence[Example]) -> list[Example]:
+        """Return a sample for each pair that the files of pseudo targets have for the captions of ``inputs``."""
         if not self.pseudo_targets:
             return []
         known = PseudoTargets(Path(self.pseudo_targets))
-        return [(example, pair) for example in inputs for pair in known.of(example)]
+        pairs = ((example, pair) for example in inputs for pair in known.of(example))
+        return [self._pseudo_sample(i, e, *pair, given=True) for i, (e, pair) in enumerate(pairs, len(self.pseudo))]
 
     @staticmethod
-    def _pseudo_sample(number: int, source: Example, prompt: str, answer: str) -> Example:
+    def _pseudo_sample(number: int, source: Example, prompt: str, answer: str, *, given: bool = False) -> Example:
         """Return an example that asks ``prompt`` about the media of ``source``."""
         content: Content = (*source.media, prompt) if prompt else source.media
-        return Example(f"pseudo/{number}", content, answer=answer, meta={"source": source.id})
+        return Example(f"pseudo/{number}", content, answer=answer, meta={"source": source.id, "given": given})
 
     def _cache_teacher_states(self) -> Iterator[Progress]:
         """Cache the teacher's states at the answer positions of texts, then of pseudo samples, up to CACHE_BYTES.
@@ -304,14 +306,21 @@ class MoInCL(SingleAdapter):
         self._teacher_weights, self._teacher_states = {}, {}
 
     def state(self) -> State:
-        pseudo = [[sample.meta["source"], sample.prompt, sample.target] for sample in self.pseudo]
-        return State(data={"pseudo": pseudo, **super().state().data})
+        """Return the written pseudo samples; those that files give, which may be many, are read from them again."""
+        written = [sample for sample in self.pseudo if not sample.meta["given"]]
+        data: dict[str, Any] = {"pseudo": [[each.meta["source"], each.prompt, each.target] for each in written]}
+        if given := len(self.pseudo) - len(written):
+            data["given"] = given
+        return State(data={**data, **super().state().data})
 
     def restore(self, state: State) -> None:
         super().restore(state)
         inputs = {e.id: e for task in self.stage.tasks for e in task.examples("train")}
         stored = [(inputs[id], prompt, answer) for id, prompt, answer in state.data.get("pseudo", ()) if id in inputs]
-        self.pseudo = [self._pseudo_sample(i, *each) for i, each in enumerate(stored)]
+        self.pseudo = []
+        if state.data.get("given"):
+            self.pseudo = self._given_questions([e for e in inputs.values() if e.media])
+        self.pseudo += [self._pseudo_sample(i, *each) for i, each in enumerate(stored, len(self.pseudo))]
         self._pseudo_by_media = indices_by_media(self.pseudo)
         if self.has_teacher:
             self._use_teacher()

@@ -118,9 +118,13 @@ def pairs_for(examples: list[Example]) -> dict[str, list[str]]:
     return {caption: [f"which {caption}?", "this"] for example in examples for caption in example.references}
 
 
-def samples(made: Course) -> list[tuple[str, str, str]]:
+def pseudo(made: Course) -> list[Example]:
     assert isinstance(made.strategy, MoInCL)
-    return [(sample.meta["source"], sample.prompt, sample.target) for sample in made.strategy.pseudo]
+    return made.strategy.pseudo
+
+
+def samples(made: Course) -> list[tuple[str, str, str]]:
+    return [(sample.meta["source"], sample.prompt, sample.target) for sample in pseudo(made)]
 
 
 def test_its_pairs_are_the_pseudo_samples_and_others_are_written(tmp_path: Path) -> None:
@@ -157,6 +161,8 @@ def test_learning_from_them_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> 
     again = Course(MoInCL(ToyBackbone(), **values), [IMG_QA, IMG_CAP], options=values)
     again.resume(made.checkpoint())
     assert samples(again) == samples(made)
+    assert [sample.id for sample in pseudo(again)] == [sample.id for sample in pseudo(made)]
+    assert made.strategy.state().data["given"] + len(made.strategy.state().data["pseudo"]) == len(samples(made))
     assert [again.step() for _ in range(3)] == [made.step() for _ in range(3)]
 
 
