@@ -17,9 +17,12 @@ PUNCTUATION = string.punctuation + "‹›—―¿¡·•"
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d)")
 _POINT = re.compile(r"\.(?!\d)")
 _ELLIPSIS = re.compile(r"\.{2,}")
-_UNIT_GAP = re.compile(r"(?<=\d)\s+(?=[%‰°])|(?<=[$€£¥])\s+(?=\d)")
+_UNIT_GAP = re.compile(r"(?<=\d)\s+(?=[%‰°])|(?<=(?<!\d)[$€£¥])\s+(?=\d)")
 # Signs and units of numbers ("-5", "<5", "$5", "50%", "10:30", "1/2"), and marks that end a name ("c#", "c++", "A-").
-_MEANINGFUL = r"(?<!\w)[-+<>=~≈≤≥±$€£¥#]+(?=\.?\d)|(?<=\d)[-+/:*^=<>~](?=[-+$€£¥]?\.?\d)|(?<=\d)[%‰°$€£¥+]+|(?<=[^\W_])[-+#]+(?=\s|$)"
+_MEANINGFUL = (
+    r"(?<!\w)[-+<>=~≈≤≥±$€£¥#]+(?=\.?\d)|(?<=\d)[-+/:*^=<>~](?=[-+$€£¥]?\.?\d)|(?<=\d)[%‰°$€£¥+]+|"
+    r"(?<=[^\W_])[-+#]+(?=\s|$)"
+)
 _MARKS = re.compile(rf"({_MEANINGFUL}|\.(?=\d))|[{re.escape(PUNCTUATION)}]")
 
 
@@ -33,10 +36,11 @@ def normalise(answer: str) -> str:
     of punctuation alone keeps that.
     """
     plain = comparable(answer).replace("'", "")
-    bare = _UNIT_GAP.sub("", _POINT.sub("", _THOUSANDS.sub("", _ELLIPSIS.sub(" ", plain))))
-    words = _MARKS.sub(lambda mark: mark[1] or " ", bare).split()
+    bare = unify(_POINT.sub("", _THOUSANDS.sub("", _ELLIPSIS.sub(" ", plain))))
+    words = _MARKS.sub(lambda mark: mark[1] or " ", _UNIT_GAP.sub("", bare)).split()
     content = [NUMBERS.get(word, word) for word in words if word not in ARTICLES]
-    return unify(" ".join(content or words or plain.split()))  # a letter may now stand before its combining mark
+    # Without the marks between, a unit may stand beside its number.
+    return _UNIT_GAP.sub("", " ".join(content or words or plain.split()))
 
 
 def matches(answer: str, references: Sequence[str], form: Callable[[str], str] = normalise) -> int:

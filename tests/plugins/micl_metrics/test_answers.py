@@ -48,6 +48,10 @@ from micl_metrics.vqa_answers import normalise_vqa
         ("**yes**", "yes"),
         ('"no"', "no"),
         ("- red", "red"),
+        ("3$, 1 dog", "3$ 1 dog"),
+        ("wait...what", "wait what"),
+        ("...", "..."),
+        ("?!", "?!"),
     ],
 )
 def test_normalised_answers(answer: str, expected: str) -> None:
@@ -57,7 +61,10 @@ def test_normalised_answers(answer: str, expected: str) -> None:
 @given(st.text())
 @example("C.\u0327")
 @example("<'\u0338")
+@example("A.\u030a>0")
 @example("a_#")
+@example("3$,1")
+@example("£%0")
 def test_normalising_twice_changes_nothing(answer: str) -> None:
     assert normalise(normalise(answer)) == normalise(answer)
 
