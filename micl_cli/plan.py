@@ -122,7 +122,11 @@ def resolve_settings(cls: type[_S], defaults: Mapping[str, Any], given: Mapping[
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The plan of a run. ``data`` maps tasks to their sha256. ``name`` is a label, not part of the fingerprint."""
+    """The plan of a run. ``data`` maps tasks to their sha256. ``name`` is a label, not part of the fingerprint.
+
+    ``option_files`` holds the sha256 of the files and folders that options name, by path; it is left out of the
+    fingerprint if there are none, as in plans of earlier versions.
+    """
 
     strategy: str
     backbone: str
@@ -132,6 +136,7 @@ class Plan:
     stage_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Options of single stages by 1-based position, a string like all keys of JSON objects."""
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
+    option_files: Mapping[str, str] = field(default_factory=dict)
     backbone_digest: str = ""
     """Identifies the weights and components of the backbone, so that the plan changes with a preset."""
     seed: int = 0
@@ -156,6 +161,8 @@ class Plan:
         """Return JSON-ready data that ``from_json`` reads."""
         data = asdict(self)
         data["tasks"] = list(self.tasks)
+        if not self.option_files:
+            del data["option_files"]
         return data
 
     @classmethod

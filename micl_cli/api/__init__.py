@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from micl_cli.api.modality import Clip as Clip
     from micl_cli.api.modality import Modality as Modality
     from micl_cli.api.modality import Sound as Sound
+    from micl_cli.api.options import AddedLater as AddedLater
     from micl_cli.api.options import Choices as Choices
     from micl_cli.api.options import ExistingFile as ExistingFile
     from micl_cli.api.options import Option as Option
@@ -130,7 +131,7 @@ _MODULES = {
     "losses": ("answer_loss", "distillation_loss"),
     "metric": ("CATEGORY", "ExampleMetric", "Metric", "Score", "category_means"),
     "modality": ("Clip", "Modality", "Sound"),
-    "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
+    "options": ("AddedLater", "Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
     "predictions": ("QUESTION_ID", "Prediction"),
     "presets": ("FetchProgress", "PresetInfo"),
     "reader": (

@@ -2,7 +2,7 @@
 
 ``lambda_kl: Annotated[float, "weight of the distillation term", Range(0)] = 0.5`` is an option; a
 parameter without a help text is not. The help text may be followed by a :class:`Range`,
-:class:`Choices`, or :class:`ExistingFile`.
+:class:`Choices`, :class:`ExistingFile` or :class:`AddedLater`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,20 @@ class Choices:
 
 
 class ExistingFile:
-    """Marks an option as the path of an existing file. An empty string stands for no file."""
+    """Marks an option as the path of an existing file, or also of a ``folder``. An empty string stands for no file.
+
+    The digest of the file, or of the files in the folder, is part of a run's plan.
+    """
+
+    def __init__(self, *, folder: bool = False) -> None:
+        self.folder = folder
+
+
+class AddedLater:
+    """Marks an option that earlier versions of the plugin did not have.
+
+    At its default it is left out of plans, so that the ids of earlier runs stay valid.
+    """
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,8 @@ class Option:
 
     ``type`` is bool, int, float, str or Path; ``optional`` allows None as well. ``default`` is JSON-ready, and None if
     ``required``. ``choices`` is empty if any value of the type is valid. ``range`` limits a number. ``existing_file``
-    marks the path of a file that must exist.
+    marks the path of a file that must exist, and ``or_folder`` one that may be a folder. ``added_later`` marks an
+    option that earlier versions did not have.
     """
 
     name: str
@@ -72,6 +86,8 @@ class Option:
     optional: bool = False
     range: Range | None = None
     existing_file: bool = False
+    or_folder: bool = False
+    added_later: bool = False
 
     @property
     def type_name(self) -> str:
@@ -84,7 +100,8 @@ class Option:
         """A description of valid values, for error messages."""
         word = "one of " + ", ".join(map(str, self.choices)) if self.choices else _EXPECTED[self.type]
         word = f"{word}, {self.range}" if self.range else word
-        word = "the path of a file that exists" if self.existing_file else word
+        if self.existing_file:
+            word = f"the path of a file{' or folder' if self.or_folder else ''} that exists"
         return f"{word}, or none" if self.optional else word
 
     def as_json(self) -> dict[str, Any]:
@@ -107,7 +124,7 @@ class Option:
     def _file(self, value: Any) -> Any:
         """Return the absolute path of a file, so that it is the same file in another working folder."""
         path = _expanded(value).absolute()
-        if not path.is_file():
+        if not (path.is_file() or (self.or_folder and path.is_dir())):
             raise ValueError("no such file")
         return self.type(path)
 
@@ -196,6 +213,8 @@ def _option(cls: type[Any], init: Callable[..., None], parameter: inspect.Parame
         optional=optional,
         range=next((mark for mark in extra if isinstance(mark, Range)), None),
         existing_file=ExistingFile in extra or any(isinstance(mark, ExistingFile) for mark in extra),
+        or_folder=any(isinstance(mark, ExistingFile) and mark.folder for mark in extra),
+        added_later=AddedLater in extra or any(isinstance(mark, AddedLater) for mark in extra),
     )
 
 

@@ -39,11 +39,12 @@ class ReaderTask:
 
     ``scorers`` holds the metric of each scorer variant, and ``prompts`` names the prompt variants; the first of each is
     the default. ``counts`` holds the published number of examples by split. ``max_new_tokens`` is the published maximum
-    length of an answer. ``note`` says what a user must know of the protocol, such as a prompt that depends on the
-    answer. With ``extracts``, the reader writes the media into the folder of the prepared task, as from the bytes in a
-    table; otherwise they stay where they are. ``exports`` names the formats of prediction files that the reader writes
-    for a judge or a server. A task for ``evaluation_only`` has no training examples: it cannot be learnt, and a run is
-    scored on it by ``micl eval``.
+    length of an answer. ``val_share`` is the share of the training examples that is set aside for validation by
+    default, for a data set without validation examples. ``note`` says what a user must know of the protocol, such as a
+    prompt that depends on the answer. With ``extracts``, the reader writes the media into the folder of the prepared
+    task, as from the bytes in a table; otherwise they stay where they are. ``exports`` names the formats of prediction
+    files that the reader writes for a judge or a server. A task for ``evaluation_only`` has no training examples: it
+    cannot be learnt, and a run is scored on it by ``micl eval``.
     """
 
     modalities: frozenset[str]
@@ -54,6 +55,7 @@ class ReaderTask:
     instruction: str = ""
     counts: Mapping[str, Count] = field(default_factory=dict)
     max_new_tokens: int | None = None
+    val_share: float = 0.0
     note: str = ""
     extracts: bool = False
     exports: tuple[str, ...] = ()
@@ -84,7 +86,8 @@ class Source:
     """The files of a data set under ``root``, and how to read them.
 
     ``media_root`` is the folder that the paths of media are relative to. ``folder`` is where a reader with ``extracts``
-    writes media. ``prompts`` and ``scorer`` are the variants to prepare.
+    writes media. ``prompts`` and ``scorer`` are the variants to prepare. A reader appends to ``notes`` what the user
+    must know about the files that were found.
 
     All methods that read raise ManifestError with file and line.
     """
@@ -94,6 +97,7 @@ class Source:
     folder: Path
     prompts: str = PUBLISHED
     scorer: str = RELEASE
+    notes: list[str] = field(default_factory=list, compare=False)
 
     def find(self, *candidates: str) -> Path:
         """Return the first of ``candidates``, paths below the root, that is a file. Raises ManifestError if none is."""

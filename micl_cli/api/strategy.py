@@ -35,11 +35,15 @@ class State:
 
 
 class Progress(NamedTuple):
-    """The progress of a pass over data: ``done`` of ``total`` (None if unknown), and a ``label`` for what it does."""
+    """The progress of a pass over data: ``done`` of ``total`` (None if unknown), and a ``label`` for what it does.
+
+    ``note`` is a message for the user about the pass, which is shown as a notice.
+    """
 
     done: int
     total: int | None = None
     label: str = ""
+    note: str = ""
 
 
 class Route(NamedTuple):

@@ -212,6 +212,7 @@ def _request_after(session: Session, arguments: LearnArguments, dry: bool) -> Re
     record, plan = session.record(session.resolve(str(arguments.after)))
     _check_after(session, arguments, record.id, record.status, plan)
     session.check_base(plan)
+    session.check_option_files(plan)
     session.open_planned(record.id, plan, dry=dry, watch=preparing)
     options, stage_options = split_stage_options(arguments.flagged_options)
     tasks = (*plan.tasks, *split_tasks(str(arguments.tasks), arguments.benchmark, session.registry))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 from micl_cli.api.reader import Count, Fault, Reader, ReaderTask, Source, SourceRow, SourceRows
@@ -26,8 +27,8 @@ class ReadRequest:
 
     Paths of media are relative to ``media_root``, or to the root if it is None. ``prompts`` and ``scorer`` are variants
     of a published benchmark, the default one if None. ``limit`` is the maximum number of examples of each split, and
-    ``val`` the number of training examples to set aside for validation. ``jobs`` is the number of processes that open
-    media (0: one for each core), which changes nothing but the time.
+    ``val`` the number of training examples to set aside for validation; if it is None, ``val_share`` is their share.
+    ``jobs`` is the number of processes that open media (0: one for each core), which changes nothing but the time.
     """
 
     root: Path
@@ -36,6 +37,7 @@ class ReadRequest:
     scorer: str | None = None
     limit: int | None = None
     val: int | None = None
+    val_share: float = 0.0
     jobs: int = 0
 
     @property
@@ -80,7 +82,7 @@ def prepare_published(
         for what, given, used in (("prompts", request.prompts, prompts), ("scorer", request.scorer, scorer))
         if given not in (None, used)
     ]
-    request = replace(request, prompts=prompts, scorer=scorer)
+    request = replace(request, prompts=prompts, scorer=scorer, val_share=spec.val_share)
     declared = Description(
         name=task,
         benchmark=reader.benchmark,
@@ -158,7 +160,7 @@ def prepare_read(
         if earlier != record or present is None or present.description != description.description:
             replace_folder(fresh, target, description, inspection.rows, record)
     del inspection, chosen, record, earlier, present  # the opened task has its own, and there may be many
-    return opened(name, home)
+    return replace(opened(name, home), notes=tuple(source.notes))
 
 
 def _variant(what: str, given: str | None, known: Sequence[str], all_known: Iterable[Sequence[str]]) -> str:
@@ -222,12 +224,13 @@ def _checked(rows: Iterable[SourceRow | Fault], declared: Description) -> tuple[
 
 
 def _chosen(name: str, rows: Sequence[SourceRow], request: ReadRequest) -> Sequence[SourceRow]:
-    if request.val:
-        if any(row.split == "val" for row, _ in rows):
-            raise UsageError(f"{name} has validation examples", "Leave out --val.")
-        if not any(row.split == "train" for row, _ in rows):
-            raise UsageError(f"{name} has no training examples to set aside for validation", "Leave out --val.")
-        rows = set_aside(rows, request.val)
+    counts = count_splits(rows)
+    if request.val and counts["val"]:
+        raise UsageError(f"{name} has validation examples", "Leave out --val.")
+    if request.val and not counts["train"]:
+        raise UsageError(f"{name} has no training examples to set aside for validation", "Leave out --val.")
+    if size := request.val or ceil(request.val_share * counts["train"]):
+        rows = set_aside(rows, size)
     return limit_splits(rows, request.limit) if request.limit else rows
 
 

@@ -61,14 +61,17 @@ def _former_digests(plan: Plan, registry: Registry, resources: Resources) -> lis
 
 
 def with_earlier_digest(plan: Plan, runs: Iterable[RunRecord], registry: Registry, resources: Resources) -> Plan:
-    """Return the plan of an earlier run that differs by the form of its digest only, or else ``plan`` itself.
+    """Return the plan of an earlier run that differs by the form of its digests only, or else ``plan`` itself.
+
+    Earlier versions recorded no digests of the files that options name.
 
     Raises PlanError if the same plan was carried out on another state of the base model.
     """
     wanted, others = _compared(plan.as_json()), []
+    without_files = replace(plan, option_files={})
     for run in runs:
-        if run.id == plan.id:
-            return plan
+        if run.id in (plan.id, without_files.id):
+            return plan if run.id == plan.id else without_files
         if isinstance(run.plan, Mapping) and _compared(run.plan) == wanted:
             others.append(run)
     if not others:

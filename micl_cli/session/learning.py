@@ -62,6 +62,7 @@ def learn(
             if skip_finished_elsewhere and run and run.status == "finished" and not folder.has_checkpoints:
                 return
             use_threads(session, plan, run, threads)
+            session.check_option_files(plan)
             components = session.components(plan, tasks, device)
             if plan.parent:
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)

@@ -14,6 +14,7 @@ from micl_cli.errors import OptionError, PlanError, nearest
 from micl_cli.plan import BackboneName, Evaluation, Plan, Training, check_fit, check_learnable, resolve_settings
 from micl_cli.registry import Registry
 from micl_cli.session.base import base_digest, resolve_backbone, silent
+from micl_cli.session.option_files import file_digests
 
 if TYPE_CHECKING:
     from micl_cli.api.presets import FetchProgress
@@ -72,6 +73,10 @@ def make_plan(
         strategy_options=strategy_values,
         stage_options=stage_options,
         backbone_options=_json_ready(backbone_options),
+        option_files={
+            **file_digests(strategy, strategy_values, *stage_options.values()),
+            **file_digests(backbone, _json_ready(backbone_options)),
+        },
         backbone_digest=base_digest(resolved, registry, resources),
         seed=request.seed,
         training=training,
@@ -134,8 +139,10 @@ def checked_defaults(defaults: Mapping[str, Any], backbone: str) -> dict[str, An
 
 def _complete(cls: type[Any], raw: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """Return every option of a plugin class with its value, so that a plan does not depend on future defaults."""
-    defaults = {name: option.default for name, option in options_of(cls).items() if not option.required}
-    return {**defaults, **_json_ready(parse_options(cls, raw, owner=owner))}
+    options = options_of(cls)
+    defaults = {name: option.default for name, option in options.items() if not option.required}
+    values = {**defaults, **_json_ready(parse_options(cls, raw, owner=owner))}
+    return {k: v for k, v in values.items() if not (options[k].added_later and v == options[k].default)}
 
 
 def _json_ready(options: Mapping[str, Any]) -> dict[str, Any]:

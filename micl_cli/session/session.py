@@ -16,6 +16,7 @@ from micl_cli.session.base import check_base, check_trust, resolve_backbone, sil
 from micl_cli.session.estimate import RunEstimate, estimate_run, step_seconds
 from micl_cli.session.lease import is_busy
 from micl_cli.session.library import TaskLibrary, Watch, unwatched
+from micl_cli.session.option_files import check_option_files
 from micl_cli.session.recorder import run_data
 from micl_cli.session.removal import remove_run
 from micl_cli.session.request import Request, make_plan
@@ -84,6 +85,10 @@ class Session:
         """Raise PlanError if the base model is not the plan's, and download what is missing of it. Returns notices."""
         self.resolve_backbone(plan.backbone)
         return check_base(plan, self.registry, self.resources)
+
+    def check_option_files(self, plan: Plan) -> None:
+        """Raise PlanError if a file that an option names has changed since the plan was made."""
+        check_option_files(plan)
 
     def further_attempt(self, plan: Plan) -> Plan:
         """Return the plan with the first attempt number that is not in the store, for a separate run."""

@@ -85,9 +85,10 @@ class RunComponents:
     def read_ahead(self, examples: Sequence[Example]) -> None:
         """Begin to read the media of the next steps' examples in threads, if there are any."""
         self.features.ahead.next_step()
+        reader = getattr(self.backbone, "read", None)  # a backbone that was not loaded for a run has none
         for medium in dict.fromkeys(medium for example in examples for medium in example.media):
-            if not self.features.read_ahead(medium) and isinstance(self.backbone.read, RegisteredReader):
-                self.backbone.read.read_ahead(medium)
+            if not self.features.read_ahead(medium) and isinstance(reader, RegisteredReader):
+                reader.read_ahead(medium)
 
     def eval(self) -> None:
         """Set all modules to evaluation mode."""

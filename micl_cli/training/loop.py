@@ -185,7 +185,10 @@ def _run_pass(
     """
     started, shown, latest, progress = time.perf_counter(), float("-inf"), None, None
     for progress in getattr(components.strategy, when)(state.stage):
-        latest = PassProgress(position=state.stage.position, when=when, **progress._asdict())
+        done, total, label, note = progress
+        if note:
+            yield Notice(text=note)
+        latest = PassProgress(position=state.stage.position, when=when, done=done, total=total, label=label)
         if time.monotonic() - shown >= PASS_EVENT_SECONDS:
             yield latest
             shown, latest = time.monotonic(), None

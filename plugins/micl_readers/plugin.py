@@ -22,3 +22,4 @@ def micl_register_readers(register: Register) -> None:
     register("continual-news", "micl_readers.continual_next:ContinualNews", "Continual-News: news of four years, text")
     register("cl-vista", "micl_readers.cl_vista:CLVista", "CL-VISTA: questions about videos, eight tasks, by a judge")
     register("general", "micl_readers.general.reader:General", "POPE, MME, MMBench and SEED-Bench, for evaluation only")
+    register("micl", "micl_readers.micl.reader:Micl", "MICL: captions and questions in three modalities, two orders")

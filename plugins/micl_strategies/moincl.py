@@ -10,10 +10,10 @@ From the second task on, with the model after the previous task as teacher and K
 Deviations from the authors' code: the teacher is an adapter on the same base, not a second model, and its last states
 are cached. KL is taken at aligned answer tokens, not over the last rows of differently padded batches. The cross
 entropy on pseudo samples is a term of its own, not part of one mean over the batch. Captions are generated once per
-medium; questions are written by the backbone's language model (theirs are pre-generated). A step prefers pseudo samples
-on the batch's media. ``pseudo_when`` is by modality (theirs, in order 2: by type). The defaults of T (5), lambda_text
-(1) and alpha (set by hand per task) were tuned on mini; the recipes hold the paper's values. Texts are the backbone's,
-not Natural Instructions.
+medium; questions are written by the backbone's language model (theirs are pre-generated: ``pseudo_targets`` reads
+them, for all captions of an example). A step prefers pseudo samples on the batch's media. ``pseudo_when`` is by
+modality (theirs, in order 2: by type). The defaults of T (5), lambda_text (1) and alpha (set by hand per task) were
+tuned on mini; the recipes hold the paper's values. Texts are the backbone's, not Natural Instructions.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from micl_cli.api import (
     CAPTIONING,
     NEW,
     QA,
+    AddedLater,
     Backbone,
     Batch,
     Content,
@@ -45,6 +46,7 @@ from micl_cli.api import (
     distillation_loss,
 )
 from micl_strategies.fusion import fuse, teacher_weights
+from micl_strategies.pseudo_targets import PseudoTargets
 from micl_strategies.single import TEACHER, SingleAdapter
 from micl_strategies.writer import chunks, read_lines, write_questions
 
@@ -86,6 +88,12 @@ class MoInCL(SingleAdapter):
         instructions: Annotated[
             str, "file of texts for distillation, one per line (default: the backbone's own)", ExistingFile()
         ] = "",
+        pseudo_targets: Annotated[
+            str,
+            "JSON file, or folder of them, with a question and answer for each caption, in place of written ones",
+            ExistingFile(folder=True),
+            AddedLater(),
+        ] = "",
         writer: Annotated[str, "path or hub id of the model that writes questions (default: the backbone's own)"] = "",
         **options: Any,
     ) -> None:
@@ -93,8 +101,12 @@ class MoInCL(SingleAdapter):
         self.pseudo_num, self.pseudo_when, self.pseudo_weight = pseudo_num, pseudo_when, pseudo_weight
         self.lambda_kl, self.lambda_text, self.temperature = lambda_kl, lambda_text, temperature
         self.text_instruct_num, self.instructions, self.writer = text_instruct_num, instructions, writer
+        self.pseudo_targets = pseudo_targets
+        if pseudo_targets:
+            PseudoTargets(Path(pseudo_targets))  # reports a file of another shape before anything is learnt
         self.alpha, self.fuse_every, self.fuse_connectors = alpha, fuse_every, fuse_connectors
         self.pseudo: list[Example] = []
+        self._pseudo_by_media: dict[tuple[str, ...], list[int]] = {}
         self.texts: list[Example] = []
         self._teacher_states: dict[str, Tensor] = {}
         self._teacher_weights: dict[str, Tensor] = {}
@@ -129,6 +141,7 @@ class MoInCL(SingleAdapter):
         if self.pseudo_num:
             for task in stage.tasks:
                 self.pseudo += yield from self._pseudo_samples(task)
+            self._pseudo_by_media = indices_by_media(self.pseudo)
         yield from self._cache_teacher_states()
 
     def _pseudo_samples(self, task: Task) -> Samples:
@@ -155,20 +168,37 @@ class MoInCL(SingleAdapter):
         return [self._pseudo_sample(i, e, *pair) for i, (e, pair) in enumerate(answered, len(self.pseudo))]
 
     def _pseudo_questions(self, task: Task) -> Samples:
-        """Write a question with its answer from each reference caption with a language model."""
+        """Take the pairs of ``pseudo_targets``, and have a language model write one for each other example."""
         inputs = [e for e in task.examples("train") if e.media]
+        given = self._given_questions(inputs)
+        if self.pseudo_targets:
+            found = {sample.meta["source"] for sample in given}
+            share = f"{len(found):,} of {len(inputs):,} training examples of {task.name}"
+            inputs = [example for example in inputs if example.id not in found]
+            others = f", those for the other {len(inputs):,} are written" if inputs else ""
+            note = f"{len(given):,} questions for {share} are from {self.pseudo_targets}{others}"
+            yield Progress(0, len(inputs), "pseudo questions", note)
         pairs: list[tuple[str, str] | None] = []
         for written in write_questions(self.backbone, [e.target for e in inputs], self.stage.batch_size, self.writer):
             pairs += written
             yield Progress(len(pairs), len(inputs), "pseudo questions")
         answered = ((e, pair) for e, pair in zip(inputs, pairs, strict=True) if pair)
-        return [self._pseudo_sample(i, e, *pair) for i, (e, pair) in enumerate(answered, len(self.pseudo))]
+        first = len(self.pseudo) + len(given)
+        return [*given, *(self._pseudo_sample(i, e, *pair) for i, (e, pair) in enumerate(answered, first))]
+
+    def _given_questions(self, inputs: Sequence[Example]) -> list[Example]:
+        """Return a sample for each pair that the files of pseudo targets have for the captions of ``inputs``."""
+        if not self.pseudo_targets:
+            return []
+        known = PseudoTargets(Path(self.pseudo_targets))
+        pairs = ((example, pair) for example in inputs for pair in known.of(example))
+        return [self._pseudo_sample(i, e, *pair, given=True) for i, (e, pair) in enumerate(pairs, len(self.pseudo))]
 
     @staticmethod
-    def _pseudo_sample(number: int, source: Example, prompt: str, answer: str) -> Example:
+    def _pseudo_sample(number: int, source: Example, prompt: str, answer: str, *, given: bool = False) -> Example:
         """Return an example that asks ``prompt`` about the media of ``source``."""
         content: Content = (*source.media, prompt) if prompt else source.media
-        return Example(f"pseudo/{number}", content, answer=answer, meta={"source": source.id})
+        return Example(f"pseudo/{number}", content, answer=answer, meta={"source": source.id, "given": given})
 
     def _cache_teacher_states(self) -> Iterator[Progress]:
         """Cache the teacher's states at the answer positions of texts, then of pseudo samples, up to CACHE_BYTES.
@@ -205,10 +235,11 @@ class MoInCL(SingleAdapter):
         Media shared within a batch are read once. A sample is drawn as often as the examples on its media.
         """
         media, rng = {example.media_key for example in examples if example.media}, self.stage.rng
-        same_media = [i for i, sample in enumerate(self.pseudo) if sample.media_key in media]
+        same_media = sorted(i for key in media for i in self._pseudo_by_media.get(key, ()))
         drawn = rng.sample(same_media, min(self.pseudo_num, len(same_media)))
         if missing := self.pseudo_num - len(drawn):
-            others = [i for i, sample in enumerate(self.pseudo) if sample.media_key not in media]
+            excluded = set(same_media)
+            others = [i for i in range(len(self.pseudo)) if i not in excluded]
             drawn += rng.sample(others, min(missing, len(others)))
         return drawn
 
@@ -271,21 +302,38 @@ class MoInCL(SingleAdapter):
         super().end(stage)
 
     def _clear(self) -> None:
-        self.pseudo, self._teacher_weights, self._teacher_states = [], {}, {}
+        self.pseudo, self._pseudo_by_media = [], {}
+        self._teacher_weights, self._teacher_states = {}, {}
 
     def state(self) -> State:
-        pseudo = [[sample.meta["source"], sample.prompt, sample.target] for sample in self.pseudo]
-        return State(data={"pseudo": pseudo, **super().state().data})
+        """Return the written pseudo samples; those that files give, which may be many, are read from them again."""
+        written = [sample for sample in self.pseudo if not sample.meta["given"]]
+        data: dict[str, Any] = {"pseudo": [[each.meta["source"], each.prompt, each.target] for each in written]}
+        if given := len(self.pseudo) - len(written):
+            data["given"] = given
+        return State(data={**data, **super().state().data})
 
     def restore(self, state: State) -> None:
         super().restore(state)
         inputs = {e.id: e for task in self.stage.tasks for e in task.examples("train")}
         stored = [(inputs[id], prompt, answer) for id, prompt, answer in state.data.get("pseudo", ()) if id in inputs]
-        self.pseudo = [self._pseudo_sample(i, *each) for i, each in enumerate(stored)]
+        self.pseudo = []
+        if state.data.get("given"):
+            self.pseudo = self._given_questions([e for e in inputs.values() if e.media])
+        self.pseudo += [self._pseudo_sample(i, *each) for i, each in enumerate(stored, len(self.pseudo))]
+        self._pseudo_by_media = indices_by_media(self.pseudo)
         if self.has_teacher:
             self._use_teacher()
             for _ in self._cache_teacher_states():
                 pass
+
+
+def indices_by_media(examples: Sequence[Example]) -> dict[tuple[str, ...], list[int]]:
+    """Return the indices of the examples with the same media, by the identifier of the media."""
+    indices: dict[tuple[str, ...], list[int]] = {}
+    for index, example in enumerate(examples):
+        indices.setdefault(example.media_key, []).append(index)
+    return indices
 
 
 def _answer_lengths(batch: Batch) -> list[int]:

@@ -214,3 +214,19 @@ def test_a_file_is_the_same_one_from_another_folder(tmp_path: Path, monkeypatch:
     for wrong in ("a.txt", "~of_nobody/a.txt"):
         with pytest.raises(OptionError):
             parse_options(Reading, {"texts": wrong}, owner="x")
+
+
+def test_a_folder_may_stand_for_its_files_where_that_is_said(tmp_path: Path) -> None:
+    class Reading:
+        def __init__(
+            self,
+            *,
+            texts: Annotated[str, "a file of texts", ExistingFile()] = "",
+            pairs: Annotated[str, "a file or folder of pairs", ExistingFile(folder=True)] = "",
+        ) -> None: ...
+
+    assert parse_options(Reading, {"pairs": str(tmp_path)}, owner="x") == {"pairs": str(tmp_path)}
+    with pytest.raises(OptionError, match="the path of a file that exists"):
+        parse_options(Reading, {"texts": str(tmp_path)}, owner="x")
+    with pytest.raises(OptionError, match="the path of a file or folder that exists"):
+        parse_options(Reading, {"pairs": str(tmp_path / "none")}, owner="x")

@@ -1,0 +1,1 @@
+"""The six data sets of MICL, one module each."""
