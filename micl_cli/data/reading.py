@@ -25,7 +25,8 @@ class ReadRequest:
 
     Paths of media are relative to ``media_root``, or to the root if it is None. ``prompts`` and ``scorer`` are variants
     of a published benchmark, the default one if None. ``limit`` is the maximum number of examples of each split, and
-    ``val`` the number of training examples to set aside for validation.
+    ``val`` the number of training examples to set aside for validation. ``arguments`` are those of the command that
+    prepares the task again, where they are not the root and the options.
     """
 
     root: Path
@@ -34,6 +35,7 @@ class ReadRequest:
     scorer: str | None = None
     limit: int | None = None
     val: int | None = None
+    arguments: tuple[str, ...] = ()
 
     @property
     def options(self) -> dict[str, str]:
@@ -136,12 +138,22 @@ def prepare_read(
             raise _fault_error(name, _located(inspection.refused, chosen), len(inspection.rows))
         description, record = conclude(inspection, declared, on_error)
         annotations = {_relative(path, source.root): record_file(path) for path in files.values()}
-        origin = SourceRecord(reader, str(source.root), request.options, annotations, counts)
+        origin = SourceRecord(reader, str(source.root), request.options, annotations, counts, request.arguments)
         record = replace(record, root=None if extracts else str(base), source=origin)
+        if extracts:
+            _remove_unused(fresh, record)
         present = open_if_intact(name, home)
         if earlier != record or present is None or present.description != description.description:
             replace_folder(fresh, target, description, inspection.rows, record)
     return opened(name, home)
+
+
+def _remove_unused(folder: Path, record: Record) -> None:
+    """Remove the extracted media of examples that were left out."""
+    used = {folder / path for path in record.media}
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in used:
+            path.unlink()
 
 
 def _variant(what: str, given: str | None, known: Sequence[str]) -> str:
