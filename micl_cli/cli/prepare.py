@@ -40,7 +40,7 @@ are never changed. The name of a benchmark stands for all its tasks.
 Data of your own is read by --from and becomes the task --as: csv, tsv, json, parquet, COCO, VQA,
 conversations, folders of images or sounds, and what the `datasets` library opens.
 
-
+\b
 The folder of your own task contains task.toml (name, modality, type, metric) and manifest.jsonl,
 with one example per line. The media stay in the folder. The short form of a line:
   {"id": "1", "split": "train", "image": "a.png", "prompt": "…", "references": ["…"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from micl_cli.api.modality import Modality
@@ -11,9 +12,11 @@ from micl_cli.api.task import Row
 from micl_cli.data.manifest import relative_path
 from micl_cli.data.prepared import FileRecord, Refused, record_file
 from micl_cli.errors import MediaError
+from micl_cli.io.spelling import Spellings
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of examples inspected so far, and their total if it is known."""
+_MISSING = "the file does not exist"
 MediumKey = tuple[str, str]
 """A modality and a path, since one file may be read as media of two modalities."""
 
@@ -64,11 +67,19 @@ class Inspection:
                 raise MediaError("a symbolic link leads out of the task's folder")
             self.records[key] = self._record(key, path)
         except FileNotFoundError:
-            self.faults[key] = "the file does not exist"
+            self.faults[key] = self._missing(key[1])
         except MediaError as error:
             self.faults[key] = error.message.removeprefix(f"{path}: ")
         except (OSError, RuntimeError) as error:  # RuntimeError: circular symbolic links (Python below 3.13)
             self.faults[key] = getattr(error, "strerror", None) or str(error)
+
+    def _missing(self, path: str) -> str:
+        other = self._spellings.find(path) if ".." not in path else ""
+        return f"the file does not exist; there is {other}, which is spelt differently" if other else _MISSING
+
+    @cached_property
+    def _spellings(self) -> Spellings:
+        return Spellings(self.root)
 
     def _record(self, key: MediumKey, path: Path) -> FileRecord:
         if path.exists() and not path.is_file():

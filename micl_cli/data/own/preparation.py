@@ -64,18 +64,29 @@ def prepare_own(
         placement.folder = source.folder
         return data.annotations, reader.rows()
 
-    prepared = prepare_read(
-        declared,
-        read,
-        f"{PREFIX}{data.format.name}",
-        read_request,
-        home,
-        lambda name: registry.load("modalities", name)(),
-        extracts=extracts,
-        on_error=on_error,
-        progress=progress,
-    )
+    try:
+        prepared = prepare_read(
+            declared,
+            read,
+            f"{PREFIX}{data.format.name}",
+            read_request,
+            home,
+            lambda name: registry.load("modalities", name)(),
+            extracts=extracts,
+            on_error=on_error,
+            progress=progress,
+        )
+    except ManifestError as error:
+        raise _with_media_root(error, data) from error
     return replace(prepared, notes=(*prepared.notes, *notes, *reader.notes()))
+
+
+def _with_media_root(error: ManifestError, data: DataSet) -> ManifestError:
+    """Return the error, whose hint says what paths of media are relative to if files do not exist."""
+    if data.media_root_given or "the file does not exist" not in error.message:
+        return error
+    hint = "Paths of media are relative to the file that names them; name another folder with --media-root."
+    return ManifestError(error.message, f"{error.hint} {hint}")
 
 
 def _open(request: OwnRequest, home: Path, registry: Registry) -> tuple[DataSet, ReadRequest]:
