@@ -325,8 +325,7 @@ class DataFolder:
         """Write text, bytes, or a value as JSON (as lines, if the name says so)."""
         import json
 
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        (path := self.root / name).parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, list) and name.endswith(".jsonl"):
             content = "".join(json.dumps(each) + "\n" for each in content)
         data = content if isinstance(content, str | bytes) else json.dumps(content)
