@@ -84,8 +84,10 @@ class Inspection:
     def _record(self, key: MediumKey, path: Path) -> FileRecord:
         if path.exists() and not path.is_file():
             raise MediaError("it is not a regular file")  # a pipe would block its reader
-        if "\\" in key[1] and not path.exists():
-            raise MediaError("no such file (write / between folders)")
+        if not path.exists():
+            if "\\" in key[1]:
+                raise MediaError("no such file (write / between folders)")
+            raise FileNotFoundError
         known = self.known.get(key)
         if known and known.same_stat(path):
             return known

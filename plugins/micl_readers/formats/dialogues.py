@@ -43,6 +43,8 @@ _SPEAKERS = {
     "bard": "assistant",
     "system": "system",
 }
+_FORMER = "former"
+"""The speaker of an answer of the assistant that is not learnt from."""
 _COLUMNS = {"content": ("content",), "answer": ("answer",), "id": ("id",)}
 _MARKS = {"image": "<image>", "video": "<video>", "audio": "<audio>"}
 
@@ -163,7 +165,7 @@ class Alpaca(_Dialogues):
             if not isinstance(former, list) or len(former) != 2:
                 raise ManifestError(f"{where}: history is not a list of pairs of texts")
             yield Turn("user", str(former[0]))
-            yield Turn("former", str(former[1]))
+            yield Turn(_FORMER, str(former[1]))
         texts = [text_field(value, asked, where)]
         texts += [text_field(value, "input", where)] if value.get("input") else []
         yield Turn("user", "\n".join(texts))
@@ -184,15 +186,11 @@ def _speaker(name: str, where: str) -> str:
 
 
 def _check_order(speakers: Sequence[str], where: str) -> None:
-    """Raise ManifestError unless every answer follows a user's turn."""
-    turns = [speaker for speaker in speakers if speaker not in ("system", "former")]
-    pairs = list(zip(["", *turns], turns, strict=False))
-    if "assistant" not in turns or any(
-        former == speaker or (not former and speaker == "assistant") for former, speaker in pairs
-    ):
-        fine = turns and all(s == "user" for s in turns) and "former" in speakers
-        if not fine:
-            raise ManifestError(f"{where}: the turns are {', '.join(turns) or 'missing'}, not user, assistant, ...")
+    """Raise ManifestError unless user and assistant take turns, and the assistant has answered."""
+    turns = ["assistant" if speaker == _FORMER else speaker for speaker in speakers if speaker != "system"]
+    expected = ["user", "assistant"] * (len(turns) // 2 + 1)
+    if "assistant" not in speakers or turns != expected[: len(turns)]:
+        raise ManifestError(f"{where}: the turns are {', '.join(turns) or 'missing'}, not user, assistant, ...")
 
 
 def _media(value: Mapping[str, Any], where: str) -> Iterator[MediumValue]:

@@ -24,7 +24,6 @@ class _Folder(Format):
 
     modality: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
-    type = "qa"
 
     @classmethod
     def match(cls, path: Path) -> Match:
