@@ -13,6 +13,7 @@ from micl_cli.io.text import MAX_FILE_BYTES, MAX_LINE_BYTES, TextError, check_si
 
 _CHUNK = 1 << 18
 _TAIL = 16  # characters: an error nearer to the end of the buffer may come from a value that is not complete yet
+_NUMBER = ".eE+-0123456789"
 _NOT_SPACE = re.compile(r"[^ \t\r\n]")
 
 
@@ -101,7 +102,7 @@ class _Text:
         while True:
             try:
                 value, end = self.json.raw_decode(self.buffer, self.position)
-                if end < len(self.buffer) or self.ended:
+                if self.ended or self.buffer[end : end + 1] not in _NUMBER:  # an empty slice is in every text
                     self.move(end)
                     return value
             except json.JSONDecodeError as error:
