@@ -103,12 +103,12 @@ def json_head(path: Path) -> JsonHead:
     with open_regular(path) as file:
         data = file.read(_HEAD_BYTES)
     text = decode(data[: data.rfind(b"\n") + 1 or len(data)] if len(data) == _HEAD_BYTES else data).lstrip()
-    if text.startswith("["):
-        first = next((item for _, item in islice(read_json_items(path), 1)), None)
-        return JsonHead("list", _keys(first))
     if path.suffix.lower() in _LINES or _has_objects_in_lines(text):
         line = next((parse_json(line) for _, line in islice(read_lines(path), 1)), None)
         return JsonHead("lines", _keys(line))
+    if text.startswith("["):
+        first = next((item for _, item in islice(read_json_items(path), 1)), None)
+        return JsonHead("list", _keys(first))
     return JsonHead("object", frozenset(_KEY.findall(text)))
 
 

@@ -47,6 +47,8 @@ def _files(given: Input, cls: type[Format] | None) -> Iterator[DataFile]:
     if not path.exists():
         raise PlanError(f"no file or folder {given.text}", _missing_hint(path))
     path = path.resolve()
+    if not path.is_file() and not path.is_dir():
+        raise PlanError(f"{path}: it is not a regular file", "Name a file or a folder with --from.")
     files = [] if given.split or path.is_file() else split_files(path)
     if not files or (cls and not cls.suffixes):
         yield DataFile(path, given.split)

@@ -86,7 +86,7 @@ def _with_media_root(error: ManifestError, data: DataSet) -> ManifestError:
     if data.media_root_given or "the file does not exist" not in error.message:
         return error
     hint = "Paths of media are relative to the file that names them; name another folder with --media-root."
-    return ManifestError(error.message, f"{error.hint} {hint}")
+    return ManifestError(error.message, f"{hint} {error.hint}")
 
 
 def _open(request: OwnRequest, home: Path, registry: Registry) -> tuple[DataSet, ReadRequest]:
