@@ -53,7 +53,7 @@ RS_TRAIN = [{**dialogue(f"images/{name}"), "id": str(n)} for n, name in enumerat
 RS_TEST = [
     {"question_id": n, "image": f"images/{name}", "text": "Which?", "answer": "yes"} for n, name in enumerate(NAMES[3:])
 ]
-HALVES = ("--as", "own/x", "--split", "60/20/20")
+HALVES = ("--as", "own/x", "--split", "60/40")
 BASES = {
     "csv": Base({"x.csv": table()}, NAMES, ("--from", "x.csv", "--as", "own/x")),
     "tsv": Base({"x.tsv": table("\t")}, NAMES, ("--from", "x.tsv", "--as", "own/x")),
