@@ -3,163 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-import struct
-import zlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-Change = Callable[[Any], None]
+sys.path.append(str(Path(__file__).parent))
 
-NAMES = [f"{name}.png" for name in "abcdef"]
-SPLITS = ["train", "train", "train", "test", "test", "val"]
-ROWS = [{"image": name, "question": "Which?", "answer": f"x{n}", "split": SPLITS[n]} for n, name in enumerate(NAMES)]
-
-
-class Base(NamedTuple):
-    """A good data set: its files by name, its pictures, and the arguments that prepare it."""
-
-    files: dict[str, Any]
-    pictures: list[str]
-    words: tuple[str, ...]
-
-
-def table(delimiter: str = ",") -> str:
-    rows = [list(ROWS[0]), *(list(row.values()) for row in ROWS)]
-    return "".join(delimiter.join(row) + "\n" for row in rows)
-
-
-def questions(number: int, **more: Any) -> dict[str, Any]:
-    return {"question_id": number, "image_id": number, "question": "Which?", **more}
-
-
-def replies(number: int) -> dict[str, Any]:
-    return {"question_id": number, "image_id": number, "answers": [{"answer": "x"}] * 10}
-
-
-def dialogue(name: str) -> dict[str, Any]:
-    turns = [{"from": "human", "value": "<image>\nWhich?"}, {"from": "gpt", "value": "x"}]
-    return {"id": name, "image": name, "conversations": turns}
-
-
-COCO = {
-    "images": [{"id": n, "file_name": name} for n, name in enumerate(NAMES)],
-    "annotations": [{"id": n, "image_id": n, "caption": f"A thing {n}."} for n in range(len(NAMES))],
-}
-RS_TRAIN = [{**dialogue(f"images/{name}"), "id": str(n)} for n, name in enumerate(NAMES[:3])]
-RS_TEST = [
-    {"question_id": n, "image": f"images/{name}", "text": "Which?", "answer": "yes"} for n, name in enumerate(NAMES[3:])
-]
-HALVES = ("--as", "own/x", "--split", "60/40")
-BASES = {
-    "csv": Base({"x.csv": table()}, NAMES, ("--from", "x.csv", "--as", "own/x")),
-    "tsv": Base({"x.tsv": table("\t")}, NAMES, ("--from", "x.tsv", "--as", "own/x")),
-    "jsonl": Base({"x.jsonl": ROWS}, NAMES, ("--from", "x.jsonl", "--as", "own/x")),
-    "json": Base({"x.json": ROWS}, NAMES, ("--from", "x.json", "--as", "own/x")),
-    "coco": Base({"captions.json": COCO}, NAMES, ("--from", "captions.json", *HALVES)),
-    "vqa": Base(
-        {
-            "v2_OpenEnded_x_questions.json": {"questions": [questions(n) for n in range(6)]},
-            "v2_x_annotations.json": {"annotations": [replies(n) for n in range(6)]},
-        },
-        [f"{n}.png" for n in range(6)],
-        ("--from", "v2_OpenEnded_x_questions.json", *HALVES),
-    ),
-    "llava": Base({"talk.json": [dialogue(name) for name in NAMES]}, NAMES, ("--from", "talk.json", *HALVES)),
-    "classes": Base(
-        {}, [f"{kind}/{name}" for kind in ("cat", "dog") for name in NAMES[:3]], ("--from", ".", "--prompt", "?", *HALVES)
-    ),
-    "metadata": Base(
-        {"metadata.csv": "file_name,caption\n" + "".join(f"{name},A thing.\n" for name in NAMES)},
-        NAMES,
-        ("--from", ".", *HALVES),
-    ),
-    "mllm-cl": Base(
-        {"RS/train.json": RS_TRAIN, "RS/test.json": RS_TEST},
-        [f"RS/images/{name}" for name in NAMES],
-        ("mllm-cl-domain/rs", "--root", "."),
-    ),
-}
-
-
-class Case(NamedTuple):
-    """A change to a good data set, and what must be said of it.
-
-    ``skipped`` examples are left out under ``--on-error skip``; if it is None, nothing can be prepared.
-    """
-
-    base: str
-    name: str
-    changes: tuple[Change, ...]
-    says: tuple[str, ...]
-    code: int = 4
-    skipped: int | None = None
-    words: tuple[str, ...] = ()
-    instead: tuple[str, ...] = ()
-
-
-def edit(file: str, old: str, new: str) -> Change:
-    def change(folder: Any) -> None:
-        path = folder.root / file
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new, 1))
-
-    return change
-
-
-def content(file: str, data: str | bytes) -> Change:
-    return lambda folder: folder.write(file, data)
-
-
-def encoded(file: str, encoding: str, newline: str = "\n") -> Change:
-    def change(folder: Any) -> None:
-        path = folder.root / file
-        path.write_bytes(path.read_text().replace("\n", newline).encode(encoding))
-
-    return change
-
-
-def remove(file: str) -> Change:
-    return lambda folder: (folder.root / file).unlink()
-
-
-def rename(old: str, new: str) -> Change:
-    return lambda folder: (folder.root / old).rename(folder.root / new)
-
-
-def truncate(file: str, size: int) -> Change:
-    return lambda folder: os.truncate(folder.root / file, size)
-
-
-def link_out(file: str) -> Change:
-    def change(folder: Any) -> None:
-        outside = folder.root.parent / "outside.png"
-        (folder.root / file).rename(outside)
-        (folder.root / file).symlink_to(outside)
-
-    return change
-
-
-def pipe(file: str) -> Change:
-    def change(folder: Any) -> None:
-        (folder.root / file).unlink(missing_ok=True)
-        os.mkfifo(folder.root / file)
-
-    return change
-
-
-def bomb() -> bytes:
-    """Return a PNG of a few bytes that says it has 3.6 billion pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 999)) + chunk(b"IEND", b"")
-
+from dataset_faults import (
+    BASES,
+    NAMES,
+    ROWS,
+    Case,
+    bomb,
+    content,
+    edit,
+    encoded,
+    link_out,
+    pipe,
+    remove,
+    rename,
+    table,
+    truncate,
+)
 
 MISSING = "the file does not exist"
 DEEP = "[" * 200 + "]" * 200
@@ -172,67 +40,103 @@ CASES = [
     Case("llava", "missing image", (remove("a.png"),), (f"talk.json:1: a.png: {MISSING}",), skipped=1),
     Case("mllm-cl", "missing image", (remove("RS/images/a.png"),), ("RS/train.json:1: ", MISSING), skipped=1),
     Case("metadata", "missing image", (remove("a.png"),), (f"metadata.csv:2: a.png: {MISSING}",), skipped=1),
-    Case("csv", "other case", (rename("a.png", "A.PNG"),), ("a.png: the file does not exist; there is A.PNG",), skipped=1),
-    Case("coco", "other case", (rename("b.png", "B.png"),), ("b.png: the file does not exist; there is B.png",), skipped=1),
+    Case("csv", "other case", (rename("a.png", "A.PNG"),), ("a.png: the file does not exist; there is A.PNG",),
+         skipped=1),
+    Case("coco", "other case", (rename("b.png", "B.png"),),
+         ("b.png: the file does not exist; there is B.png",), skipped=1),
     Case("mllm-cl", "other case", (rename("RS/images/a.png", "RS/images/a.Png"),), ("there is ", "a.Png"), skipped=1),
     Case("csv", "other Unicode form", (edit("x.csv", "a.png", "\u00e9.png"), rename("a.png", "e\u0301.png")),
          ("there is e\u0301.png",), skipped=1),
-    Case("csv", "truncated image", (truncate("a.png", 40),), ("x.csv:2: a.png: cannot be read as an image",), skipped=1),
+    Case("csv", "truncated image", (truncate("a.png", 40),), ("x.csv:2: a.png: cannot be read as an image",),
+         skipped=1),
     Case("coco", "truncated image", (truncate("a.png", 40),), ("a.png: cannot be read as an image",), skipped=1),
     Case("mllm-cl", "truncated image", (truncate("RS/images/a.png", 40),), ("cannot be read as an image",), skipped=1),
-    Case("csv", "empty image", (content("a.png", b""),), ("a.png: cannot be read as an image: the file is empty",), skipped=1),
+    Case("csv", "empty image", (content("a.png", b""),),
+         ("a.png: cannot be read as an image: the file is empty",), skipped=1),
     Case("csv", "image bomb", (content("a.png", bomb()),), ("a.png: ", "pixels"), skipped=1),
     Case("classes", "image bomb", (content("cat/a.png", bomb()),), ("cat/a.png: ", "pixels"), skipped=1),
-    Case("llava", "text for an image", (content("a.png", "hello\n"),), ("talk.json:1: a.png: ", "it holds text"), skipped=1),
-    Case("csv", "wrong suffix", (rename("a.png", "a.jpg"), edit("x.csv", "a.png", "a.jpg")), ("its name says JPEG",), skipped=1),
+    Case("llava", "text for an image", (content("a.png", "hello\n"),),
+         ("talk.json:1: a.png: ", "it holds text"), skipped=1),
+    Case("csv", "wrong suffix", (rename("a.png", "a.jpg"), edit("x.csv", "a.png", "a.jpg")),
+         ("its name says JPEG",), skipped=1),
     Case("csv", "link out", (link_out("a.png"),), ("x.csv:2: a.png: a symbolic link leads out",), skipped=1),
     Case("mllm-cl", "link out", (link_out("RS/images/a.png"),), ("a symbolic link leads out",), skipped=1),
     Case("classes", "link out", (link_out("cat/a.png"),), ("cat/a.png: a symbolic link leads out",), skipped=1),
     Case("csv", "pipe for an image", (pipe("a.png"),), ("a.png: it is not a regular file",), skipped=1),
     Case("csv", "folder for an image", (edit("x.csv", "a.png", "."),), ("x.csv:2: ",), skipped=1),
     # Paths
-    Case("csv", "absolute path", (edit("x.csv", "a.png", "/etc/a.png"),), ("x.csv:2: the path '/etc/a.png' is absolute", "--media-root"), skipped=1),
-    Case("jsonl", "absolute path", (edit("x.jsonl", "a.png", "/etc/a.png"),), ("x.jsonl:1: the path '/etc/a.png' is absolute",), skipped=1),
+    Case("csv", "absolute path", (edit("x.csv", "a.png", "/etc/a.png"),),
+         ("x.csv:2: the path '/etc/a.png' is absolute", "--media-root"), skipped=1),
+    Case("jsonl", "absolute path", (edit("x.jsonl", "a.png", "/etc/a.png"),),
+         ("x.jsonl:1: the path '/etc/a.png' is absolute",), skipped=1),
     Case("coco", "absolute path", (edit("captions.json", "a.png", "/etc/a.png"),), ("is absolute",), skipped=1),
-    Case("mllm-cl", "absolute path", (edit("RS/train.json", "images/a.png", "/etc/a.png"),), ("RS/train.json:1: ",), skipped=1),
+    Case("mllm-cl", "absolute path", (edit("RS/train.json", "images/a.png", "/etc/a.png"),),
+         ("RS/train.json:1: ",), skipped=1),
     Case("csv", "drive of Windows", (edit("x.csv", "a.png", "C:\\\\a.png"),), ("is absolute",), skipped=1),
-    Case("csv", "path with ..", (edit("x.csv", "a.png", "../a.png"),), ("x.csv:2: the path '../a.png' leads out",), skipped=1),
-    Case("llava", "path with ..", (edit("talk.json", '"image": "a.png"', '"image": "../a.png"'),), ("leads out",), skipped=1),
-    Case("mllm-cl", "path with ..", (edit("RS/test.json", "images/d.png", "../../d.png"),), ("RS/test.json:1: ", ".."), skipped=1),
+    Case("csv", "path with ..", (edit("x.csv", "a.png", "../a.png"),),
+         ("x.csv:2: the path '../a.png' leads out",), skipped=1),
+    Case("llava", "path with ..", (edit("talk.json", '"image": "a.png"', '"image": "../a.png"'),),
+         ("leads out",), skipped=1),
+    Case("mllm-cl", "path with ..", (edit("RS/test.json", "images/d.png", "../../d.png"),),
+         ("RS/test.json:1: ", ".."), skipped=1),
     Case("csv", "outside of the media root", (edit("x.csv", "a.png", "/etc/a.png"),), ("is not inside the media root",),
          skipped=1, words=("--media-root", ".")),
-    Case("csv", "URL", (edit("x.csv", "a.png", "https://x.org/a.png"),), ("x.csv:2: ", "is a URL", "save them"), skipped=1),
+    Case("csv", "URL", (edit("x.csv", "a.png", "https://x.org/a.png"),),
+         ("x.csv:2: ", "is a URL", "save them"), skipped=1),
     Case("jsonl", "URL", (edit("x.jsonl", "a.png", "s3://x/a.png"),), ("is a URL",), skipped=1),
-    Case("csv", "missing path", (edit("x.csv", "a.png", ""),), ("x.csv:2: the image is missing (image is empty)",), skipped=1),
+    Case("csv", "missing path", (edit("x.csv", "a.png", ""),),
+         ("x.csv:2: the image is missing (image is empty)",), skipped=1),
     # What does not fit together
-    Case("coco", "caption without image", (edit("captions.json", '{"id": 5, "file_name": "f.png"}', '{"id": 9, "file_name": "f.png"}'),),
+    Case("coco", "caption without image",
+         (edit("captions.json", '{"id": 5, "file_name"', '{"id": 9, "file_name"'),),
          ("image 9 (f.png) has no caption", "1 captions of image 5, which is not among the images"), skipped=2),
-    Case("vqa", "answers without question", (edit("v2_OpenEnded_x_questions.json", '"question_id": 5', '"question_id": 9'),),
+    Case("vqa", "answers without question",
+         (edit("v2_OpenEnded_x_questions.json", '"question_id": 5', '"question_id": 9'),),
          ("question 9 has no answers", "answers to question 5, which is not among"), skipped=2),
-    Case("metadata", "image without a row", (edit("metadata.csv", "a.png,A thing.\n", ""),), ("a.png: no row of metadata names this file",), skipped=1),
-    Case("csv", "duplicate id", (edit("x.csv", "image,", "id,image,"), *(edit("x.csv", f"{name},", f"{n // 2},{name},") for n, name in enumerate(NAMES))),
+    Case("metadata", "image without a row", (edit("metadata.csv", "a.png,A thing.\n", ""),),
+         ("a.png: no row of metadata names this file",), skipped=1),
+    Case("csv", "duplicate id", (edit("x.csv", "image,", "id,image,"), *(edit("x.csv", f"{name},",
+         f"{n // 2},{name},") for n, name in enumerate(NAMES))),
          ("x.csv:3: id '0' is also that of x.csv:2",), skipped=3),
-    Case("coco", "duplicate id", (edit("captions.json", '{"id": 5, "file_name"', '{"id": 0, "file_name"'),), ("image id 0 occurs twice",), skipped=2),
-    Case("mllm-cl", "duplicate id", (edit("RS/test.json", '"question_id": 1', '"question_id": 0'),), ("id '0' is also that of",), skipped=1),
-    Case("vqa", "duplicate id", (edit("v2_OpenEnded_x_questions.json", '"question_id": 5', '"question_id": 0'),), ("question id 0 occurs twice",), skipped=2),
+    Case("coco", "duplicate id", (edit("captions.json", '{"id": 5, "file_name"', '{"id": 0, "file_name"'),),
+         ("image id 0 occurs twice",), skipped=2),
+    Case("mllm-cl", "duplicate id", (edit("RS/test.json", '"question_id": 1', '"question_id": 0'),),
+         ("id '0' is also that of",), skipped=1),
+    Case("vqa", "duplicate id", (edit("v2_OpenEnded_x_questions.json", '"question_id": 5', '"question_id": 0'),),
+         ("question id 0 occurs twice",), skipped=2),
     # Columns and keys
-    Case("csv", "wrong column", (), ("x.csv:2: no column 'picture'", "Its columns: image, question, answer, split"), words=("--column", "image=picture")),
-    Case("csv", "no answer", (edit("x.csv", "answer", "wrong"),), ("no column is known to hold the answer", "--column answer=COLUMN")),
-    Case("csv", "no question", (edit("x.csv", "question", "wrong"),), ("no column is known to hold the question", "--prompt")),
-    Case("csv", "two answers", (edit("x.csv", "question", "caption"),), ("'caption' and 'answer' may both be the answer", "--column answer=caption")),
-    Case("csv", "unknown role", (), ("unknown role 'anwser'", "Did you mean 'answer'?"), code=2, words=("--column", "anwser=answer")),
+    Case("csv", "wrong column", (), ("x.csv:2: no column 'picture'", "Its columns: image, question, answer, split"),
+         words=("--column", "image=picture")),
+    Case("csv", "no answer", (edit("x.csv", "answer", "wrong"),),
+         ("no column is known to hold the answer", "--column answer=COLUMN")),
+    Case("csv", "no question", (edit("x.csv", "question", "wrong"),),
+         ("no column is known to hold the question", "--prompt")),
+    Case("csv", "two answers", (edit("x.csv", "question", "caption"),),
+         ("'caption' and 'answer' may both be the answer", "--column answer=caption")),
+    Case("csv", "unknown role", (), ("unknown role 'anwser'", "Did you mean 'answer'?"), code=2,
+         words=("--column", "anwser=answer")),
     Case("csv", "no role", (), ("'answer' is not ROLE=COLUMN",), code=2, words=("--column", "answer")),
-    Case("csv", "repeated column", (edit("x.csv", "question", "image"),), ("x.csv:1: the column 'image' occurs twice",)),
-    Case("csv", "wrong delimiter", (content("x.csv", table(";")),), ("x.csv:1: the only column is", "-o delimiter ';'")),
-    Case("jsonl", "missing key", (edit("x.jsonl", '"answer": "x0"', '"wrong": "x0"'),), ("x.jsonl:1: the answer is missing",), skipped=1),
-    Case("jsonl", "answer is an object", (edit("x.jsonl", '"x0"', '{"a": 1}'),), ("x.jsonl:1: the answer is not a text, but dict",), skipped=1),
+    Case("csv", "repeated column", (edit("x.csv", "question", "image"),),
+         ("x.csv:1: the column 'image' occurs twice",)),
+    Case("csv", "wrong delimiter", (content("x.csv", table(";")),),
+         ("x.csv:1: the only column is", "-o delimiter ';'")),
+    Case("jsonl", "missing key", (edit("x.jsonl", '"answer": "x0"', '"wrong": "x0"'),),
+         ("x.jsonl:1: the answer is missing",), skipped=1),
+    Case("jsonl", "answer is an object", (edit("x.jsonl", '"x0"', '{"a": 1}'),),
+         ("x.jsonl:1: the answer is not a text, but dict",), skipped=1),
     Case("jsonl", "line is a list", (edit("x.jsonl", "{", "[1]\n{"),), ("x.jsonl:1: it is not an object",), skipped=1),
-    Case("coco", "missing key", (edit("captions.json", '"file_name": "a.png"', '"name": "a.png"'),), ("captions.json:1: the key 'file_name' is missing",)),
-    Case("coco", "no captions", (edit("captions.json", '"annotations"', '"captions"'),), ("captions.json:1: it has no key 'annotations'",)),
-    Case("llava", "missing key", (edit("talk.json", '"from": "gpt"', '"role": "gpt"'),), ("talk.json:1: the key 'from' is missing",), skipped=1),
-    Case("llava", "marks without images", (edit("talk.json", "<image>", "<image><image>"),), ("the text has 2 marks <image>, and 1 are given",), skipped=1),
-    Case("mllm-cl", "missing key", (edit("RS/test.json", '"text"', '"question"'),), ("RS/test.json:1: the key 'text' is missing",), skipped=1),
-    Case("metadata", "missing key", (edit("metadata.csv", "file_name", "filename"),), ("metadata.csv:2: no column 'file_name'",)),
+    Case("coco", "missing key", (edit("captions.json", '"file_name": "a.png"', '"name": "a.png"'),),
+         ("captions.json:1: the key 'file_name' is missing",)),
+    Case("coco", "no captions", (edit("captions.json", '"annotations"', '"captions"'),),
+         ("captions.json:1: it has no key 'annotations'",)),
+    Case("llava", "missing key", (edit("talk.json", '"from": "gpt"', '"role": "gpt"'),),
+         ("talk.json:1: the key 'from' is missing",), skipped=1),
+    Case("llava", "marks without images", (edit("talk.json", "<image>", "<image><image>"),),
+         ("the text has 2 marks <image>, and 1 are given",), skipped=1),
+    Case("mllm-cl", "missing key", (edit("RS/test.json", '"text"', '"question"'),),
+         ("RS/test.json:1: the key 'text' is missing",), skipped=1),
+    Case("metadata", "missing key", (edit("metadata.csv", "file_name", "filename"),),
+         ("metadata.csv:2: no column 'file_name'",)),
     # Text
     Case("csv", "UTF-16", (encoded("x.csv", "utf-16"),), ("x.csv", "it is UTF-16, not UTF-8: save it as UTF-8")),
     Case("jsonl", "UTF-16", (encoded("x.jsonl", "utf-16"),), ("x.jsonl", "it is UTF-16")),
@@ -241,7 +145,8 @@ CASES = [
     Case("csv", "Latin-1", (edit("x.csv", "x0", "\u00e9"), encoded("x.csv", "latin-1")), ("x.csv:2: it is not UTF-8",)),
     Case("csv", "open quotation mark", (edit("x.csv", "x1", '"x1'),), ("x.csv:", "not a table")),
     Case("csv", "stray quotation mark", (edit("x.csv", "x1", '"x1" y'),), ("x.csv:3: not a table",)),
-    Case("csv", "too many values", (edit("x.csv", "x1", "x1,y"),), ("x.csv:3: 5 values, but the header names 4 columns",)),
+    Case("csv", "too many values", (edit("x.csv", "x1", "x1,y"),),
+         ("x.csv:3: 5 values, but the header names 4 columns",)),
     Case("csv", "binary", (content("x.csv", bytes(range(256))),), ("x.csv",)),
     Case("csv", "empty file", (content("x.csv", ""),), ("x.csv:1: it is empty",)),
     Case("csv", "header alone", (content("x.csv", table().split("\n")[0] + "\n"),), ("there are no examples",)),
@@ -251,15 +156,20 @@ CASES = [
     Case("jsonl", "not JSON", (edit("x.jsonl", '{"image": "b.png"', '{image: "b.png"'),), ("x.jsonl:2: not JSON",)),
     Case("jsonl", "nested too deeply", (edit("x.jsonl", '"x1"', DEEP),), ("x.jsonl:2: not JSON",)),
     Case("json", "one object", (content("x.json", json.dumps(ROWS[0])),), ("x.json: no format reads it",)),
-    Case("csv", "list of Python", (edit("x.csv", "x0", "\"['x', 'y']\""),), ("x.csv:2: a list is written in Python's notation", "--separator"), skipped=1),
+    Case("csv", "list of Python", (edit("x.csv", "x0", "\"['x', 'y']\""),),
+         ("x.csv:2: a list is written in Python's notation", "--separator"), skipped=1),
     # Names
-    Case("csv", "unknown split", (edit("x.csv", "train", "training set"),), ("x.csv:2: unknown split 'training set'",), skipped=1,
+    Case("csv", "unknown split", (edit("x.csv", "train", "training set"),),
+         ("x.csv:2: unknown split 'training set'",), skipped=1,
          words=("--column", "split=split")),
-    Case("csv", "no split", (edit("x.csv", "split", "part"),), ("nothing tells which examples are for training", "--split 80/10/10"), code=2),
+    Case("csv", "no split", (edit("x.csv", "split", "part"),),
+         ("nothing tells which examples are for training", "--split 80/10/10"), code=2),
     Case("csv", "unknown type", (), ("own/x: unknown type 'vqaa'",), words=("--type", "vqaa", "--metric", "accuracy")),
-    Case("csv", "unknown metric", (), ("own/x: unknown metric 'acuracy'", "Did you mean 'accuracy'?"), words=("--metric", "acuracy")),
+    Case("csv", "unknown metric", (), ("own/x: unknown metric 'acuracy'", "Did you mean 'accuracy'?"),
+         words=("--metric", "acuracy")),
     Case("csv", "unknown format", (), ("no format 'exel'",), code=3, words=("--format", "exel")),
-    Case("csv", "unknown option", (), ("format csv has no option 'delimeter'", "Did you mean 'delimiter'?"), code=2, words=("-o", "delimeter", ";")),
+    Case("csv", "unknown option", (), ("format csv has no option 'delimeter'", "Did you mean 'delimiter'?"),
+         code=2, words=("-o", "delimeter", ";")),
     Case("csv", "shares that are none", (), ("'80' is not a division",), code=2, words=("--split", "80")),
     Case("csv", "name of a task", (), ("is that of registered tasks",), words=("--as", "mini/img_cap")),
     Case("csv", "name with a space", (), ("is not a valid task name",), code=2, words=("--as", "own/my birds")),
@@ -271,11 +181,15 @@ CASES = [
     Case("csv", "pipe", (pipe("x.csv"),), ("x.csv", "it is not a regular file")),
     Case("csv", "folder of something else", (), ("no format reads it", "It looks like COCO 2017"),
          instead=("--from", "annotations/..", "--as", "own/x")),
-    Case("mllm-cl", "renamed folder", (rename("RS", "remote"),), ("has no RS/train.json", "--root is the folder of MLLM-CL")),
-    Case("mllm-cl", "other case of a folder", (rename("RS/train.json", "RS/Train.json"),), ("has no RS/train.json", "There is", "RS/Train.json")),
-    Case("mllm-cl", "another data set", (rename("RS", "old"), content("annotations/instances_train2017.json", "{}")), ("It looks like COCO 2017",)),
+    Case("mllm-cl", "renamed folder", (rename("RS", "remote"),),
+         ("has no RS/train.json", "--root is the folder of MLLM-CL")),
+    Case("mllm-cl", "other case of a folder", (rename("RS/train.json", "RS/Train.json"),),
+         ("has no RS/train.json", "There is", "RS/Train.json")),
+    Case("mllm-cl", "another data set", (rename("RS", "old"), content("annotations/instances_train2017.json", "{}")),
+         ("It looks like COCO 2017",)),
     Case("mllm-cl", "no folder", (), ("no folder nowhere",), words=("--root", "nowhere")),
-    Case("mllm-cl", "variant of prompts", (), ("has no prompts variant 'pubished'", "Did you mean 'published'?"), code=2, words=("--prompts", "pubished")),
+    Case("mllm-cl", "variant of prompts", (), ("has no prompts variant 'pubished'", "Did you mean 'published'?"),
+         code=2, words=("--prompts", "pubished")),
     Case("mllm-cl", "no test examples", (content("RS/test.json", "[]"),), ("has no test examples",)),
 ]  # fmt: skip
 FINE = [
@@ -346,5 +260,3 @@ def test_what_programs_write_differently_is_no_fault(case: Case, prepare: Any) -
     done = prepare(case)
     assert done.code == 0, done.err
     assert "skipped\n" not in done.err
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,8 @@ def split_files(folder: Path) -> list[DataFile]:
 
 
 def _missing_hint(path: Path) -> str:
+    if re.match(r"[A-Za-z][\w+.-]+:/", str(path)):
+        return "Nothing is downloaded from a URL: save the file, and name the local path."
     try:
         names = [each.name for each in path.parent.iterdir()]
     except OSError:

@@ -50,6 +50,8 @@ def prepare_own(
     MiclError (``home`` cannot be written).
     """
     data, read_request = _open(request, home, registry)
+    if on_error == "skip":
+        read_request = replace(read_request, arguments=(*read_request.arguments, "--on-error", "skip"))
     columns = _columns(data, request, frozenset(part.name for part in registry.parts("modalities")))
     declared, notes = _description(data, columns, request)
     check_names(declared, f"--as {request.name}", registry)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-SOURCE = '''
+SOURCE = """
 from typing import Annotated
 
 from micl_cli.api import Format, Item, Match, hookimpl
@@ -30,7 +30,7 @@ class Cards(Format):
         for where, line in source.lines(path):
             front, _, back = line.partition(self.mark)
             yield Item(where, {"front": front, "back": back})
-'''
+"""
 
 
 def test_a_format_of_a_plugin(micl: Any, data_folder: Any, install: Any, isolated: Path) -> None:
