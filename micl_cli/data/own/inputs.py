@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class DataFile:
     path: Path
     split: str = ""
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """The folder itself, or that of the file."""
         return self.path if self.path.is_dir() else self.path.parent
