@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
+import wave
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -41,6 +43,17 @@ def dialogue(name: str) -> dict[str, Any]:
     return {"id": name, "image": name, "conversations": turns}
 
 
+def sound() -> bytes:
+    """Return a WAV file of 2000 samples."""
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(range(200)) * 20)
+    return stream.getvalue()
+
+
 COCO = {
     "images": [{"id": n, "file_name": name} for n, name in enumerate(NAMES)],
     "annotations": [{"id": n, "image_id": n, "caption": f"A thing {n}."} for n in range(len(NAMES))],
@@ -63,6 +76,11 @@ BASES = {
         },
         [f"{n}.png" for n in range(6)],
         ("--from", "v2_OpenEnded_x_questions.json", *HALVES),
+    ),
+    "sounds": Base(
+        {f"{kind}/{n}.wav": sound() for kind in ("low", "high") for n in range(3)},
+        [],
+        ("--from", ".", "--prompt", "?", *HALVES),
     ),
     "llava": Base({"talk.json": [dialogue(name) for name in NAMES]}, NAMES, ("--from", "talk.json", *HALVES)),
     "classes": Base(

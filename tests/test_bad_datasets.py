@@ -64,6 +64,10 @@ CASES = [
     Case("classes", "link out", (link_out("cat/a.png"),), ("cat/a.png: a symbolic link leads out",), skipped=1),
     Case("csv", "pipe for an image", (pipe("a.png"),), ("a.png: it is not a regular file",), skipped=1),
     Case("csv", "folder for an image", (edit("x.csv", "a.png", "."),), ("x.csv:2: ",), skipped=1),
+    Case("sounds", "truncated sound", (truncate("low/1.wav", 900),), ("low/1.wav: ", "it is truncated"), skipped=1),
+    Case("sounds", "text for a sound", (content("low/1.wav", "hello"),), ("low/1.wav: ", "it holds text"), skipped=1),
+    Case("sounds", "no sounds", tuple(remove(f"{kind}/{n}.wav") for kind in ("low", "high") for n in range(3)),
+         ("no format reads it",)),
     # Paths
     Case("csv", "absolute path", (edit("x.csv", "a.png", "/etc/a.png"),),
          ("x.csv:2: the path '/etc/a.png' is absolute", "--media-root"), skipped=1),
@@ -86,6 +90,8 @@ CASES = [
     Case("jsonl", "URL", (edit("x.jsonl", "a.png", "s3://x/a.png"),), ("is a URL",), skipped=1),
     Case("csv", "missing path", (edit("x.csv", "a.png", ""),),
          ("x.csv:2: the image is missing (image is empty)",), skipped=1),
+    Case("tsv", "broken base64", (edit("x.tsv", "a.png", "data:image/png;base64,AA@A"),),
+         ("x.tsv:2: the image is not base64",), skipped=1),
     # What does not fit together
     Case("coco", "caption without image",
          (edit("captions.json", '{"id": 5, "file_name"', '{"id": 9, "file_name"'),),
@@ -100,6 +106,8 @@ CASES = [
          ("x.csv:3: id '0' is also that of x.csv:2",), skipped=3),
     Case("coco", "duplicate id", (edit("captions.json", '{"id": 5, "file_name"', '{"id": 0, "file_name"'),),
          ("image id 0 occurs twice",), skipped=2),
+    Case("vqa", "answers twice", (edit("v2_x_annotations.json", '"question_id": 5', '"question_id": 0'),),
+         ("answers to question 0 are also at",)),
     Case("mllm-cl", "duplicate id", (edit("RS/test.json", '"question_id": 1', '"question_id": 0'),),
          ("id '0' is also that of",), skipped=1),
     Case("vqa", "duplicate id", (edit("v2_OpenEnded_x_questions.json", '"question_id": 5', '"question_id": 0'),),

@@ -85,7 +85,8 @@ class Vqa(Format):
         for where, item in source.json_items(self._annotations(path), "annotations"):
             question = text_field(item, "question_id", where)
             if question in places:
-                raise ManifestError(f"{where}: answers to question {question} are also at {places[question]}")
+                what = f"{where}: answers to question {question} are also at {places[question]}"
+                raise ManifestError(what, "Leave one of them out.")
             places[question] = where
             found = field_of(item, "answers", where)
             if not isinstance(found, list) or not found:
