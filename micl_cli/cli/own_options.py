@@ -36,7 +36,7 @@ _OPTIONS = (
     click.option("--prompt", metavar="TEXT", help="The prompt of all examples, instead of a column."),
     click.option("--type", "type_name", metavar="TYPE", help="captioning, qa, choice or another; guessed by default."),
     click.option("--metric", metavar="NAME", help="The metric; by default that of the type."),
-    click.option("--modality", metavar="NAME", help="The modality of files, if no column and no suffix tells it."),
+    click.option("--modality", metavar="NAME", help="A modality that the columns, or the first items, do not tell."),
     click.option("--split", multiple=True, metavar="A/B/C|VALUE=SPLIT",
                  help="Divide the examples, as in 80/10/10; or the split, or none, that a name stands for."),
     click.option("--split-seed", type=click.IntRange(0), help="The seed of --split A/B/C."),

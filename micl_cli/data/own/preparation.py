@@ -162,7 +162,7 @@ def _description(data: DataSet, columns: ColumnMap, request: OwnRequest) -> tupl
     notes = [columns.note()] if columns.guessed else []
     if not request.type or not request.metric:
         notes.append(f"type {task_type}, metric {metric} (change: --type, --metric)")
-    modalities = frozenset(modality for modality, _ in columns.media) | _content_modalities(data, columns)
+    modalities = frozenset(modality for modality, _ in columns.media) | _content_modalities(data, columns, request)
     instruction = ""
     if not request.prompt and not columns.one("prompt") and not columns.one("content"):
         instruction = _default_prompt(task_type, modalities, data)
@@ -188,9 +188,10 @@ def _default_prompt(task_type: str, modalities: frozenset[str], data: DataSet) -
     raise ManifestError(f"{data.first_items[0].where}: no column is known to hold the question", hint)
 
 
-def _content_modalities(data: DataSet, columns: ColumnMap) -> frozenset[str]:
+def _content_modalities(data: DataSet, columns: ColumnMap, request: OwnRequest) -> frozenset[str]:
     parts = [part for item in data.first_items for part in _content(item, columns)]
-    return frozenset(part.modality for part in parts if isinstance(part, MediumValue))
+    named = [request.modality] if request.modality and columns.one("content") else []
+    return frozenset([*named, *(part.modality for part in parts if isinstance(part, MediumValue))])
 
 
 def _content(item: Item, columns: ColumnMap) -> Sequence[str | MediumValue]:

@@ -94,3 +94,15 @@ def test_dialogues_that_are_malformed(data_folder: Any, micl: Any, item: Any, re
     assert failed.code == 4
     assert f"talk.jsonl:2: {reason}" in failed.err
     assert micl("prepare", "--from", path, "--as", "x", *SHARES, "--on-error", "skip").code == 0
+
+
+def test_a_modality_that_occurs_late_is_named(data_folder: Any, rows_of: Any, micl: Any) -> None:
+    data_folder.pictures("a.png")
+    plain = {"conversations": [{"from": "human", "value": "Hello?"}, {"from": "gpt", "value": "x"}]}
+    late = {"image": "a.png", **plain}
+    path = data_folder.write("talk.jsonl", [*[plain] * 120, late])
+    failed = micl("prepare", "--from", path, "--as", "own/x", *SHARES)
+    assert failed.code == 4
+    assert "talk.jsonl:121: 'image' is not a modality of the task" in failed.err
+    rows_of("--from", path, *SHARES, "--modality", "image")
+    assert rows_of.task["modalities"] == ["image"]
