@@ -27,6 +27,7 @@ PLUGIN = "plugin"
 KINDS = {
     "tasks": ("task", "micl_cli.api.task:TaskSource"),
     "readers": ("reader", "micl_cli.api.reader:Reader"),
+    "formats": ("format", "micl_cli.api.format:Format"),
     "modalities": ("modality", "micl_cli.api.modality:Modality"),
     "backbones": ("backbone", "micl_cli.api.backbone:Backbone"),
     "strategies": ("strategy", "micl_cli.api.strategy:Strategy"),

@@ -313,3 +313,38 @@ def listener(install: Install) -> Listen:
         return install("micl-ear", entry_points="[micl]\near = ear_plugin\n", files={"ear_plugin.py": head + source})
 
     return call
+
+
+class DataFolder:
+    """A folder for the files of a data set."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, name: str, content: object) -> Path:
+        """Write text, bytes, or a value as JSON (as lines, if the name says so)."""
+        import json
+
+        (path := self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, list) and name.endswith(".jsonl"):
+            content = "".join(json.dumps(each) + "\n" for each in content)
+        data = content if isinstance(content, str | bytes) else json.dumps(content)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return path
+
+    def pictures(self, *names: str) -> None:
+        """Write a different small picture under each name."""
+        import io
+
+        import PIL.Image
+
+        for number, name in enumerate(names):
+            stream = io.BytesIO()
+            PIL.Image.new("RGB", (8, 8), (number * 20 % 256, 99, 7)).save(stream, "PNG")
+            self.write(name, stream.getvalue())
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> DataFolder:
+    """This test's own folder for a data set."""
+    return DataFolder(tmp_path / "data")

@@ -28,6 +28,15 @@ if TYPE_CHECKING:
     from micl_cli.api.encoder import Encoder as Encoder
     from micl_cli.api.events import BASE as BASE
     from micl_cli.api.events import Event as Event
+    from micl_cli.api.format import Format as Format
+    from micl_cli.api.format import Item as Item
+    from micl_cli.api.format import Items as Items
+    from micl_cli.api.format import JsonHead as JsonHead
+    from micl_cli.api.format import Match as Match
+    from micl_cli.api.format import MediumValue as MediumValue
+    from micl_cli.api.format import interleave as interleave
+    from micl_cli.api.format import json_head as json_head
+    from micl_cli.api.format import json_values as json_values
     from micl_cli.api.hookspecs import Register as Register
     from micl_cli.api.hookspecs import hookimpl as hookimpl
     from micl_cli.api.letters import choices_in as choices_in
@@ -125,6 +134,9 @@ _MODULES = {
     ),
     "encoder": ("Encoder",),
     "events": ("BASE", "Event"),
+    "format": (
+        *("Format", "Item", "Items", "JsonHead", "Match", "MediumValue", "interleave", "json_head", "json_values"),
+    ),
     "hookspecs": ("Register", "hookimpl"),
     "letters": ("choices_in", "choices_of", "chosen_letter", "lettered"),
     "listener": ("Listener",),

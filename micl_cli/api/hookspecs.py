@@ -33,6 +33,10 @@ class Hooks:
         """Register readers of published benchmarks (Reader classes) by the name of the benchmark."""
 
     @hookspec
+    def micl_register_formats(self, register: Register) -> None:
+        """Register formats of users' own data (Format classes) by the name that ``micl prepare --format`` takes."""
+
+    @hookspec
     def micl_register_modalities(self, register: Register) -> None:
         """Register modalities (Modality classes)."""
 

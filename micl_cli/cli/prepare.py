@@ -12,6 +12,8 @@ from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, table, warn
 from micl_cli.cli.context import current_settings
+from micl_cli.cli.own_options import NAMES as OWN_NAMES
+from micl_cli.cli.own_options import own_options, own_request, refuse_without_inputs
 from micl_cli.cli.status import preparing
 from micl_cli.errors import UsageError
 
@@ -27,12 +29,18 @@ Examples:
   micl prepare data/*/
   micl prepare micl/img_cap --root ~/data/flickr30k
   micl prepare mllm-cl-domain --root ~/data/MLLM-CL --limit 1000 --val 200
+  micl prepare --from birds.csv --as own/birds --split 80/10/10
+  micl prepare --from train=a.jsonl --from test=b.jsonl --as own/chats --media-root ~/pictures
 
 
 The tasks of a published benchmark are read from the data set on your disk, under --root; its files
 are never changed. The name of a benchmark stands for all its tasks.
 
 
+Data of your own is read by --from and becomes the task --as: csv, tsv, json, parquet, COCO, VQA,
+conversations, folders of images or sounds, and what the `datasets` library opens.
+
+\b
 The folder of your own task contains task.toml (name, modality, type, metric) and manifest.jsonl,
 with one example per line. The media stay in the folder. The short form of a line:
   {"id": "1", "split": "train", "image": "a.png", "prompt": "…", "references": ["…"]}
@@ -46,11 +54,11 @@ out. A task of type "choice" needs choices on every line. Other keys are stored 
 
 
 @click.command(cls=Command, epilog=EPILOG)
-@click.argument("what", nargs=-1, required=True, metavar="TASKS|FOLDER...", shell_complete=complete_tasks)
+@click.argument("what", nargs=-1, metavar="[TASKS|FOLDER...]", shell_complete=complete_tasks)
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
 @click.option("--root", type=click.Path(path_type=Path), help="The folder of a published data set.")
 @click.option("--media-root", type=click.Path(path_type=Path),
-              help="The folder that paths of media are relative to; by default --root.")  # fmt: skip
+              help="The folder that paths of media are relative to; by default --root, or that of --from.")  # fmt: skip
 @click.option("--prompts", help="published: the prompts of the published evaluation; file: those in the files.")
 @click.option("--scorer", help="release: the rule of the authors' release; strict: what it was meant to be.")
 @click.option("--limit", type=click.IntRange(1),
@@ -59,14 +67,16 @@ out. A task of type "choice" needs choices on every line. Other keys are stored 
               help="Training examples to set aside for validation, if there are none.")  # fmt: skip
 @click.option("--on-error", default="fail", type=click.Choice(["fail", "skip"]),
               help="What to do if media cannot be read: stop, or skip their examples.")  # fmt: skip
+@own_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool, **reading: Any) -> None:
+def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool, **given: Any) -> None:
     """Prepare tasks: read every medium once, count examples, and record the sha256 of all data."""
     from micl_cli.session.library import TaskLibrary
 
     library = TaskLibrary(current_settings())
+    own = {name: given.pop(name) for name in OWN_NAMES}
     done = []
-    for prepared in _prepared(library, _names(what, benchmark, library), reading, on_error):
+    for prepared in _chosen(library, what, benchmark, own, given, on_error):
         done.append(prepared)
         for text in (*prepared.notes, *prepared.leaks):
             note(f"{prepared.task.name}: {text}")
@@ -77,6 +87,29 @@ def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool,
         return
     rows = [[*_facts(p.task), *_counts(p), p.task.sha256[:12], str(p.folder)] for p in done]
     echo(table(["task", "modalities", "type", "train", "val", "test", "skipped", "sha256", "folder"], rows))
+
+
+def _chosen(
+    library: TaskLibrary,
+    what: tuple[str, ...],
+    benchmark: str,
+    own: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    on_error: Any,
+) -> Iterator[Prepared]:
+    """Prepare the task of --from, or those that are named."""
+    if own["inputs"]:
+        if what:
+            raise UsageError(f"both {what[0]} and --from are given", "Prepare them one after the other.")
+        request = own_request(own, reading)
+        with preparing(request.name) as progress:
+            prepared = library.prepare_own(request, on_error=on_error, progress=progress)
+        yield prepared
+        return
+    refuse_without_inputs(own)
+    if not what:
+        raise UsageError("nothing to prepare is named", "Name tasks or a folder, or data of your own: --from FILE")
+    yield from _prepared(library, _names(what, benchmark, library), reading, on_error)
 
 
 def _names(words: Sequence[str], benchmark: str, library: TaskLibrary) -> list[str]:

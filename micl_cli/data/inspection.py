@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from micl_cli.api.modality import Modality
@@ -12,8 +13,9 @@ from micl_cli.api.task import Row
 from micl_cli.data.inspectors import FEW, MediumKey, inspectors
 from micl_cli.data.journal import journal, read_journal
 from micl_cli.data.manifest import relative_path
-from micl_cli.data.media_files import inspect_medium
+from micl_cli.data.media_files import MISSING, inspect_medium
 from micl_cli.data.prepared import FileRecord, Refused
+from micl_cli.io.spelling import Spellings
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of examples inspected so far, and their total if it is known."""
@@ -97,7 +99,7 @@ class Inspection:
 
     def _take(self, key: MediumKey, result: FileRecord | str) -> None:
         if isinstance(result, str):
-            self.faults[key] = result
+            self.faults[key] = self._with_spelling(result, key[1])
         else:
             self.records[key] = result
 
@@ -106,6 +108,15 @@ class Inspection:
             self.refused.append(Refused(row.id, faulty[1], self.faults[faulty]))
         else:
             self.rows.append(row)
+
+    def _with_spelling(self, fault: str, path: str) -> str:
+        """Return the fault of a medium, with the file that is there instead if only its spelling differs."""
+        other = self._spellings.find(path) if fault == MISSING and ".." not in path else ""
+        return f"{fault}; there is {other}, which is spelt differently" if other else fault
+
+    @cached_property
+    def _spellings(self) -> Spellings:
+        return Spellings(self.root)
 
 
 def medium_keys(row: Row) -> Iterator[MediumKey]:

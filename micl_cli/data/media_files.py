@@ -8,6 +8,9 @@ from micl_cli.api.modality import Modality
 from micl_cli.data.prepared import FileRecord, record_file
 from micl_cli.errors import MediaError
 
+MISSING = "the file does not exist"
+"""The fault of a medium whose file does not exist."""
+
 
 def inspect_medium(root: Path, name: str, reader: Modality, known: FileRecord | None = None) -> FileRecord | str:
     """Return the record of a medium, or its fault.
@@ -21,7 +24,7 @@ def inspect_medium(root: Path, name: str, reader: Modality, known: FileRecord | 
             raise MediaError("a symbolic link leads out of the task's folder")
         return _record(path, name, reader, known)
     except FileNotFoundError:
-        return "the file does not exist"
+        return MISSING
     except MediaError as error:
         return error.message.removeprefix(f"{path}: ")
     except (OSError, RuntimeError) as error:  # RuntimeError: circular symbolic links (Python below 3.13)
@@ -31,8 +34,10 @@ def inspect_medium(root: Path, name: str, reader: Modality, known: FileRecord | 
 def _record(path: Path, name: str, reader: Modality, known: FileRecord | None) -> FileRecord:
     if path.exists() and not path.is_file():
         raise MediaError("it is not a regular file")  # a pipe would block its reader
-    if "\\" in name and not path.exists():
-        raise MediaError("no such file (write / between folders)")
+    if not path.exists():
+        if "\\" in name:
+            raise MediaError("no such file (write / between folders)")
+        raise FileNotFoundError
     if known and known.same_stat(path):
         return known
     return record_file(path, reader.inspect(path))

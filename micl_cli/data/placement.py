@@ -32,11 +32,13 @@ def check_name_is_free(name: str, target: Path, root: Path | None) -> Record | N
         earlier = read_record(target)
     except PlanError:  # damaged, and prepared again
         return None
-    if earlier is None or earlier.root == (str(root) if root else None):
+    read_from = earlier.source.root if earlier and earlier.source else ""
+    if earlier is None or (not read_from and earlier.root == (str(root) if root else None)):
         return earlier
-    if earlier.root is None or (Path(earlier.root) / MANIFEST).exists():
+    if read_from or earlier.root is None or (Path(earlier.root) / MANIFEST).exists():
         hint = f"Choose another name or benchmark in {DESCRIPTION}, or delete {target} to replace the earlier task."
-        raise PlanError(f"{name} is already prepared from {earlier.root or 'the registered task of that name'}", hint)
+        origin = read_from or earlier.root or "the registered task of that name"
+        raise PlanError(f"{name} is already prepared from {origin}", hint)
     return None
 
 

@@ -77,7 +77,8 @@ class SourceRecord:
 
     ``reader`` is the name of the reader and ``root`` the folder of the data set. ``options`` are those that change what
     is read, as on the command line. ``annotations`` records the files that were read, relative to ``root``, and
-    ``counts`` the number of examples by split, before some were set aside or left out.
+    ``counts`` the number of examples by split, before some were set aside or left out. ``arguments`` are those of the
+    command that prepares the task again, for a data set of the user's own.
     """
 
     reader: str
@@ -85,6 +86,7 @@ class SourceRecord:
     options: Mapping[str, str]
     annotations: Mapping[str, FileRecord]
     counts: Mapping[str, int]
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ class Record:
         """Return the command that prepares the task again."""
         if self.source is None:
             return f"micl prepare {self.root or name}"
+        if self.source.arguments:
+            return shlex.join(["micl", "prepare", *self.source.arguments])
         values = {"root": self.source.root, **self.source.options}
         flags = [word for key, value in values.items() for word in (f"--{key.replace('_', '-')}", value)]
         return shlex.join(["micl", "prepare", name, *flags])

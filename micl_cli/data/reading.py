@@ -29,6 +29,7 @@ class ReadRequest:
     of a published benchmark, the default one if None. ``limit`` is the maximum number of examples of each split, and
     ``val`` the number of training examples to set aside for validation; if it is None, ``val_share`` is their share.
     ``jobs`` is the number of processes that open media (0: one for each core), which changes nothing but the time.
+    ``arguments`` are those of the command that prepares the task again, where they are not the root and the options.
     """
 
     root: Path
@@ -39,6 +40,7 @@ class ReadRequest:
     val: int | None = None
     val_share: float = 0.0
     jobs: int = 0
+    arguments: tuple[str, ...] = ()
 
     @property
     def options(self) -> dict[str, str]:
@@ -154,13 +156,23 @@ def prepare_read(
             raise _fault_error(name, _located(inspection.refused, chosen), len(inspection.rows))
         description, record = conclude(inspection, declared, on_error, required)
         annotations = {_relative(path, source.root): record_file(path) for path in files.values()}
-        origin = SourceRecord(reader, str(source.root), request.options, annotations, counts)
+        origin = SourceRecord(reader, str(source.root), request.options, annotations, counts, request.arguments)
         record = replace(record, root=None if extracts else str(base), source=origin)
+        if extracts:
+            _remove_unused(fresh, record)
         present = open_if_intact(name, home)
         if earlier != record or present is None or present.description != description.description:
             replace_folder(fresh, target, description, inspection.rows, record)
     del inspection, chosen, record, earlier, present  # the opened task has its own, and there may be many
     return replace(opened(name, home), notes=tuple(source.notes))
+
+
+def _remove_unused(folder: Path, record: Record) -> None:
+    """Remove the extracted media of examples that were left out."""
+    used = {folder / path for path in record.media}
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in used:
+            path.unlink()
 
 
 def _variant(what: str, given: str | None, known: Sequence[str], all_known: Iterable[Sequence[str]]) -> str:

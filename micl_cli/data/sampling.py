@@ -6,7 +6,7 @@ Both depend on the examples' ids and media only, so that every machine chooses t
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -43,7 +43,7 @@ def set_aside(rows: Sequence[SourceRow], size: int) -> list[SourceRow]:
 
     Examples that share a medium stay together, so that no medium is both learnt from and validated on.
     """
-    groups = _groups([row for row, _ in rows if row.split == "train"])
+    groups = linked_groups([row for row, _ in rows if row.split == "train"])
     chosen: set[str] = set()
     for ids in sorted(groups, key=lambda ids: _rank("val", min(ids))):
         if len(chosen) >= size:
@@ -56,8 +56,11 @@ def _moved(row: Row, chosen: set[str]) -> Row:
     return replace(row, split="val") if row.split == "train" and row.id in chosen else row
 
 
-def _groups(rows: Sequence[Row]) -> list[list[str]]:
-    """Return the ids of examples, grouped by shared media; one without media is its own group."""
+def linked_groups(rows: Sequence[Row], groups: Mapping[str, str] = {}) -> list[list[str]]:
+    """Return the ids of examples that are linked by shared media, or by the group of their id in ``groups``.
+
+    An example without either is alone.
+    """
     leader: dict[str, str] = {}
 
     def find(key: str) -> str:
@@ -67,12 +70,14 @@ def _groups(rows: Sequence[Row]) -> list[list[str]]:
         return key
 
     for row in rows:
-        for medium in row.media:
-            leader[find(f"medium {relative_path(medium)}")] = find(f"id {row.id}")
-    groups: dict[str, list[str]] = defaultdict(list)
+        links = [f"medium {relative_path(medium)}" for medium in row.media]
+        links += [f"group {groups[row.id]}"] if groups.get(row.id) else []
+        for link in links:
+            leader[find(link)] = find(f"id {row.id}")
+    linked: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        groups[find(f"id {row.id}")].append(row.id)
-    return list(groups.values())
+        linked[find(f"id {row.id}")].append(row.id)
+    return list(linked.values())
 
 
 def _rank(purpose: str, name: str) -> bytes:

@@ -10,10 +10,10 @@ from micl_cli.errors import ManifestError, PluginError, nearest
 from micl_cli.registry import Registry
 
 
-def check_names(description: Description, path: Path, registry: Registry) -> None:
+def check_names(description: Description, path: Path | str, registry: Registry) -> None:
     """Raise ManifestError for an unknown metric or task type, or for the benchmark of registered tasks.
 
-    ``path`` is that of the ``task.toml`` in which a user wrote them.
+    ``path`` is that of the ``task.toml`` in which a user wrote them, or says where else they come from.
     """
     _check_benchmark(description, path, registry)
     metrics = {part.name for part in registry.parts("metrics")}
@@ -41,7 +41,7 @@ def known_types(registry: Registry) -> frozenset[str]:
     return frozenset(types)
 
 
-def _check_benchmark(description: Description, path: Path, registry: Registry) -> None:
+def _check_benchmark(description: Description, path: Path | str, registry: Registry) -> None:
     registered = {part.name: part.distribution for part in registry.parts("tasks")}
     owners = {name.partition("/")[0]: owner for name, owner in registered.items()}
     owners |= {part.name: part.distribution for part in registry.parts("readers")}

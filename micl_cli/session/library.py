@@ -14,6 +14,8 @@ from micl_cli.api.reader import Reader
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
 from micl_cli.data.layouts import recognise
+from micl_cli.data.own.preparation import prepare_own
+from micl_cli.data.own.request import OwnRequest
 from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare_source
 from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks, read_record, task_folder
 from micl_cli.data.reading import ReadRequest, prepare_published
@@ -88,6 +90,17 @@ class TaskLibrary:
                 )
             self._register(prepared)
             yield prepared
+
+    def prepare_own(
+        self, request: OwnRequest, *, on_error: OnError = "fail", progress: Progress | None = None
+    ) -> Prepared:
+        """Prepare a task from a user's data set, and record it in the store.
+
+        Raises UsageError, PluginError, PlanError, ManifestError or MediaError.
+        """
+        prepared = prepare_own(request, self.settings.home, self.registry, on_error=on_error, progress=progress)
+        self._register(prepared)
+        return prepared
 
     def is_published(self, name: str) -> bool:
         """Return whether a reader provides the task."""

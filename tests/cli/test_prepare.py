@@ -188,3 +188,38 @@ def test_pipes_are_refused_without_waiting(micl: Any, own_folders: Path, tmp_pat
     done = micl("prepare", folder)
     assert (done.code, done.out) == (4, "")
     assert "it is not a regular file" in done.err
+
+
+def test_a_folder_does_not_replace_a_task_of_other_files(micl: Any, own_folders: Path, data_folder: Any) -> None:
+    path = data_folder.write("x.csv", "question,answer\n1?,a\n2?,b\n3?,c\n")
+    assert micl("prepare", "--from", path, "--as", "own/img_cap", "--split", "50/50").code == 0
+    done = micl("prepare", own_folders / "img_cap")
+    assert (done.code, done.out) == (4, "")
+    assert f"own/img_cap is already prepared from {path.parent}" in done.err
+    other = data_folder.write("y.csv", path.read_text())
+    done = micl("prepare", "--from", other, "--as", "own/img_cap", "--split", "50/50")
+    assert done.code == 4
+    assert f"own/img_cap is already prepared from {path}" in done.err
+
+
+def test_own_data_and_named_tasks_are_not_mixed(micl: Any, data_folder: Any) -> None:
+    path = data_folder.write("x.csv", "question,answer\n1?,a\n2?,b\n")
+    for words, message in {
+        ("img_cap", "--from", str(path), "--as", "x"): "both img_cap and --from are given",
+        ("img_cap", "--column", "image=a"): "--column is for data of your own",
+        (): "nothing to prepare is named",
+        (
+            "--from",
+            str(path),
+            "--as",
+            "x",
+            "--split",
+            "1/1",
+            "--split",
+            "a=test",
+        ): "both divides the examples",
+        ("--from", "https://x.org/x.csv", "--as", "x"): "no file or folder https://x.org/x.csv",
+    }.items():
+        done = micl("prepare", *words)
+        assert done.code in (2, 4)
+        assert message in done.err
