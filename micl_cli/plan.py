@@ -228,6 +228,16 @@ def _task_names(word: str, benchmark: str, registry: Registry | None) -> tuple[s
     return whole or (full_name(word, benchmark),)
 
 
+def check_learnable(tasks: Sequence[Task]) -> None:
+    """Raise PlanError if a task has no training examples: it can only be evaluated on."""
+    for task in tasks:
+        if task.counts.get("train") == 0:
+            raise PlanError(
+                f"{task.name} has no training examples: it is for evaluation only",
+                f"Learn other tasks, and score the run on it: micl eval RUN --tasks {task.name}",
+            )
+
+
 def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Backbone, strategy: type[Strategy]) -> None:
     """Raise PlanError if the strategy or a task needs something that the backbone does not provide.
 

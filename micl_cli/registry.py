@@ -173,7 +173,7 @@ class Registry:
             if order and order not in reader.orders:
                 known = ", ".join(reader.orders) or "only the default one"
                 raise UsageError(f"benchmark {benchmark} has no order {order!r}", f"Orders: {known}.")
-            return tuple(f"{benchmark}/{task}" for task in (reader.orders[order] if order else reader.tasks))
+            return tuple(f"{benchmark}/{task}" for task in reader.sequence(order))
         registered = [part.name for part in self._parts if part.kind == "tasks" and not order]
         return tuple(task for task in registered if task.startswith(f"{benchmark}/"))
 

@@ -32,7 +32,7 @@ _BACKBONE = "backbone"
 """The name of a backbone and its argument, which may be a path relative to the file that sets it."""
 TRUST = "trust_remote_code"
 """The option that lets a checkpoint run its own code."""
-_TOP_LEVEL = ("home", "store", "cache_limit", LISTEN)
+_TOP_LEVEL = ("home", "store", "cache_limit", "judge_model", LISTEN)
 _STORE = "store"
 """The name of both a setting (a string, the URL) and a command (a table)."""
 _LIBRARY_DEFAULTS = {
@@ -74,7 +74,7 @@ _UNITS: Mapping[str, int] = {f"{unit}{b}": 1000**power for power, unit in enumer
 class Settings:
     """The settings of one command. ``files`` are in order of precedence, lowest first.
 
-    ``sources`` holds the sources of ``home``, ``store`` and ``cache_limit``.
+    ``sources`` holds the sources of ``home``, ``store``, ``cache_limit`` and ``judge_model``.
     """
 
     home: Path
@@ -83,6 +83,8 @@ class Settings:
     sources: Mapping[str, str] = field(default_factory=dict)
     cache_limit: int = 20 * 1000**3
     """The maximum size of the encoder feature cache in bytes; 0 disables it."""
+    judge_model: str = ""
+    """The folder or hub id of the language model that judges answers, or empty if none is set."""
 
     @property
     def runs(self) -> Path:
@@ -157,7 +159,7 @@ def load_settings(home: Path | None = None) -> Settings:
     """Read the environment and the configuration files, without writing anything.
 
     ``home`` is the home folder from the command line, which takes precedence. Raises UsageError if a file cannot be
-    read, is not TOML, or has an invalid ``home``, ``store`` or ``cache_limit``.
+    read, is not TOML, or has an invalid ``home``, ``store``, ``cache_limit`` or ``judge_model``.
     """
     files = tuple(file for path in config_paths(home) if (file := _read(path)))
     _refuse_trust(files)
@@ -171,10 +173,11 @@ def load_settings(home: Path | None = None) -> Settings:
             f"For a file, write {redact_url(file_url(Path(url)))}",
         )
     limit, limit_source = _first("cache_limit", files)
-    by_name = {"home": home_source, "store": url_source, "cache_limit": limit_source}
+    judge, judge_source = _first("judge_model", files)
+    by_name = {"home": home_source, "store": url_source, "cache_limit": limit_source, "judge_model": judge_source}
     sources = {name: source or "default" for name, source in by_name.items()}
     size = parse_size(limit or DEFAULT_CACHE, limit_source)
-    return Settings(root, url or file_url(root / "micl.db"), files, sources, size)
+    return Settings(root, url or file_url(root / "micl.db"), files, sources, size, judge)
 
 
 def file_url(path: Path) -> str:
@@ -267,8 +270,9 @@ def _first(key: str, files: Iterable[ConfigFile]) -> tuple[str, str]:
 
 
 def _resolved(key: str, value: str, file: Path) -> str:
-    """Return ``value``; the home folder is resolved relative to the folder of the file that sets it."""
-    return str(file.parent / Path(value).expanduser()) if key == "home" else value
+    """Return ``value``; the home folder, and a judge's, is resolved relative to the folder of the file that sets it."""
+    path = file.parent / Path(value).expanduser()
+    return str(path) if key == "home" or (key == "judge_model" and path.is_dir()) else value
 
 
 def _located(backbone: Any, folder: Path) -> Any:

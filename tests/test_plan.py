@@ -17,6 +17,7 @@ from micl_cli.plan import (
     Plan,
     Training,
     check_fit,
+    check_learnable,
     declared_settings,
     full_name,
     resolve_settings,
@@ -230,3 +231,11 @@ def test_parts_that_do_not_fit() -> None:
         fit("image", type="choice", provides=frozenset({"adapters"}))
     with pytest.raises(UsageError, match="option for task 3, but there are 2 tasks"):
         fit("image", plan=replace(PLAN, stage_options={"3": {}}))
+
+
+def test_a_task_without_training_examples_cannot_be_learnt() -> None:
+    exam = Task("general/pope", frozenset({"image"}), "qa", "pope", counts={"train": 0, "val": 0, "test": 9})
+    with pytest.raises(PlanError, match="general/pope has no training examples") as error:
+        check_learnable([exam])
+    assert "micl eval RUN --tasks general/pope" in error.value.hint
+    check_learnable([replace(exam, counts={"train": 1}), replace(exam, counts={})])

@@ -28,7 +28,10 @@ def test_home_moves_everything(isolated: Path) -> None:
         isolated / "tasks",
         isolated / "features",
     )
-    assert settings.sources == {"home": "MICL_HOME", "store": "default", "cache_limit": "default"}
+    assert settings.sources == {
+        "home": "MICL_HOME",
+        **dict.fromkeys(("store", "cache_limit", "judge_model"), "default"),
+    }
     assert not isolated.exists()
 
 
@@ -225,3 +228,18 @@ def test_a_backbone_in_a_file_is_relative_to_that_file(isolated: Path, tmp_path:
     assert load_settings().values("learn")["backbone"] == (f"micl-x:hf:{tmp_path / 'model'}", str(project))
     write(project, '[learn]\nbackbone = "tiny"\n')
     assert load_settings().values("learn")["backbone"] == ("tiny", str(project))
+
+
+def test_a_judge_is_a_hub_id_or_a_folder_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().judge_model == ""
+    write(tmp_path / "micl.toml", 'judge_model = "owner/judge"\n')
+    assert load_settings().judge_model == "owner/judge"
+    (tmp_path / "owner" / "judge").mkdir(parents=True)
+    settings = load_settings()
+    assert (settings.judge_model, settings.sources["judge_model"]) == (
+        str(tmp_path / "owner" / "judge"),
+        str(tmp_path / "micl.toml"),
+    )
+    settings.check({"": ["learn"]})
+    monkeypatch.setenv("MICL_JUDGE_MODEL", "other/judge")
+    assert load_settings().judge_model == "other/judge"

@@ -30,12 +30,18 @@ if TYPE_CHECKING:
     from micl_cli.api.events import Event as Event
     from micl_cli.api.hookspecs import Register as Register
     from micl_cli.api.hookspecs import hookimpl as hookimpl
+    from micl_cli.api.letters import choices_in as choices_in
+    from micl_cli.api.letters import choices_of as choices_of
+    from micl_cli.api.letters import chosen_letter as chosen_letter
+    from micl_cli.api.letters import lettered as lettered
     from micl_cli.api.listener import Listener as Listener
     from micl_cli.api.losses import answer_loss as answer_loss
     from micl_cli.api.losses import distillation_loss as distillation_loss
+    from micl_cli.api.metric import CATEGORY as CATEGORY
     from micl_cli.api.metric import ExampleMetric as ExampleMetric
     from micl_cli.api.metric import Metric as Metric
     from micl_cli.api.metric import Score as Score
+    from micl_cli.api.metric import category_means as category_means
     from micl_cli.api.modality import Clip as Clip
     from micl_cli.api.modality import Modality as Modality
     from micl_cli.api.modality import Sound as Sound
@@ -45,6 +51,8 @@ if TYPE_CHECKING:
     from micl_cli.api.options import Range as Range
     from micl_cli.api.options import options_of as options_of
     from micl_cli.api.options import parse_options as parse_options
+    from micl_cli.api.predictions import QUESTION_ID as QUESTION_ID
+    from micl_cli.api.predictions import Prediction as Prediction
     from micl_cli.api.presets import FetchProgress as FetchProgress
     from micl_cli.api.presets import PresetInfo as PresetInfo
     from micl_cli.api.reader import FILE as FILE
@@ -60,12 +68,14 @@ if TYPE_CHECKING:
     from micl_cli.api.reader import SourceRows as SourceRows
     from micl_cli.api.reader import field_of as field_of
     from micl_cli.api.reader import rows_of as rows_of
+    from micl_cli.api.reader import rows_of_each as rows_of_each
     from micl_cli.api.reader import text_field as text_field
     from micl_cli.api.resources import PartLoader as PartLoader
     from micl_cli.api.resources import Resources as Resources
     from micl_cli.api.router import Router as Router
     from micl_cli.api.router import RouterContext as RouterContext
     from micl_cli.api.router import route_readable as route_readable
+    from micl_cli.api.sampling import GROUP as GROUP
     from micl_cli.api.sampling import subset as subset
     from micl_cli.api.selection import Mixture as Mixture
     from micl_cli.api.selection import Selection as Selection
@@ -115,19 +125,21 @@ _MODULES = {
     "encoder": ("Encoder",),
     "events": ("BASE", "Event"),
     "hookspecs": ("Register", "hookimpl"),
+    "letters": ("choices_in", "choices_of", "chosen_letter", "lettered"),
     "listener": ("Listener",),
     "losses": ("answer_loss", "distillation_loss"),
-    "metric": ("ExampleMetric", "Metric", "Score"),
+    "metric": ("CATEGORY", "ExampleMetric", "Metric", "Score", "category_means"),
     "modality": ("Clip", "Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
+    "predictions": ("QUESTION_ID", "Prediction"),
     "presets": ("FetchProgress", "PresetInfo"),
     "reader": (
         *("Count", "FILE", "Fault", "PUBLISHED", "RELEASE", "Reader", "ReaderTask", "STRICT", "Source", "SourceRow"),
-        *("SourceRows", "field_of", "rows_of", "text_field"),
+        *("SourceRows", "field_of", "rows_of", "rows_of_each", "text_field"),
     ),
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext", "route_readable"),
-    "sampling": ("subset",),
+    "sampling": ("GROUP", "subset"),
     "selection": ("Mixture", "Selection", "TokenMap", "combine"),
     "statistics": ("PlainPass", "Statistic"),
     "strategy": ("ADAPTER", "NEW", "Loss", "Progress", "Route", "Stage", "State", "Strategy"),

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from micl_cli.api.predictions import Prediction
 from micl_cli.api.task import Row
 from micl_cli.errors import ManifestError
 from micl_cli.io.csv_text import read_table
@@ -21,6 +22,8 @@ PUBLISHED, FILE = "published", "file"
 """Prompt variants: those of the published evaluation, and those in the files as they are."""
 RELEASE, STRICT = "release", "strict"
 """Scorer variants: the rule of the authors' release, and what it was meant to be where it is lax, lossy or wrong."""
+DEFAULT_ORDER = "default"
+"""The order of a benchmark that is named without one, if it is not that of its tasks."""
 
 
 class Count(NamedTuple):
@@ -38,7 +41,9 @@ class ReaderTask:
     the default. ``counts`` holds the published number of examples by split. ``max_new_tokens`` is the published maximum
     length of an answer. ``note`` says what a user must know of the protocol, such as a prompt that depends on the
     answer. With ``extracts``, the reader writes the media into the folder of the prepared task, as from the bytes in a
-    table; otherwise they stay where they are.
+    table; otherwise they stay where they are. ``exports`` names the formats of prediction files that the reader writes
+    for a judge or a server. A task for ``evaluation_only`` has no training examples: it cannot be learnt, and a run is
+    scored on it by ``micl eval``.
     """
 
     modalities: frozenset[str]
@@ -51,6 +56,8 @@ class ReaderTask:
     max_new_tokens: int | None = None
     note: str = ""
     extracts: bool = False
+    exports: tuple[str, ...] = ()
+    evaluation_only: bool = False
 
 
 class SourceRow(NamedTuple):
@@ -91,9 +98,13 @@ class Source:
     def find(self, *candidates: str) -> Path:
         """Return the first of ``candidates``, paths below the root, that is a file. Raises ManifestError if none is."""
         for candidate in candidates:
-            if (path := self.root / candidate).is_file():
-                return path
+            if self.has_file(candidate):
+                return self.root / candidate
         raise ManifestError(f"{self.root} has no {' or '.join(candidates)}", self._other_spelling(candidates))
+
+    def has_file(self, *candidates: str) -> bool:
+        """Return whether one of ``candidates``, paths below the root, is a file."""
+        return any((self.root / candidate).is_file() for candidate in candidates)
 
     def folder_of(self, *candidates: str) -> str:
         """Return the first of ``candidates`` that is a folder below the media root. Raises ManifestError if none is."""
@@ -113,8 +124,10 @@ class Source:
 
     def where(self, path: Path, line: int = 0) -> str:
         """Return a file and line for messages, with the path relative to the root."""
-        name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
-        return f"{name}:{line}" if line else name
+        if path not in self._names:
+            inside = path.is_relative_to(self.root)
+            self._names[path] = path.relative_to(self.root).as_posix() if inside else str(path)
+        return f"{self._names[path]}:{line}" if line else self._names[path]
 
     def json_items(self, path: Path, key: str = "") -> Iterator[tuple[str, Any]]:
         """Yield the place and value of each item of a JSON list, which is the document, or the value of its ``key``."""
@@ -174,9 +187,16 @@ class Source:
 
     def _listing(self, folder: str) -> frozenset[str]:
         if folder not in self._listings:
-            path = self.media_root / folder
-            self._listings[folder] = frozenset(each.name for each in path.iterdir()) if path.is_dir() else frozenset()
+            try:
+                names = frozenset(each.name for each in (self.media_root / folder).iterdir())
+            except (OSError, ValueError):  # no such folder, or not a name of one
+                names = frozenset()
+            self._listings[folder] = names
         return self._listings[folder]
+
+    @cached_property
+    def _names(self) -> dict[Path, str]:
+        return {}
 
     @cached_property
     def _listings(self) -> dict[str, frozenset[str]]:
@@ -185,16 +205,23 @@ class Source:
 
 def rows_of(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Row]) -> SourceRows:
     """Yield the row that ``make`` returns for each place and item, or a fault if it raises ManifestError."""
+    return rows_of_each(items, lambda where, item: (make(where, item),))
+
+
+def rows_of_each(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Iterable[Row]]) -> SourceRows:
+    """Yield all rows that ``make`` returns for each place and item, or one fault if it raises ManifestError."""
     for where, item in items:
         try:
-            yield SourceRow(make(where, item), where)
+            rows = list(make(where, item))
         except ManifestError as error:
             yield Fault(where, _id_of(item), error.message.removeprefix(f"{where}: "))
+            continue
+        yield from (SourceRow(row, where) for row in rows)
 
 
 def _id_of(item: Any) -> str:
     """Return an item's id for a message, or an empty string."""
-    keys = ("id", "question_id", "filename", "audiocap_id", "video_id", "file_name")
+    keys = ("id", "question_id", "filename", "audiocap_id", "video_id", "file_name", "index")
     return next((str(item[key]) for key in keys if key in item), "") if isinstance(item, Mapping) else ""
 
 
@@ -223,7 +250,8 @@ class Reader(ABC):
     """A published benchmark: its tasks, their files and examples, orders, sizes, licence and citation.
 
     ``tasks`` are in the benchmark's default order; ``orders`` names further ones, which users select as
-    "benchmark:order". ``marks`` are paths, with wildcards, below the root that tell this data set from others.
+    "benchmark:order". An order "default" replaces that of ``tasks``, where some tasks are not part of the sequence.
+    ``marks`` are paths, with wildcards, below the root that tell this data set from others.
     """
 
     benchmark: ClassVar[str]
@@ -236,6 +264,11 @@ class Reader(ABC):
     origin: ClassVar[str] = ""
     """Where the data can be had, such as the name of a dataset repository."""
 
+    @classmethod
+    def sequence(cls, order: str = "") -> tuple[str, ...]:
+        """Return the tasks of an order, or of the default one, in order."""
+        return tuple(cls.orders.get(order or DEFAULT_ORDER, cls.tasks))
+
     @abstractmethod
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:
         """Return the annotation files of a task by role. Raises ManifestError if one is missing."""
@@ -246,3 +279,7 @@ class Reader(ABC):
 
         Examples are in the order of the files, training examples first.
         """
+
+    def export(self, task: str, form: str, predictions: Sequence[Prediction]) -> Iterator[str]:
+        """Yield the text of a file with predictions, piece by piece, in a format of the task's ``exports``."""
+        raise NotImplementedError(f"{self.benchmark} has no format {form!r} for predictions")

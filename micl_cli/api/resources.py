@@ -21,11 +21,13 @@ PartLoader = Callable[[str, str], type[Any]]
 class Resources:
     """The home folder, and a loader for registered plugins.
 
-    Backbones receive it as an argument, so that they need not read environment variables.
+    Backbones receive it as an argument, so that they need not read environment variables. ``judge_model`` is the
+    folder or hub id of the language model that judges answers, or empty if none is set.
     """
 
     home: Path
     load_part: PartLoader
+    judge_model: str = ""
 
     @property
     def weights(self) -> Path:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 from hashlib import sha256
 
 from micl_cli.api.task import Example
+
+GROUP = "group"
+"""The key of an example's ``meta`` that names the examples which are scored together, and so chosen together."""
 
 
 def subset(examples: Sequence[Example], size: int | None, salt: str = "") -> Sequence[Example]:
     """Return ``size`` of ``examples`` in their order, or all of them if there are no more or ``size`` is None.
 
     The choice is a pseudorandom one that depends on the content of the examples and on ``salt`` only. It is the same on
-    every machine, in every run and for every order of the examples, so that scores on it are comparable.
+    every machine, in every run and for every order of the examples, so that scores on it are comparable. Examples of
+    one group (see ``GROUP``) are chosen together, so that there may be fewer than ``size``.
     """
     if size is None or size >= len(examples):
         return examples
@@ -25,7 +29,28 @@ def subset(examples: Sequence[Example], size: int | None, salt: str = "") -> Seq
         # Examples with the same content get different ranks, which do not depend on which of them comes first.
         ranks.append((sha256(f"{salt}\n{repeated[content]}\n{content}".encode()).digest(), index))
         repeated[content] += 1
-    return [examples[index] for index in sorted(index for _, index in sorted(ranks)[:size])]
+    order = [index for _, index in sorted(ranks)]
+    groups = [example.meta.get(GROUP) for example in examples]
+    return [examples[index] for index in first_of(order, groups, size)]
+
+
+def first_of(order: Sequence[int], groups: Sequence[Hashable], size: int) -> list[int]:
+    """Return at most ``size`` of the indices that come first in ``order``, sorted; those of a group together.
+
+    ``groups`` holds the group of each index, or None. The first group is returned whole, however large it is, unless
+    ``size`` is 0.
+    """
+    if not size:
+        return []
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for index in order:
+        members[index if groups[index] is None else (groups[index],)].append(index)
+    chosen: list[int] = []
+    for indices in members.values():
+        if chosen and len(chosen) + len(indices) > size:
+            break
+        chosen += indices
+    return sorted(chosen)
 
 
 def _content_key(example: Example) -> str:

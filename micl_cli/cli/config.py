@@ -75,6 +75,7 @@ def _general(settings: Settings) -> Iterator[Value]:
     yield Value("home", str(settings.home), settings.sources["home"])
     yield Value("store", redact_url(settings.store_url), settings.sources["store"])
     yield Value("cache_limit", settings.cache_limit, settings.sources["cache_limit"])
+    yield Value("judge_model", settings.judge_model or None, settings.sources["judge_model"])
     for file in settings.files:
         yield Value("file", str(file.path), "read")
 

@@ -112,8 +112,8 @@ def learn(
             _show_plan(session, plan, tasks, device, as_json)
             return
         with stop_on_signal(stopping_note) as stop:
-            workers = default_workers() if loader_workers is None else loader_workers
             kept = max_answers(predictions, save_predictions)
+            workers = default_workers() if loader_workers is None else loader_workers
             control = Control(stop=stop, save_seconds=save_seconds, max_answers=kept, loader_workers=workers)
             events = learn_plan(session, plan, tasks, control, device=device, threads=threads, listeners=factories)
             _show_events(events, as_json)

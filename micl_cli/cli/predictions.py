@@ -10,9 +10,7 @@ from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_runs, complete_tasks
 from micl_cli.cli.console import echo, note
 from micl_cli.cli.context import current_settings
-from micl_cli.errors import UsageError
 
-FORMATS = ["text", "csv", "jsonl", "release"]
 SMALLEST = 1e-9
 """Scores below this are 0."""
 EPILOG = """\b
@@ -24,7 +22,8 @@ Examples:
 
 \b
 Formats: text, csv, jsonl (one object a line, which `micl score` reads), and release (the keys of
-LLaVA-style prediction files; for one task)."""
+LLaVA-style prediction files; for one task). A benchmark may have formats of its own for a judge or
+a server, such as mathvista for mllm-cl-ability/math."""
 
 
 @click.command(cls=Command, epilog=EPILOG)
@@ -36,7 +35,8 @@ LLaVA-style prediction files; for one task)."""
 @click.option("--below", type=click.FloatRange(0, min_open=True), metavar="SCORE",
               help="Only answers with a score (x100) below this, and missing ones.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="Maximum number of answers to each task.")
-@click.option("--format", "style", default="text", type=click.Choice(FORMATS), help="Format of the answers.")
+@click.option("--format", "style", default="text", metavar="FORMAT",
+              help="text, csv, jsonl, release, or a format of the task's benchmark.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
 def predictions(
     run: str,
@@ -53,17 +53,13 @@ def predictions(
 
     Answers are stored when a run is scored, unless there are many; see --predictions of `micl learn` and `micl eval`.
     """
-    from micl_cli.report.predictions import render_predictions
     from micl_cli.session import Session
-    from micl_cli.session.predictions import stored_answers
+    from micl_cli.session.predictions import rendered_answers, stored_answers
 
     session = Session(current_settings())
     least = below if below is not None else SMALLEST if wrong else None
     sets = stored_answers(session, session.resolve(run), task=task, stage=stage, split=split, below=least, limit=limit)
-    if style == "release" and len(sets) > 1:
-        names = ", ".join(each.task for each in sets)
-        raise UsageError("a file of form release holds the answers to one task", f"Name it with --task: {names}.")
-    text = render_predictions(sets, style)
+    text = rendered_answers(session, sets, style)
     if output is None:
         if text:
             echo(text)

@@ -183,6 +183,7 @@ def _facts(library: TaskLibrary, entry: TaskEntry) -> dict[str, str]:
             "prompt variants": ", ".join(task.prompts),
             "scorer variants": ", ".join(f"{variant} ({metric})" for variant, metric in task.scorers.items()),
             "answer length": f"{task.max_new_tokens} tokens" if task.max_new_tokens else "",
+            "formats": ", ".join(task.exports),
             "note": task.note,
             "data": reader.origin,
             "licence": reader.licence,

@@ -7,7 +7,8 @@ also name task and split, and mark examples without an answer as ``missing``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -97,7 +98,7 @@ def _by_id(
     answers = [Answer("", missing=True)] * len(examples)
     first: dict[str, int] = {}
     unknown, repeated = [], []
-    for each in predictions:
+    for each in _numbered(predictions, known):
         number = known.get(each.id)
         if number is None:
             unknown.append(
@@ -114,6 +115,15 @@ def _by_id(
         _fail([*unknown, *repeated], len(unknown), len(repeated), task)
     missing = sum(answer.missing for answer in answers)
     return Matched(answers, missing, len(unknown), len(repeated))
+
+
+def _numbered(predictions: Iterable[Prediction], known: Container[str]) -> Iterator[Prediction]:
+    """Yield predictions; the n-th of an id that the published file repeats has the id of its n-th example, "ID#n"."""
+    counts: Counter[str] = Counter()
+    for each in predictions:
+        counts[each.id] += 1
+        numbered = f"{each.id}#{counts[each.id]}"
+        yield each._replace(id=numbered) if each.id not in known and numbered in known else each
 
 
 def _by_order(path: Path, predictions: Sequence[Prediction], task: Task, examples: Sequence[Example]) -> Matched:

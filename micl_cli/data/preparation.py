@@ -209,15 +209,20 @@ def _source_rows(source: TaskSource, folder: Path, description: Description) -> 
         yield check_row(row, description, where)
 
 
-def conclude(inspection: Inspection, declared: Description, on_error: OnError) -> tuple[Description, Record]:
-    """Return the description and record of a task whose media are inspected. Raises MediaError, PlanError."""
+def conclude(
+    inspection: Inspection, declared: Description, on_error: OnError, required: Sequence[str] = ("train", "test")
+) -> tuple[Description, Record]:
+    """Return the description and record of a task whose media are inspected.
+
+    Raises MediaError; PlanError if one of the ``required`` splits has no examples.
+    """
     rows, refused = inspection.rows, inspection.refused
     if refused and on_error == "fail":
         raise _media_error(declared.full_name, inspection)
     counts = {split: sum(row.split == split for row in rows) for split in SPLITS}
-    if empty := [split for split in ("train", "test") if not counts[split]]:
+    if empty := [split for split in required if not counts[split]]:
         skipped = f" ({len(refused)} were skipped)" if refused else ""
-        hint = "A task needs both. Without val examples, there is no validation."
+        hint = f"A task needs {' and '.join(required)} examples. Without val examples, there is no validation."
         raise PlanError(f"{declared.full_name} has no {' and no '.join(empty)} examples{skipped}", hint)
     description = replace(declared, instruction=declared.instruction or _instruction(declared.type, rows))
     media = inspection.media
@@ -242,10 +247,9 @@ def _media_error(name: str, inspection: Inspection) -> MediaError:
 
 
 def _instruction(task_type: str, rows: Iterable[Row]) -> str:
-    """Return the most common prompt of a captioning task's training examples; empty for other types."""
-    if task_type != CAPTIONING:
-        return ""
-    return Counter(row.prompt for row in rows if row.split == "train").most_common(1)[0][0]
+    """Return the most common prompt of a captioning task's training examples, if any; empty for other types."""
+    prompts = Counter(row.prompt for row in rows if row.split == "train" and task_type == CAPTIONING)
+    return prompts.most_common(1)[0][0] if prompts else ""
 
 
 def _answers(task_type: str, rows: Iterable[Row]) -> tuple[str, ...]:

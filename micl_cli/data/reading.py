@@ -68,11 +68,18 @@ def prepare_published(
 ) -> Prepared:
     """Prepare a task of a published benchmark, and compare the number of its examples with the published one.
 
-    Raises UsageError for an unknown variant; otherwise like :func:`prepare_read`.
+    A task with a single variant keeps it if another one of the benchmark is asked for, and a note says so. Raises
+    UsageError for an unknown variant; otherwise like :func:`prepare_read`.
     """
     spec = reader.tasks[task]
-    prompts = _variant("prompts", request.prompts, spec.prompts)
-    scorer = _variant("scorer", request.scorer, tuple(spec.scorers))
+    specs = reader.tasks.values()
+    prompts = _variant("prompts", request.prompts, spec.prompts, [each.prompts for each in specs])
+    scorer = _variant("scorer", request.scorer, tuple(spec.scorers), [tuple(each.scorers) for each in specs])
+    kept = [
+        f"{what} is {used}, the only variant of this task"
+        for what, given, used in (("prompts", request.prompts, prompts), ("scorer", request.scorer, scorer))
+        if given not in (None, used)
+    ]
     request = replace(request, prompts=prompts, scorer=scorer)
     declared = Description(
         name=task,
@@ -91,10 +98,10 @@ def prepare_published(
         return files, reader.rows(task, files, source)
 
     prepared = prepare_read(
-        declared, read, reader.benchmark, request, home, modality, extracts=spec.extracts, on_error=on_error,
-        progress=progress,
+        declared, read, reader.benchmark, request, home, modality, extracts=spec.extracts,
+        required=("test",) if spec.evaluation_only else ("train", "test"), on_error=on_error, progress=progress,
     )  # fmt: skip
-    return replace(prepared, notes=(*prepared.notes, *_notes(spec, prepared, home)))
+    return replace(prepared, notes=(*prepared.notes, *kept, *_notes(spec, prepared, home)))
 
 
 def prepare_read(
@@ -106,6 +113,7 @@ def prepare_read(
     modality: ModalityLoader,
     *,
     extracts: bool = False,
+    required: Sequence[str] = ("train", "test"),
     on_error: OnError = "fail",
     progress: Progress | None = None,
 ) -> Prepared:
@@ -114,7 +122,8 @@ def prepare_read(
     Media stay where they are, unless the reader ``extracts`` them. Nothing is written outside the home folder.
 
     Raises ManifestError (bad annotations, or examples that cannot be used and ``on_error`` is "fail"), MediaError (bad
-    media), PlanError (no train or test examples, or the name is in use), MiclError (the folder cannot be written).
+    media), PlanError (no examples of a ``required`` split, or the name is in use), MiclError (the folder cannot be
+    written).
     """
     name = declared.full_name
     target = task_folder(name, home)
@@ -141,7 +150,7 @@ def prepare_read(
         )
         if on_error == "fail" and inspection.refused:
             raise _fault_error(name, _located(inspection.refused, chosen), len(inspection.rows))
-        description, record = conclude(inspection, declared, on_error)
+        description, record = conclude(inspection, declared, on_error, required)
         annotations = {_relative(path, source.root): record_file(path) for path in files.values()}
         origin = SourceRecord(reader, str(source.root), request.options, annotations, counts)
         record = replace(record, root=None if extracts else str(base), source=origin)
@@ -152,8 +161,9 @@ def prepare_read(
     return opened(name, home)
 
 
-def _variant(what: str, given: str | None, known: Sequence[str]) -> str:
-    if given is None:
+def _variant(what: str, given: str | None, known: Sequence[str], all_known: Iterable[Sequence[str]]) -> str:
+    """Return the variant to prepare of those that a task has; ``all_known`` are those of all tasks of its benchmark."""
+    if given is None or (len(known) == 1 and any(given in each for each in all_known)):
         return known[0]
     if given not in known:
         hint = f"{nearest(given, known)} It has: {', '.join(known)}.".strip()
@@ -215,6 +225,8 @@ def _chosen(name: str, rows: Sequence[SourceRow], request: ReadRequest) -> Seque
     if request.val:
         if any(row.split == "val" for row, _ in rows):
             raise UsageError(f"{name} has validation examples", "Leave out --val.")
+        if not any(row.split == "train" for row, _ in rows):
+            raise UsageError(f"{name} has no training examples to set aside for validation", "Leave out --val.")
         rows = set_aside(rows, request.val)
     return limit_splits(rows, request.limit) if request.limit else rows
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from micl_cli.api.reader import SourceRow
+from micl_cli.api.sampling import GROUP, first_of
 from micl_cli.api.task import SPLITS, Row
 from micl_cli.data.manifest import relative_path
 
@@ -22,13 +23,18 @@ def count_splits(rows: Sequence[SourceRow]) -> dict[str, int]:
 
 
 def limit_splits(rows: Sequence[SourceRow], limit: int) -> list[SourceRow]:
-    """Return at most ``limit`` pseudorandom examples of each split, in their order."""
+    """Return at most ``limit`` pseudorandom examples of each split, in their order.
+
+    Examples that are scored together are chosen together.
+    """
     indices: dict[str, list[int]] = defaultdict(list)
     for index, (row, _) in enumerate(rows):
         indices[row.split].append(index)
+    groups = [row.meta.get(GROUP) for row, _ in rows]
     chosen: list[int] = []
-    for group in indices.values():
-        chosen += sorted(group, key=lambda index: _rank("limit", rows[index].row.id))[:limit]
+    for of_split in indices.values():
+        order = sorted(of_split, key=lambda index: _rank("limit", rows[index].row.id))
+        chosen += first_of(order, groups, limit)
     return [rows[index] for index in sorted(chosen)]
 
 

@@ -21,7 +21,7 @@ def read_table(
     """
     lines = _Lines(path, max_line)
     quoting: Literal[0, 3] = 0 if quoted else 3  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
-    reader = csv.reader(lines, delimiter=delimiter, strict=quoted, quoting=quoting)
+    reader = filter(_has_values, csv.reader(lines, delimiter=delimiter, strict=quoted, quoting=quoting))
     former = csv.field_size_limit(max_line)
     try:
         header = _header(reader, lines)
@@ -33,6 +33,11 @@ def read_table(
         raise TextError(f"not a table: {error}", lines.number) from error
     finally:
         csv.field_size_limit(former)
+
+
+def _has_values(row: list[str]) -> bool:
+    """Whether a row is not that of a blank line."""
+    return len(row) > 1 or bool("".join(row).strip())
 
 
 def _header(reader: Iterator[list[str]], lines: _Lines) -> list[str]:
@@ -47,11 +52,11 @@ def _header(reader: Iterator[list[str]], lines: _Lines) -> list[str]:
 
 
 class _Lines:
-    """The lines of a file with their line ends, and the number of the last one. Blank lines are left out."""
+    """The lines of a file with their line ends, and the number of the last one."""
 
     def __init__(self, path: Path, max_line: int) -> None:
         self.number = 0
-        self._lines = read_lines(path, max_line)
+        self._lines = read_lines(path, max_line, blank=True)
 
     def __iter__(self) -> _Lines:
         return self

@@ -93,8 +93,12 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     return decode(read_bytes(path, limit)).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_lines(path: Path, max_line: int = MAX_LINE_BYTES, limit: int = MAX_FILE_BYTES) -> Iterator[tuple[int, str]]:
-    """Yield the number and text of each line of a UTF-8 file that is not blank. Only ``\\n`` ends a line.
+def read_lines(
+    path: Path, max_line: int = MAX_LINE_BYTES, limit: int = MAX_FILE_BYTES, *, blank: bool = False
+) -> Iterator[tuple[int, str]]:
+    """Yield the number and text of each line of a UTF-8 file. Only ``\\n`` ends a line.
+
+    Blank lines are left out, unless ``blank`` is set.
 
     Raises OSError, or TextError if the file has more than ``limit`` bytes, or a line is longer than ``max_line`` bytes
     or in another encoding.
@@ -105,7 +109,8 @@ def read_lines(path: Path, max_line: int = MAX_LINE_BYTES, limit: int = MAX_FILE
         while data := file.readline(max_line + 1):
             number, total = number + 1, total + len(data)
             check_size(total, limit)
-            if (text := _decoded_line(data, max_line, number)).strip():
+            text = _decoded_line(data, max_line, number)
+            if blank or text.strip():
                 yield number, text
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from micl_cli.api.predictions import QUESTION_ID
+from micl_cli.api.task import Example
 from micl_cli.io.characters import has_control, is_control
 from micl_cli.io.json_text import json_text
 from micl_cli.records import PredictionRecord
@@ -21,10 +23,20 @@ _SEPARATOR = " | "
 
 @dataclass(frozen=True)
 class AnsweredExample:
-    """A stored answer with the prompt of its example, empty if the task is not prepared here."""
+    """A stored answer with its example, None if the task is not prepared here."""
 
     record: PredictionRecord
-    prompt: str = ""
+    example: Example | None = None
+
+    @property
+    def prompt(self) -> str:
+        """The prompt, empty if the example is not known."""
+        return self.example.prompt if self.example else ""
+
+    @property
+    def question_id(self) -> Any:
+        """The published id of the question, a number in some files."""
+        return self.example.meta.get(QUESTION_ID, self.record.example) if self.example else self.record.example
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +96,16 @@ def _jsonl(sets: Sequence[AnswerSet]) -> str:
 def _release(sets: Sequence[AnswerSet]) -> str:
     lines = [
         {
-            "question_id": row["id"],
-            "prompt": row["prompt"],
-            "text": row["answer"],
-            "answer_id": f"{row['run']}-{row['stage']}-{row['id']}",
-            "model_id": row["run"],
+            "question_id": example.question_id,
+            "prompt": example.prompt,
+            "text": example.record.answer,
+            "answer_id": f"{answers.run}-{answers.stage}-{example.record.example}",
+            "model_id": answers.run,
             "metadata": {},
         }
-        for row in _rows(sets)
-        if not row["missing"]
+        for answers in sets
+        for example in answers.examples
+        if not example.record.missing
     ]
     return "\n".join(map(_json_line, lines))
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from micl_cli.api.predictions import Prediction
 from micl_cli.api.reader import Reader
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
@@ -17,7 +18,7 @@ from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare
 from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks, read_record, task_folder
 from micl_cli.data.reading import ReadRequest, prepare_published
 from micl_cli.data.vocabulary import check_names
-from micl_cli.errors import ManifestError, PlanError, PluginError, nearest
+from micl_cli.errors import ManifestError, PlanError, PluginError, UsageError, nearest
 from micl_cli.registry import Registry
 from micl_cli.session.recorder import task_record
 from micl_cli.settings import Settings
@@ -91,6 +92,18 @@ class TaskLibrary:
     def is_published(self, name: str) -> bool:
         """Return whether a reader provides the task."""
         return any(part.name == name.partition("/")[0] for part in self.registry.parts("readers"))
+
+    def export(self, name: str, form: str, predictions: Sequence[Prediction], others: Sequence[str] = ()) -> str:
+        """Return a file of predictions of a published task in a format of its reader.
+
+        Raises UsageError, which lists ``others`` too, if it has no such format.
+        """
+        reader, task = self._reader_of(name) if self.is_published(name) else (None, "")
+        formats = (*others, *(reader.tasks[task].exports if reader else ()))
+        if reader is None or form not in formats:
+            hint = f"{nearest(form, formats)} It has: {', '.join(formats)}.".strip()
+            raise UsageError(f"the predictions of {name} have no format {form!r}", hint)
+        return "".join(reader.export(task, form, predictions))
 
     def _reader_of(self, name: str) -> tuple[Reader, str]:
         """Return the reader of a published task, and the task's name in its benchmark. Raises PluginError."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from micl_cli.api.predictions import Prediction
+from micl_cli.api.task import Example
 from micl_cli.data.prepared import is_prepared, open_task
 from micl_cli.errors import PlanError, StoreError, UsageError, nearest
+from micl_cli.io.characters import escape
 from micl_cli.records import PredictionRecord, PredictionSet, RunDetails, ScoreRecord
 from micl_cli.report.blocks import number
-from micl_cli.report.predictions import AnsweredExample, AnswerSet
+from micl_cli.report.predictions import PREDICTION_FORMATS, AnsweredExample, AnswerSet, render_predictions
 
 if TYPE_CHECKING:
     from micl_cli.session.session import Session
@@ -98,12 +102,31 @@ def _scored(details: RunDetails, each: PredictionSet) -> str:
 
 
 def _examples(session: Session, task: str, split: str, records: Sequence[PredictionRecord]) -> list[AnsweredExample]:
-    """Return answers with the prompts of their examples, as far as the task is prepared here."""
-    prompts: dict[str, str] = {}
+    """Return answers with their examples, as far as the task is prepared here."""
+    examples: dict[str, Example] = {}
     if is_prepared(task, session.settings.home):
-        try:
-            examples = open_task(task, session.settings.home, verify=False).examples(split)
-        except PlanError:  # its answers can be shown all the same
-            examples = ()
-        prompts = {example.id: example.prompt for example in examples}
-    return [AnsweredExample(record, prompts.get(record.example, "")) for record in records]
+        with suppress(PlanError):  # the answers to a task that is damaged can be shown all the same
+            opened = open_task(task, session.settings.home, verify=False).examples(split)
+            examples = {example.id: example for example in opened}
+    return [AnsweredExample(record, examples.get(record.example)) for record in records]
+
+
+def rendered_answers(session: Session, sets: Sequence[AnswerSet], form: str) -> str:
+    """Return answers in a common format, or in one that the reader of their task defines, without a final newline.
+
+    Raises UsageError for an unknown format, and if a format holds the answers to one task and ``sets`` are of several;
+    PlanError if the reader's format needs examples that are not prepared here.
+    """
+    if len(sets) > 1 and (form not in PREDICTION_FORMATS or form == "release"):
+        names = ", ".join(each.task for each in sets)
+        raise UsageError(f"a file of form {form} holds the answers to one task", f"Name it with --task: {names}.")
+    if form in PREDICTION_FORMATS:
+        return render_predictions(sets, form)
+    name, answered = sets[0].task, [each for each in sets[0].examples if not each.record.missing]
+    known = [Prediction(each.example, each.record.answer) for each in answered if each.example]
+    text = session.tasks.export(name, form, known, PREDICTION_FORMATS)
+    if len(known) < len(answered):
+        raise PlanError(
+            f"{name} is not prepared here as it was for the run", f"Prepare it: micl prepare {name} --root DIR"
+        )
+    return escape(text.rstrip("\n"), keep="\n\t")

@@ -11,7 +11,7 @@ from micl_cli.api.options import options_of, parse_options
 from micl_cli.api.resources import Resources
 from micl_cli.api.task import Task
 from micl_cli.errors import OptionError, PlanError, nearest
-from micl_cli.plan import BackboneName, Evaluation, Plan, Training, check_fit, resolve_settings
+from micl_cli.plan import BackboneName, Evaluation, Plan, Training, check_fit, check_learnable, resolve_settings
 from micl_cli.registry import Registry
 from micl_cli.session.base import base_digest, resolve_backbone, silent
 
@@ -49,6 +49,7 @@ def make_plan(
 
     Raises PluginError, OptionError, UsageError or PlanError.
     """
+    check_learnable(tasks)
     name = BackboneName.parse(request.backbone, registry)
     backbone = registry.load("backbones", name.name)
     strategy = registry.load("strategies", request.strategy)

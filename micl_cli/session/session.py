@@ -47,7 +47,7 @@ class Session:
     ) -> None:
         self.settings, self.progress, self.trusted = settings, progress, trusted
         self.registry = registry or Registry.discover()
-        self.resources = Resources(settings.home, self.registry.load)
+        self.resources = Resources(settings.home, self.registry.load, settings.judge_model)
         self.tasks = TaskLibrary(settings, self.registry)
 
     def store(self) -> Store:

@@ -31,11 +31,12 @@ class VQAAccuracy(Metric):
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score answers. Raises ValueError on unequal lengths or an answer without reference."""
         pairs = paired(answers, references)
-        each = tuple(_agreement(matches(answer, texts, normalise_vqa), len(texts)) for answer, texts in pairs)
+        each = tuple(agreement(matches(answer, texts, normalise_vqa), len(texts)) for answer, texts in pairs)
         return Score(mean(each), each)
 
 
-def _agreement(hits: int, annotators: int) -> float:
+def agreement(hits: int, annotators: int) -> float:
+    """Return VQA accuracy where ``hits`` of the annotators gave the answer."""
     if annotators == 1:
         return float(hits)
     enough = min(ENOUGH, annotators - 1)

@@ -1,117 +1,232 @@
 """The formats of LLaVA-style benchmarks: conversations to learn from, and questions to answer.
 
 Training examples are ``{"id", "image", "conversations": [{"from": "human", "value": "<image>\\n..."}, {"from": "gpt",
-"value": "..."}]}``; ``image`` is absent for text alone. Test questions are ``{"question_id", "image", "text",
-"answer"}``.
+"value": "..."}]}``; ``image`` is absent for text alone, and a list for several images. Each turn of a conversation is
+an example, whose content holds the turns before it. Test questions are ``{"question_id", "image", "text", "answer"}``.
+Examples to learn from may have media of another modality, such as a ``video`` and its mark ``<video>``.
+
+LLaVA moves the mark of an image to the beginning of its turn, wherever it stands in the file. So does the prompt
+variant "published"; others leave it where it is. The marks of several images always stay where they are.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
 from typing import Any
 
-from micl_cli.api import Content, ManifestError, Media, Row, Source, SourceRows, field_of, rows_of, text_field
+from micl_cli.api import (
+    PUBLISHED,
+    QUESTION_ID,
+    Content,
+    ManifestError,
+    Media,
+    Row,
+    Source,
+    SourceRows,
+    field_of,
+    rows_of,
+    rows_of_each,
+    text_field,
+)
 
 IMAGE = "<image>"
+"""The mark of an image in a text. Media of another modality have its name as their key, and a mark like this."""
 Places = Callable[[str], list[str]]
 """Returns the paths, below the media root, where a file named in an annotation may be."""
+Images = tuple[str, ...]
+"""The paths of the images, or other media, of an example below the media root."""
+MakeQuestion = Callable[[Mapping[str, Any], str, Images], Row]
+"""Returns the row of a question, its place, and its images."""
 
 
-def conversation_rows(source: Source, path: Path, places: Places) -> SourceRows:
+# Examples to learn from
+
+
+def conversation_rows(source: Source, path: Path, places: Places, modality: str = "image") -> SourceRows:
     """Yield a training example for each turn of each conversation in a file."""
-    counts: Counter[str] = Counter()
+    taken: set[str] = set()
 
-    def turns() -> Iterator[tuple[str, Any]]:
-        for where, item in source.json_items(path):
-            for turn in range(max(1, _turn_count(item))):
-                yield where, (item, turn)
+    def make(where: str, item: Any) -> Iterator[Row]:
+        images = images_of(item, where, source, places, modality)
+        for row in conversation(item, where, images, image_first=source.prompts == PUBLISHED, modality=modality):
+            yield Row(f"train-{_untaken(row.id, taken)}", "train", row.content, row.references)
 
-    def make(where: str, pair: tuple[Any, int]) -> Row:
-        item, turn = pair
-        row = conversation_row(item, turn, where, lambda name: source.first_medium(places(name)))
-        counts[row.id] += 1  # published files repeat ids
-        suffix = f"#{counts[row.id]}" if counts[row.id] > 1 else ""
-        return Row(f"train-{row.id}{suffix}", "train", row.content, row.references)
-
-    return rows_of(turns(), make)
+    return rows_of_each(source.json_items(path), make)
 
 
-def conversation_row(item: Any, turn: int, where: str, place: Callable[[str], str]) -> Row:
-    """Return the training example of one turn of a conversation; earlier turns are part of its content."""
-    turns = field_of(item, "conversations", where)
-    values = [(text_field(each, "from", where), text_field(each, "value", where)) for each in turns]
-    speakers = [speaker for speaker, _ in values]
-    if not values or speakers != ["human", "gpt"] * (len(values) // 2):
-        raise ManifestError(f"{where}: the turns are {', '.join(speakers) or 'missing'}, not human, gpt, ...")
-    image = text_field(item, "image", where) if item.get("image") is not None else ""
-    asked = "\n".join(value.strip() for _, value in values[: 2 * turn + 1])
-    content = with_image(asked, place(clean_path(image)) if image else "", where)
+def conversation(
+    item: Any, where: str, images: Images, *, image_first: bool = True, modality: str = "image"
+) -> list[Row]:
+    """Return a training example for each turn of a conversation. Raises ManifestError.
+
+    The id is that of the item, or its line if it has none, followed by the number of the turn from the second on.
+    """
+    values, mark = _turns(item, where), f"<{modality}>"
+    questions, answers = values[::2], values[1::2]
+    marks = [question.count(mark) for question in questions]
+    if sum(marks) not in (0, len(images)):
+        raise ManifestError(f"{where}: {_mismatch(sum(marks), images, modality)}")
+    if not sum(marks):
+        questions[0], marks[0] = mark * len(images) + questions[0], len(images)
     name = text_field(item, "id", where) if "id" in item else where.rpartition(":")[2]
-    return Row(name if not turn else f"{name}/{turn + 1}", "train", content, (values[2 * turn + 1][1],))
+    rows: list[Row] = []
+    before: Content = ()
+    for turn, (question, answer) in enumerate(zip(questions, answers, strict=True)):
+        used = sum(marks[:turn])
+        shown = images[used : used + marks[turn]]
+        before = joined(*before, *with_images(question, shown, where, first=image_first, modality=modality))
+        rows.append(Row(f"{name}/{turn + 1}" if turn else name, "train", before, (answer,)))
+        before = joined(*before, answer.strip())
+    return rows
 
 
-def with_image(text: str, path: str, where: str) -> Content:
-    """Return a content with the image where ``text`` has its mark, or before the text if it has none."""
-    if IMAGE in text and not path:
-        raise ManifestError(f"{where}: the text refers to an image, but the key 'image' is missing")
-    if text.count(IMAGE) > 1:
-        raise ManifestError(f"{where}: the text refers to {text.count(IMAGE)} images, and one is given")
-    before, _, after = text.partition(IMAGE) if IMAGE in text else ("", "", text)
-    medium = (Media("image", Path(path)),) if path else ()
-    return tuple(part for part in (before.strip(), *medium, after.strip()) if part != "")
+def _turns(item: Any, where: str) -> list[str]:
+    """Return the texts of a conversation, questions and answers in turn."""
+    turns = field_of(item, "conversations", where)
+    if not isinstance(turns, list):
+        raise ManifestError(f"{where}: conversations is not a list")
+    speakers = [text_field(turn, "from", where) for turn in turns]
+    if not turns or speakers != ["human", "gpt"] * (len(turns) // 2):
+        raise ManifestError(f"{where}: the turns are {', '.join(speakers) or 'missing'}, not human, gpt, ...")
+    return [text_field(turn, "value", where) for turn in turns]
 
 
-def clean_path(path: str) -> str:
-    """Return a path of an annotation without a leading "./"."""
-    return path.removeprefix("./")
+def _untaken(name: str, taken: set[str]) -> str:
+    """Return ``name``, with a number if it is taken: published files repeat ids."""
+    names = (name if number == 1 else f"{name}#{number}" for number in count(1))
+    free = next(each for each in names if each not in taken)
+    taken.add(free)
+    return free
 
 
-def question_rows(
-    source: Source, path: Path, places: Places, make: Callable[[Mapping[str, Any], str, str], Row] | None = None
-) -> SourceRows:
-    """Yield a test example for each question in a file; ``make`` turns (item, place, path of its image) into a row."""
+# Questions to answer
+
+
+def question_rows(source: Source, path: Path, places: Places, make: MakeQuestion | None = None) -> SourceRows:
+    """Yield a test example for each question in a file; ``make`` turns (item, place, images) into a row."""
     build = make or question_row
 
     def row(where: str, item: Any) -> Row:
-        image = item.get("image") if isinstance(item, Mapping) else None
-        file = source.first_medium(places(clean_path(text_field(item, "image", where)))) if image is not None else ""
-        return build(item, where, file)
+        field_of(item, "question_id", where)  # reports an item that is no object
+        return build(item, where, images_of(item, where, source, places))
 
     return rows_of(source.json_items(path), row)
 
 
-def question_row(item: Mapping[str, Any], where: str, image: str, *, suffix: str = "") -> Row:
-    """Return a test example: its id is the published question id, its prompt the question and ``suffix``."""
-    text = text_field(item, "text", where) + suffix
-    return Row(text_field(item, "question_id", where), "test", with_image(text, image, where), answers(item, where))
+def question_row(
+    item: Mapping[str, Any],
+    where: str,
+    images: Images,
+    *,
+    prefix: str = "",
+    suffix: str = "",
+    references: Sequence[str] | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Row:
+    """Return a test example: its id is the published question id, its prompt the question with prefix and suffix."""
+    text = text_field(item, "text", where)
+    if not text.strip():
+        raise ManifestError(f"{where}: the question is empty")
+    content = tuple(
+        prefix + part if isinstance(part, str) else part
+        for part in with_images(text + suffix, images, where, first=True)
+    )
+    texts = answers(item, where) if references is None else tuple(references)
+    name = text_field(item, "question_id", where)
+    own_id = {} if isinstance(item["question_id"], str) else {QUESTION_ID: item["question_id"]}
+    return Row(name, "test", content, texts, meta={**own_id, **(meta or {})})
 
 
 def answers(item: Mapping[str, Any], where: str) -> tuple[str, ...]:
     """Return the reference answers of a question: a text, a number, or a list of them."""
     value = field_of(item, "answer", where)
-    return tuple(map(str, value)) if isinstance(value, list) else (text_field(item, "answer", where),)
+    if not isinstance(value, list):
+        return (text_field(item, "answer", where),)
+    return tuple(text_field({"answer": each}, "answer", where) for each in value)
+
+
+# Images
+
+
+def images_of(item: Any, where: str, source: Source, places: Places, modality: str = "image") -> Images:
+    """Return the images of an item, each at the first of its places that exists; none if the key is absent."""
+    value = item.get(modality) if isinstance(item, Mapping) else None
+    names = value if isinstance(value, list) else [value] if value not in (None, "") else []
+    if not all(isinstance(name, str) and name for name in names):
+        raise ManifestError(f"{where}: {modality} is neither a path nor a list of paths")
+    return tuple(_place(source, places, clean_path(name)) for name in names)
+
+
+def with_images(
+    text: str, images: Sequence[str], where: str, *, first: bool = False, modality: str = "image"
+) -> Content:
+    """Return a content with images where ``text`` has their marks, or before the text if it has none.
+
+    ``first`` moves a single image to the front. Raises ManifestError if the numbers of marks and images differ.
+    """
+    pieces = text.split(f"<{modality}>")
+    marks = len(pieces) - 1
+    if marks not in (0, len(images)):
+        raise ManifestError(f"{where}: {_mismatch(marks, images, modality)}")
+    media = [Media(modality, Path(path)) for path in images]
+    if not marks or (first and marks == 1):
+        return joined(*media, "".join(pieces).strip())
+    shown = [part for piece, medium in zip(pieces, media, strict=False) for part in (piece.strip(), medium)]
+    return joined(*shown, pieces[-1].strip())
+
+
+def clean_path(path: str) -> str:
+    """Return a path of an annotation without a leading "./"."""
+    while path.startswith("./"):
+        path = path[2:].lstrip("/")
+    return path
 
 
 def under(*folders: str) -> Places:
     """Return a function that looks for a file below each of ``folders``, and by its own path.
 
-    Some published paths already begin with the data set's folder, which the root may be; then the path without its
-    first folder is tried too.
+    Some published paths already begin with the folder of the data set or of one of its parts; where that is the first
+    folder of one of ``folders``, the path without it is tried too.
     """
+    heads = {folder.partition("/")[0] for folder in folders if folder}
 
     def places(path: str) -> list[str]:
-        inner = PurePosixPath(*PurePosixPath(path).parts[1:]).as_posix()
-        paths = [*(f"{folder}/{path}" for folder in folders), path, inner]
-        return list(dict.fromkeys(paths))
+        head, _, inner = path.partition("/")
+        known = inner and head in heads
+        names = [path, inner] if known else [path]
+        below = [f"{folder}/{name}" for name in names for folder in folders if folder]
+        return list(dict.fromkeys([path, *below, inner] if known else [*below, path]))
 
     return places
 
 
-def _turn_count(item: Any) -> int:
-    turns = item.get("conversations") if isinstance(item, Mapping) else None
-    return len(turns) // 2 if isinstance(turns, list) else 0
+def _place(source: Source, places: Places, path: str) -> str:
+    """Return where an image is; the path may begin with the name of the media root itself."""
+    if path.startswith("/"):
+        return path  # refused as absolute, and not looked for inside the root
+    head, _, inner = path.partition("/")
+    further = places(inner) if inner and head == source.media_root.name else []
+    return source.first_medium([*places(path), *further])
+
+
+def joined(*parts: str | Media) -> Content:
+    """Return parts as a content without empty texts, and with neighbouring texts joined by line breaks."""
+    content: list[str | Media] = []
+    for part in parts:
+        if isinstance(part, str) and content and isinstance(content[-1], str):
+            content[-1] = "\n".join(filter(None, (content[-1], part)))
+        elif part != "":
+            content.append(part)
+    return tuple(content)
+
+
+def _mismatch(marks: int, images: Sequence[str], modality: str) -> str:
+    if marks and not images:
+        one = "an image" if modality == "image" else f"a {modality}"
+        return f"the text refers to {one}, but the key {modality!r} is missing"
+    return f"the text refers to {marks} {modality}s, and {len(images)} are given"
 
 
 def chained(*parts: Iterable[Any]) -> SourceRows:

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from micl_cli.api import Example, Media, subset
+from micl_cli.api import GROUP, Example, Media, subset
 
 
 def example(number: int, name: str, label: str) -> Example:
@@ -58,3 +58,18 @@ def test_all_examples_stay_as_they_are() -> None:
 def test_choice_is_the_same_in_every_version() -> None:
     texts = [Example(str(number), (f"question {number}",), ("a",)) for number in range(10)]
     assert [e.id for e in subset(texts, 3)] == ["2", "8", "9"]
+
+
+@given(st.integers(1, 30), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_examples_that_are_scored_together_are_chosen_together(size: int, members: int, rng: random.Random) -> None:
+    examples = [
+        Example(f"{group}/{i}", (f"question {group} {i}",), ("a",), meta={GROUP: f"g{group}"})
+        for group in range(8)
+        for i in range(members)
+    ]
+    chosen = subset(examples, size)
+    counts = Counter(example.meta[GROUP] for example in chosen)
+    assert set(counts.values()) == {members}
+    assert min(size, 8 * members) - members < len(chosen) <= max(size, members)
+    shuffled = rng.sample(examples, len(examples))
+    assert {example.id for example in subset(shuffled, size)} == {example.id for example in chosen}

@@ -64,6 +64,12 @@ class Extracting(Alphabet):
         return super().rows(task, files, source)
 
 
+class Exam(Alphabet):
+    """For evaluation only."""
+
+    tasks: ClassVar[Mapping[str, ReaderTask]] = {"letters": replace(Alphabet.tasks["letters"], evaluation_only=True)}
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Write a data set with four letters: three to learn from, and one to test on; returns its root."""
@@ -115,6 +121,16 @@ def test_media_that_the_reader_writes_belong_to_the_task(write: Write, prepare: 
     folder = task_folder("abc/letters", tmp_path / "home")
     assert task.examples("train")[0].media[0].path == folder / "a.txt"
     assert (folder / "a.txt").read_text() == "a"
+
+
+def test_a_task_for_evaluation_only_needs_no_training_examples(write: Write, prepare: Prepare) -> None:
+    with pytest.raises(PlanError, match="has no train examples"):
+        prepare(write(train=[]))
+    assert prepare(write(train=[]), Exam).task.counts == {"train": 0, "val": 0, "test": 1}
+    with pytest.raises(UsageError, match="has no training examples to set aside"):
+        prepare(write(train=[]), Exam, val=2)
+    with pytest.raises(PlanError, match="has no test examples"):
+        prepare(write(train=[], test=[]), Exam)
 
 
 def test_counts_are_compared_with_the_published_ones(write: Write, prepare: Prepare) -> None:
@@ -226,3 +242,20 @@ def test_a_task_is_prepared_again_only_if_something_changed(write: Write, prepar
     prepare(root)
     assert record.stat().st_mtime_ns == before
     assert read_record(record.parent).source.options == {"prompts": "published", "scorer": "release"}  # type: ignore[union-attr]
+
+
+class Judged(Alphabet):
+    """Has a second task with one scorer, in place of a judge."""
+
+    tasks: ClassVar[Mapping[str, ReaderTask]] = {
+        "letters": replace(Alphabet.tasks["letters"], scorers={"rules": "accuracy"}),
+        "words": Alphabet.tasks["letters"],
+    }
+
+
+def test_a_task_with_one_variant_keeps_it_among_others(write: Write, prepare: Prepare) -> None:
+    prepared = prepare(write(), Judged, scorer="strict")
+    assert prepared.task.scorer == "rules"
+    assert "scorer is rules, the only variant of this task" in prepared.notes
+    with pytest.raises(UsageError, match="no scorer variant 'strikt'"):
+        prepare(write(), Judged, scorer="strikt")

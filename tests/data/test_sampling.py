@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from hypothesis import given
@@ -45,3 +46,15 @@ def test_no_medium_is_both_learnt_from_and_validated_on(count: int, per_medium: 
         media[row.split].update(str(medium.path) for medium in row.media)
     assert not media["train"] & media["val"]
     assert min(size, count) <= count_splits(moved)["val"] < size + per_medium
+
+
+@given(st.integers(1, 12), st.integers(2, 4))
+def test_a_limit_keeps_groups_whole(limit: int, members: int) -> None:
+    grouped = [
+        SourceRow(Row(f"{group}-{i}", "test", ("q",), ("a",), meta={"group": f"g{group}"}), "x.json")
+        for group in range(5)
+        for i in range(members)
+    ]
+    counts = Counter(row.meta["group"] for row, _ in limit_splits(grouped, limit))
+    assert set(counts.values()) == {members}
+    assert sum(counts.values()) <= max(limit, members)

@@ -24,6 +24,11 @@ def test_values_are_named_by_the_header(tmp_path: Path) -> None:
     ]
 
 
+def test_blank_lines_belong_to_a_quoted_value_only(tmp_path: Path) -> None:
+    rows = table(tmp_path, '\nfile,caption\n \na.wav,"one\n\nthree"\n\n')
+    assert rows == [(6, {"file": "a.wav", "caption": "one\n\nthree"})]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     assert table(tmp_path, b"\xef\xbb\xbfid,x\n1,2\n") == [(2, {"id": "1", "x": "2"})]
 

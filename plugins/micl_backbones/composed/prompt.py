@@ -1,8 +1,8 @@
 """Prompts of the composed backbone: content as token ids, with placeholders for media and soft prompts.
 
-A medium is preceded by the name of its modality (" image: "); a text after a medium starts on a new line; the content
-ends with a line break. One image with a question is thus " image: <tokens>\\nquestion\\n", the format of
-"Modality-Inconsistent Continual Learning of Multimodal Large Language Models" (arXiv 2412.13050).
+A medium is preceded by the name of its modality (" image: "); a text after a medium starts on a new line, unless it
+begins with a blank; the content ends with a line break. One image with a question is " image: <tokens>\\nquestion\\n",
+the format of "Modality-Inconsistent Continual Learning of Multimodal Large Language Models" (arXiv 2412.13050).
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def _segments(example: Example) -> list[tuple[str, Media | None]]:
             segments.append((f" {item.modality}: ", item))
         else:
             after_medium = index > 0 and isinstance(example.content[index - 1], Media)
+            lead = "\n" if after_medium and not item.startswith(" ") else ""
             last = index == len(example.content) - 1
-            segments.append((f"{chr(10) if after_medium else ''}{item}{chr(10) if last else ''}", None))
+            segments.append((f"{lead}{item}{chr(10) if last else ''}", None))
     if example.content and isinstance(example.content[-1], Media):
         segments.append(("\n", None))
     return segments

@@ -1,0 +1,1 @@
+"""Answers judged by a local language model."""

@@ -1,0 +1,1 @@
+"""Scoring rules of single benchmarks: those of the authors' releases, and strict ones beside them."""

@@ -1,0 +1,148 @@
+"""CL4VQA (CL-MoE, Huai et al., CVPR 2025, arXiv 2503.00413): VQA v2 cut into ten tasks by type of question.
+
+Layout: ``train_q_recognition.json`` and ``val_q_recognition.json``, and so on, at the root or in a folder of the names
+listed in ``FOLDERS``; images in ``train2014/`` and ``val2014/`` of COCO. The format of the files, which is assumed (the
+published one could not be compared), is one of:
+
+- a list of objects with the keys of VQA v2: ``question_id``, ``image_id``, ``question``, ``answers`` (ten objects with
+  ``answer``) and ``multiple_choice_answer``;
+- an object with the two lists ``questions`` and ``annotations`` of VQA v2, which belong together by ``question_id``;
+- a list in the formats of LLaVA, with conversations to learn from, or questions with ``text`` and ``answer``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar
+
+from micl_cli.api import (
+    QA,
+    QUESTION_ID,
+    RELEASE,
+    STRICT,
+    ManifestError,
+    Media,
+    Reader,
+    ReaderTask,
+    Row,
+    Source,
+    SourceRows,
+    field_of,
+    rows_of_each,
+    text_field,
+)
+from micl_readers.chat_formats import begins_with_object
+from micl_readers.llava import conversation, images_of, question_row, under
+from micl_readers.llava_suite import whole_number
+
+FOLDERS = ("", "Partition_Q_V2", "instructions", "annotations")
+TYPES = {
+    "recognition": "what something is",
+    "location": "where something is",
+    "judge": "yes or no",
+    "commonsense": "what is likely",
+    "count": "how many",
+    "action": "what somebody does",
+    "color": "colours",
+    "type": "of which type something is",
+    "subcategory": "of which kind or brand something is",
+    "causal": "why",
+}
+_IMAGES = {"train": ("train2014", "val2014"), "val": ("val2014", "train2014")}
+_PLACES = under(*(f"{base}{split}" for base in ("", "COCO2014/", "images/", "coco/") for split in _IMAGES["train"]))
+
+
+class CL4VQA(Reader):
+    """CL4VQA: ten types of questions about photographs."""
+
+    benchmark = "cl4vqa"
+    title = "CL4VQA"
+    marks = tuple(f"{folder}train_q_recognition.json" for folder in ("", "*/"))
+    licence = "CC BY 4.0 (annotations of VQA v2); images under the terms of Flickr, as in COCO"
+    citation = "Huai et al., CL-MoE, CVPR 2025, arXiv 2503.00413"
+    origin = "ECNU-ICALK/CL-MoE"
+    tasks: ClassVar[Mapping[str, ReaderTask]] = {
+        name: ReaderTask(
+            modalities=frozenset({"image"}),
+            type=QA,
+            scorers={RELEASE: "vqa_accuracy", STRICT: "vqa_accuracy"},
+            description=f"questions about photographs (VQA v2): {asked}",
+        )
+        for name, asked in TYPES.items()
+    }
+
+    def locate(self, task: str, source: Source) -> Mapping[str, Path]:
+        """Return the files of training and validation questions of a type. The latter are the test."""
+        return {
+            role: source.find(*(f"{folder}/{role}_q_{task}.json".lstrip("/") for folder in FOLDERS))
+            for role in ("train", "val")
+        }
+
+    def rows(self, task: str, files: Mapping[str, Path], source: Source) -> SourceRows:
+        """Yield the training questions, then those of the validation file as the test."""
+        return chain(_rows(source, files["train"], "train"), _rows(source, files["val"], "val"))
+
+
+def _rows(source: Source, path: Path, role: str) -> SourceRows:
+    counts: Counter[str] = Counter()
+
+    def make(where: str, item: Any) -> Iterator[Row]:
+        for row in _made(item, where, source, role):
+            counts[row.id] += 1
+            repeated = f"#{counts[row.id]}" if role == "train" and counts[row.id] > 1 else ""
+            yield replace(row, id=f"train-{row.id}{repeated}" if role == "train" else row.id)
+
+    return rows_of_each(_items(source, path), make)
+
+
+def _items(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the place and value of each question; the two lists of VQA v2 are joined."""
+    if not begins_with_object(path):
+        yield from source.json_items(path)
+        return
+    annotations: dict[str, Any] = {}
+    for where, annotation in source.json_items(path, "annotations"):
+        name = text_field(annotation, "question_id", where)
+        if name in annotations:
+            raise ManifestError(f"{where}: question {name} has two annotations", "Is this the published file?")
+        annotations[name] = annotation
+    for where, question in source.json_items(path, "questions"):
+        name = text_field(question, "question_id", where)
+        if name not in annotations:
+            raise ManifestError(f"{where}: question {name} has no annotation", "Is this the published file?")
+        yield where, {**annotations[name], **question}
+
+
+def _made(item: Any, where: str, source: Source, role: str) -> Sequence[Row]:
+    if isinstance(item, Mapping) and "conversations" in item and role == "train":
+        return conversation(item, where, images_of(item, where, source, _PLACES))
+    if isinstance(item, Mapping) and "text" in item and role == "val":
+        return [question_row(item, where, images_of(item, where, source, _PLACES))]
+    return [_vqa_row(item, where, source, role)]
+
+
+def _vqa_row(item: Any, where: str, source: Source, role: str) -> Row:
+    name, asked = text_field(item, "question_id", where), text_field(item, "question", where)
+    content = (Media("image", Path(_coco_image(item, where, source, role))), asked)
+    if role == "train":
+        answer = text_field(item, "multiple_choice_answer", where)
+        return Row(name, "train", content, (answer,))
+    answers = field_of(item, "answers", where)
+    if not isinstance(answers, list):
+        raise ManifestError(f"{where}: answers is not a list", "Is this the file that was published?")
+    texts = tuple(each if isinstance(each, str) else text_field(each, "answer", where) for each in answers)
+    category = item.get("answer_type") if isinstance(item.get("answer_type"), str) else ""
+    own_id = {} if isinstance(item["question_id"], str) else {QUESTION_ID: item["question_id"]}
+    return Row(name, "test", content, texts, meta={**own_id, **({"category": category} if category else {})})
+
+
+def _coco_image(item: Any, where: str, source: Source, role: str) -> str:
+    """Return the path of the image with a number in COCO 2014."""
+    number = whole_number(item, "image_id", where)
+    names = (f"{split}/COCO_{split}_{number:012d}.jpg" for split in _IMAGES[role])
+    bases = ("", "COCO2014/", "images/", "coco/")
+    return source.first_medium([f"{base}{name}" for name in names for base in bases])

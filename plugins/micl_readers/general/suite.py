@@ -1,0 +1,22 @@
+"""What the reader of general ability needs of each of its benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from micl_cli.api import ReaderTask, Source, SourceRows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A benchmark: how its files are found and read, and what is said of it."""
+
+    task: ReaderTask
+    locate: Callable[[Source], Mapping[str, Path]]
+    rows: Callable[[Mapping[str, Path], Source], SourceRows]
+    marks: tuple[str, ...]
+    citation: str
+    licence: str
+    origin: str

@@ -1,0 +1,25 @@
+"""CVIT: shapes of answers, and captions in two forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llava_data import coco
+
+
+def test_questions_tell_the_shape_of_answer_they_ask_for(build: Any, read: Any) -> None:
+    root = build("cvit").root
+    shapes = {
+        task: read(f"cvit/{task}", root, "test")[0].meta["shape"] for task in ("scienceqa", "flickr30k", "places365")
+    }
+    assert shapes == {"scienceqa": "choice", "flickr30k": "captioning", "places365": "qa"}
+
+
+def test_captions_have_a_list_of_answers_or_a_file_of_references(build: Any, read: Any) -> None:
+    data = build("cvit")
+    listed = read("cvit/flickr30k", data.root, "test")
+    assert listed[2].references == ("a plain blue picture number 2", "picture 2")
+    data.document("instructions/Flickr30k/val_coco_type_3000.json", coco(3))
+    numbered = read("cvit/flickr30k", data.root, "test")
+    assert numbered[2].references == ("a plain blue picture number 2", "picture 3")
+    assert numbered[2].meta["shape"] == "captioning"
