@@ -20,8 +20,8 @@ def rule_of(score: ScoreRecord) -> str:
 
 
 def is_plain(score: ScoreRecord) -> bool:
-    """Return whether a score is fully described by its metric: first version, no variants, no missing answers."""
-    return rule_of(score) == score.metric and not score.missing
+    """Return whether a score is described by its metric alone: it has no variants, and no answer was missing."""
+    return not (score.prompts or score.scorer or score.missing)
 
 
 def latest_scores(scores: Iterable[ScoreRecord]) -> dict[str, ScoreRecord]:

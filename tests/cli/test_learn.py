@@ -13,6 +13,7 @@ from micl_cli.api import Score
 from micl_cli.api.backbone import InspectedMedium, MediumFault
 from micl_cli.store import Store
 from micl_cli.testing import ToyBackbone
+from micl_metrics.accuracy import Accuracy
 
 
 def weights(home: Path, run: str) -> dict[str, str]:
@@ -340,7 +341,7 @@ def test_predictions_are_kept_with_their_scores(learn: Any, home: Path, words: A
         (score,) = (s for s in store.details(run).scores if (s.after, s.task, s.main) == (2, "own/aud_qa", True))
     assert [row.references for row in kept] == [("middle",), ("high",), ("low",)]
     assert score.value == pytest.approx(sum(row.score or 0 for row in kept) / 3)
-    assert (score.version, score.missing) == (1, 0)
+    assert (score.version, score.missing) == (Accuracy.version, 0)
     assert "are not stored" not in done.err
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from micl_metrics.accuracy import Accuracy
+
+VERSION = f"{Accuracy.version}"
 TASK = ("--task", "own/aud_qa")
 RIGHT = {"16": "middle", "17": "high", "18": "low", "19": "middle", "20": "high", "21": "low"}
 
@@ -42,7 +45,7 @@ def test_a_table_with_the_score_and_what_is_missing(home: Path, micl: Any, file:
     done = micl("score", path, *TASK)
     head, row = done.out.splitlines()
     assert head.split() == ["task", "split", "metric", "version", "score", "examples", "missing"]
-    assert row.split() == ["own/aud_qa", "test", "accuracy", "1", "66.67", "6", "2"]
+    assert row.split() == ["own/aud_qa", "test", "accuracy", VERSION, "66.67", "6", "2"]
     assert done.err == f"{path}: 2 of 6 examples have no prediction and count as wrong\n"
 
 
@@ -112,7 +115,7 @@ def test_a_published_task_is_scored_by_its_variants(suite: Path, micl: Any, file
         "suite/one",
         "test",
         "accuracy",
-        "1",
+        VERSION,
         "file",
         "release",
         "50.00",
