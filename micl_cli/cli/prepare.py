@@ -11,7 +11,7 @@ from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, table, warn
 from micl_cli.cli.context import current_settings
-from micl_cli.cli.status import preparing
+from micl_cli.cli.status import DownloadBars, preparing
 from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool)
     """Prepare tasks: read every medium once, count examples, and record the sha256 of all data."""
     from micl_cli.session.library import TaskLibrary
 
-    library = TaskLibrary(current_settings())
+    library, bars = TaskLibrary(current_settings()), DownloadBars()
     done = []
     for name in [name for word in what for name in _names(word, benchmark)]:
         with preparing(name) as progress:
-            prepared = library.prepare(name, on_error=on_error, progress=progress)
+            prepared = library.prepare(name, on_error=on_error, progress=progress, tell=bars.update)
         done.append(prepared)
         for text in (*prepared.notes, *prepared.leaks):
             note(f"{prepared.task.name}: {text}")

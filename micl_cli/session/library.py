@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from micl_cli.api.presets import FetchProgress
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
 from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare_source
@@ -22,6 +23,10 @@ from micl_cli.store import Store
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 """Called with a task's name before it is prepared; returns a context that provides its progress callback."""
+
+
+def silent(name: str, done: int, total: int) -> None:
+    """Show no progress of downloads."""
 
 
 def unwatched(name: str) -> AbstractContextManager[None]:
@@ -42,9 +47,17 @@ class TaskLibrary:
         with Store.open(self.settings.store_url) as store:
             yield store
 
-    def prepare(self, what: str, *, on_error: OnError = "fail", progress: Progress | None = None) -> Prepared:
+    def prepare(
+        self,
+        what: str,
+        *,
+        on_error: OnError = "fail",
+        progress: Progress | None = None,
+        tell: FetchProgress = silent,
+    ) -> Prepared:
         """Prepare a registered task by full name, or the task in a user's folder, and record it in the store.
 
+        ``tell`` is called while data of a registered task is downloaded.
         Raises PlanError, ManifestError, MediaError or PluginError.
         """
         if Path(what).is_dir():
@@ -58,13 +71,16 @@ class TaskLibrary:
                 progress=progress,
             )
         else:
-            prepared = self._prepare_source(what, self.settings.home, on_error, progress)
+            prepared = self._prepare_source(what, self.settings.home, on_error, progress, tell)
         self._register(prepared)
         return prepared
 
-    def _prepare_source(self, name: str, home: Path, on_error: OnError, progress: Progress | None) -> Prepared:
+    def _prepare_source(
+        self, name: str, home: Path, on_error: OnError, progress: Progress | None, tell: FetchProgress = silent
+    ) -> Prepared:
         source = self.registry.load("tasks", name)()
         self.registry.find("metrics", source.metric)  # reports an unknown metric before any data is prepared
+        source = source.fetch(self.settings.downloads, tell)
         return prepare_source(source, name, home, self._modality, on_error=on_error, progress=progress)
 
     def _modality(self, name: str) -> Any:
