@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import lzma
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from micl_cli.api import PlanError
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _AGAIN = "Delete the file and fetch it again."
+# Not the compression of tarfile, which takes the end of a file that was cut off for the end of the archive.
+_OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {"xz": lzma.open, "gz": gzip.open, "bz2": bz2.open}
 MAX_BYTES = 1 << 30
 """The maximum size of a file in a package."""
 
@@ -67,9 +71,9 @@ def _data(file: BinaryIO, package: Path) -> Iterator[tarfile.TarFile]:
         name, size = header[:16].decode("ascii", "replace").strip().rstrip("/"), _size(header, package)
         if name.startswith("data.tar"):
             compression = name.removeprefix("data.tar").lstrip(".")
-            if compression not in ("xz", "gz", "bz2", ""):
+            if compression not in _OPENERS:
                 raise PlanError(f"{package} is compressed by {compression}, which cannot be read", _AGAIN)
-            with tarfile.open(fileobj=_Part(file, size), mode=f"r|{compression}") as members:  # type: ignore[call-overload]
+            with _OPENERS[compression](_Part(file, size)) as data, tarfile.open(fileobj=data, mode="r|") as members:
                 yield members
             return
         file.seek(size + size % 2, io.SEEK_CUR)
@@ -85,6 +89,10 @@ def _size(header: bytes, package: Path) -> int:
 
 class _Part(io.RawIOBase):
     """The next ``size`` bytes of a file."""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._left = file, size

@@ -62,9 +62,9 @@ class Clip(NamedTuple):
         return WAYS.get(self.animation[1], "")
 
 
-def draw(folks: Folks, rng: Generator) -> Clip:
-    """Draw a clip: a deed, then a figure that does it."""
-    deed = among(rng, (WALKS, WALKS, WORKS, STANDS))
+def draw(folks: Folks, deeds: tuple[str, ...], rng: Generator) -> Clip:
+    """Draw a clip: one of ``deeds``, then a figure that does it."""
+    deed = among(rng, deeds)
     while True:
         figure = among(rng, folks[among(rng, tuple(folks))])
         if animations := [name for name in figure.by_deed if _DEEDS.get(name[0], WORKS) == deed]:
@@ -111,7 +111,7 @@ def ask_deed(clip: Clip, rng: Generator) -> Question:
     return Question("What does it do?", clip.deed)
 
 
-QUESTIONS = (ask_figure, ask_ground, ask_way, ask_deed)
+QUESTIONS = {"figure": ask_figure, "ground": ask_ground, "way": ask_way, "deed": ask_deed}
 
 
 def render(clip: Clip, data: Path, rng: Generator) -> Bytes:

@@ -170,7 +170,7 @@ def ask_number(picture: Picture, rng: Generator) -> Question:
     return Question("How many things are shown?", NUMBERS[len(picture.emoji) - 1])
 
 
-QUESTIONS = (ask_kind, ask_place, ask_background, ask_number)
+QUESTIONS = {"kind": ask_kind, "place": ask_place, "background": ask_background, "number": ask_number}
 
 
 class EmojiFont:

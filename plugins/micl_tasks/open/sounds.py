@@ -172,7 +172,7 @@ def ask_number(sound: Sound, rng: Generator) -> Question | None:
     return Question("How many notes are played?", NUMBERS[len(phrase.keys) - 1])
 
 
-QUESTIONS = (ask_family, ask_pattern, ask_number)
+QUESTIONS = {"family": ask_family, "pattern": ask_pattern, "number": ask_number}
 
 
 # Rendering

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -30,7 +30,15 @@ class Drawn(NamedTuple):
 
     write: Callable[[Path], None]
     captions: Callable[[], tuple[str, ...]]
-    ask: Sequence[Callable[[], Question | None]]
+    ask: Mapping[str, Callable[[], Question | None]]
+
+
+class Query(NamedTuple):
+    """A prompt, its references, and the type of a question."""
+
+    prompt: str
+    references: tuple[str, ...]
+    category: str = ""
 
 
 Draw = Callable[[Generator], Drawn]
@@ -60,8 +68,8 @@ class OpenTask(TaskSource):
         """Return a function that draws a medium out of those that belong to ``split``."""
 
     @abstractmethod
-    def query(self, drawn: Drawn, number: int, rng: Generator) -> tuple[str, tuple[str, ...]] | None:
-        """Return a prompt and its references, or None if the medium does not suit the example."""
+    def query(self, drawn: Drawn, number: int, rng: Generator) -> Query | None:
+        """Return what is asked about a medium, or None if the medium does not suit the example."""
 
     def rows(self, folder: Path) -> Iterator[Row]:
         """Write the media below ``folder``/media and yield a row for each, split by split."""
@@ -71,13 +79,14 @@ class OpenTask(TaskSource):
         for split, count in COUNTS.items():
             draw = self.drawer(self.data, split)
             for number in range(count):
-                drawn, (prompt, references) = self._example(draw, number, rng)
+                drawn, query = self._example(draw, number, rng)
                 file = f"media/{split}-{number:04d}{self.suffix}"
                 drawn.write(folder / file)
-                content = (Media(self.modality, Path(file)), prompt)
-                yield Row(f"{split}-{number:04d}", split, content, references)
+                content = (Media(self.modality, Path(file)), query.prompt)
+                meta = {"category": query.category} if query.category else {}
+                yield Row(f"{split}-{number:04d}", split, content, query.references, meta=meta)
 
-    def _example(self, draw: Draw, number: int, rng: Generator) -> tuple[Drawn, tuple[str, tuple[str, ...]]]:
+    def _example(self, draw: Draw, number: int, rng: Generator) -> tuple[Drawn, Query]:
         while True:
             drawn = draw(rng)
             if query := self.query(drawn, number, rng):
@@ -90,9 +99,9 @@ class Captioning(OpenTask):
     type = CAPTIONING
     metric = "cider"
 
-    def query(self, drawn: Drawn, number: int, rng: Generator) -> tuple[str, tuple[str, ...]] | None:
+    def query(self, drawn: Drawn, number: int, rng: Generator) -> Query | None:
         captions = drawn.captions()
-        return self.instruction, tuple(captions[i] for i in rng.permutation(len(captions))[:REFERENCES])
+        return Query(self.instruction, tuple(captions[i] for i in rng.permutation(len(captions))[:REFERENCES]))
 
 
 class QuestionAnswering(OpenTask):
@@ -104,9 +113,10 @@ class QuestionAnswering(OpenTask):
     type = QA
     metric = "accuracy"
 
-    def query(self, drawn: Drawn, number: int, rng: Generator) -> tuple[str, tuple[str, ...]] | None:
-        question = drawn.ask[number % len(drawn.ask)]()
-        return (question.text, (question.answer,)) if question else None
+    def query(self, drawn: Drawn, number: int, rng: Generator) -> Query | None:
+        category = tuple(drawn.ask)[number % len(drawn.ask)]
+        question = drawn.ask[category]()
+        return Query(question.text, (question.answer,), category) if question else None
 
 
 class _Image(OpenTask):
@@ -119,7 +129,7 @@ class _Image(OpenTask):
 
         def draw(rng: Generator) -> Drawn:
             picture = type(self).picture(emoji, rng)
-            ask = [partial(question, picture, rng) for question in pictures.QUESTIONS]
+            ask = {name: partial(question, picture, rng) for name, question in pictures.QUESTIONS.items()}
             return Drawn(lambda path: font.write(path, picture), partial(pictures.captions, picture), ask)
 
         return draw
@@ -136,7 +146,7 @@ class _Audio(OpenTask):
 
         def draw(rng: Generator) -> Drawn:
             sound = sounds.draw(instruments, font, self.two, rng)
-            ask = [partial(question, sound, rng) for question in sounds.QUESTIONS]
+            ask = {name: partial(question, sound, rng) for name, question in sounds.QUESTIONS.items()}
             return Drawn(lambda path: sounds.write_sound(path, sound, font, rng), partial(sounds.captions, sound), ask)
 
         return draw
@@ -145,14 +155,15 @@ class _Audio(OpenTask):
 class _Video(OpenTask):
     modalities = frozenset({"video"})
     package, modality, suffix = "animations", "video", ".mp4"
+    deeds: ClassVar[tuple[str, ...]]
 
     def drawer(self, data: Path, split: str) -> Draw:
         game = data / clips.GAME
         folks = figures_of(split, figures(game))
 
         def draw(rng: Generator) -> Drawn:
-            clip = clips.draw(folks, rng)
-            ask = [partial(question, clip, rng) for question in clips.QUESTIONS]
+            clip = clips.draw(folks, self.deeds, rng)
+            ask = {name: partial(question, clip, rng) for name, question in clips.QUESTIONS.items()}
             return Drawn(lambda path: clips.write_clip(path, clip, game, rng), partial(clips.captions, clip), ask)
 
         return draw
@@ -198,6 +209,7 @@ class VideoCaptioning(Captioning, _Video):
     name = "vid_cap"
     description = "caption clips of animated people and animals (Widelands, GPL 2 or later)"
     instruction = "Describe the clip."
+    deeds = (clips.WALKS, clips.WALKS, clips.WORKS, clips.STANDS)
 
 
 class VideoQA(QuestionAnswering, _Video):
@@ -205,3 +217,4 @@ class VideoQA(QuestionAnswering, _Video):
 
     name = "vid_qa"
     description = "answer questions about clips of animated people and animals (Widelands, GPL 2 or later)"
+    deeds = (clips.WALKS, clips.WORKS, clips.STANDS)
