@@ -41,7 +41,11 @@ def make_deb(tmp_path: Path) -> MakeDeb:
                 info = tarfile.TarInfo(f"./{path}")
                 info.type, info.linkname = tarfile.SYMTYPE, to
                 members.addfile(info)
-        parts = {"debian-binary": b"2.0\n", "control.tar.xz": lzma.compress(b"x"), "data.tar.xz": lzma.compress(tar.getvalue())}
+        parts = {
+            "debian-binary": b"2.0\n",
+            "control.tar.xz": lzma.compress(b"x"),
+            "data.tar.xz": lzma.compress(tar.getvalue()),
+        }
         package = tmp_path / name
         package.write_bytes(b"!<arch>\n" + b"".join(_member(*part) for part in parts.items()))
         return package
@@ -74,7 +78,10 @@ def _sound_font(names: list[str]) -> bytes:
     """Return a SoundFont 2 file: preset i plays its own sine, recorded as key 60 and looped."""
     wave = (np.sin(2 * np.pi * np.arange(4 * PERIOD) / PERIOD) * 30_000).astype("<i2")
     n = len(names)
-    heads = [struct.pack("<20sIIIIIBbHH", b"s", i * 200, i * 200 + 200, i * 200, i * 200 + 200, RATE, 60, 0, 0, 1) for i in range(n)]
+    heads = [
+        struct.pack("<20sIIIIIBbHH", b"s", i * 200, i * 200 + 200, i * 200, i * 200 + 200, RATE, 60, 0, 0, 1)
+        for i in range(n)
+    ]
     presets = [struct.pack("<20sHHHIII", name.encode(), i % 128, i // 128, i, 0, 0, 0) for i, name in enumerate(names)]
     instruments = [struct.pack("<20sH", b"i", i) for i in range(n)]
     zones = [struct.pack("<HhHhHh", 43, 127 << 8, 54, 1, 53, i) for i in range(n)]
@@ -118,7 +125,9 @@ def _sheet(path: Path, colour: int) -> None:
     Image.fromarray(sheet).save(path)
 
 
-_SHEET = "{name} = {{ -- {{ a comment }}\n fps = 10,\n frames = 4,\n columns = 2, rows = 2,{more} hotspot = {{ 1, 2 }}\n}},"
+_SHEET = (
+    "{name} = {{ -- {{ a comment }}\n fps = 10,\n frames = 4,\n columns = 2, rows = 2,{more} hotspot = {{ 1, 2 }}\n}},"
+)
 
 
 @pytest.fixture

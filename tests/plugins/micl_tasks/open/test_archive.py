@@ -30,7 +30,7 @@ def test_a_path_out_of_the_folder_is_refused(make_deb: Any, tmp_path: Path) -> N
 
 
 def test_what_the_package_lacks_is_named(make_deb: Any, tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="does not contain usr/font.ttf"):
+    with pytest.raises(PlanError, match=r"does not contain usr/font\.ttf"):
         unpack(make_deb({"usr/a": b"1"}), ["usr/a", "usr/font.ttf"], tmp_path / "to")
 
 
