@@ -9,18 +9,16 @@ import lzma
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from micl_cli.api import PlanError
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _AGAIN = "Delete the file and fetch it again."
-# Not the compression of tarfile, which takes the end of a file that was cut off for the end of the archive.
-_OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {"xz": lzma.open, "gz": gzip.open, "bz2": bz2.open}
 MAX_BYTES = 1 << 30
 """The maximum size of a file in a package."""
 
@@ -71,13 +69,21 @@ def _data(file: BinaryIO, package: Path) -> Iterator[tarfile.TarFile]:
         name, size = header[:16].decode("ascii", "replace").strip().rstrip("/"), _size(header, package)
         if name.startswith("data.tar"):
             compression = name.removeprefix("data.tar").lstrip(".")
-            if compression not in _OPENERS:
+            if compression not in ("xz", "gz", "bz2"):
                 raise PlanError(f"{package} is compressed by {compression}, which cannot be read", _AGAIN)
-            with _OPENERS[compression](_Part(file, size)) as data, tarfile.open(fileobj=data, mode="r|") as members:
+            part: BinaryIO = io.BufferedReader(_Part(file, size))
+            with _decompressed(compression, part) as data, tarfile.open(fileobj=data, mode="r|") as members:
                 yield members
             return
         file.seek(size + size % 2, io.SEEK_CUR)
     raise PlanError(f"{package} is not a Debian package: it has no data.tar", _AGAIN)
+
+
+def _decompressed(compression: str, part: BinaryIO) -> lzma.LZMAFile | gzip.GzipFile | bz2.BZ2File:
+    """Return the content of a compressed part. Unlike with tarfile's own modes, a part that was cut off is an error."""
+    if compression == "xz":
+        return lzma.LZMAFile(part)
+    return gzip.GzipFile(fileobj=part) if compression == "gz" else bz2.BZ2File(part)
 
 
 def _size(header: bytes, package: Path) -> int:
@@ -90,14 +96,16 @@ def _size(header: bytes, package: Path) -> int:
 class _Part(io.RawIOBase):
     """The next ``size`` bytes of a file."""
 
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._left = file, size
+
     def readable(self) -> bool:
         """Return True."""
         return True
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._left = file, size
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._file.read(self._left if size < 0 else min(size, self._left))
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer as far as there are bytes; return how many they are."""
+        chunk = self._file.read(min(len(buffer), self._left))
+        buffer[: len(chunk)] = chunk
         self._left -= len(chunk)
-        return chunk
+        return len(chunk)

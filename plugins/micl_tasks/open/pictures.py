@@ -89,7 +89,7 @@ class EmojiSet:
 
 def _background(rng: Generator) -> tuple[str, tuple[int, int, int]]:
     name = among(rng, tuple(COLOURS))
-    red, green, blue = (int(min(255, max(0, part + rng.integers(-12, 13)))) for part in COLOURS[name])
+    red, green, blue = (min(255, max(0, part + int(rng.integers(-12, 13)))) for part in COLOURS[name])
     return name, (red, green, blue)
 
 
@@ -99,14 +99,14 @@ def draw_captioned(emoji: EmojiSet, rng: Generator) -> Picture:
     subjects = rng.permutation(len(emoji.by_subject))[: 1 + two]
     shown = [among(rng, tuple(emoji.by_subject.values())[i]) for i in subjects]
     if not two:
-        placed = (Placed(shown[0], _near(rng, SIZE // 2, 12), _near(rng, SIZE // 2, 12), int(rng.integers(84, 117))),)
-        return Picture(*_background(rng), placed)
+        one = Placed(shown[0], _near(rng, SIZE // 2, 12), _near(rng, SIZE // 2, 12), int(rng.integers(84, 117)))
+        return Picture(*_background(rng), (one,))
     xs = (SIZE // 4, SIZE - SIZE // 4)
-    placed = tuple(
+    pair = tuple(
         Placed(e, _near(rng, x, 4), _near(rng, SIZE // 2, 20), int(rng.integers(62, 75)))
         for e, x in zip(shown, xs, strict=True)
     )
-    return Picture(*_background(rng), placed, ("left", "right"))
+    return Picture(*_background(rng), pair, ("left", "right"))
 
 
 def draw_questioned(emoji: EmojiSet, rng: Generator) -> Picture:

@@ -109,10 +109,7 @@ class SoundFont:
     @cached_property
     def samples(self) -> tuple[Sample, ...]:
         """The recordings, in the file's order."""
-        return tuple(
-            Sample(*row[1:6], key=row[6], correction=row[7], rom=bool(row[9] & _ROM))
-            for row in self._tables["shdr"][:-1]
-        )
+        return tuple(_sample(row) for row in self._tables["shdr"][:-1])
 
     def preset(self, name: str) -> Preset:
         """Return a preset by name. Raises PlanError."""
@@ -237,3 +234,8 @@ def _table(path: Path, offset: int, size: int, row: str) -> list[tuple[Any, ...]
 
 def _name(raw: bytes) -> str:
     return raw.partition(b"\0")[0].decode("latin-1").strip()
+
+
+def _sample(row: tuple[Any, ...]) -> Sample:
+    _, start, end, loop_start, loop_end, rate, key, correction, _, kind = row
+    return Sample(start, end, loop_start, loop_end, rate, key, correction, bool(kind & _ROM))

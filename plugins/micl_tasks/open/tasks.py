@@ -122,13 +122,17 @@ class QuestionAnswering(OpenTask):
 class _Image(OpenTask):
     modalities = frozenset({"image"})
     package, modality, suffix = "pictures", "image", ".png"
-    picture: ClassVar[Callable[[pictures.EmojiSet, Generator], pictures.Picture]]
+
+    @staticmethod
+    @abstractmethod
+    def picture(emoji: pictures.EmojiSet, rng: Generator) -> pictures.Picture:
+        """Draw a picture of some of the emoji."""
 
     def drawer(self, data: Path, split: str) -> Draw:
         emoji, font = pictures.EmojiSet(split), pictures.EmojiFont(data / pictures.FONT)
 
         def draw(rng: Generator) -> Drawn:
-            picture = type(self).picture(emoji, rng)
+            picture = self.picture(emoji, rng)
             ask = {name: partial(question, picture, rng) for name, question in pictures.QUESTIONS.items()}
             return Drawn(lambda path: font.write(path, picture), partial(pictures.captions, picture), ask)
 

@@ -124,7 +124,7 @@ def test_a_task_is_prepared_from_a_folder_of_packages(
 
 
 def test_a_task_that_is_not_prepared_says_how(micl: Any) -> None:
-    done = micl("learn", "--tasks", "open/img_cap", "--dry-run")
+    done = micl("learn", "--strategy", "finetune", "--tasks", "open/img_cap", "--dry-run")
     assert done.code == 4
     assert "micl prepare open/img_cap" in done.err
 
