@@ -22,7 +22,7 @@ from micl_cli.data.preparation import open_task
 from micl_cli.io.json_text import json_text
 from micl_cli.registry import Registry
 
-TASKS = ("img_cap", "aud_qa", "vid_cap", "img_qa", "aud_cap", "vid_qa")
+TASKS = ("img_qa", "aud_cap", "vid_qa", "img_cap", "aud_qa", "vid_cap")
 CANDIDATES = 200
 """The number of training captions tried as the constant caption."""
 
@@ -82,8 +82,8 @@ def main() -> None:
     args = parser.parse_args()
     names, registry = [f"open/{task}" for task in TASKS], Registry.discover()
     prepared = json.loads(micl(["prepare", *names, "--json"], args.home).stdout)["tasks"]
-    sequence = learn(",".join(names), args.backbone, args.max_steps, args.seed, args.home)
     alone = {name: learn(name, args.backbone, args.max_steps, args.seed, args.home) for name in names}
+    sequence = learn(",".join(names), args.backbone, args.max_steps, args.seed, args.home)
     results = {}
     for position, name in enumerate(names):
         matrix = sequence["matrix"]
