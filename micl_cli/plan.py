@@ -203,19 +203,29 @@ class BackboneName(NamedTuple):
 
 
 def full_name(task: str, benchmark: str) -> str:
-    """Return the full name of a task; one without a benchmark belongs to ``benchmark``."""
-    return task if "/" in task else f"{benchmark}/{task}"
+    """Return the full name of a task, in lower case; one without a benchmark belongs to ``benchmark``."""
+    return (task if "/" in task else f"{benchmark}/{task}").lower()
 
 
-def split_tasks(text: str, benchmark: str) -> tuple[str, ...]:
-    """Return full task names from "a,b". Raises UsageError if there is none, or a duplicate."""
-    names = [full_name(name.strip(), benchmark) for name in text.split(",") if name.strip()]
+def split_tasks(text: str, benchmark: str, registry: Registry | None = None) -> tuple[str, ...]:
+    """Return full task names from "a,b".
+
+    With ``registry``, the name of a benchmark stands for its tasks, and "benchmark:order" for them in another order.
+    Raises UsageError if no task is named, or one twice.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    names = [name for word in words for name in _task_names(word, benchmark, registry)]
     if not names:
         raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"task {name} is named twice", "A sequence contains each task once.")
     return tuple(names)
+
+
+def _task_names(word: str, benchmark: str, registry: Registry | None) -> tuple[str, ...]:
+    whole = registry.benchmark_tasks(word.lower()) if registry and "/" not in word else ()
+    return whole or (full_name(word, benchmark),)
 
 
 def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Backbone, strategy: type[Strategy]) -> None:

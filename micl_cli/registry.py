@@ -26,6 +26,7 @@ PLUGIN = "plugin"
 
 KINDS = {
     "tasks": ("task", "micl_cli.api.task:TaskSource"),
+    "readers": ("reader", "micl_cli.api.reader:Reader"),
     "modalities": ("modality", "micl_cli.api.modality:Modality"),
     "backbones": ("backbone", "micl_cli.api.backbone:Backbone"),
     "strategies": ("strategy", "micl_cli.api.strategy:Strategy"),
@@ -160,6 +161,21 @@ class Registry:
             why = f"{part.target} does not extend {base.replace(':', '.')}"
             raise _broken_part(part, f"is not a valid {singular}: {why}")
         return cls
+
+    def benchmark_tasks(self, name: str) -> tuple[str, ...]:
+        """Return the full task names of a benchmark, or of one of its orders as "benchmark:order", in order.
+
+        Empty if there is no such benchmark. Raises UsageError for an unknown order, PluginError for a broken reader.
+        """
+        benchmark, _, order = name.partition(":")
+        if any(part.name == benchmark for part in self.parts("readers")):
+            reader = self.load("readers", benchmark)
+            if order and order not in reader.orders:
+                known = ", ".join(reader.orders) or "only the default one"
+                raise UsageError(f"benchmark {benchmark} has no order {order!r}", f"Orders: {known}.")
+            return tuple(f"{benchmark}/{task}" for task in (reader.orders[order] if order else reader.tasks))
+        registered = [part.name for part in self._parts if part.kind == "tasks" and not order]
+        return tuple(task for task in registered if task.startswith(f"{benchmark}/"))
 
     def notify(self, hook: str, **values: Any) -> list[str]:
         """Call a hook of every plugin. Returns warnings; a plugin that raises is not called again."""

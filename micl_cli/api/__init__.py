@@ -47,6 +47,20 @@ if TYPE_CHECKING:
     from micl_cli.api.options import parse_options as parse_options
     from micl_cli.api.presets import FetchProgress as FetchProgress
     from micl_cli.api.presets import PresetInfo as PresetInfo
+    from micl_cli.api.reader import FILE as FILE
+    from micl_cli.api.reader import PUBLISHED as PUBLISHED
+    from micl_cli.api.reader import RELEASE as RELEASE
+    from micl_cli.api.reader import STRICT as STRICT
+    from micl_cli.api.reader import Count as Count
+    from micl_cli.api.reader import Fault as Fault
+    from micl_cli.api.reader import Reader as Reader
+    from micl_cli.api.reader import ReaderTask as ReaderTask
+    from micl_cli.api.reader import Source as Source
+    from micl_cli.api.reader import SourceRow as SourceRow
+    from micl_cli.api.reader import SourceRows as SourceRows
+    from micl_cli.api.reader import field_of as field_of
+    from micl_cli.api.reader import rows_of as rows_of
+    from micl_cli.api.reader import text_field as text_field
     from micl_cli.api.resources import PartLoader as PartLoader
     from micl_cli.api.resources import Resources as Resources
     from micl_cli.api.router import Router as Router
@@ -77,6 +91,7 @@ if TYPE_CHECKING:
     from micl_cli.api.task import Task as Task
     from micl_cli.api.task import TaskSource as TaskSource
     from micl_cli.api.text import TextTokenizer as TextTokenizer
+    from micl_cli.errors import ManifestError as ManifestError
     from micl_cli.errors import MediaError as MediaError
     from micl_cli.errors import MiclError as MiclError
     from micl_cli.errors import OptionError as OptionError
@@ -108,6 +123,10 @@ _MODULES = {
     "modality": ("Clip", "Modality", "Sound"),
     "options": ("Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
     "presets": ("FetchProgress", "PresetInfo"),
+    "reader": (
+        *("Count", "FILE", "Fault", "PUBLISHED", "RELEASE", "Reader", "ReaderTask", "STRICT", "Source", "SourceRow"),
+        *("SourceRows", "field_of", "rows_of", "text_field"),
+    ),
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext", "route_readable"),
     "sampling": ("subset",),
@@ -118,7 +137,8 @@ _MODULES = {
     "text": ("TextTokenizer",),
 }
 _HOME = {name: f"micl_cli.api.{module}" for module, names in _MODULES.items() for name in names}
-_HOME |= dict.fromkeys(("MediaError", "MiclError", "OptionError", "PlanError", "nearest"), "micl_cli.errors")
+_ERRORS = ("ManifestError", "MediaError", "MiclError", "OptionError", "PlanError", "nearest")
+_HOME |= dict.fromkeys(_ERRORS, "micl_cli.errors")
 _HOME |= dict.fromkeys(("TextError", "parse_json", "read_json", "read_lines", "read_toml"), "micl_cli.io.text")
 _HOME |= dict.fromkeys(("RETRY_HINT", "download"), "micl_cli.io.download")
 _HOME["module_command"] = "micl_cli.io.processes"

@@ -29,6 +29,10 @@ class Hooks:
         """Register tasks (TaskSource classes) by full name, benchmark/task."""
 
     @hookspec
+    def micl_register_readers(self, register: Register) -> None:
+        """Register readers of published benchmarks (Reader classes) by the name of the benchmark."""
+
+    @hookspec
     def micl_register_modalities(self, register: Register) -> None:
         """Register modalities (Modality classes)."""
 

@@ -126,6 +126,7 @@ class Task:
     ``type`` is "captioning", "qa", "choice" or one that a plugin declares. ``instruction`` is the prompt
     that all examples share (captioning), or empty if each asks its own question. ``answers`` is the closed set of
     answers of a question answering task, if it has one; ``longest_reference`` is the one with the most bytes.
+    ``prompts`` and ``scorer`` name the variants of a published benchmark, and ``source`` its reader; empty for others.
     ``sha256`` covers the manifest and all media. ``facts`` holds by the digest of a medium what its modality found in
     it (see Modality.inspect), as far as it is known.
     """
@@ -136,6 +137,9 @@ class Task:
     metric: str
     description: str = ""
     instruction: str = ""
+    prompts: str = ""
+    scorer: str = ""
+    source: str = ""
     sha256: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     answers: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ def evaluate(
 
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
     run_id = session.resolve(run)
-    names = split_tasks(tasks, benchmark) if tasks else ()
+    names = split_tasks(tasks, benchmark, session.registry) if tasks else ()
     control = Control(keep_answers=save_predictions)
     options: dict[str, Any] = {"stage": stage, "examples": examples, "scoring": score, "device": device}
     events = evaluate_run(session, run_id, names, split, control, **options, watch=preparing)

@@ -186,7 +186,7 @@ def _new_request(arguments: LearnArguments, configured: Mapping[str, Any], regis
     return Request(
         strategy=strategy,
         backbone=arguments.backbone,
-        tasks=split_tasks(tasks, arguments.benchmark),
+        tasks=split_tasks(tasks, arguments.benchmark, registry),
         strategy_options=options,
         stage_options=stage_options,
         backbone_options=with_trust(
@@ -214,7 +214,7 @@ def _request_after(session: Session, arguments: LearnArguments, dry: bool) -> Re
     session.check_base(plan)
     session.open_planned(record.id, plan, dry=dry, watch=preparing)
     options, stage_options = split_stage_options(arguments.flagged_options)
-    tasks = (*plan.tasks, *split_tasks(str(arguments.tasks), arguments.benchmark))
+    tasks = (*plan.tasks, *split_tasks(str(arguments.tasks), arguments.benchmark, session.registry))
     positions = dict.fromkeys((*plan.stage_options, *stage_options))
     return Request(
         strategy=plan.strategy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,21 @@ from micl_cli.errors import UsageError
 if TYPE_CHECKING:
     from micl_cli.api.task import Task
     from micl_cli.data.preparation import Prepared
+    from micl_cli.session.library import TaskLibrary
 
 EPILOG = """\b
 Examples:
   micl prepare img_cap,aud_qa
   micl prepare my-task/ --on-error skip
   micl prepare data/*/
+  micl prepare micl/img_cap --root ~/data/flickr30k
+  micl prepare mllm-cl-domain --root ~/data/MLLM-CL --limit 1000 --val 200
 
-\b
+
+The tasks of a published benchmark are read from the data set on your disk, under --root; its files
+are never changed. The name of a benchmark stands for all its tasks.
+
+
 The folder of your own task contains task.toml (name, modality, type, metric) and manifest.jsonl,
 with one example per line. The media stay in the folder. The short form of a line:
   {"id": "1", "split": "train", "image": "a.png", "prompt": "…", "references": ["…"]}
@@ -40,18 +48,25 @@ out. A task of type "choice" needs choices on every line. Other keys are stored 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("what", nargs=-1, required=True, metavar="TASKS|FOLDER...", shell_complete=complete_tasks)
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
+@click.option("--root", type=click.Path(path_type=Path), help="The folder of a published data set.")
+@click.option("--media-root", type=click.Path(path_type=Path),
+              help="The folder that paths of media are relative to; by default --root.")  # fmt: skip
+@click.option("--prompts", help="published: the prompts of the published evaluation; file: those in the files.")
+@click.option("--scorer", help="release: the rule of the authors' release; strict: what it was meant to be.")
+@click.option("--limit", type=click.IntRange(1),
+              help="Maximum number of examples of each split, the same choice on every machine.")  # fmt: skip
+@click.option("--val", type=click.IntRange(1),
+              help="Training examples to set aside for validation, if there are none.")  # fmt: skip
 @click.option("--on-error", default="fail", type=click.Choice(["fail", "skip"]),
               help="What to do if media cannot be read: stop, or skip their examples.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool) -> None:
+def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool, **reading: Any) -> None:
     """Prepare tasks: read every medium once, count examples, and record the sha256 of all data."""
     from micl_cli.session.library import TaskLibrary
 
-    library, bars = TaskLibrary(current_settings()), DownloadBars()
+    library = TaskLibrary(current_settings())
     done = []
-    for name in [name for word in what for name in _names(word, benchmark)]:
-        with preparing(name) as progress:
-            prepared = library.prepare(name, on_error=on_error, progress=progress, tell=bars.update)
+    for prepared in _prepared(library, _names(what, benchmark, library), reading, on_error):
         done.append(prepared)
         for text in (*prepared.notes, *prepared.leaks):
             note(f"{prepared.task.name}: {text}")
@@ -64,15 +79,43 @@ def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool)
     echo(table(["task", "modalities", "type", "train", "val", "test", "skipped", "sha256", "folder"], rows))
 
 
-def _names(word: str, benchmark: str) -> list[str]:
-    """Return the path of a folder unchanged, or the full task names in "a,b"."""
+def _names(words: Sequence[str], benchmark: str, library: TaskLibrary) -> list[str]:
+    """Return the paths of folders unchanged, and the full names of tasks in order."""
     from micl_cli.plan import split_tasks
 
-    if Path(word).is_dir():
-        return [word]
-    if word.startswith((".", "/", "~")) or word.endswith("/"):
-        raise UsageError(f"no folder {word}", "Name a folder with task.toml and manifest.jsonl, or a task.")
-    return list(split_tasks(word, benchmark))
+    names = []
+    for word in words:
+        if Path(word).is_dir() and not library.registry.benchmark_tasks(word):
+            names.append(word)
+        elif word.startswith((".", "/", "~")) or word.endswith("/"):
+            raise UsageError(f"no folder {word}", "Name a folder with task.toml and manifest.jsonl, or a task.")
+        else:
+            names += split_tasks(word, benchmark, library.registry)
+    return names
+
+
+def _prepared(
+    library: TaskLibrary, names: Sequence[str], reading: Mapping[str, Any], on_error: Any
+) -> Iterator[Prepared]:
+    """Prepare tasks one after the other: published ones from --root, others from their source or folder."""
+    from micl_cli.data.reading import ReadRequest
+
+    published = [name for name in names if library.is_published(name)]
+    given = [f"--{name.replace('_', '-')}" for name, value in reading.items() if value is not None]
+    if given and len(published) < len(names):
+        other = next(name for name in names if name not in published)
+        raise UsageError(f"{', '.join(given)} cannot be used for {other}", "It is for published benchmarks.")
+    if published and reading["root"] is None:
+        hint = f"Name the folder of the data set: micl prepare {published[0]} --root DIR"
+        raise UsageError(f"{published[0]} is read from a data set on your disk, and --root is missing", hint)
+    if published:
+        yield from library.prepare_published(names, ReadRequest(**reading), on_error=on_error, watch=preparing)
+        return
+    bars = DownloadBars()
+    for name in names:
+        with preparing(name) as progress:
+            prepared = library.prepare(name, on_error=on_error, progress=progress, tell=bars.update)
+        yield prepared
 
 
 def _reasons(prepared: Prepared) -> str:
@@ -101,6 +144,8 @@ def _document(prepared: Prepared) -> dict[str, Any]:
         "sha256": task.sha256,
         "folder": str(prepared.folder),
         "refused": [{"id": r.id, "path": r.path, "reason": r.reason} for r in prepared.refused],
+        "prompts": task.prompts,
+        "scorer": task.scorer,
         "notes": list(prepared.notes),
         "leaks": [leak.as_json() for leak in prepared.leaks],
     }

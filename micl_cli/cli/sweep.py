@@ -24,6 +24,7 @@ from micl_cli.errors import Interrupted, UsageError, nearest
 from micl_cli.plan import Evaluation, Training, split_tasks
 
 if TYPE_CHECKING:
+    from micl_cli.registry import Registry
     from micl_cli.session import Request, Session
     from micl_cli.sweep.grid import Cell, Variant
     from micl_cli.sweep.scheduler import CellOptions
@@ -105,7 +106,7 @@ def sweep(
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trusted)
     seeds = parse_seeds(seed)
     variants = parse_variants(strategy or "")
-    orders = _orders(order or "", tasks, flags["benchmark"])
+    orders = _orders(order or "", tasks, flags["benchmark"], session.registry)
     shared = {name: flags.pop(name) for name in ("device", "threads", "save_seconds", "save_predictions", "listeners")}
     options = CellOptions(jobs=jobs, debug=output.debug, **shared)
     configured_listeners(options.listeners, session.settings, session.registry)  # reports invalid ones
@@ -160,12 +161,12 @@ def _shared_options() -> list[click.Option]:
 sweep.params += _shared_options()
 
 
-def _orders(text: str, lists: Sequence[str], benchmark: str) -> dict[str, tuple[str, ...]]:
+def _orders(text: str, lists: Sequence[str], benchmark: str, registry: Registry) -> dict[str, tuple[str, ...]]:
     """Return the tasks of each order, by its label."""
     recipes = [(name, _order(name)) for name in (name.strip() for name in text.split(",")) if name]
     orders: dict[str, tuple[str, ...]] = {}
     for label, tasks in [*recipes, *((text, text) for text in lists)]:
-        names = split_tasks(tasks, benchmark)
+        names = split_tasks(tasks, benchmark, registry)
         if duplicate := next((other for other in orders if orders[other] == names), None):
             raise UsageError(f"the orders {duplicate} and {label} are the same", "Leave one of them out.")
         orders[label] = names

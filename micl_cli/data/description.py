@@ -23,14 +23,15 @@ _REQUIRED = ("name", "type", "metric")
 _MODALITY_KEYS = ("modality", "modalities")
 OWN = "own"
 """The benchmark of tasks whose description names none."""
-_OPTIONAL = {"benchmark": OWN, "description": "", "instruction": ""}
+_OPTIONAL = {"benchmark": OWN, "description": "", "instruction": "", "prompts": "", "scorer": ""}
 
 
 @dataclass(frozen=True)
 class Description:
     """The content of a ``task.toml``.
 
-    ``modalities`` is empty for text alone; ``instruction`` is the prompt shared by all examples, or empty.
+    ``modalities`` is empty for text alone; ``instruction`` is the prompt shared by all examples, or empty. ``prompts``
+    and ``scorer`` name the variants of a published benchmark that was prepared.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Description:
     benchmark: str = OWN
     description: str = ""
     instruction: str = ""
+    prompts: str = ""
+    scorer: str = ""
 
     @property
     def full_name(self) -> str:
@@ -77,7 +80,7 @@ def read_description(path: Path) -> Description:
 
 def description_text(description: Description) -> str:
     """Return ``description`` as the text of a ``task.toml``."""
-    keys = ("benchmark", "name", "type", "metric", "description", "instruction")
+    keys = ("benchmark", "name", "type", "metric", "description", "instruction", "prompts", "scorer")
     lines = [f"{key} = {_toml(value)}" for key in keys if (value := getattr(description, key))]
     lines.insert(2, modality_line(description.modalities))
     return "".join(f"{line}\n" for line in lines if line)

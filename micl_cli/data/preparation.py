@@ -90,13 +90,13 @@ def prepare_source(
         if stamp(target) == before or not open_if_intact(name, home):
             declared = _source_description(source, name)
             with fresh_folder(target) as fresh:
-                inspection = Inspection(fresh.resolve(), _readers(declared, modality))
+                inspection = Inspection(fresh.resolve(), readers_of(declared, modality))
                 inspection.inspect(_source_rows(source, fresh, declared), None, progress)
-                description, record = _conclude(inspection, declared, on_error)
+                description, record = conclude(inspection, declared, on_error)
                 present = open_if_intact(name, home)
                 if present is None or present.sha256 != record.sha256:
                     replace_folder(fresh, target, description, inspection.rows, record)
-    return _prepared(name, home)
+    return opened(name, home)
 
 
 def prepare_folder(
@@ -127,30 +127,32 @@ def prepare_folder(
     earlier = check_name_is_free(name, target, root)
     entries = list(read_manifest(root / MANIFEST, declared, frozenset(registered)))
     manifest = record_file(root / MANIFEST)
-    inspection = Inspection(root, _readers(declared, modality), _known_media(earlier, target))
+    inspection = Inspection(root, readers_of(declared, modality), known_media(earlier, target))
     inspection.inspect([entry.row for entry in entries], len(entries), progress)
-    description, record = _conclude(inspection, declared, on_error)
+    description, record = conclude(inspection, declared, on_error)
     record = replace(record, root=str(root), manifest=manifest, described=description_sha256(declared))
     with exclusive(target):
         present = open_if_intact(name, home)
         if earlier != record or present is None or present.description != declared.description:
             with fresh_folder(target) as fresh:
                 replace_folder(fresh, target, description, inspection.rows, record)
-    return replace(_prepared(name, home), notes=_notes(entries))
+    return replace(opened(name, home), notes=_notes(entries))
 
 
-def _prepared(name: str, home: Path) -> Prepared:
+def opened(name: str, home: Path) -> Prepared:
+    """Return a task that has just been prepared. Raises PlanError if it is damaged."""
     folder = task_folder(name, home)
     task, record = open_task(name, home, verify=False), read_record(folder)
     root = Path(record.root) if record and record.root else folder
     return Prepared(task, folder, root, record.refused if record else (), leaks=find_leaks(task))
 
 
-def _readers(description: Description, modality: ModalityLoader) -> dict[str, Modality]:
+def readers_of(description: Description, modality: ModalityLoader) -> dict[str, Modality]:
+    """Return the reader of each modality of a task. Raises PluginError."""
     return {name: modality(name) for name in sorted(description.modalities)}
 
 
-def _known_media(earlier: Record | None, target: Path) -> Mapping[MediumKey, FileRecord]:
+def known_media(earlier: Record | None, target: Path) -> Mapping[MediumKey, FileRecord]:
     """Return the file records of an earlier preparation, or none if its manifest cannot be read."""
     if earlier is None:
         return {}
@@ -201,7 +203,7 @@ def _source_rows(source: TaskSource, folder: Path, description: Description) -> 
         yield check_row(row, description, where)
 
 
-def _conclude(inspection: Inspection, declared: Description, on_error: OnError) -> tuple[Description, Record]:
+def conclude(inspection: Inspection, declared: Description, on_error: OnError) -> tuple[Description, Record]:
     """Return the description and record of a task whose media are inspected. Raises MediaError, PlanError."""
     rows, refused = inspection.rows, inspection.refused
     if refused and on_error == "fail":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -69,10 +70,27 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class SourceRecord:
+    """Where the examples of a task were read from.
+
+    ``reader`` is the name of the reader and ``root`` the folder of the data set. ``options`` are those that change what
+    is read, as on the command line. ``annotations`` records the files that were read, relative to ``root``, and
+    ``counts`` the number of examples by split, before some were set aside or left out.
+    """
+
+    reader: str
+    root: str
+    options: Mapping[str, str]
+    annotations: Mapping[str, FileRecord]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Record:
     """The content of ``prepared.json``.
 
-    ``root`` is the user's folder, or None if micl wrote the media itself. ``manifest`` and ``described``
+    ``root`` is the user's folder of media, or None if micl wrote the media itself. ``source`` is the data set that a
+    reader read. ``manifest`` and ``described``
     (see :func:`description_sha256`) record the manifest and ``task.toml`` of that folder. ``task_toml`` is the sha256
     of the prepared ``task.toml``; records of format 1 have none, and no ``longest_reference``.
     """
@@ -87,6 +105,15 @@ class Record:
     described: str = ""
     task_toml: str = ""
     longest_reference: str | None = None
+    source: SourceRecord | None = None
+
+    def command(self, name: str) -> str:
+        """Return the command that prepares the task again."""
+        if self.source is None:
+            return f"micl prepare {self.root or name}"
+        values = {"root": self.source.root, **self.source.options}
+        flags = [word for key, value in values.items() for word in (f"--{key.replace('_', '-')}", value)]
+        return shlex.join(["micl", "prepare", name, *flags])
 
 
 def longest_reference(rows: Iterable[Row]) -> str:
@@ -131,7 +158,7 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
         intact = _fits(record, name, description, rows)
     except (ManifestError, KeyError):
         intact = False
-    command = f"micl prepare {record.root or name}"
+    command = record.command(name)
     if not intact:
         raise PlanError(f"the prepared task {name} in {folder} is damaged", f"Prepare it again: {command}")
     if verify and (changes := list(_changes(folder, record))):
@@ -177,10 +204,12 @@ def _verified(data: Any) -> dict[str, Any]:
 
 def _check_record(record: Record) -> None:
     """Raise ValueError for a value that has the right type, but cannot be true."""
-    files = [*record.media.values(), *([record.manifest] if record.manifest else [])]
+    annotations = record.source.annotations if record.source else {}
+    files = [*record.media.values(), *annotations.values(), *([record.manifest] if record.manifest else [])]
     if any(file.size < 0 or not _SHA256.fullmatch(file.sha256) for file in files) or min(record.counts.values()) < 0:
         raise ValueError("a size, count or sha256 is invalid")
-    if any(map(path_fault, record.media)) or not _is_absolute(record.root):
+    roots = (record.root, record.source.root if record.source else None)
+    if any(map(path_fault, [*record.media, *annotations])) or not all(map(_is_absolute, roots)):
         raise ValueError("a path is invalid")
 
 
@@ -230,10 +259,15 @@ def record_file(path: Path, facts: Mapping[str, Any] | None = None) -> FileRecor
 def _changes(folder: Path, record: Record) -> Iterator[str]:
     """Yield the files that differ from the record, with the type of change."""
     root = Path(record.root) if record.root else folder
-    files = dict(record.media)
     if record.manifest:
         yield from _description_changes(root / DESCRIPTION, record.described)
-        files = {MANIFEST: record.manifest, **files}
+        yield from _file_changes(root, {MANIFEST: record.manifest})
+    if record.source:
+        yield from _file_changes(Path(record.source.root), record.source.annotations)
+    yield from _file_changes(root, record.media)
+
+
+def _file_changes(root: Path, files: Mapping[str, FileRecord]) -> Iterator[str]:
     for name, file in files.items():
         try:
             if not file.same_file(root / name):
@@ -269,6 +303,9 @@ def _task(name: str, description: Description, record: Record, rows: Sequence[Ro
         metric=description.metric,
         description=description.description,
         instruction=description.instruction,
+        prompts=description.prompts,
+        scorer=description.scorer,
+        source=record.source.reader if record.source else "",
         sha256=record.sha256,
         counts=dict(record.counts),
         answers=record.answers,

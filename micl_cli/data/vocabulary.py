@@ -44,7 +44,8 @@ def known_types(registry: Registry) -> frozenset[str]:
 def _check_benchmark(description: Description, path: Path, registry: Registry) -> None:
     registered = {part.name: part.distribution for part in registry.parts("tasks")}
     owners = {name.partition("/")[0]: owner for name, owner in registered.items()}
+    owners |= {part.name: part.distribution for part in registry.parts("readers")}
     benchmark = description.benchmark
     if description.full_name in registered or (benchmark in owners and benchmark != OWN):
-        what = f"benchmark {benchmark!r} is that of the registered tasks of {owners[benchmark]}"
+        what = f"benchmark {benchmark!r} is that of registered tasks of {owners[benchmark]}"
         raise ManifestError(f"{path}: {what}", f'Choose another name, or leave benchmark out for "{OWN}".')

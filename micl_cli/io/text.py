@@ -79,9 +79,9 @@ def check_regular(descriptor: int, path: Path) -> None:
 def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """Return the content of a regular file of at most ``limit`` bytes. Raises OSError, TextError."""
     with open_regular(path) as file:
-        _check_size(os.fstat(file.fileno()).st_size, limit)
+        check_size(os.fstat(file.fileno()).st_size, limit)
         data = file.read(limit + 1)
-    _check_size(len(data), limit)
+    check_size(len(data), limit)
     return data
 
 
@@ -100,18 +100,18 @@ def read_lines(path: Path, max_line: int = MAX_LINE_BYTES, limit: int = MAX_FILE
     or in another encoding.
     """
     with open_regular(path) as file:
-        _check_size(os.fstat(file.fileno()).st_size, limit)
+        check_size(os.fstat(file.fileno()).st_size, limit)
         number = total = 0
         while data := file.readline(max_line + 1):
             number, total = number + 1, total + len(data)
-            _check_size(total, limit)
+            check_size(total, limit)
             if (text := _decoded_line(data, max_line, number)).strip():
                 yield number, text
 
 
 def _decoded_line(data: bytes, limit: int, number: int) -> str:
     try:
-        _check_size(len(data), limit)
+        check_size(len(data), limit)
         return decode(data).rstrip("\r\n")
     except TextError as error:
         raise TextError(str(error), number) from error
@@ -130,7 +130,8 @@ def decode(data: bytes) -> str:
         raise TextError(f"it is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
 
 
-def _check_size(size: int, limit: int) -> None:
+def check_size(size: int, limit: int) -> None:
+    """Raise TextError if ``size`` in bytes is larger than ``limit``."""
     if size > limit:
         raise TextError(f"it is larger than {_size(limit)}")
 

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from micl_cli.api.presets import FetchProgress
+from micl_cli.api.reader import Reader
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
+from micl_cli.data.layouts import recognise
 from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare_source
 from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks, read_record, task_folder
+from micl_cli.data.reading import ReadRequest, prepare_published
 from micl_cli.data.vocabulary import check_names
-from micl_cli.errors import PlanError, PluginError, nearest
+from micl_cli.errors import ManifestError, PlanError, PluginError, nearest
 from micl_cli.registry import Registry
 from micl_cli.session.recorder import task_record
 from micl_cli.settings import Settings
@@ -75,6 +78,55 @@ class TaskLibrary:
         self._register(prepared)
         return prepared
 
+    def prepare_published(
+        self, names: Sequence[str], request: ReadRequest, *, on_error: OnError = "fail", watch: Watch = unwatched
+    ) -> Iterator[Prepared]:
+        """Prepare tasks of published benchmarks by full name from a data set on disk, and record them in the store.
+
+        The files of all tasks are looked for before the first is prepared. Raises PluginError for an unknown task,
+        UsageError, PlanError, ManifestError or MediaError.
+        """
+        chosen = [(*self._reader_of(name), name) for name in names]
+        for reader, task, _ in chosen:
+            self._locate(reader, task, request)
+        for reader, task, name in chosen:
+            with watch(name) as progress:
+                prepared = prepare_published(
+                    reader, task, request, self.settings.home, self._modality, on_error=on_error, progress=progress
+                )
+            self._register(prepared)
+            yield prepared
+
+    def is_published(self, name: str) -> bool:
+        """Return whether a reader provides the task."""
+        return any(part.name == name.partition("/")[0] for part in self.registry.parts("readers"))
+
+    def _reader_of(self, name: str) -> tuple[Reader, str]:
+        """Return the reader of a published task, and the task's name in its benchmark. Raises PluginError."""
+        benchmark, _, task = name.partition("/")
+        reader: Reader = self.registry.load("readers", benchmark)()
+        if task not in reader.tasks:
+            hint = f"{nearest(task, reader.tasks)} Its tasks: {', '.join(reader.tasks)}.".strip()
+            raise PluginError(f"benchmark {benchmark} has no task {task!r}", hint)
+        metrics = reader.tasks[task].scorers.values()
+        for metric in metrics:
+            self.registry.find("metrics", metric)  # reports an unknown metric before any data is read
+        return reader, task
+
+    def _locate(self, reader: Reader, task: str, request: ReadRequest) -> None:
+        """Raise ManifestError, with what the folder looks like, if the files of a task are not found."""
+        try:
+            reader.locate(task, request.source())
+        except ManifestError as error:
+            raise ManifestError(
+                error.message, f"{error.hint} {self._likeness(reader, request.root)}".strip()
+            ) from error
+
+    def _likeness(self, reader: Reader, root: Path) -> str:
+        readers = {part.name: self.registry.load("readers", part.name) for part in self.registry.parts("readers")}
+        marks = {f"{other.title} ({name})": other.marks for name, other in readers.items() if name != reader.benchmark}
+        return recognise(root, marks) or f"--root is the folder of {reader.title}, as it was published."
+
     def _prepare_source(
         self, name: str, home: Path, on_error: OnError, progress: Progress | None, tell: FetchProgress = silent
     ) -> Prepared:
@@ -106,6 +158,7 @@ class TaskLibrary:
         """
         for name in names:
             if not is_prepared(name, self.settings.home):
+                self._refuse_unread(name)
                 self._task_source(name)  # reports an unknown task before any is prepared
         return [self._open(name, dry, watch) for name in names]
 
@@ -120,6 +173,12 @@ class TaskLibrary:
             prepared = self._prepare_source(name, self.settings.home, "fail", progress)
         self._register(prepared)
         return prepared.task
+
+    def _refuse_unread(self, name: str) -> None:
+        """Raise PlanError for a published task that is not prepared, PluginError if its benchmark has no such task."""
+        if self.is_published(name):
+            self._reader_of(name)
+            raise PlanError(f"{name} is not prepared", f"Prepare it: micl prepare {name} --root DIR")
 
     def _refuse_shadowing(self, name: str) -> None:
         """Raise PlanError if a user's folder was prepared under the name of a registered task."""

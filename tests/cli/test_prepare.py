@@ -125,7 +125,7 @@ def test_misspelt_keys_are_refused(micl: Any, own_folders: Path, tmp_path: Path)
         (
             'benchmark = "own"',
             'benchmark = "mini"',
-            "benchmark 'mini' is that of the registered",
+            "benchmark 'mini' is that of registered",
             "Choose another",
         ),
         ('benchmark = "own"', 'benchmrak = "own"', "unknown key 'benchmrak'", "Did you mean 'benchmark'?"),

@@ -1,0 +1,245 @@
+"""Preparation of tasks whose examples a reader reads from a data set on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from micl_cli.api.reader import Count, Fault, Reader, ReaderTask, Source, SourceRow, SourceRows
+from micl_cli.data.description import Description
+from micl_cli.data.inspection import Inspection, MediumKey, Progress
+from micl_cli.data.manifest import check_row
+from micl_cli.data.placement import exclusive, fresh_folder, open_if_intact, replace_folder
+from micl_cli.data.preparation import ModalityLoader, OnError, Prepared, conclude, known_media, opened, readers_of
+from micl_cli.data.prepared import FileRecord, Record, Refused, SourceRecord, read_record, record_file, task_folder
+from micl_cli.data.sampling import count_splits, limit_splits, set_aside
+from micl_cli.errors import ManifestError, PlanError, UsageError, nearest
+
+_LISTED = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadRequest:
+    """What to read of a data set at ``root``, and how.
+
+    Paths of media are relative to ``media_root``, or to the root if it is None. ``prompts`` and ``scorer`` are variants
+    of a published benchmark, the default one if None. ``limit`` is the maximum number of examples of each split, and
+    ``val`` the number of training examples to set aside for validation.
+    """
+
+    root: Path
+    media_root: Path | None = None
+    prompts: str | None = None
+    scorer: str | None = None
+    limit: int | None = None
+    val: int | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options that are given, as on the command line."""
+        names = ("media_root", "prompts", "scorer", "limit", "val")
+        values = {name: getattr(self, name) for name in names}
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+    def source(self, folder: Path | None = None) -> Source:
+        """Return the files to read, with ``folder`` for extracted media. Raises PlanError if a folder is missing."""
+        root = _folder(self.root)
+        media_root = _folder(self.media_root) if self.media_root else root
+        return Source(root, media_root, folder or root, self.prompts or "", self.scorer or "")
+
+
+Read = Callable[[Source], tuple[Mapping[str, Path], SourceRows]]
+"""Returns the annotation files of a task by role, and its rows."""
+
+
+def prepare_published(
+    reader: Reader,
+    task: str,
+    request: ReadRequest,
+    home: Path,
+    modality: ModalityLoader,
+    *,
+    on_error: OnError = "fail",
+    progress: Progress | None = None,
+) -> Prepared:
+    """Prepare a task of a published benchmark, and compare the number of its examples with the published one.
+
+    Raises UsageError for an unknown variant; otherwise like :func:`prepare_read`.
+    """
+    spec = reader.tasks[task]
+    prompts = _variant("prompts", request.prompts, spec.prompts)
+    scorer = _variant("scorer", request.scorer, tuple(spec.scorers))
+    request = replace(request, prompts=prompts, scorer=scorer)
+    declared = Description(
+        name=task,
+        benchmark=reader.benchmark,
+        modalities=spec.modalities,
+        type=spec.type,
+        metric=spec.scorers[scorer],
+        description=spec.description,
+        instruction=spec.instruction,
+        prompts=prompts,
+        scorer=scorer,
+    )
+
+    def read(source: Source) -> tuple[Mapping[str, Path], SourceRows]:
+        files = reader.locate(task, source)
+        return files, reader.rows(task, files, source)
+
+    prepared = prepare_read(
+        declared, read, reader.benchmark, request, home, modality, extracts=spec.extracts, on_error=on_error,
+        progress=progress,
+    )  # fmt: skip
+    return replace(prepared, notes=(*prepared.notes, *_notes(spec, prepared, home)))
+
+
+def prepare_read(
+    declared: Description,
+    read: Read,
+    reader: str,
+    request: ReadRequest,
+    home: Path,
+    modality: ModalityLoader,
+    *,
+    extracts: bool = False,
+    on_error: OnError = "fail",
+    progress: Progress | None = None,
+) -> Prepared:
+    """Prepare a task from the rows that ``read`` returns, under the name that ``declared`` gives it.
+
+    Media stay where they are, unless the reader ``extracts`` them. Nothing is written outside the home folder.
+
+    Raises ManifestError (bad annotations, or examples that cannot be used and ``on_error`` is "fail"), MediaError (bad
+    media), PlanError (no train or test examples, or the name is in use), MiclError (the folder cannot be written).
+    """
+    name = declared.full_name
+    target = task_folder(name, home)
+    _check_name(name, reader, target)
+    earlier = _intact_record(target)
+    with exclusive(target), fresh_folder(target) as fresh:
+        source = request.source(fresh.resolve())
+        base = source.folder if extracts else source.media_root
+        files, read_rows = read(source)
+        rows, faults = _checked(read_rows, declared)
+        if faults and on_error == "fail":
+            raise _fault_error(name, faults, len(rows))
+        counts = count_splits(rows)
+        chosen = _chosen(name, rows, request)
+        known: Mapping[MediumKey, FileRecord] = {}
+        if earlier and earlier.root == str(base):
+            known = known_media(earlier, target)
+        inspection = Inspection(base, readers_of(declared, modality), known)
+        inspection.refused.extend(Refused(fault.id, fault.where, fault.reason) for fault in faults)
+        inspection.inspect([row for row, _ in chosen], len(chosen), progress)
+        if on_error == "fail" and inspection.refused:
+            raise _fault_error(name, _located(inspection.refused, chosen), len(inspection.rows))
+        description, record = conclude(inspection, declared, on_error)
+        annotations = {_relative(path, source.root): record_file(path) for path in files.values()}
+        origin = SourceRecord(reader, str(source.root), request.options, annotations, counts)
+        record = replace(record, root=None if extracts else str(base), source=origin)
+        present = open_if_intact(name, home)
+        if earlier != record or present is None or present.description != description.description:
+            replace_folder(fresh, target, description, inspection.rows, record)
+    return opened(name, home)
+
+
+def _variant(what: str, given: str | None, known: Sequence[str]) -> str:
+    if given is None:
+        return known[0]
+    if given not in known:
+        hint = f"{nearest(given, known)} It has: {', '.join(known)}.".strip()
+        raise UsageError(f"the task has no {what} variant {given!r}", hint)
+    return given
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise PlanError(f"no folder {path}", "Name the folder of the data set with --root.")
+    return path.resolve()
+
+
+def _relative(path: Path, root: Path) -> str:
+    """Return a file's path relative to the root. Raises ManifestError if it is not inside it."""
+    if not path.resolve().is_relative_to(root):
+        raise ManifestError(f"{path} leads out of {root}", "Copy the file into the folder of the data set.")
+    return path.relative_to(root).as_posix()
+
+
+def _check_name(name: str, reader: str, target: Path) -> None:
+    """Raise PlanError if the name is used for data that another reader, or none, has read."""
+    earlier = _intact_record(target)
+    if earlier is None or (earlier.source and earlier.source.reader == reader):
+        return
+    origin = earlier.source.root if earlier.source else earlier.root or "the registered task of that name"
+    raise PlanError(f"{name} is already prepared from {origin}", f"Choose another name, or: micl tasks rm {name}")
+
+
+def _intact_record(target: Path) -> Record | None:
+    try:
+        return read_record(target)
+    except PlanError:  # damaged, and prepared again
+        return None
+
+
+def _checked(rows: Iterable[SourceRow | Fault], declared: Description) -> tuple[list[SourceRow], list[Fault]]:
+    """Return the rows that are valid, and the faults of the others."""
+    valid: list[SourceRow] = []
+    faults: list[Fault] = []
+    places: dict[str, str] = {}
+    for item in rows:
+        if isinstance(item, Fault):
+            faults.append(item)
+            continue
+        row, where = item
+        if row.id in places:
+            faults.append(Fault(where, row.id, f"id {row.id!r} is also that of {places[row.id]}"))
+            continue
+        try:
+            valid.append(SourceRow(check_row(row, declared, where), where))
+            places[row.id] = where
+        except ManifestError as error:
+            faults.append(Fault(where, row.id, error.message.removeprefix(f"{where}: ")))
+    return valid, faults
+
+
+def _chosen(name: str, rows: Sequence[SourceRow], request: ReadRequest) -> Sequence[SourceRow]:
+    if request.val:
+        if any(row.split == "val" for row, _ in rows):
+            raise UsageError(f"{name} has validation examples", "Leave out --val.")
+        rows = set_aside(rows, request.val)
+    return limit_splits(rows, request.limit) if request.limit else rows
+
+
+def _located(refused: Sequence[Refused], rows: Sequence[SourceRow]) -> Iterator[Fault]:
+    """Yield refused examples with the file and line they were read from."""
+    places = {row.id: where for row, where in rows}
+    return (Fault(places.get(each.id, each.path), each.id, f"{each.path}: {each.reason}") for each in refused)
+
+
+def _fault_error(name: str, faults: Iterable[Fault], usable: int) -> ManifestError:
+    faults = list(faults)
+    lines = [f"  {fault.where}: {fault.reason}" for fault in faults[:_LISTED]]
+    more = [f"  and {len(faults) - _LISTED} more"] if len(faults) > _LISTED else []
+    count = f"{len(faults):,} of {len(faults) + usable:,} examples cannot be used"
+    hint = "Nothing was prepared. Repair the files, or skip these examples: --on-error skip"
+    return ManifestError("\n".join([f"{name}: {count}:", *lines, *more]), hint)
+
+
+def _notes(spec: ReaderTask, prepared: Prepared, home: Path) -> Iterator[str]:
+    """Yield how the number of examples compares with the published one, and what else a user must know."""
+    record: Record | None = read_record(task_folder(prepared.task.name, home))
+    if record and record.source:
+        yield from (text for split, count in spec.counts.items() if (text := _compared(split, count, record.source)))
+    if spec.max_new_tokens:
+        yield f"published answers have at most {spec.max_new_tokens} tokens: --max-new-tokens {spec.max_new_tokens}"
+    if spec.note:
+        yield spec.note
+
+
+def _compared(split: str, count: Count, source: SourceRecord) -> str:
+    """Return "train: 28,999 of 29,000 published examples", or an empty text if a verified number is the same."""
+    read = source.counts.get(split, 0)
+    if not count.verified:
+        return f"{split}: {read:,} examples; published: {count.examples:,} (unverified)"
+    return f"{split}: {read:,} of {count.examples:,} published examples" if read != count.examples else ""
