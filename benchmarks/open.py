@@ -22,7 +22,6 @@ from micl_cli.data.preparation import open_task
 from micl_cli.io.json_text import json_text
 from micl_cli.registry import Registry
 
-TASKS = ("img_qa", "aud_cap", "vid_qa", "img_cap", "aud_qa", "vid_cap")
 CANDIDATES = 200
 """The number of training captions tried as the constant caption."""
 
@@ -80,10 +79,11 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path(".micl-benchmark"))
     parser.add_argument("--name", default="open", help="name of the record")
     args = parser.parse_args()
-    names, registry = [f"open/{task}" for task in TASKS], Registry.discover()
-    prepared = json.loads(micl(["prepare", *names, "--json"], args.home).stdout)["tasks"]
+    registry = Registry.discover()
+    prepared = json.loads(micl(["prepare", "open", "--json"], args.home).stdout)["tasks"]
+    names = [task["name"] for task in prepared]
     alone = {name: learn(name, args.backbone, args.max_steps, args.seed, args.home) for name in names}
-    sequence = learn(",".join(names), args.backbone, args.max_steps, args.seed, args.home)
+    sequence = learn("open", args.backbone, args.max_steps, args.seed, args.home)
     results = {}
     for position, name in enumerate(names):
         matrix = sequence["matrix"]
