@@ -90,7 +90,7 @@ def test_leftovers_of_killed_processes_are_counted_and_removed(micl: Any, filled
         isolated / "tasks" / "own" / ".img.new" / "manifest.jsonl",
         isolated / "digests" / f".0f.json.{dead}.new",
         isolated / "weights" / "micl" / "image.safetensors.new" / "made",
-        isolated / "downloads" / "open" / "package-1.0.new" / "usr" / "font.ttf",
+        isolated / "downloads" / "open" / f"package-1.0.{dead}.new" / "usr" / "font.ttf",
         isolated / "micl-0003-20260101T000000Z.db.part",
     ]
     used = filled / "image-1" / f"y.{alive}.new"

@@ -64,8 +64,7 @@ def fetch_package(package: Package, folder: Path, tell: FetchProgress) -> Path:
 def _fetch(package: Package, unpacked: Path, tell: FetchProgress) -> None:
     given = os.environ.get(FOLDER_VARIABLE)
     archive = _given(package, Path(given).expanduser()) if given else _downloaded(package, unpacked, tell)
-    fresh = unpacked.with_name(f"{unpacked.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh = unpacked.with_name(f"{unpacked.name}.{os.getpid()}.new")
     try:
         unpack(archive, package.take, fresh)
         fresh.replace(unpacked)
