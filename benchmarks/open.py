@@ -18,7 +18,7 @@ from typing import Any
 from common import micl, record
 
 from micl_cli.api import Example, Metric, Task
-from micl_cli.data.preparation import open_task
+from micl_cli.data.preparation import is_prepared, open_task
 from micl_cli.io.json_text import json_text
 from micl_cli.registry import Registry
 
@@ -80,8 +80,9 @@ def main() -> None:
     parser.add_argument("--name", default="open", help="name of the record")
     args = parser.parse_args()
     registry = Registry.discover()
-    prepared = json.loads(micl(["prepare", "open", "--json"], args.home).stdout)["tasks"]
-    names = [task["name"] for task in prepared]
+    names = registry.benchmark_tasks("open")
+    if missing := [name for name in names if not is_prepared(name, args.home)]:
+        micl(["prepare", *missing], args.home)
     alone = {name: learn(name, args.backbone, args.max_steps, args.seed, args.home) for name in names}
     sequence = learn("open", args.backbone, args.max_steps, args.seed, args.home)
     results = {}
@@ -94,7 +95,8 @@ def main() -> None:
             "in sequence, at the end": matrix[-1][position],
         }
     print("\n".join(table(results)))
-    data = {task["name"]: {"sha256": task["sha256"], "counts": task["counts"]} for task in prepared}
+    tasks = [open_task(name, args.home) for name in names]
+    data = {task.name: {"sha256": task.sha256, "counts": dict(task.counts)} for task in tasks}
     shown = json_text({name: row["alone"] / max(row["without the medium"], 1e-9) for name, row in results.items()})
     print(f"alone, as a multiple of what is reached without the medium: {shown}")
     record(
