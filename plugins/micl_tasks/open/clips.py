@@ -22,12 +22,15 @@ Bytes = NDArray[np.uint8]
 GROUNDS = {
     "sand": ("desert/beach", "desert/desert1", "desert/desert2", "desert/desert3", "summer/beach"),
     "grass": ("desert/meadow", "desert/steppe", "summer/meadow2", "summer/meadow3", "summer/meadow4"),
-    "snow": ("summer/snow", "winter/snow", "winter/ice", "winter/tundra"),
-    "rock": ("summer/mountain1", "summer/mountain2", "summer/mountain3", "summer/mountain4", "wasteland/ashes1"),
+    "snow": ("summer/snow", "winter/snow", "winter/tundra"),
+    "rock": ("summer/mountain1", "summer/mountain2", "summer/mountain3", "summer/mountain4"),
     "lava": ("summer/lava", "wasteland/lava_stone1", "wasteland/lava_stone2"),
     "clay": ("desert/mountain1", "desert/mountain2", "desert/mountain3"),
+    "coal": ("wasteland/mountain1", "wasteland/mountain2", "wasteland/mountain3", "wasteland/mountain4"),
+    "water": ("desert/water", "summer/water", "wasteland/water", "winter/water"),
 }
-WAYS = {"e": "right", "w": "left", "ne": "up right", "nw": "up left", "se": "down right", "sw": "down left"}
+WAYS = {"e": "east", "w": "west", "ne": "northeast", "nw": "northwest", "se": "southeast", "sw": "southwest"}
+"""The directions as on a map: north is up."""
 _STEPS = {
     "e": (1.0, 0.0),
     "w": (-1.0, 0.0),
@@ -73,22 +76,20 @@ def draw(folks: Folks, deeds: tuple[str, ...], rng: Generator) -> Clip:
 
 
 def captions(clip: Clip) -> tuple[str, ...]:
-    """Return five captions; each names the figure, what it does, where it goes, and the ground."""
-    who, ground, way = a(clip.figure.folk), clip.ground, _towards(clip.way)
+    """Return the captions of a clip; each names the figure, what it does, where it goes, and the ground."""
+    who, ground, way = a(clip.figure.folk), clip.ground, clip.way
     deed = f"walks {way}" if way else clip.deed
     doing = {WALKS: f"walking {way}", WORKS: "working", STANDS: "standing still"}[clip.deed]
     return (
         f"{who} {deed} on {ground}",
         f"on {ground}, {who} {deed}",
         f"{who} is {doing} on {ground}",
-        f"the clip shows {who} {doing}, and the ground is {ground}",
+        f"the clip shows {who} {doing}, and below is {ground}",
         f"there is {who} on {ground} {doing}",
+        f"you see {ground} and {who} {doing}",
+        f"above {ground} {who} {deed}",
+        f"{doing} on {ground}: {who}",
     )
-
-
-def _towards(way: str) -> str:
-    vertical, _, horizontal = way.rpartition(" ")
-    return f"{vertical} and to the {horizontal}" if vertical else f"to the {horizontal}"
 
 
 def ask_figure(clip: Clip, rng: Generator) -> Question:
@@ -103,7 +104,7 @@ def ask_ground(clip: Clip, rng: Generator) -> Question:
 
 def ask_way(clip: Clip, rng: Generator) -> Question | None:
     """Ask where the figure goes."""
-    return Question("Which way does the movement go?", clip.way) if clip.way else None
+    return Question("In which direction does it walk?", clip.way) if clip.way else None
 
 
 def ask_deed(clip: Clip, rng: Generator) -> Question:

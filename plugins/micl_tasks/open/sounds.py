@@ -121,31 +121,39 @@ def draw(instruments: Instruments, font: SoundFont, two: float, rng: Generator) 
 # Captions and questions
 
 
-def _plays(family: str) -> str:
-    return f"{family} play" if family in PLURAL else f"{a(family)} plays"
+def _notes(phrase: Phrase) -> str:
+    number = NUMBERS[len(phrase.keys) - 1]
+    return {"repeated": f"a note repeated {number} times", "rising": f"{number} rising notes"}.get(
+        PATTERNS[phrase.pattern], f"{number} falling notes" if phrase.pattern == "falling notes" else phrase.pattern
+    )
 
 
 def captions(sound: Sound) -> tuple[str, ...]:
-    """Return five captions; each names the instruments in order, what they play, and, of a single one, the register."""
-    said = [f"{_plays(phrase.instrument.family)} {phrase.pattern}" for phrase in sound.phrases]
-    names = [
-        a(p.instrument.family) if p.instrument.family not in PLURAL else p.instrument.family for p in sound.phrases
-    ]
-    patterns, registers = [p.pattern for p in sound.phrases], [p.register for p in sound.phrases]
-    if len(said) == 1:
+    """Return the captions of a sound; each names the instruments in order, and which notes each of them plays."""
+    families = [phrase.instrument.family for phrase in sound.phrases]
+    names = [family if family in PLURAL else a(family) for family in families]
+    plays = [f"{name} {'play' if family in PLURAL else 'plays'}" for name, family in zip(names, families, strict=True)]
+    notes = [_notes(phrase) for phrase in sound.phrases]
+    if len(notes) == 1:
         return (
-            f"{said[0]} in the {registers[0]} register",
-            f"{patterns[0]} played by {names[0]} in the {registers[0]} register",
-            f"you hear {names[0]} with {patterns[0]} in the {registers[0]} register",
-            f"in the {registers[0]} register {said[0]}",
-            f"the sound of {names[0]}, {patterns[0]} in the {registers[0]} register",
+            f"{plays[0]} {notes[0]}",
+            f"{notes[0]} on {names[0]}",
+            f"you hear {names[0]} with {notes[0]}",
+            f"there is {names[0]}, which gives {notes[0]}",
+            f"the sound of {names[0]}: {notes[0]}",
+            f"{notes[0]} can be heard from {names[0]}",
+            f"someone plays {names[0]}, {notes[0]}",
+            f"music of {names[0]} with {notes[0]}",
         )
     return (
-        f"{said[0]}, then {said[1]}",
-        f"first {said[0]}, after that {said[1]}",
-        f"{patterns[0]} played by {names[0]}, followed by {patterns[1]} played by {names[1]}",
-        f"you hear {names[0]} with {patterns[0]} and then {names[1]} with {patterns[1]}",
-        f"{names[0]} with {patterns[0]} comes before {names[1]} with {patterns[1]}",
+        f"{plays[0]} {notes[0]}, then {plays[1]} {notes[1]}",
+        f"first {names[0]} with {notes[0]}, after that {names[1]} with {notes[1]}",
+        f"{notes[0]} on {names[0]} followed by {notes[1]} on {names[1]}",
+        f"you hear {names[0]} with {notes[0]} and next {names[1]} with {notes[1]}",
+        f"{names[0]} with {notes[0]} before {names[1]} with {notes[1]}",
+        f"it begins with {names[0]}, {notes[0]}, and ends with {names[1]}, {notes[1]}",
+        f"{plays[0]} {notes[0]} and {notes[1]} come from {names[1]}",
+        f"the sound of {names[0]}, {notes[0]}, and later of {names[1]}, {notes[1]}",
     )
 
 
