@@ -19,9 +19,9 @@ from common import micl, record
 
 from micl_cli.api import Example, Metric, Task
 from micl_cli.data.preparation import is_prepared, open_task
-from micl_cli.io.json_text import json_text
 from micl_cli.registry import Registry
 
+COLUMNS = ("without the medium", "alone", "in sequence, when learnt", "in sequence, at the end")
 CANDIDATES = 200
 """The number of training captions tried as the constant caption."""
 
@@ -65,10 +65,10 @@ def baseline(name: str, home: Path, registry: Registry) -> float:
 
 
 def table(results: dict[str, dict[str, float]]) -> list[str]:
-    """Return the Markdown table with one row per task."""
-    columns = list(next(iter(results.values())))
-    lines = [f"| task | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    return [*lines, *(f"| {name} | {' | '.join(f'{row[c]:.1f}' for c in columns)} |" for name, row in results.items())]
+    """Return the Markdown table with one row per task; "-" for what is not learnt yet."""
+    lines = [f"| task | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
+    shown = {name: [f"{row[c]:.1f}" if c in row else "-" for c in COLUMNS] for name, row in results.items()}
+    return [*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in shown.items())]
 
 
 def main() -> None:
@@ -83,25 +83,24 @@ def main() -> None:
     names = registry.benchmark_tasks("open")
     if missing := [name for name in names if not is_prepared(name, args.home)]:
         micl(["prepare", *missing], args.home)
-    alone = {name: learn(name, args.backbone, args.max_steps, args.seed, args.home) for name in names}
-    sequence = learn("open", args.backbone, args.max_steps, args.seed, args.home)
-    results = {}
-    for position, name in enumerate(names):
-        matrix = sequence["matrix"]
-        results[name] = {
-            "without the medium": baseline(name, args.home, registry),
-            "alone": alone[name]["matrix"][-1][0],
-            "in sequence, when learnt": matrix[position][position],
-            "in sequence, at the end": matrix[-1][position],
-        }
-    print("\n".join(table(results)))
     tasks = [open_task(name, args.home) for name in names]
     data = {task.name: {"sha256": task.sha256, "counts": dict(task.counts)} for task in tasks}
-    shown = json_text({name: row["alone"] / max(row["without the medium"], 1e-9) for name, row in results.items()})
-    print(f"alone, as a multiple of what is reached without the medium: {shown}")
-    record(
-        args.name, {"tasks": data, "table": table(results), "results": results, "sequence": sequence, "alone": alone}
-    )
+    results = {name: {COLUMNS[0]: baseline(name, args.home, registry)} for name in names}
+    runs: dict[str, Any] = {}
+    for words in (*names, "open"):  # recorded after each, since all of them take long
+        runs[words] = learn(words, args.backbone, args.max_steps, args.seed, args.home)
+        add_scores(results, words, runs[words]["matrix"])
+        record(args.name, {"tasks": data, "table": table(results), "results": results, "runs": runs})
+    print("\n".join(table(results)))
+
+
+def add_scores(results: dict[str, dict[str, float]], learnt: str, matrix: list[list[float]]) -> None:
+    """Add the scores of a run on one task, or on all of them in sequence."""
+    if learnt in results:
+        results[learnt][COLUMNS[1]] = matrix[-1][0]
+        return
+    for position, row in enumerate(results.values()):
+        row |= {COLUMNS[2]: matrix[position][position], COLUMNS[3]: matrix[-1][position]}
 
 
 if __name__ == "__main__":
