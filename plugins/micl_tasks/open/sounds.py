@@ -49,7 +49,6 @@ class Phrase(NamedTuple):
     """Notes of one instrument: the keys, in order, and whether they sound together."""
 
     instrument: Instrument
-    register: str
     pattern: str
     keys: tuple[int, ...]
 
@@ -97,7 +96,7 @@ def _phrase(instruments: Instruments, family: str, font: SoundFont, rng: Generat
         keys = _keys(pattern, int(rng.integers(*REGISTERS[register])), rng)
         zones = font.zones(font.preset(instrument.preset))
         if all(any(zone.plays(key, VELOCITY) for zone in zones) for key in keys):
-            return Phrase(instrument, register, pattern, keys)
+            return Phrase(instrument, pattern, keys)
 
 
 def _keys(pattern: str, lowest: int, rng: Generator) -> tuple[int, ...]:
@@ -123,9 +122,9 @@ def draw(instruments: Instruments, font: SoundFont, two: float, rng: Generator) 
 
 def _notes(phrase: Phrase) -> str:
     number = NUMBERS[len(phrase.keys) - 1]
-    return {"repeated": f"a note repeated {number} times", "rising": f"{number} rising notes"}.get(
-        PATTERNS[phrase.pattern], f"{number} falling notes" if phrase.pattern == "falling notes" else phrase.pattern
-    )
+    if phrase.pattern == "a repeated note":
+        return f"a note played {number} times"
+    return f"{number} {phrase.pattern}" if phrase.pattern in ("rising notes", "falling notes") else phrase.pattern
 
 
 def captions(sound: Sound) -> tuple[str, ...]:
