@@ -47,8 +47,8 @@ class MediumFault(NamedTuple):
 class FeatureCache(Protocol):
     """Caches the outputs of frozen encoders, so that each medium is encoded once.
 
-    ``key`` identifies encoder and transform; ``compute`` turns media into a tensor [n, ...]. Returns
-    [len(media), ...].
+    ``key`` identifies encoder and transform; ``compute`` turns media into a tensor [n, ...]. If it has an attribute
+    ``concurrent`` that is true, it may run in a thread while the model learns. Returns [len(media), ...].
     """
 
     def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor: ...

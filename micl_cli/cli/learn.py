@@ -74,6 +74,8 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--save-seconds", default=5.0, type=click.FloatRange(0), help="Seconds between step checkpoints.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0: as the backbone prefers.")
+@click.option("--loader-workers", type=click.IntRange(0),
+              help="Threads that read media ahead; by default up to 4, none on a single core.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check and show the plan with an estimate; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write events as JSON lines.")
 def learn(
@@ -82,6 +84,7 @@ def learn(
     save_seconds: float,
     device: str,
     threads: int,
+    loader_workers: int | None,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
@@ -95,6 +98,7 @@ def learn(
     from micl_cli.session import learn as learn_plan
     from micl_cli.session.signals import stop_on_signal
     from micl_cli.training.loop import Control
+    from micl_cli.training.read_ahead import default_workers
 
     settings = current_settings()
     arguments = LearnArguments.from_flags(flags)
@@ -106,7 +110,10 @@ def learn(
             _show_plan(session, plan, tasks, device, as_json)
             return
         with stop_on_signal(stopping_note) as stop:
-            control = Control(stop=stop, save_seconds=save_seconds, keep_answers=save_predictions)
+            workers = default_workers() if loader_workers is None else loader_workers
+            control = Control(
+                stop=stop, save_seconds=save_seconds, keep_answers=save_predictions, loader_workers=workers
+            )
             events = learn_plan(session, plan, tasks, control, device=device, threads=threads, listeners=factories)
             _show_events(events, as_json)
     if not as_json:

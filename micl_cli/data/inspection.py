@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from micl_cli.api.modality import Modality
 from micl_cli.api.task import Row
+from micl_cli.data.inspectors import FEW, MediumKey, inspectors
+from micl_cli.data.journal import journal, read_journal
 from micl_cli.data.manifest import relative_path
-from micl_cli.data.prepared import FileRecord, Refused, record_file
-from micl_cli.errors import MediaError
+from micl_cli.data.media_files import inspect_medium
+from micl_cli.data.prepared import FileRecord, Refused
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of examples inspected so far, and their total if it is known."""
-MediumKey = tuple[str, str]
-"""A modality and a path, since one file may be read as media of two modalities."""
 
 
 @dataclass
@@ -33,19 +34,48 @@ class Inspection:
     faults: dict[MediumKey, str] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
 
-    def inspect(self, rows: Iterable[Row], total: int | None, progress: Progress | None) -> None:
-        """Open each medium once. Rows with a medium that cannot be read are added to ``refused``."""
+    def inspect(self, rows: Iterable[Row], progress: Progress | None = None) -> None:
+        """Open each medium once, as rows are produced. Those with a medium that cannot be read are refused."""
         for done, row in enumerate(rows, 1):
-            keys = list(medium_keys(row))
-            for key in keys:
+            for key in medium_keys(row):
                 if key not in self.records and key not in self.faults:
-                    self._open(key)
-            if faulty := next((key for key in keys if key in self.faults), None):
-                self.refused.append(Refused(row.id, faulty[1], self.faults[faulty]))
-            else:
-                self.rows.append(row)
+                    self._take(key, inspect_medium(self.root, key[1], self.readers[key[0]], self.known.get(key)))
+            self._add(row)
             if progress:
-                progress(done, total)
+                progress(done, None)
+
+    def inspect_all(
+        self, rows: Sequence[Row], progress: Progress | None = None, *, jobs: int = 1, journal_path: Path | None = None
+    ) -> None:
+        """Open each medium of ``rows`` once, by ``jobs`` processes; the result is that of one.
+
+        ``journal_path`` is that of a journal, from which an interrupted inspection goes on.
+        """
+        interrupted = read_journal(journal_path, self.root) if journal_path else None
+        known = {**self.known, **(interrupted or {})}
+        keys = list(dict.fromkeys(key for row in rows for key in medium_keys(row)))
+        unknown = []
+        for key in keys:
+            if key in known and (record := self._unchanged(key, known[key])):
+                self.records[key] = record
+            else:
+                unknown.append(key)
+        with ExitStack() as stack:
+            inspect = stack.enter_context(inspectors(self.root, self.readers, jobs))
+            note = None
+            if journal_path and len(unknown) >= FEW:
+                note = stack.enter_context(journal(journal_path, self.root, append=interrupted is not None))
+            results = inspect(unknown)
+            for done, row in enumerate(rows, 1):
+                for key in medium_keys(row):
+                    while key not in self.records and key not in self.faults:
+                        found, result = next(results)
+                        self._take(found, result)
+                        if note and isinstance(result, FileRecord):
+                            note(*found, result)
+                self._add(row)
+                if progress:
+                    progress(done, len(rows))
 
     @property
     def media(self) -> dict[str, FileRecord]:
@@ -53,32 +83,29 @@ class Inspection:
         records: dict[str, FileRecord] = {}
         for key in dict.fromkeys(key for row in self.rows for key in medium_keys(row)):
             path, record = key[1], self.records[key]
-            facts = {**records[path].facts, **record.facts} if path in records else record.facts
-            records[path] = replace(record, facts=facts)
+            former = records.get(path)
+            records[path] = replace(record, facts={**former.facts, **record.facts}) if former else record
         return records
 
-    def _open(self, key: MediumKey) -> None:
+    def _unchanged(self, key: MediumKey, record: FileRecord) -> FileRecord | None:
+        """Return the record of a medium that has not changed since, or None."""
         path = self.root / key[1]
         try:
-            if not path.resolve().is_relative_to(self.root):
-                raise MediaError("a symbolic link leads out of the task's folder")
-            self.records[key] = self._record(key, path)
-        except FileNotFoundError:
-            self.faults[key] = "the file does not exist"
-        except MediaError as error:
-            self.faults[key] = error.message.removeprefix(f"{path}: ")
-        except (OSError, RuntimeError) as error:  # RuntimeError: circular symbolic links (Python below 3.13)
-            self.faults[key] = getattr(error, "strerror", None) or str(error)
+            return record if path.resolve().is_relative_to(self.root) and record.same_stat(path) else None
+        except (OSError, RuntimeError):
+            return None
 
-    def _record(self, key: MediumKey, path: Path) -> FileRecord:
-        if path.exists() and not path.is_file():
-            raise MediaError("it is not a regular file")  # a pipe would block its reader
-        if "\\" in key[1] and not path.exists():
-            raise MediaError("no such file (write / between folders)")
-        known = self.known.get(key)
-        if known and known.same_stat(path):
-            return known
-        return record_file(path, self.readers[key[0]].inspect(path))
+    def _take(self, key: MediumKey, result: FileRecord | str) -> None:
+        if isinstance(result, str):
+            self.faults[key] = result
+        else:
+            self.records[key] = result
+
+    def _add(self, row: Row) -> None:
+        if faulty := next((key for key in medium_keys(row) if key in self.faults), None):
+            self.refused.append(Refused(row.id, faulty[1], self.faults[faulty]))
+        else:
+            self.rows.append(row)
 
 
 def medium_keys(row: Row) -> Iterator[MediumKey]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import combinations
 from typing import Any
 
@@ -38,12 +39,16 @@ class Leak:
 
 def find_leaks(task: Task) -> tuple[Leak, ...]:
     """Return the leaks between the splits of a task, for every pair of splits that have something in common."""
-    media = {split: {medium.key for example in task.examples(split) for medium in example.media} for split in SPLITS}
-    contents = {split: [_content(example) for example in task.examples(split)] for split in SPLITS}
+    media: dict[str, set[str]] = {split: set() for split in SPLITS}
+    contents: dict[str, list[bytes]] = {split: [] for split in SPLITS}
+    for split in SPLITS:
+        for example in task.examples(split):
+            media[split].update(medium.key for medium in example.media)
+            contents[split].append(_content(example))
     return tuple(_leaks(media, contents))
 
 
-def _leaks(media: dict[str, set[str]], contents: dict[str, list[tuple[str, ...]]]) -> Iterator[Leak]:
+def _leaks(media: dict[str, set[str]], contents: dict[str, list[bytes]]) -> Iterator[Leak]:
     for first, second in combinations(SPLITS, 2):
         known = set(contents[first])
         leak = Leak((first, second), len(media[first] & media[second]), sum(key in known for key in contents[second]))
@@ -51,5 +56,7 @@ def _leaks(media: dict[str, set[str]], contents: dict[str, list[tuple[str, ...]]
             yield leak
 
 
-def _content(example: Example) -> tuple[str, ...]:
-    return tuple(f"text:{item}" if isinstance(item, str) else f"medium:{item.key}" for item in example.content)
+def _content(example: Example) -> bytes:
+    """Return a digest of the media and texts of an example, since there may be many examples."""
+    items = [f"text:{item}" if isinstance(item, str) else f"medium:{item.key}" for item in example.content]
+    return blake2b("\0".join(items).encode(), digest_size=16).digest()

@@ -70,13 +70,20 @@ def exclusive(target: Path) -> Iterator[None]:
 
     Raises MiclError if the disk is full or read-only.
     """
-    try:
+    with writable(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with open_lock(target.with_name(f".{target.name}.lock")) as lock:
             if os.name == "posix":
                 fcntl.flock(lock, fcntl.LOCK_EX)
             _restore_old(target)
             yield
+
+
+@contextmanager
+def writable(target: Path) -> Iterator[None]:
+    """Raise MiclError in place of an OSError of the block, which writes below the folder of prepared tasks."""
+    try:
+        yield
     except OSError as error:
         hint = "Free disk space or make the folder writable, or choose another with --home or MICL_HOME."
         raise MiclError(f"cannot write {target}: {error.strerror or error}", hint) from error
@@ -112,6 +119,11 @@ def replace_folder(fresh: Path, target: Path, description: Description, rows: It
         _restore_old(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def journal_path(target: Path) -> Path:
+    """Return the path of the journal from which an interrupted inspection goes on."""
+    return target.with_name(f".{target.name}.inspected")
 
 
 def _old_folder(target: Path) -> Path:

@@ -11,16 +11,19 @@ from typing import Literal
 from micl_cli.api.modality import Modality
 from micl_cli.api.task import CAPTIONING, QA, SPLITS, Row, Task, TaskSource
 from micl_cli.data.description import DESCRIPTION, MANIFEST, Description, read_description
-from micl_cli.data.inspection import Inspection, MediumKey, Progress, medium_keys
+from micl_cli.data.inspection import Inspection, Progress, medium_keys
+from micl_cli.data.inspectors import MediumKey, default_jobs
 from micl_cli.data.leaks import Leak, find_leaks
 from micl_cli.data.manifest import Entry, check_row, read_manifest
 from micl_cli.data.placement import (
     check_name_is_free,
     exclusive,
     fresh_folder,
+    journal_path,
     open_if_intact,
     replace_folder,
     stamp,
+    writable,
 )
 from micl_cli.data.prepared import (
     FileRecord,
@@ -91,7 +94,7 @@ def prepare_source(
             declared = _source_description(source, name)
             with fresh_folder(target) as fresh:
                 inspection = Inspection(fresh.resolve(), readers_of(declared, modality))
-                inspection.inspect(_source_rows(source, fresh, declared), None, progress)
+                inspection.inspect(_source_rows(source, fresh, declared), progress)
                 description, record = conclude(inspection, declared, on_error)
                 present = open_if_intact(name, home)
                 if present is None or present.sha256 != record.sha256:
@@ -108,11 +111,12 @@ def prepare_folder(
     check: DescriptionCheck | None = None,
     on_error: OnError = "fail",
     progress: Progress | None = None,
+    jobs: int = 0,
 ) -> Prepared:
     """Prepare the task that ``task.toml`` and ``manifest.jsonl`` in ``folder`` describe, and record its sha256.
 
     Its media stay where they are; nothing is written into ``folder``. ``registered`` names all installed modalities;
-    ``check`` may refuse the description.
+    ``check`` may refuse the description. ``jobs`` is the number of processes that open media (0: one for each core).
     Media whose size and time have not changed since the last preparation are not opened again.
 
     Raises ManifestError, MediaError (bad media and ``on_error`` "fail"), PlanError (no train or
@@ -128,7 +132,9 @@ def prepare_folder(
     entries = list(read_manifest(root / MANIFEST, declared, frozenset(registered)))
     manifest = record_file(root / MANIFEST)
     inspection = Inspection(root, readers_of(declared, modality), known_media(earlier, target))
-    inspection.inspect([entry.row for entry in entries], len(entries), progress)
+    rows = [entry.row for entry in entries]
+    with writable(target):
+        inspection.inspect_all(rows, progress, jobs=jobs or default_jobs(), journal_path=journal_path(target))
     description, record = conclude(inspection, declared, on_error)
     record = replace(record, root=str(root), manifest=manifest, described=description_sha256(declared))
     with exclusive(target):

@@ -11,13 +11,13 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from micl_cli.api.task import SPLITS, Example, Media, Row, Task
+from micl_cli.api.task import SPLITS, Row, Task
 from micl_cli.data.description import (
     DESCRIPTION,
     MANIFEST,
@@ -26,7 +26,8 @@ from micl_cli.data.description import (
     is_full_name,
     read_description,
 )
-from micl_cli.data.manifest import path_fault, read_manifest, relative_path, row_text
+from micl_cli.data.example_store import ManifestLines, StoredExamples, line_facts, numbers_by_split
+from micl_cli.data.manifest import path_fault, relative_path, row_text
 from micl_cli.data.typed_json import from_json
 from micl_cli.errors import ManifestError, PlanError
 from micl_cli.io.digest import file_sha256
@@ -39,9 +40,10 @@ _FORMAT = 2
 _FORMAT_WITHOUT_DIGEST = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAMED_FILES = 5
+_CHUNKED = 3  # levels: the record, its media or source, and the annotations of the source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileRecord:
     """The state of a file at inspection: size in bytes, modification time, sha256, and facts about a medium."""
 
@@ -118,7 +120,11 @@ class Record:
 
 def longest_reference(rows: Iterable[Row]) -> str:
     """Return the reference with the most bytes, the first of several; empty if there are none."""
-    return max((text for row in rows for text in row.references), key=lambda text: len(text.encode()), default="")
+    return max((text for row in rows for text in row.references), key=_bytes, default="")
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())
 
 
 def task_folder(name: str, home: Path) -> Path:
@@ -154,9 +160,9 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
         raise PlanError(f"{name} is not prepared", hint)
     try:
         description = read_description(folder / DESCRIPTION)
-        rows = [entry.row for entry in read_manifest(folder / MANIFEST, description)]
-        intact = _fits(record, name, description, rows)
-    except (ManifestError, KeyError):
+        manifest = _Manifest(ManifestLines(folder / MANIFEST), description, record)
+        intact = _fits(record, name, description, manifest)
+    except (ManifestError, KeyError, ValueError, TypeError, AttributeError, OSError):
         intact = False
     command = record.command(name)
     if not intact:
@@ -164,16 +170,30 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
     if verify and (changes := list(_changes(folder, record))):
         hint = f"Restore the files, or prepare the task again: {command}"
         raise PlanError(f"{name} has changed since it was prepared: {_listing(changes)}", hint)
-    return _task(name, description, record, rows, folder)
+    return _task(name, description, record, manifest, folder)
 
 
-def _fits(record: Record, name: str, description: Description, rows: Sequence[Row]) -> bool:
+class _Manifest:
+    """What the lines of a prepared manifest say: their splits, the longest reference, and the sha256 of the task."""
+
+    def __init__(self, lines: ManifestLines, description: Description, record: Record) -> None:
+        self.lines, self.longest_reference = lines, ""
+        self.splits: list[str] = []
+        digest = TaskDigest(description)
+        for line in lines:
+            split, paths, references = line_facts(line)
+            self.splits.append(sys.intern(split))
+            digest.update(line, [record.media[path].sha256 for path in paths])
+            self.longest_reference = max(self.longest_reference, *references, key=_bytes)
+        self.sha256 = digest.hexdigest()
+
+
+def _fits(record: Record, name: str, description: Description, manifest: _Manifest) -> bool:
     """Return whether the description and manifest of a prepared task are those of its record."""
     same_name = description.full_name == name
     same_text = not record.task_toml or task_toml_sha256(description) == record.task_toml
-    same_counts = record.counts == {split: sum(row.split == split for row in rows) for split in SPLITS}
-    same_data = fingerprint(description, rows, record.media) == record.sha256
-    return same_name and same_text and same_counts and same_data
+    same_counts = record.counts == {split: manifest.splits.count(split) for split in SPLITS}
+    return same_name and same_text and same_counts and manifest.sha256 == record.sha256 and manifest.lines.complete
 
 
 def read_record(folder: Path) -> Record | None:
@@ -218,23 +238,55 @@ def _is_absolute(root: str | None) -> bool:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write ``prepared.json``."""
-    fields = asdict(record)
-    text = json_text({"format": _FORMAT, "digest": json_sha256(fields), **fields}, ensure_ascii=False, indent=1)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+    """Write ``prepared.json``, in chunks, since it has an entry for each medium."""
+    digest = hashlib.sha256()
+    with (folder / RECORD).open("w", encoding="utf-8", newline="\n") as file:
+        for chunk in _canonical(record):
+            digest.update(chunk.encode())
+            file.write(chunk)
+        file.seek(file.tell() - 1)  # the closing brace
+        file.write(f',"digest":"{digest.hexdigest()}","format":{_FORMAT}}}\n')
 
 
-def fingerprint(description: Description, rows: Iterable[Row], media: Mapping[str, FileRecord]) -> str:
-    """Return the sha256 of a task: its modalities, type, metric, instruction, examples and digests of media, in order.
+def _canonical(value: Any, depth: int = 0) -> Iterator[str]:
+    """Yield the text that :func:`json_sha256` hashes, in chunks: the values of a mapping at a time."""
+    if is_dataclass(value) and not isinstance(value, type) and depth < _CHUNKED:
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
+    if isinstance(value, Mapping) and depth < _CHUNKED:
+        for number, key in enumerate(sorted(value)):
+            yield f"{',' if number else '{'}{json.dumps(key)}:"
+            yield from _canonical(value[key], depth + 1)
+        yield "}" if value else "{}"
+        return
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    yield json_text(plain, default=asdict, sort_keys=True, separators=(",", ":"))
+
+
+class TaskDigest:
+    """The sha256 of a task: its modalities, type, metric, instruction, examples and digests of media, in order.
 
     It does not depend on the paths and times of files outside the task, nor on its name and description.
     """
-    modalities = ",".join(sorted(description.modalities))
-    head = [modalities, description.type, description.metric, description.instruction]
-    digest = hashlib.sha256(json.dumps(head).encode())
+
+    def __init__(self, description: Description) -> None:
+        modalities = ",".join(sorted(description.modalities))
+        head = [modalities, description.type, description.metric, description.instruction]
+        self._digest = hashlib.sha256(json.dumps(head).encode())
+
+    def update(self, line: str, digests: Iterable[str]) -> None:
+        """Add a line of the manifest, and the sha256 of each of its media."""
+        self._digest.update(f"\n{line}\n{chr(10).join(digests)}".encode())
+
+    def hexdigest(self) -> str:
+        """Return the sha256 of what was added."""
+        return self._digest.hexdigest()
+
+
+def fingerprint(description: Description, rows: Iterable[Row], media: Mapping[str, FileRecord]) -> str:
+    """Return the sha256 of a task with these rows (see :class:`TaskDigest`)."""
+    digest = TaskDigest(description)
     for row in rows:
-        digests = "\n".join(media[relative_path(medium)].sha256 for medium in row.media)
-        digest.update(f"\n{row_text(row)}\n{digests}".encode())
+        digest.update(row_text(row), [media[relative_path(medium)].sha256 for medium in row.media])
     return digest.hexdigest()
 
 
@@ -289,13 +341,11 @@ def _listing(changes: list[str]) -> str:
     return ", ".join(changes[:_NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _task(name: str, description: Description, record: Record, rows: Sequence[Row], folder: Path) -> Task:
+def _task(name: str, description: Description, record: Record, manifest: _Manifest, folder: Path) -> Task:
     root = Path(record.root) if record.root else folder
-
-    @cache
-    def load(split: str) -> tuple[Example, ...]:
-        return tuple(_example(row, name, root, record) for row in rows if row.split == split)
-
+    numbers = numbers_by_split(manifest.splits)
+    digests = {path: file.sha256 for path, file in record.media.items()}
+    examples = {split: StoredExamples(manifest.lines, numbers[split], description, root, digests) for split in SPLITS}
     return Task(
         name=name,
         modalities=description.modalities,
@@ -309,20 +359,7 @@ def _task(name: str, description: Description, record: Record, rows: Sequence[Ro
         sha256=record.sha256,
         counts=dict(record.counts),
         answers=record.answers,
-        longest_reference=_longest_reference(record, rows),
+        longest_reference=manifest.longest_reference if record.longest_reference is None else record.longest_reference,
         facts={file.sha256: file.facts for file in record.media.values()},
-        load=load,
+        load=examples.__getitem__,
     )
-
-
-def _longest_reference(record: Record, rows: Sequence[Row]) -> str:
-    return longest_reference(rows) if record.longest_reference is None else record.longest_reference
-
-
-def _example(row: Row, task: str, root: Path, record: Record) -> Example:
-    def absolute(medium: Media) -> Media:
-        path = relative_path(medium)
-        return Media(medium.modality, root / path, record.media[path].sha256)
-
-    content = tuple(item if isinstance(item, str) else absolute(item) for item in row.content)
-    return Example(row.id, content, row.references, row.choices, task=task, meta=row.meta)

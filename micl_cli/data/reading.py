@@ -8,11 +8,12 @@ from pathlib import Path
 
 from micl_cli.api.reader import Count, Fault, Reader, ReaderTask, Source, SourceRow, SourceRows
 from micl_cli.data.description import Description
-from micl_cli.data.inspection import Inspection, MediumKey, Progress
+from micl_cli.data.inspection import Inspection, Progress
+from micl_cli.data.inspectors import default_jobs
 from micl_cli.data.manifest import check_row
-from micl_cli.data.placement import exclusive, fresh_folder, open_if_intact, replace_folder
+from micl_cli.data.placement import exclusive, fresh_folder, journal_path, open_if_intact, replace_folder
 from micl_cli.data.preparation import ModalityLoader, OnError, Prepared, conclude, known_media, opened, readers_of
-from micl_cli.data.prepared import FileRecord, Record, Refused, SourceRecord, read_record, record_file, task_folder
+from micl_cli.data.prepared import Record, Refused, SourceRecord, read_record, record_file, task_folder
 from micl_cli.data.sampling import count_splits, limit_splits, set_aside
 from micl_cli.errors import ManifestError, PlanError, UsageError, nearest
 
@@ -25,7 +26,8 @@ class ReadRequest:
 
     Paths of media are relative to ``media_root``, or to the root if it is None. ``prompts`` and ``scorer`` are variants
     of a published benchmark, the default one if None. ``limit`` is the maximum number of examples of each split, and
-    ``val`` the number of training examples to set aside for validation.
+    ``val`` the number of training examples to set aside for validation. ``jobs`` is the number of processes that open
+    media (0: one for each core), which changes nothing but the time.
     """
 
     root: Path
@@ -34,6 +36,7 @@ class ReadRequest:
     scorer: str | None = None
     limit: int | None = None
     val: int | None = None
+    jobs: int = 0
 
     @property
     def options(self) -> dict[str, str]:
@@ -126,12 +129,16 @@ def prepare_read(
             raise _fault_error(name, faults, len(rows))
         counts = count_splits(rows)
         chosen = _chosen(name, rows, request)
-        known: Mapping[MediumKey, FileRecord] = {}
-        if earlier and earlier.root == str(base):
-            known = known_media(earlier, target)
+        del rows
+        known = known_media(earlier, target) if earlier and earlier.root == str(base) else {}
         inspection = Inspection(base, readers_of(declared, modality), known)
         inspection.refused.extend(Refused(fault.id, fault.where, fault.reason) for fault in faults)
-        inspection.inspect([row for row, _ in chosen], len(chosen), progress)
+        inspection.inspect_all(
+            [row for row, _ in chosen],
+            progress,
+            jobs=request.jobs or default_jobs(),
+            journal_path=None if extracts else journal_path(target),
+        )
         if on_error == "fail" and inspection.refused:
             raise _fault_error(name, _located(inspection.refused, chosen), len(inspection.rows))
         description, record = conclude(inspection, declared, on_error)
@@ -141,6 +148,7 @@ def prepare_read(
         present = open_if_intact(name, home)
         if earlier != record or present is None or present.description != description.description:
             replace_folder(fresh, target, description, inspection.rows, record)
+    del inspection, chosen, record, earlier, present  # the opened task has its own, and there may be many
     return opened(name, home)
 
 

@@ -1,4 +1,4 @@
-"""The contract of metrics: one score for each example, independent of their order."""
+"""The contract of metrics: one score for each example, independent of their order, and none for a missing answer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Any, ClassVar
 
 import pytest
 
-from micl_cli.api.metric import SMALLEST, Metric
+from micl_cli.api.answer import Answer
+from micl_cli.api.metric import CATEGORY, SMALLEST, Metric
+from micl_cli.api.task import Example
+from micl_cli.errors import PlanError
 
 
 class MetricContract:
     """Tests of a metric, for subclasses that set ``metric``.
 
-    ``references`` may be overridden, with at least three examples of different meaning.
+    ``references`` may be overridden, with at least three examples of different meaning; ``examples``, where a metric
+    needs more of an example than its references.
     """
 
     metric: ClassVar[type[Metric]]
@@ -29,8 +33,17 @@ class MetricContract:
         """Return the metric under test."""
         return self.metric(**self.options)
 
-    def test_has_a_name_and_task_types(self) -> None:
+    def examples(self, category: str = "") -> list[Example]:
+        """Return an example for each of ``references``; the first has ``category``, the others have "other"."""
+        names = [category, *["other"] * (len(self.references) - 1)]
+        metas = [{CATEGORY: name} if category else {} for name in names]
+        numbered = enumerate(zip(self.references, metas, strict=True))
+        return [Example(str(at), references=tuple(texts), meta=meta) for at, (texts, meta) in numbered]
+
+    def test_has_a_name_a_version_and_task_types(self) -> None:
         assert self.metric.name
+        assert isinstance(self.metric.version, int)
+        assert self.metric.version >= 1
         assert all(isinstance(word, str) for word in self.metric.task_types)
 
     def test_correct_answers_score_higher_than_wrong_ones(self) -> None:
@@ -42,10 +55,17 @@ class MetricContract:
         metric = self.make()
         assert metric.informative(self.references)
         for references in (self.references[:1], [self.references[0]] * 3, [["."], ["!"]]):
-            if not metric.informative(references):
+            if not self._tells(metric, references):
                 right, wrong = [texts[0] for texts in references], ["x"] * len(references)
                 values = [metric.score(answers, references).value for answers in (right, wrong)]
                 assert abs(values[0] - values[1]) <= SMALLEST
+
+    def _tells(self, metric: Metric, references: Sequence[Sequence[str]]) -> bool:
+        """Return whether a metric is informative; references that it refuses are taken for informative ones."""
+        try:
+            return metric.informative(references)
+        except PlanError:
+            return True
 
     def test_each_answer_has_a_finite_score(self) -> None:
         answers = ["", "?!", "word " * 50][: len(self.references)]
@@ -71,3 +91,30 @@ class MetricContract:
     def test_unequal_lengths_are_refused(self) -> None:
         with pytest.raises(ValueError):
             self.make().score(["one"], self.references)
+        with pytest.raises(ValueError):
+            self.make().score_examples(["one"], self.examples())
+
+    def test_right_answers_to_examples_score_higher_than_wrong_ones(self) -> None:
+        right = [references[0] for references in self.references]
+        scores = [self.make().score_examples(answers, self.examples()) for answers in (right, [*right[1:], right[0]])]
+        assert scores[0].value > scores[1].value
+        assert all(len(score.each) == len(right) for score in scores)
+        assert self.make().informative_examples(self.examples())
+
+    def test_a_missing_answer_is_wrong(self) -> None:
+        right: list[str] = [references[0] for references in self.references]
+        metric, missing = self.make(), [Answer("", missing=True), *right[1:]]
+        all_given, one_missing = (metric.score_examples(answers, self.examples()) for answers in (right, missing))
+        assert one_missing.value < all_given.value
+        assert one_missing.each[0] < all_given.each[0]
+        assert one_missing.each[0] <= metric.score_examples(["", *right[1:]], self.examples()).each[0]
+
+    def test_figures_are_finite_and_hold_the_mean_of_each_category(self) -> None:
+        right = [references[0] for references in self.references]
+        wrong_first = ["x", *right[1:]]
+        plain, divided = (self.make().score_examples(wrong_first, self.examples(name)) for name in ("", "first"))
+        assert all(isinstance(name, str) and math.isfinite(value) for name, value in divided.figures.items())
+        assert divided.figures.get("first") == pytest.approx(divided.each[0])
+        assert divided.figures.get("other") == pytest.approx(sum(divided.each[1:]) / (len(right) - 1))
+        assert {"first", "other"}.isdisjoint(plain.figures)
+        assert plain.value == pytest.approx(divided.value)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from micl_cli.plan import BackboneName, Plan, check_fit
 from micl_cli.registry import Registry
 from micl_cli.training.feature_cache import Features
 from micl_cli.training.media_check import check_media
+from micl_cli.training.read_ahead import ReadAhead
 
 
 @dataclass
@@ -70,6 +73,22 @@ class RunComponents:
         self.backbone.module.train()
         self.strategy.modules.train()
 
+    @contextmanager
+    def reading_ahead(self, workers: int) -> Iterator[None]:
+        """Let ``workers`` threads read media ahead during the block."""
+        self.features.ahead.open(workers)
+        try:
+            yield
+        finally:
+            self.features.ahead.close()
+
+    def read_ahead(self, examples: Sequence[Example]) -> None:
+        """Begin to read the media of the next steps' examples in threads, if there are any."""
+        self.features.ahead.next_step()
+        for medium in dict.fromkeys(medium for example in examples for medium in example.media):
+            if not self.features.read_ahead(medium) and isinstance(self.backbone.read, RegisteredReader):
+                self.backbone.read.read_ahead(medium)
+
     def eval(self) -> None:
         """Set all modules to evaluation mode."""
         self.backbone.module.eval()
@@ -79,17 +98,36 @@ class RunComponents:
 class RegisteredReader:
     """A MediaReader that uses the registered modalities, with one instance for each set of options."""
 
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
+    def __init__(self, registry: Registry, ahead: ReadAhead | None = None) -> None:
+        self.registry, self.ahead = registry, ahead or ReadAhead()
         self._modalities: dict[tuple[str, str], Any] = {}
+        self._recent: dict[str, Mapping[str, Any]] = {}
 
     def __call__(self, medium: Media, options: Mapping[str, Any]) -> Any:
         if medium.path is None:
             raise ValueError(f"the {medium.modality} {medium.digest} has no file to read")
-        key = (medium.modality, repr(sorted(options.items())))
+        modality = self._modality(medium.modality, options)
+        if modality.augments:  # reads in the order of its random numbers
+            return modality.read(medium.path)
+        self._recent[medium.modality] = options
+        return self.ahead.result(_reading(medium, options), partial(modality.read, medium.path))
+
+    def read_ahead(self, medium: Media) -> None:
+        """Begin to read a medium, as the last one of its modality was read."""
+        options = self._recent.get(medium.modality)
+        if options is not None and medium.path is not None:
+            modality = self._modality(medium.modality, options)
+            self.ahead.start(_reading(medium, options), partial(modality.read, medium.path))
+
+    def _modality(self, name: str, options: Mapping[str, Any]) -> Any:
+        key = (name, repr(sorted(options.items())))
         if key not in self._modalities:
-            self._modalities[key] = self.registry.load("modalities", medium.modality)(**options)
-        return self._modalities[key].read(medium.path)
+            self._modalities[key] = self.registry.load("modalities", name)(**options)
+        return self._modalities[key]
+
+
+def _reading(medium: Media, options: Mapping[str, Any]) -> tuple[str, str, str]:
+    return medium.modality, str(medium.path), repr(sorted(options.items()))
 
 
 class UnaugmentedCache:
@@ -115,7 +153,7 @@ def load_backbone(plan: Plan, registry: Registry, features: Features, resources:
     cls = registry.load("backbones", name)
     options = parse_options(cls, {**_fp32_option(plan, cls), **plan.backbone_options}, owner=f"backbone {name}")
     backbone: Backbone = cls(*([argument] if argument else []), resources=resources, **options)
-    backbone.read = RegisteredReader(registry)
+    backbone.read = RegisteredReader(registry, features.ahead)
     backbone.cache = UnaugmentedCache(features, registry)
     return backbone
 

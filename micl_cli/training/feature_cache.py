@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,12 @@ from torch import Tensor
 
 from micl_cli.api.task import Media
 from micl_cli.io.removal import Remaining, remove
+from micl_cli.training.read_ahead import ReadAhead
 
 SHARD, SHARD_BYTES = 512, 64 * 10**6  # the media or bytes at which a shard is written
 IN_MEMORY = 256 * 10**6  # bytes to hold in memory if shards cannot be written
+Compute = Callable[[Sequence[Media]], Tensor]
+"""Turns media into a tensor [n, ...]; with an attribute ``concurrent`` that is true, it may run in a thread."""
 LIMIT = 20 * 10**9
 """The default size limit of the shards of all encoders together, in bytes."""
 
@@ -53,12 +57,16 @@ class Features:
         self._pending: dict[str, dict[str, Tensor]] = {}
         self._used: set[Path] = set()
         self._verified: set[tuple[str, str]] = set()
+        self.ahead = ReadAhead()
+        self._recent: dict[str, tuple[str, Compute]] = {}
 
-    def __call__(self, key: str, media: Sequence[Media], compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
+    def __call__(self, key: str, media: Sequence[Media], compute: Compute) -> Tensor:
         pending = self._pending.setdefault(key, {})
-        missing = {m.digest: m for m in media if m.digest and m.digest not in pending and not self._has(key, m.digest)}
+        if getattr(compute, "concurrent", False):
+            self._recent |= {medium.modality: (key, compute) for medium in media}
+        missing = {medium.digest: medium for medium in media if medium.digest and not self._ready(key, medium)}
         for digest, medium in missing.items():
-            pending[digest] = compute([medium])[0].cpu()
+            pending[digest] = self.ahead.result((key, digest), partial(_computed, compute, medium))
         features = [self._one(key, medium, compute) for medium in media]
         if missing and (len(pending) >= SHARD or _bytes(pending) >= SHARD_BYTES):
             self._write(key)
@@ -66,7 +74,23 @@ class Features:
                 pending.clear()
         return torch.stack(features)
 
-    def _one(self, key: str, medium: Media, compute: Callable[[Sequence[Media]], Tensor]) -> Tensor:
+    def read_ahead(self, medium: Media) -> bool:
+        """Begin to compute the features of a medium that is not cached, as those of its modality were computed last.
+
+        Return whether media of its modality are computed here, by a function that may run in a thread.
+        """
+        if medium.modality not in self._recent:
+            return False
+        key, compute = self._recent[medium.modality]
+        if medium.digest and not self._ready(key, medium):
+            self.ahead.start((key, medium.digest), partial(_computed, compute, medium))
+        return True
+
+    def _ready(self, key: str, medium: Media) -> bool:
+        """Return whether the features of a medium are in memory or stored."""
+        return medium.digest in self._pending.get(key, {}) or self._has(key, medium.digest)
+
+    def _one(self, key: str, medium: Media, compute: Compute) -> Tensor:
         if not medium.digest:
             return compute([medium])[0].cpu()
         pending = self._pending[key].get(medium.digest)
@@ -136,6 +160,11 @@ class Features:
         self._open(key, path)
         self._verified.update((key, digest) for digest in pending)
         pending.clear()
+
+
+@torch.no_grad()
+def _computed(compute: Compute, medium: Media) -> Tensor:
+    return compute([medium])[0].cpu()
 
 
 def tensor_sha256(tensor: Tensor) -> str:

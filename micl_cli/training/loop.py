@@ -44,13 +44,15 @@ class Control:
     """The supervision of a run, without influence on its result.
 
     ``stop`` returns whether the run should save its state and end; ``save_seconds`` is the time between
-    step checkpoints; ``keep_answers`` yields the answers behind each score. ``commit`` is called before a checkpoint
+    step checkpoints; ``keep_answers`` yields the answers behind each score; ``loader_workers`` is the number of threads
+    that read media ahead. ``commit`` is called before a checkpoint
     or a file of scores is written, and stores what was yielded so far: a resumed run goes on after the file.
     """
 
     stop: Callable[[], bool] = lambda: False
     save_seconds: float = 5.0
     keep_answers: bool = False
+    loader_workers: int = 0
     commit: Callable[[], None] = lambda: None
 
     def pause(self) -> None:
@@ -78,13 +80,14 @@ def learn(components: RunComponents, folder: RunFolder, control: Control) -> Ite
     )
     if plan.evaluation.unseen:
         yield from _score_zero_shot(components, folder, control)
-    for position in range(1, len(components.stages) + 1):
-        if folder.has_stage(position):
-            yield folder.learned(position)
-        else:
-            _load_stage(components, folder, position - 1)
-            yield from _learn_stage(components, folder, position, control)
-        yield from _score_stage(components, folder, position, control)
+    with components.reading_ahead(control.loader_workers):
+        for position in range(1, len(components.stages) + 1):
+            if folder.has_stage(position):
+                yield folder.learned(position)
+            else:
+                _load_stage(components, folder, position - 1)
+                yield from _learn_stage(components, folder, position, control)
+            yield from _score_stage(components, folder, position, control)
     yield RunFinished(run=plan.id, status="finished", seconds=time.perf_counter() - started)
 
 

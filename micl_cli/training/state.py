@@ -101,6 +101,12 @@ class StageState:
         start = self.step % self.steps_per_epoch * size
         return [self._with_reference(i, seed) for i in self._order[1][start : start + size]]
 
+    def upcoming(self, steps: int) -> list[Example]:
+        """Return the examples of the ``steps`` steps after the next one, as far as they are of the same epoch."""
+        size = self.components.plan.training.batch_size * self.components.plan.training.accumulation
+        start = (self.step % self.steps_per_epoch + 1) * size
+        return [self.examples[i] for i in self._order[1][start : start + steps * size]]
+
     def _with_reference(self, index: int, seed: str) -> Example:
         example = self.examples[index]
         if example.answer is not None or len(example.references) < 2:

@@ -17,6 +17,7 @@ from micl_cli.api.events import Step
 from micl_cli.api.strategy import WHOLE_LOSS, Loss, Strategy, joined
 from micl_cli.api.task import Example
 from micl_cli.errors import MiclError
+from micl_cli.training.read_ahead import STEPS
 
 if TYPE_CHECKING:
     from micl_cli.training.components import RunComponents
@@ -32,6 +33,7 @@ def train_step(components: RunComponents, state: StageState) -> Step:
     started, epoch = time.perf_counter(), state.epoch
     learning_rate = state.set_learning_rate()
     examples = state.next_examples()
+    components.read_ahead(state.upcoming(STEPS))
     total, terms = accumulate_gradients(components, examples)
     _check_finite(total, state)
     strategy.constrain()

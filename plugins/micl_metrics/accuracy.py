@@ -18,6 +18,7 @@ class Accuracy(Metric):
     """
 
     name: ClassVar[str] = "accuracy"
+    version: ClassVar[int] = 2
     task_types: ClassVar[frozenset[str]] = frozenset({"qa"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

@@ -35,6 +35,7 @@ class CIDEr(Metric):
     """
 
     name: ClassVar[str] = "cider"
+    version: ClassVar[int] = 2
     task_types: ClassVar[frozenset[str]] = frozenset({"captioning"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

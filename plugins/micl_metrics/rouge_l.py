@@ -21,6 +21,7 @@ class RougeL(Metric):
     """
 
     name: ClassVar[str] = "rouge_l"
+    version: ClassVar[int] = 2
     task_types: ClassVar[frozenset[str]] = frozenset({"captioning"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

@@ -25,6 +25,7 @@ class VQAAccuracy(Metric):
     """
 
     name: ClassVar[str] = "vqa_accuracy"
+    version: ClassVar[int] = 2
     task_types: ClassVar[frozenset[str]] = frozenset({"qa"})
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

@@ -3,7 +3,8 @@
 Line ends and tabs count as spaces. Each of the marks in MARKS is deleted if it stands beside a space anywhere in the
 answer, or if the answer has a comma between digits; otherwise it becomes a space. A point is deleted unless a digit
 follows. Then letters become lower case, none and zero to ten digits; articles are dropped, and contractions that lack
-an apostrophe get it. Other marks, such as % $ # : & and *, belong to the word.
+an apostrophe get it. Other marks, such as % $ # : & and *, belong to the word. Deviation: characters beyond ASCII are
+unified first (see :mod:`micl_metrics.text`), so that "we’re" is "we're".
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 
 from micl_metrics.answers import ARTICLES, NUMBERS
+from micl_metrics.text import unify
 
 MARKS = ';/[]"{}()=+\\_-><@`,?!'
 
@@ -40,7 +42,7 @@ CONTRACTIONS = _contractions()
 
 def normalise_vqa(answer: str) -> str:
     """Normalise an answer as the evaluation script of the VQA challenge does where annotators disagree."""
-    text = answer.replace("\n", " ").replace("\t", " ").strip()
+    text = unify(answer).replace("\n", " ").replace("\t", " ").strip()
     words = [NUMBERS.get(word, word) for word in _without_marks(text).lower().split()]
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 

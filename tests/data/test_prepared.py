@@ -144,7 +144,7 @@ def test_damaged_record_is_refused_with_the_way_out(folder: Path, tmp_path: Path
     task = open_task("own/letters", tmp_path / "home")
     for text in mutations(json.loads(intact), seed=1):
         path.write_text(text, encoding="utf-8")
-        same = text == intact or (text.startswith("{") and _loads(text) == json.loads(intact))
+        same = text == intact or (text.startswith("{") and _canonical(text) == _canonical(intact))  # 1 is not true
         if same:
             assert open_task("own/letters", tmp_path / "home") == task
             continue
@@ -155,11 +155,11 @@ def test_damaged_record_is_refused_with_the_way_out(folder: Path, tmp_path: Path
     assert path.read_text(encoding="utf-8") == intact
 
 
-def _loads(text: str) -> Any:
+def _canonical(text: str) -> str:
     try:
-        return json.loads(text)
+        return json.dumps(json.loads(text), sort_keys=True)
     except ValueError:
-        return None
+        return ""
 
 
 def test_damaged_record_of_the_former_version_is_never_unforeseen(folder: Path, tmp_path: Path) -> None:

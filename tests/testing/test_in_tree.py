@@ -15,10 +15,19 @@ from PIL import Image
 
 from micl_cli.testing import MetricContract, ModalityContract, TaskSourceContract
 from micl_metrics.accuracy import Accuracy
+from micl_metrics.anls import ANLS, ANLSStar
+from micl_metrics.bleu import BLEU1, BLEU2, BLEU3
 from micl_metrics.bleu4 import BLEU4
+from micl_metrics.caption_mean import CaptionMean6
 from micl_metrics.cider import CIDEr
+from micl_metrics.contains import Contains
+from micl_metrics.exact_upper import ExactUpper
+from micl_metrics.f1 import F1
+from micl_metrics.instruction_following import InstructionFollowing
+from micl_metrics.iou50 import IoU50
 from micl_metrics.rouge_l import RougeL
 from micl_metrics.vqa_accuracy import VQAAccuracy
+from micl_metrics.vqa_accuracy_simple import VQAAccuracySimple
 from micl_modalities.audio import Audio
 from micl_modalities.image import Image as ImageModality
 from micl_modalities.video import Video
@@ -29,8 +38,54 @@ class TestAccuracy(MetricContract):
     metric = Accuracy
 
 
+class TestExactUpper(MetricContract):
+    metric = ExactUpper
+
+
+class TestContains(MetricContract):
+    metric = Contains
+
+
+class TestF1(MetricContract):
+    metric = F1
+
+
 class TestVQAAccuracy(MetricContract):
     metric = VQAAccuracy
+
+
+class TestVQAAccuracySimple(MetricContract):
+    metric = VQAAccuracySimple
+
+
+class TestANLS(MetricContract):
+    metric = ANLS
+
+
+class TestANLSStar(MetricContract):
+    metric = ANLSStar
+
+
+class TestIoU50(MetricContract):
+    metric = IoU50
+    references = (("[0, 0, 10, 10]",), ("[20, 20, 50, 60]",), ("[100, 0, 140, 40]",))
+
+
+class TestInstructionFollowing(MetricContract):
+    metric = InstructionFollowing
+    references = (("three red boxes",), ("on the left",), ("a slow song",))
+
+
+class TestBleu1(MetricContract):
+    metric = BLEU1
+
+
+class TestBleu2(MetricContract):
+    metric = BLEU2
+
+
+class TestBleu3(MetricContract):
+    metric = BLEU3
 
 
 class TestBleu4(MetricContract):
@@ -43,6 +98,10 @@ class TestCider(MetricContract):
 
 class TestRougeL(MetricContract):
     metric = RougeL
+
+
+class TestCaptionMean6(MetricContract):
+    metric = CaptionMean6
 
 
 def noise(*shape: int) -> Any:

@@ -26,6 +26,7 @@ from micl_cli.api import (
     State,
     Task,
     TaskSource,
+    is_missing,
 )
 from micl_cli.testing import MetricContract, ModalityContract, RouterContract, TaskSourceContract
 
@@ -76,9 +77,41 @@ class Running(Exact):
         return Score(len(self.past), right.each)
 
 
+class Unversioned(Exact):
+    version = 0
+
+
+class Lenient(Exact):
+    """Leaves examples without an answer out."""
+
+    def score_examples(self, answers: Sequence[str], examples: Sequence[Example]) -> Score:
+        kept = [(a, e) for a, e in zip(answers, examples, strict=True) if not is_missing(a)]
+        return super().score_examples([answer for answer, _ in kept], [example for _, example in kept])
+
+
+class Undivided(Exact):
+    """Has no score of each category."""
+
+    def score_examples(self, answers: Sequence[str], examples: Sequence[Example]) -> Score:
+        return self.score(answers, [example.references for example in examples])
+
+
+class Infinite(Exact):
+    """Has a figure that no table can show."""
+
+    def score_examples(self, answers: Sequence[str], examples: Sequence[Example]) -> Score:
+        score = super().score_examples(answers, examples)
+        return score._replace(figures={**score.figures, "ratio": float("inf")})
+
+
 @pytest.mark.parametrize(
     ("faulty", "test"),
     [
+        (Unversioned, "test_has_a_name_a_version_and_task_types"),
+        (Lenient, "test_a_missing_answer_is_wrong"),
+        (Constant, "test_right_answers_to_examples_score_higher_than_wrong_ones"),
+        (Undivided, "test_figures_are_finite_and_hold_the_mean_of_each_category"),
+        (Infinite, "test_figures_are_finite_and_hold_the_mean_of_each_category"),
         (Constant, "test_correct_answers_score_higher_than_wrong_ones"),
         (Modest, "test_knows_whether_it_tells_right_from_wrong"),
         (Unsure, "test_knows_whether_it_tells_right_from_wrong"),

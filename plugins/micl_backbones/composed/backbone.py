@@ -7,7 +7,7 @@ the language model reads media tokens, instruction and answer; LoRA and one conn
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, cast
 
 import torch
@@ -19,7 +19,7 @@ from micl_backbones.composed.causal import block_layers, can_pack, decoder_of, i
 from micl_backbones.composed.connector import FIT_MEDIA, Connector
 from micl_backbones.composed.inputs import Inputs, padded, shared_prefixes
 from micl_backbones.composed.load import encoder_key, load_modules, load_tokenizer
-from micl_backbones.composed.media import MediaTokens, encode_one_by_one, faulty_media, mean_tokens, media_tokens
+from micl_backbones.composed.media import EncodeOneByOne, MediaTokens, faulty_media, mean_tokens, media_tokens
 from micl_backbones.composed.packing import plan_packing
 from micl_backbones.composed.preset import (
     Preset,
@@ -297,7 +297,7 @@ class Composed(ComposedAnswers):
     def encode(self, modality: str, media: Sequence[Media]) -> Tensor:
         """Return [n, tokens, width]: the frozen encoder's outputs for media, from the feature cache if there is one."""
         encoder = self._encoder(modality)
-        compute = partial(encode_one_by_one, encoder, self.read, self.device)
+        compute = EncodeOneByOne(encoder, self.read, self.device)
         if self.cache is None or has_trainable(encoder):
             return compute(media)
         key = f"{self._encoder_keys[modality]}{precision_key(self.device, torch.float32)}"

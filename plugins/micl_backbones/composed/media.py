@@ -41,11 +41,21 @@ def media_tokens(
     return by_modality
 
 
-def encode_one_by_one(encoder: Encoder, read: MediaReader, device: torch.device, media: Sequence[Media]) -> Tensor:
-    """Return [n, tokens, width], encoding one medium at a time: in a batch, results would depend on its other media."""
-    prepared = (encoder.prepare(read(medium, encoder.options)) for medium in media)
-    with without_autocast(device):
-        return torch.cat([encoder(medium[None].to(device)) for medium in prepared])
+@dataclass(frozen=True)
+class EncodeOneByOne:
+    """Encodes one medium at a time: in a batch, results would depend on its other media."""
+
+    encoder: Encoder
+    read: MediaReader
+    device: torch.device
+    concurrent = True
+    """Encoders are frozen and have no state, so that media may be encoded in threads."""
+
+    def __call__(self, media: Sequence[Media]) -> Tensor:
+        """Return [n, tokens, width]."""
+        prepared = (self.encoder.prepare(self.read(medium, self.encoder.options)) for medium in media)
+        with without_autocast(self.device):
+            return torch.cat([self.encoder(medium[None].to(self.device)) for medium in prepared])
 
 
 def faulty_media(media: Sequence[InspectedMedium], encoders: Mapping[str, Encoder]) -> Iterator[MediumFault]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from micl_cli.api import Metric
@@ -48,6 +48,10 @@ from micl_metrics.vqa_answers import normalise_vqa
         ("**yes**", "yes"),
         ('"no"', "no"),
         ("- red", "red"),
+        ("3$, 1 dog", "3$ 1 dog"),
+        ("wait...what", "wait what"),
+        ("...", "..."),
+        ("?!", "?!"),
     ],
 )
 def test_normalised_answers(answer: str, expected: str) -> None:
@@ -55,6 +59,12 @@ def test_normalised_answers(answer: str, expected: str) -> None:
 
 
 @given(st.text())
+@example("C.\u0327")
+@example("<'\u0338")
+@example("A.\u030a>0")
+@example("a_#")
+@example("3$,1")
+@example("£%0")
 def test_normalising_twice_changes_nothing(answer: str) -> None:
     assert normalise(normalise(answer)) == normalise(answer)
 

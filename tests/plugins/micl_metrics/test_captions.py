@@ -13,6 +13,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from micl_cli.api import Metric
+from micl_metrics.bleu import BLEU1, BLEU2, BLEU3
 from micl_metrics.bleu4 import BLEU4
 from micl_metrics.cider import CIDEr
 from micl_metrics.rouge_l import RougeL
@@ -51,11 +52,12 @@ def test_cider_agrees_with_pycocoevalcap(corpus: list[tuple[str, list[str]]]) ->
 
 @settings(max_examples=60, deadline=None)
 @given(CORPUS)
-def test_bleu4_agrees_with_pycocoevalcap(corpus: list[tuple[str, list[str]]]) -> None:
+def test_bleu_of_each_order_agrees_with_pycocoevalcap(corpus: list[tuple[str, list[str]]]) -> None:
     expected, each = Bleu(4).compute_score(*tables(corpus), verbose=0)
-    ours = BLEU4().score(*unzip(corpus))
-    assert ours.value == pytest.approx(expected[3], abs=1e-9)
-    assert ours.each == pytest.approx(each[3], abs=1e-9)
+    for order, metric in enumerate((BLEU1, BLEU2, BLEU3, BLEU4)):
+        ours = metric().score(*unzip(corpus))
+        assert ours.value == pytest.approx(expected[order], abs=1e-9)
+        assert ours.each == pytest.approx(each[order], abs=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
@@ -83,6 +85,15 @@ def test_cider_penalises_a_difference_in_length() -> None:
 
 def test_a_word_of_every_image_tells_nothing() -> None:
     assert CIDEr().score(["tone", "tone"], [["tone"], ["tone"]]).value == 0.0
+
+
+def test_bleu_of_lower_orders_by_hand() -> None:
+    # 5 words against 6: precisions 5/5, 3/4 and 1/3.
+    texts = ["a b c x y"], [["a b c d x y"]]
+    brevity = math.exp(1 - 6 / 5)
+    assert BLEU1().score(*texts).value == pytest.approx(brevity, rel=1e-6)
+    assert BLEU2().score(*texts).value == pytest.approx(brevity * (3 / 4) ** (1 / 2), rel=1e-6)
+    assert BLEU3().score(*texts).value == pytest.approx(brevity * (3 / 4 / 3) ** (1 / 3), rel=1e-6)
 
 
 def test_bleu4_by_hand() -> None:
@@ -120,6 +131,13 @@ def test_rouge_l_by_hand() -> None:
     precision, recall = 3 / 3, 3 / 4
     expected = (1 + 1.44) * precision * recall / (recall + 1.44 * precision)
     assert RougeL().score(["a b d"], [["a b c d", "x"]]).value == pytest.approx(expected)
+
+
+def test_chinese_captions_are_compared_by_character() -> None:
+    answers, references = ["一只狗在跑。", "两只猫"], [["一只狗在跑"], ["三只鸟"]]
+    assert BLEU1().score(answers, references).each == pytest.approx((1.0, 1 / 3))
+    assert CIDEr().score(answers, references).each[0] == pytest.approx(10.0)
+    assert RougeL().score(answers, references).each[0] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("metric", CAPTION_METRICS)

@@ -1,0 +1,117 @@
+"""Examples of a prepared task, parsed from its manifest when they are asked for.
+
+A task of 100,000 examples takes as much memory as the places of its lines: the operating system keeps the text itself.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from micl_cli.api.task import SPLITS, Example, Media
+from micl_cli.data.description import Description
+from micl_cli.data.manifest import parse_row, relative_path
+from micl_cli.io.text import open_regular
+
+
+class ManifestLines:
+    """The lines of a canonical manifest, in memory that does not grow with them.
+
+    They stay those of the file that was opened, also if another one takes its place. Raises OSError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.starts = array("Q", [0])
+        with open_regular(path) as file:
+            self._text: mmap.mmap | bytes = b""
+            if file.seek(0, 2):
+                self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        end = -1
+        while (end := self._text.find(b"\n", end + 1)) >= 0:
+            self.starts.append(end + 1)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, index: int) -> str:
+        """Return a line without its end. Raises UnicodeDecodeError."""
+        return self._text[self.starts[index] : self.starts[index + 1] - 1].decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last line has an end."""
+        return self.starts[-1] == len(self._text)
+
+
+class StoredExamples(Sequence[Example]):
+    """The examples of one split of a prepared task, in the manifest's order."""
+
+    def __init__(
+        self,
+        lines: ManifestLines,
+        numbers: Sequence[int],
+        description: Description,
+        root: Path,
+        digests: Mapping[str, str],
+    ) -> None:
+        self.lines, self.numbers = lines, numbers
+        self.description, self.root, self.digests = description, root, digests
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Example]: ...
+
+    def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
+        if isinstance(index, slice):
+            return [self._example(number) for number in self.numbers[index]]
+        return self._example(self.numbers[index])
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self._example(number) for number in self.numbers)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _example(self, number: int) -> Example:
+        row, _ = parse_row(self.lines[number], self.description, f"{self.lines.path}:{number + 1}")
+        content = tuple(item if isinstance(item, str) else self._medium(item) for item in row.content)
+        task = self.description.full_name
+        return Example(row.id, content, row.references, row.choices, task=task, meta=row.meta)
+
+    def _medium(self, medium: Media) -> Media:
+        path = relative_path(medium)
+        return Media(medium.modality, self.root / path, self.digests[path])
+
+
+def numbers_by_split(splits: Sequence[str]) -> dict[str, array[int]]:
+    """Return the numbers of the lines of each split."""
+    return {split: array("Q", (n for n, each in enumerate(splits) if each == split)) for split in SPLITS}
+
+
+def line_facts(line: str) -> tuple[str, list[str], list[str]]:
+    """Return the split, paths of media and references of a canonical manifest line. Raises ValueError, KeyError."""
+    fields: Mapping[str, Any] = json.loads(line)
+    if "content" in fields:
+        items = [item for item in fields["content"] if not isinstance(item, str)]
+        paths = [path for item in items for path in item.values()]
+    else:
+        known = ("id", "split", "prompt", "references", "choices", "meta")
+        paths = [fields[key] for key in fields if key not in known]
+    return fields["split"], paths, fields["references"]

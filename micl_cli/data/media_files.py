@@ -1,0 +1,38 @@
+"""Inspection of one medium: its record, or the reason why it cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from micl_cli.api.modality import Modality
+from micl_cli.data.prepared import FileRecord, record_file
+from micl_cli.errors import MediaError
+
+
+def inspect_medium(root: Path, name: str, reader: Modality, known: FileRecord | None = None) -> FileRecord | str:
+    """Return the record of a medium, or its fault.
+
+    ``name`` is its path relative to ``root``, which has no symbolic links. A file that has not changed since it was
+    ``known`` is not opened.
+    """
+    path = root / name
+    try:
+        if not path.resolve().is_relative_to(root):
+            raise MediaError("a symbolic link leads out of the task's folder")
+        return _record(path, name, reader, known)
+    except FileNotFoundError:
+        return "the file does not exist"
+    except MediaError as error:
+        return error.message.removeprefix(f"{path}: ")
+    except (OSError, RuntimeError) as error:  # RuntimeError: circular symbolic links (Python below 3.13)
+        return getattr(error, "strerror", None) or str(error)
+
+
+def _record(path: Path, name: str, reader: Modality, known: FileRecord | None) -> FileRecord:
+    if path.exists() and not path.is_file():
+        raise MediaError("it is not a regular file")  # a pipe would block its reader
+    if "\\" in name and not path.exists():
+        raise MediaError("no such file (write / between folders)")
+    if known and known.same_stat(path):
+        return known
+    return record_file(path, reader.inspect(path))
