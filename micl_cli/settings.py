@@ -101,6 +101,11 @@ class Settings:
         """The folder of cached encoder features."""
         return self.home / "features"
 
+    @property
+    def downloads(self) -> Path:
+        """The folder of data that registered tasks download, one subfolder per benchmark."""
+        return self.home / "downloads"
+
     def values(self, command: str) -> dict[str, tuple[Any, str]]:
         """Return the values that the files set for a command ("learn", "runs ls") as (value, file path) by parameter.
 

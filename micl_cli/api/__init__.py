@@ -117,6 +117,8 @@ if TYPE_CHECKING:
     from micl_cli.errors import OptionError as OptionError
     from micl_cli.errors import PlanError as PlanError
     from micl_cli.errors import nearest as nearest
+    from micl_cli.io.download import RETRY_HINT as RETRY_HINT
+    from micl_cli.io.download import download as download
     from micl_cli.io.processes import module_command as module_command
     from micl_cli.io.text import TextError as TextError
     from micl_cli.io.text import parse_json as parse_json
@@ -163,6 +165,7 @@ _HOME = {name: f"micl_cli.api.{module}" for module, names in _MODULES.items() fo
 _ERRORS = ("ManifestError", "MediaError", "MiclError", "OptionError", "PlanError", "nearest")
 _HOME |= dict.fromkeys(_ERRORS, "micl_cli.errors")
 _HOME |= dict.fromkeys(("TextError", "parse_json", "read_json", "read_lines", "read_toml"), "micl_cli.io.text")
+_HOME |= dict.fromkeys(("RETRY_HINT", "download"), "micl_cli.io.download")
 _HOME["module_command"] = "micl_cli.io.processes"
 
 __all__ = sorted(_HOME)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from micl_cli.api.presets import FetchProgress
+
 SPLITS = ("train", "val", "test")
 CAPTIONING, QA, CHOICE = "captioning", "qa", "choice"
 """The task types with built-in behaviour: captions, open answers to questions, multiple choice."""
@@ -198,6 +200,14 @@ class TaskSource(ABC):
     description: ClassVar[str] = ""
     instruction: ClassVar[str] = ""
     embedded: ClassVar[bool] = False
+
+    def fetch(self, folder: Path, tell: FetchProgress) -> TaskSource:
+        """Download to ``folder`` what the source needs, and return a source that has it; called before ``rows``.
+
+        ``folder`` is shared by all sources and processes of a home folder, and keeps what is downloaded. A source
+        that needs no download returns itself. Raises PlanError.
+        """
+        return self
 
     @abstractmethod
     def rows(self, folder: Path) -> Iterable[Row]:

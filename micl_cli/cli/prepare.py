@@ -12,9 +12,13 @@ from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, table, warn
 from micl_cli.cli.context import current_settings
+<<<<<<< HEAD
 from micl_cli.cli.own_options import NAMES as OWN_NAMES
 from micl_cli.cli.own_options import own_options, own_request, refuse_without_inputs
 from micl_cli.cli.status import preparing
+=======
+from micl_cli.cli.status import DownloadBars, preparing
+>>>>>>> w-open
 from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -144,9 +148,10 @@ def _prepared(
     if published:
         yield from library.prepare_published(names, ReadRequest(**reading), on_error=on_error, watch=preparing)
         return
+    bars = DownloadBars()
     for name in names:
         with preparing(name) as progress:
-            prepared = library.prepare(name, on_error=on_error, progress=progress)
+            prepared = library.prepare(name, on_error=on_error, progress=progress, tell=bars.update)
         yield prepared
 
 

@@ -43,9 +43,9 @@ def _candidates(settings: Settings) -> Iterator[Path]:
             yield from run.glob("*/.*.new")
     yield from settings.features.glob("*/*.new")
     yield from (settings.home / "digests").glob(".*.new")
-    for weights in _folders(settings.home / "weights"):
-        if not is_locked(weights / ".lock"):  # a download that was cut off (*.part) is continued, and no leftover
-            yield from (*weights.glob("*.new"), *weights.glob(".*.new"))
+    for fetched in (*_folders(settings.home / "weights"), *_folders(settings.downloads)):
+        if not is_locked(fetched / ".lock"):  # a download that was cut off (*.part) is continued, and no leftover
+            yield from (*fetched.glob("*.new"), *fetched.glob(".*.new"))
     for path in settings.tasks.glob("*/.*.new"):
         if not is_locked(path.with_name(path.name.removesuffix(".new") + ".lock")):
             yield path

@@ -9,7 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from micl_cli.api.predictions import Prediction
+=======
+from micl_cli.api.presets import FetchProgress
+>>>>>>> w-open
 from micl_cli.api.reader import Reader
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
@@ -32,6 +36,10 @@ Watch = Callable[[str], AbstractContextManager[Progress | None]]
 """Called with a task's name before it is prepared; returns a context that provides its progress callback."""
 
 
+def silent(name: str, done: int, total: int) -> None:
+    """Show no progress of downloads."""
+
+
 def unwatched(name: str) -> AbstractContextManager[None]:
     """Show no progress."""
     return nullcontext()
@@ -52,9 +60,17 @@ class TaskLibrary:
         with Store.open(self.settings.store_url) as store:
             yield store
 
-    def prepare(self, what: str, *, on_error: OnError = "fail", progress: Progress | None = None) -> Prepared:
+    def prepare(
+        self,
+        what: str,
+        *,
+        on_error: OnError = "fail",
+        progress: Progress | None = None,
+        tell: FetchProgress = silent,
+    ) -> Prepared:
         """Prepare a registered task by full name, or the task in a user's folder, and record it in the store.
 
+        ``tell`` is called while data of a registered task is downloaded.
         Raises PlanError, ManifestError, MediaError or PluginError.
         """
         if Path(what).is_dir():
@@ -68,7 +84,7 @@ class TaskLibrary:
                 progress=progress,
             )
         else:
-            prepared = self._prepare_source(what, self.settings.home, on_error, progress)
+            prepared = self._prepare_source(what, self.settings.home, on_error, progress, tell)
         self._register(prepared)
         return prepared
 
@@ -144,9 +160,12 @@ class TaskLibrary:
         marks = {f"{other.title} ({name})": other.marks for name, other in readers.items() if name != reader.benchmark}
         return recognise(root, marks) or f"--root is the folder of {reader.title}, as it was published."
 
-    def _prepare_source(self, name: str, home: Path, on_error: OnError, progress: Progress | None) -> Prepared:
+    def _prepare_source(
+        self, name: str, home: Path, on_error: OnError, progress: Progress | None, tell: FetchProgress = silent
+    ) -> Prepared:
         source = self.registry.load("tasks", name)()
         self.registry.find("metrics", source.metric)  # reports an unknown metric before any data is prepared
+        source = source.fetch(self.settings.downloads, tell)
         return prepare_source(source, name, home, self._modality, on_error=on_error, progress=progress)
 
     def _modality(self, name: str) -> Any:

@@ -3,14 +3,21 @@
 from micl_cli.api import Register, hookimpl
 
 _TASKS = "micl_tasks.mini.tasks"
+_OPEN = "micl_tasks.open.tasks"
 
 
 @hookimpl
 def micl_register_tasks(register: Register) -> None:
-    """Register the six tasks of the embedded benchmark ``mini``."""
+    """Register the embedded benchmark ``mini``, and ``open``, which is cut from packages of Debian."""
     register("mini/img_cap", f"{_TASKS}:ImageCaptioning", "caption small images of coloured shapes")
     register("mini/img_qa", f"{_TASKS}:ImageQA", "answer questions about small images of coloured shapes")
     register("mini/aud_cap", f"{_TASKS}:AudioCaptioning", "caption short sequences of sounds")
     register("mini/aud_qa", f"{_TASKS}:AudioQA", "answer questions about short sequences of sounds")
     register("mini/vid_cap", f"{_TASKS}:VideoCaptioning", "caption short clips of moving shapes")
     register("mini/vid_qa", f"{_TASKS}:VideoQA", "answer questions about short clips of moving shapes")
+    register("open/img_cap", f"{_OPEN}:ImageCaptioning", "caption pictures of one or two emoji")
+    register("open/img_qa", f"{_OPEN}:ImageQA", "answer questions about pictures of up to four emoji")
+    register("open/aud_cap", f"{_OPEN}:AudioCaptioning", "caption short phrases of recorded instruments")
+    register("open/aud_qa", f"{_OPEN}:AudioQA", "answer questions about short phrases of recorded instruments")
+    register("open/vid_cap", f"{_OPEN}:VideoCaptioning", "caption clips of animated people and animals")
+    register("open/vid_qa", f"{_OPEN}:VideoQA", "answer questions about clips of animated people and animals")

@@ -90,6 +90,7 @@ def test_leftovers_of_killed_processes_are_counted_and_removed(micl: Any, filled
         isolated / "tasks" / "own" / ".img.new" / "manifest.jsonl",
         isolated / "digests" / f".0f.json.{dead}.new",
         isolated / "weights" / "micl" / "image.safetensors.new" / "made",
+        isolated / "downloads" / "open" / f"package-1.0.{dead}.new" / "usr" / "font.ttf",
         isolated / "micl-0003-20260101T000000Z.db.part",
     ]
     used = filled / "image-1" / f"y.{alive}.new"
@@ -98,10 +99,10 @@ def test_leftovers_of_killed_processes_are_counted_and_removed(micl: Any, filled
         path.write_bytes(bytes(1000))
     os.utime(left[-1], (1, 1))
     shown = micl("cache")
-    assert "7 leftovers of killed processes, 0.0 MB; remove them: micl cache rm --leftovers" in shown.err
-    assert json.loads(micl("cache", "--json").out)["leftover_bytes"] == 7000
+    assert "8 leftovers of killed processes, 0.0 MB; remove them: micl cache rm --leftovers" in shown.err
+    assert json.loads(micl("cache", "--json").out)["leftover_bytes"] == 8000
     done = micl("cache", "rm", "--leftovers")
-    assert (done.code, done.err) == (0, "removed 7 leftovers of killed processes\n")
+    assert (done.code, done.err) == (0, "removed 8 leftovers of killed processes\n")
     assert not any(path.exists() for path in left)
     assert used.exists()
     assert len(list(filled.glob("*/*.safetensors"))) == 2

@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from hashlib import sha256
-from http.client import HTTPException
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock
 
-from micl_cli.api import FetchProgress, PlanError, module_command
-
-CHUNK = 1 << 18
-RETRY_HINT = "The same command resumes the download."
+from micl_cli.api import RETRY_HINT, FetchProgress, PlanError, download, module_command
 
 
 def fetch_parts(name: str, parts: list[Mapping[str, Any]], folder: Path, tell: FetchProgress) -> None:
@@ -75,49 +68,6 @@ def _url(part: Mapping[str, Any]) -> str:
         hint = "Configure pip with a registry that uses https."
         raise PlanError(f"{requirement} would be downloaded over an insecure connection", hint)
     return url
-
-
-def download(
-    source: str | Request, target: Path, digest: str, size: int, tell: Callable[[int, int], None], *, called: str = ""
-) -> None:
-    """Download to ``target``, resuming an interrupted download, and verify its sha256. Raises PlanError."""
-    partial = target.with_name(f"{target.name}.part")
-    called = called or target.name
-    try:
-        _receive(Request(source) if isinstance(source, str) else source, partial, size, tell)
-    except (URLError, HTTPException, OSError) as error:
-        raise PlanError(f"the download of {called} failed: {error}", RETRY_HINT) from error
-    with partial.open("rb") as file:
-        actual = sha256()
-        while chunk := file.read(1 << 20):
-            actual.update(chunk)
-    if actual.hexdigest() != digest:
-        partial.unlink()
-        raise PlanError(
-            f"{called} does not match its pinned digest: its sha256 is {actual.hexdigest()}",
-            "It was deleted. Try again; if the digest still differs, do not use this registry.",
-        )
-    partial.replace(target)
-
-
-def _receive(request: Request, partial: Path, size: int, tell: Callable[[int, int], None]) -> None:
-    present = partial.stat().st_size if partial.exists() else 0
-    if present >= size:
-        return
-    if present:
-        request.add_header("Range", f"bytes={present}-")
-    with urlopen(request, timeout=60) as response:
-        resumed = present and getattr(response, "status", None) == 206
-        done = present if resumed else 0
-        with partial.open("ab" if resumed else "wb") as file:
-            while chunk := response.read(CHUNK):
-                done += len(chunk)
-                if done > size:
-                    raise OSError(f"more than the expected {size} bytes")
-                file.write(chunk)
-                tell(done, size)
-    if done < size:
-        raise OSError(f"{done} of {size} bytes received")
 
 
 # Converting

@@ -35,8 +35,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers, validate_repo_id  # type: ignore[attr-defined]
 
 from micl_backbones.weights.digest import FileDigest
-from micl_backbones.weights.fetch import RETRY_HINT, download
-from micl_cli.api import FetchProgress, PlanError, read_json
+from micl_cli.api import RETRY_HINT, FetchProgress, PlanError, download, read_json
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _READ = re.compile(r"[^/]+\.(json|txt|model|jinja|tiktoken)|additional_chat_templates/[^/]+\.jinja")

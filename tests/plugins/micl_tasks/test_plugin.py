@@ -14,7 +14,12 @@ def test_every_announced_task_exists_under_its_name() -> None:
         found[name] = target
 
     plugin.micl_register_tasks(register)
-    assert sorted(found) == [f"mini/{m}_{k}" for m in ("aud", "img", "vid") for k in ("cap", "qa")]
+    assert sorted(found) == [
+        f"{benchmark}/{medium}_{kind}"
+        for benchmark in ("mini", "open")
+        for medium in ("aud", "img", "vid")
+        for kind in ("cap", "qa")
+    ]
     for name, target in found.items():
         module, _, attribute = target.partition(":")
         task = getattr(import_module(module), attribute)
