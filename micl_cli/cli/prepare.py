@@ -12,13 +12,9 @@ from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, table, warn
 from micl_cli.cli.context import current_settings
-<<<<<<< HEAD
 from micl_cli.cli.own_options import NAMES as OWN_NAMES
 from micl_cli.cli.own_options import own_options, own_request, refuse_without_inputs
-from micl_cli.cli.status import preparing
-=======
 from micl_cli.cli.status import DownloadBars, preparing
->>>>>>> w-open
 from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,11 +32,11 @@ Examples:
   micl prepare --from birds.csv --as own/birds --split 80/10/10
   micl prepare --from train=a.jsonl --from test=b.jsonl --as own/chats --media-root ~/pictures
 
-
+\b
 The tasks of a published benchmark are read from the data set on your disk, under --root; its files
 are never changed. The name of a benchmark stands for all its tasks.
 
-
+\b
 Data of your own is read by --from and becomes the task --as: csv, tsv, json, parquet, COCO, VQA,
 conversations, folders of images or sounds, and what the `datasets` library opens.
 
@@ -72,12 +68,13 @@ out. A task of type "choice" needs choices on every line. Other keys are stored 
 @click.option("--on-error", default="fail", type=click.Choice(["fail", "skip"]),
               help="What to do if media cannot be read: stop, or skip their examples.")  # fmt: skip
 @own_options
+@click.option("--jobs", default=0, type=click.IntRange(0), help="Processes that open media; 0: one for each core.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, as_json: bool, **given: Any) -> None:
+def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, jobs: int, as_json: bool, **given: Any) -> None:
     """Prepare tasks: read every medium once, count examples, and record the sha256 of all data."""
     from micl_cli.session.library import TaskLibrary
 
-    library = TaskLibrary(current_settings())
+    library = TaskLibrary(current_settings(), jobs=jobs)
     own = {name: given.pop(name) for name in OWN_NAMES}
     done = []
     for prepared in _chosen(library, what, benchmark, own, given, on_error):

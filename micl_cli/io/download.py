@@ -13,6 +13,7 @@ from micl_cli.errors import PlanError
 
 CHUNK = 1 << 18
 RETRY_HINT = "The same command resumes the download."
+"""The hint of errors of downloads."""
 
 
 def download(

@@ -5,15 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
 from micl_cli.api.predictions import Prediction
-=======
 from micl_cli.api.presets import FetchProgress
->>>>>>> w-open
 from micl_cli.api.reader import Reader
 from micl_cli.api.task import Task
 from micl_cli.data.inspection import Progress
@@ -46,10 +44,13 @@ def unwatched(name: str) -> AbstractContextManager[None]:
 
 
 class TaskLibrary:
-    """The tasks of a home folder, with the registry that provides their readers and the store that lists them."""
+    """The tasks of a home folder, with the registry that provides their readers and the store that lists them.
 
-    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
-        self.settings = settings
+    ``jobs`` is the number of processes that open media when a task is prepared (0: one for each core).
+    """
+
+    def __init__(self, settings: Settings, registry: Registry | None = None, *, jobs: int = 0) -> None:
+        self.settings, self.jobs = settings, jobs
         self.registry = registry or Registry.discover()
 
     @contextmanager
@@ -82,6 +83,7 @@ class TaskLibrary:
                 check=partial(check_names, registry=self.registry),
                 on_error=on_error,
                 progress=progress,
+                jobs=self.jobs,
             )
         else:
             prepared = self._prepare_source(what, self.settings.home, on_error, progress, tell)
@@ -96,6 +98,7 @@ class TaskLibrary:
         The files of all tasks are looked for before the first is prepared. Raises PluginError for an unknown task,
         UsageError, PlanError, ManifestError or MediaError.
         """
+        request = replace(request, jobs=self.jobs)
         chosen = [(*self._reader_of(name), name) for name in names]
         for reader, task, _ in chosen:
             self._locate(reader, task, request)
@@ -114,7 +117,9 @@ class TaskLibrary:
 
         Raises UsageError, PluginError, PlanError, ManifestError or MediaError.
         """
-        prepared = prepare_own(request, self.settings.home, self.registry, on_error=on_error, progress=progress)
+        prepared = prepare_own(
+            request, self.settings.home, self.registry, on_error=on_error, progress=progress, jobs=self.jobs
+        )
         self._register(prepared)
         return prepared
 

@@ -42,14 +42,21 @@ _METRICS = {CAPTIONING: "cider", QA: "accuracy", CHOICE: "accuracy"}
 
 
 def prepare_own(
-    request: OwnRequest, home: Path, registry: Registry, *, on_error: OnError = "fail", progress: Progress | None = None
+    request: OwnRequest,
+    home: Path,
+    registry: Registry,
+    *,
+    on_error: OnError = "fail",
+    progress: Progress | None = None,
+    jobs: int = 0,
 ) -> Prepared:
-    """Prepare a task from a user's data set.
+    """Prepare a task from a user's data set, with ``jobs`` processes that open media (0: one for each core).
 
     Raises UsageError, PluginError, PlanError, ManifestError (bad data, and ``on_error`` is "fail"), MediaError, or
     MiclError (``home`` cannot be written).
     """
     data, read_request = _open(request, home, registry)
+    read_request = replace(read_request, jobs=jobs)
     if on_error == "skip":
         read_request = replace(read_request, arguments=(*read_request.arguments, "--on-error", "skip"))
     columns = _columns(data, request, frozenset(part.name for part in registry.parts("modalities")))
