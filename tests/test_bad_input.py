@@ -85,7 +85,7 @@ def state(home: Path) -> dict[str, bytes]:
     [
         (("--tasks", "img_cpa"), 3, "no task 'mini/img_cpa'", "Did you mean 'mini/img_cap'?"),
         (("--tasks", "own/img_cpa"), 3, "no task 'own/img_cpa'", "Did you mean 'own/img_cap'?"),
-        (("--tasks", "own/IMG cap"), 4, "'own/IMG cap' is not a valid task name", "lowercase letters"),
+        (("--tasks", "own/IMG cap"), 4, "'own/img cap' is not a valid task name", "lowercase letters"),
         (("--tasks", " , "), 2, "no task is named", "--tasks img_cap,aud_qa"),
         (("--tasks", "own/img_cap,own/img_cap"), 2, "own/img_cap is named twice", "once"),
         (("--strategy", "moincle"), 3, "no strategy 'moincle'", "Did you mean 'moincl'?"),

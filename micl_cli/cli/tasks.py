@@ -195,7 +195,8 @@ def _facts(library: TaskLibrary, entry: TaskEntry) -> dict[str, str]:
 def _prepared_facts(library: TaskLibrary, name: str) -> dict[str, str]:
     """Return where a prepared task is, and what it was made of, as far as its files can be read."""
     from micl_cli.data.description import DESCRIPTION, read_description
-    from micl_cli.data.prepared import read_record, task_folder
+    from micl_cli.data.prepared import task_folder
+    from micl_cli.data.record import read_record
 
     folder = task_folder(name, library.settings.home)
     facts = {"folder": str(folder)}

@@ -14,7 +14,7 @@ from micl_cli.data.inspectors import FEW, MediumKey, inspectors
 from micl_cli.data.journal import journal, read_journal
 from micl_cli.data.manifest import relative_path
 from micl_cli.data.media_files import MISSING, inspect_medium
-from micl_cli.data.prepared import FileRecord, Refused
+from micl_cli.data.record import FileRecord, Refused
 from micl_cli.io.spelling import Spellings
 
 Progress = Callable[[int, int | None], None]

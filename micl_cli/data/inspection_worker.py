@@ -17,7 +17,7 @@ from typing import Any
 
 from micl_cli.api.modality import Modality
 from micl_cli.data.media_files import inspect_medium
-from micl_cli.data.prepared import FileRecord
+from micl_cli.data.record import FileRecord
 from micl_cli.io.json_text import json_text
 
 

@@ -17,7 +17,7 @@ from typing import IO
 from micl_cli.api.modality import Modality
 from micl_cli.data.inspection_worker import result_of
 from micl_cli.data.media_files import inspect_medium
-from micl_cli.data.prepared import FileRecord
+from micl_cli.data.record import FileRecord
 from micl_cli.io.processes import module_command
 
 FEW = 400

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
-from micl_cli.data.prepared import FileRecord
+from micl_cli.data.record import FileRecord
 from micl_cli.io.json_text import json_text
 from micl_cli.io.text import TextError, read_lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from micl_cli.api.modality import Modality
-from micl_cli.data.prepared import FileRecord, record_file
+from micl_cli.data.record import FileRecord, record_file
 from micl_cli.errors import MediaError
 
 MISSING = "the file does not exist"

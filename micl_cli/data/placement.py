@@ -11,7 +11,8 @@ from pathlib import Path
 from micl_cli.api.task import Row, Task
 from micl_cli.data.description import DESCRIPTION, MANIFEST, Description, description_text
 from micl_cli.data.manifest import write_manifest
-from micl_cli.data.prepared import RECORD, Record, open_task, read_record, write_record
+from micl_cli.data.prepared import open_task
+from micl_cli.data.record import RECORD, Record, read_record, write_record
 from micl_cli.errors import MiclError, PlanError
 from micl_cli.io.files import flush
 from micl_cli.io.lock import open_lock

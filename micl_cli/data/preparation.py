@@ -25,21 +25,11 @@ from micl_cli.data.placement import (
     stamp,
     writable,
 )
-from micl_cli.data.prepared import (
-    FileRecord,
-    Record,
-    Refused,
-    description_sha256,
-    fingerprint,
-    longest_reference,
-    read_record,
-    record_file,
-    task_folder,
-    task_toml_sha256,
-)
+from micl_cli.data.prepared import description_sha256, fingerprint, longest_reference, task_folder, task_toml_sha256
 from micl_cli.data.prepared import is_prepared as is_prepared
 from micl_cli.data.prepared import open_task as open_task
 from micl_cli.data.prepared import prepared_tasks as prepared_tasks
+from micl_cli.data.record import FileRecord, Record, Refused, read_record, record_file
 from micl_cli.errors import ManifestError, MediaError, PlanError
 
 OnError = Literal["fail", "skip"]

@@ -14,7 +14,8 @@ from micl_cli.data.inspectors import default_jobs
 from micl_cli.data.manifest import check_row
 from micl_cli.data.placement import exclusive, fresh_folder, journal_path, open_if_intact, replace_folder
 from micl_cli.data.preparation import ModalityLoader, OnError, Prepared, conclude, known_media, opened, readers_of
-from micl_cli.data.prepared import Record, Refused, SourceRecord, read_record, record_file, task_folder
+from micl_cli.data.prepared import task_folder
+from micl_cli.data.record import Record, Refused, SourceRecord, read_record, record_file
 from micl_cli.data.sampling import count_splits, limit_splits, set_aside
 from micl_cli.errors import ManifestError, PlanError, UsageError, nearest
 

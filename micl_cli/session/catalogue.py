@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from micl_cli.data.description import DESCRIPTION, read_description
-from micl_cli.data.prepared import is_prepared, prepared_tasks, read_record, task_folder
+from micl_cli.data.prepared import is_prepared, prepared_tasks, task_folder
+from micl_cli.data.record import read_record
 from micl_cli.errors import ManifestError, PlanError, PluginError, nearest
 from micl_cli.registry import Part
 from micl_cli.store import Store, exists

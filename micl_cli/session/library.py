@@ -19,8 +19,9 @@ from micl_cli.data.layouts import recognise
 from micl_cli.data.own.preparation import prepare_own
 from micl_cli.data.own.request import OwnRequest
 from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare_source
-from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks, read_record, task_folder
+from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks, task_folder
 from micl_cli.data.reading import ReadRequest, prepare_published
+from micl_cli.data.record import read_record
 from micl_cli.data.vocabulary import check_names
 from micl_cli.errors import ManifestError, PlanError, PluginError, UsageError, nearest
 from micl_cli.registry import Registry

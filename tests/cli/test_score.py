@@ -172,7 +172,8 @@ def test_what_is_no_file_is_refused(home: Path, micl: Any, tmp_path: Path, what:
 
 
 def test_a_task_whose_media_are_gone_can_be_scored(home: Path, micl: Any, file: Any, own_folders: Path) -> None:
-    from micl_cli.data.prepared import read_record, task_folder
+    from micl_cli.data.prepared import task_folder
+    from micl_cli.data.record import read_record
 
     record = read_record(task_folder("own/aud_qa", home))
     assert record and record.root

@@ -14,7 +14,7 @@ from micl_cli.api import Media, Row
 from micl_cli.data import inspection, inspectors
 from micl_cli.data.inspection import Inspection
 from micl_cli.data.journal import journal, read_journal
-from micl_cli.data.prepared import FileRecord, record_file
+from micl_cli.data.record import FileRecord, record_file
 
 MODULE = """
     import os

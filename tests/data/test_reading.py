@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import pytest
 
 from micl_cli.api import Count, Media, Modality, Reader, ReaderTask, Row, Source, SourceRows, rows_of, text_field
-from micl_cli.data.prepared import open_task, read_record, task_folder
+from micl_cli.data.prepared import open_task, task_folder
 from micl_cli.data.reading import ReadRequest, prepare_published
+from micl_cli.data.record import read_record
 from micl_cli.errors import ManifestError, PlanError, UsageError
 
 Items = dict[str, list[Any]]

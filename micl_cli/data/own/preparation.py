@@ -27,8 +27,9 @@ from micl_cli.data.own.media import MediaPlacement, is_embedded
 from micl_cli.data.own.request import Input, OwnRequest
 from micl_cli.data.own.rows import DataSet, RowReader
 from micl_cli.data.preparation import OnError, Prepared
-from micl_cli.data.prepared import read_record, task_folder
+from micl_cli.data.prepared import task_folder
 from micl_cli.data.reading import ReadRequest, prepare_read
+from micl_cli.data.record import read_record
 from micl_cli.data.vocabulary import check_names
 from micl_cli.errors import ManifestError, PlanError, UsageError
 from micl_cli.registry import Registry
