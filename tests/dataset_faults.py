@@ -54,6 +54,10 @@ def sound() -> bytes:
     return stream.getvalue()
 
 
+def karpathy(name: str, split: str) -> dict[str, Any]:
+    return {"filename": name, "split": split, "sentences": [{"raw": f"A thing {n}."} for n in range(5)]}
+
+
 COCO = {
     "images": [{"id": n, "file_name": name} for n, name in enumerate(NAMES)],
     "annotations": [{"id": n, "image_id": n, "caption": f"A thing {n}."} for n in range(len(NAMES))],
@@ -92,6 +96,11 @@ BASES = {
         {"metadata.csv": "file_name,caption\n" + "".join(f"{name},A thing.\n" for name in NAMES)},
         NAMES,
         ("--from", ".", *HALVES),
+    ),
+    "flickr30k": Base(
+        {"dataset_flickr30k.json": {"images": [karpathy(name, SPLITS[n]) for n, name in enumerate(NAMES)]}},
+        [f"flickr30k-images/{name}" for name in NAMES],
+        ("micl/img_cap", "--root", "."),
     ),
     "mllm-cl": Base(
         {"RS/train.json": RS_TRAIN, "RS/test.json": RS_TEST},
