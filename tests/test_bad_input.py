@@ -229,7 +229,7 @@ def video_without_frames(path: Path) -> None:
         ("img_cap", lambda p: p.write_text("not a picture"), "5.png", "5.png"),
         ("aud_qa", lambda p: p.write_bytes(b""), "5.wav", "5.wav"),
         ("aud_qa", lambda p: p.write_bytes(p.read_bytes()[:44]), "5.wav", "5.wav"),
-        ("aud_qa", lambda p: p.unlink(), "5.wav", "o such file"),
+        ("aud_qa", lambda p: p.unlink(), "5.wav", "the file does not exist"),
     ],
 )
 def test_media_that_cannot_be_read(

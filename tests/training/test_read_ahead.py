@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def test_features_of_the_next_steps_are_computed_in_threads(tmp_path: Path) -> N
     features.ahead.open(2)
     first = features("k", MEDIA[:1], encode)
     assert all(features.read_ahead(medium) for medium in MEDIA[:3])
+    while len(encode.threads) < 3:  # one that no thread has begun is computed when it is asked for
+        time.sleep(0.01)
     rest = features("k", MEDIA[1:3], encode)
     features.ahead.close()
     assert torch.equal(torch.cat([first, rest]), torch.tensor([[0.0, 0], [1, 1], [2, 2]]))
