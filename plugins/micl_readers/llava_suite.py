@@ -129,11 +129,21 @@ def whole_number(item: Any, key: str, where: str) -> int:
 
 
 def numbers_of(item: Any, key: str, count: int, where: str) -> list[float]:
-    """Return a list of ``count`` numbers under ``key`` of an object. Raises ManifestError if it is none."""
-    value = field_of(item, key, where)
+    """Return ``count`` numbers under ``key`` of an object, a list or a text of one. Raises ManifestError."""
+    value = _listed(field_of(item, key, where))
     if not isinstance(value, list) or len(value) != count or not all(map(_is_number, value)):
         raise ManifestError(f"{where}: {key} is not a list of {count} numbers", "Is this the file that was published?")
     return [float(number) for number in value]
+
+
+def _listed(value: Any) -> Any:
+    """Return the numbers in a text such as "[0.1, 0.2]" as a list, and any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return [float(number) for number in value.strip(" []").split(",")]
+    except ValueError:
+        return value
 
 
 def _is_number(value: Any) -> bool:

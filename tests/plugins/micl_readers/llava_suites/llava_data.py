@@ -141,7 +141,7 @@ def coin(data: DataSet, instructions: str = "Instructions_Original", test: str =
               path="{split}{number}.jpg")  # fmt: skip
     data.task(f"{instructions}/Grounding/train.json", f"{instructions}/Grounding/test.json", "cl_dataset",
               path="COCO2014/train2014/{split}{number}.jpg", answer=lambda n: "[0.1, 0.2, 0.5, 0.6]",
-              answer_bbox=[0.1, 0.2, 0.5, 0.6], size=[640, 480])  # fmt: skip
+              answer_bbox="[0.1, 0.2, 0.5, 0.6]", size=[640, 480])  # fmt: skip
 
 
 def coin_textvqa(data: DataSet, instructions: str) -> None:
