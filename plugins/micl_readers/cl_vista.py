@@ -5,8 +5,10 @@ Layout: a folder for each task with its videos, a file of conversations to learn
 ``{"video_name", "question_id", "question"}`` and answers ``{"question_id", "answer"}``.
 
 The names of files and folders inside a task's folder are set in a configuration of the release, so that several are
-looked for. The videos of ``space`` come from ScanNet, under its own terms: they are converted from its frames by
-``Space/convert_video.py`` of the data set.
+looked for. For Traffic, Movie and Sports they are ``json_row/train_data_30k.json``,
+``train_json_row/movie_train_subtitle_30k.json`` and so on, and paths of videos are relative to the root. Other files in
+folders of such names are told apart by what their names contain. The videos of ``space`` come from ScanNet, under its
+own terms: they are converted from its frames by ``Space/convert_video.py`` of the data set.
 """
 
 from __future__ import annotations
@@ -49,17 +51,30 @@ _FOLDERS = {
     "star": "STAR",
 }
 _FILES = {
-    "train": ("train.json", "{task}_train.json", "train_{task}.json", "annotations/train.json"),
+    "train": (
+        "json_row/train_data_30k.json",
+        "train_json_row/movie_train_subtitle_30k.json",
+        "train.json",
+        "{task}_train.json",
+        "train_{task}.json",
+        "annotations/train.json",
+    ),
     "questions": (
+        *("json_row/test_questions_2k.json", "test_json_row/test_question_2k.json"),
         *("test_q.json", "test_questions.json", "test_question.json", "{task}_test_q.json", "test_q_{task}.json"),
         *("test/test_q.json", "annotations/test_q.json"),
     ),
     "answers": (
+        *("json_row/test_answers_2k.json", "test_json_row/test_answer_2k.json"),
         *("test_a.json", "test_answers.json", "test_answer.json", "{task}_test_a.json", "test_a_{task}.json"),
         *("test/test_a.json", "annotations/test_a.json"),
     ),
 }
 """The names that are looked for, below the folder of a task, by the role of the file."""
+_PATTERNS = {"train": "*train*.json", "questions": "test_question*.json", "answers": "test_answer*.json"}
+"""The names of files in a folder ``json_row`` or the like, where none of the above exists."""
+_OF_METHODS = ("replay", "router")
+"""What the names of files begin with that are not those of the benchmark but of methods."""
 _MEDIA = {"train": ("train", "videos/train", "train_videos"), "test": ("test", "videos/test", "test_videos")}
 """The folders that are looked for, below that of a task; without them, the videos of both splits share one folder."""
 _SHARED = ("videos", "video", "")
@@ -99,8 +114,8 @@ class CLVista(Reader):
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:
         """Return the files of conversations, questions and answers of the task's folder."""
         folder = _FOLDERS[task]
-        names = {role: [name.format(task=folder) for name in names] for role, names in _FILES.items()}
-        return {role: source.find(*(f"{folder}/{name}" for name in names[role])) for role in names}
+        names = {role: [f"{folder}/{name.format(task=folder)}" for name in names] for role, names in _FILES.items()}
+        return {role: source.find(*each, *_matching(source, folder, role)) for role, each in names.items()}
 
     def rows(self, task: str, files: Mapping[str, Path], source: Source) -> SourceRows:
         """Yield the conversations, then the questions with their answers, then what belongs to neither."""
@@ -108,6 +123,20 @@ class CLVista(Reader):
         learnt = conversation_rows(source, files["train"], train.places, VIDEO)
         asked = question_rows(source, files["questions"], files["answers"], test)
         return chain(learnt, asked, unused(train, test))
+
+
+def _matching(source: Source, folder: str, role: str) -> Iterator[str]:
+    """Yield the files of a role in the folders of annotations of a task. Raises ManifestError if there are several."""
+    paths = [
+        path.relative_to(source.root).as_posix()
+        for path in sorted((source.root / folder).glob(f"*json_row/{_PATTERNS[role]}"))
+        if not path.name.startswith(_OF_METHODS)
+    ]
+    known = [name for name in _FILES[role] if source.has_file(f"{folder}/{name.format(task=folder)}")]
+    if len(paths) > 1 and not known:
+        hint = f"Rename the published one to {folder}/{role if role == 'train' else f'test_{role}'}.json."
+        raise ManifestError(f"{source.root} has {' and '.join(paths)}: which one is it?", hint)
+    yield from paths
 
 
 class Videos:
