@@ -1,7 +1,8 @@
 """UCIT (Guo et al. 2025, HiDe-LLaVA): continual instruction tuning on tasks that the backbone has not seen.
 
 Layout: ``instructions/ImageNet-R/train.json`` and ``test_3000.json``, images below ``datasets/ImageNet-R/``; likewise
-for the other tasks. The two captioning tasks have their references in ``val_coco_type_3000.json``.
+for the other tasks. The two captioning tasks have their references in ``val_coco_type_3000.json``. A later release has
+``ImageNet-R/train.json`` and so on beside ``datasets/``, in folders that name the tasks, such as ``VizWiz-caption/``.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ class UCIT(ImageSuite):
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "imagenet-r": ("ImageNet-R",),
         "arxivqa": ("ArxivQA",),
-        "vizwiz-cap": ("VizWiz",),
+        "vizwiz-cap": ("VizWiz", "VizWiz-caption"),
         "iconqa": ("IconQA",),
         "clevr-math": ("CLEVR", "CLEVR-Math"),
-        "flickr30k-cap": ("Flickr30k",),
+        "flickr30k-cap": ("Flickr30k", "Flickr30k-cap"),
     }
     images: ClassVar[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
         "imagenet-r": (("ImageNet-R", "ImageNet-R/train"), ("ImageNet-R", "ImageNet-R/test")),
