@@ -1,7 +1,8 @@
 """CVIT of SMoLoRA (Wang et al., ICCV 2025, arXiv 2411.13949): visual instruction tuning, and whether shapes are kept.
 
-Layout, which is assumed (the published one could not be compared): ``instructions/ScienceQA/train.json`` and
-``test.json`` in the formats of LLaVA, also without ``instructions/``; images below ``datasets/`` in the layout of CoIN.
+Layout, by the scripts of the release: ``CVIT_benchmark/Instructions_Single/ScienceQA/train.json``, and ``test.json`` or
+``val.json`` in the formats of LLaVA; images, and the answers of other sets, below ``dataset/``. The folders may also be
+called ``instructions/`` and ``datasets/``, or be missing.
 """
 
 from __future__ import annotations
@@ -22,12 +23,20 @@ MIF = "mif"
 SEQUENCE = ("scienceqa", "textvqa", "flickr30k", "imagenet", "gqa", "vqav2")
 UNSEEN = ("vizwiz", "textcaps", "ocr-vqa", "places365")
 _CAPTIONS = {"flickr30k": "captions of photographs (Flickr30k)", "textcaps": "captions that read texts (TextCaps)"}
+_CIDER_NOTE = (
+    "the release compares an answer with its best reference only, by a module that it lacks: its figure is not CIDEr-D"
+)
+_UNSEEN_NOTE = "published training sets of unseen tasks have 5 or 10 examples a class"
 _SCENES = {RELEASE: "coin_imagenet_release", STRICT: "coin_imagenet_strict"}
 _MORE_IMAGES = {
     "flickr30k": (("Flickr30k", "Flickr30k/train"), ("Flickr30k", "Flickr30k/val", "Flickr30k/test")),
     "textcaps": (("TextCaps", "TextCaps/train_images", "TextVQA/train_images"),) * 2,
     "places365": (("Places365", "Places365/train"), ("Places365", "Places365/val")),
 }
+_INSTRUCTIONS = ("Instructions_Single", "CVIT_benchmark/Instructions_Single", "instructions", "")
+_DATASETS = ("dataset", "datasets", "")
+_VALIDATED = frozenset({"textvqa", "flickr30k", "vqav2", "vizwiz", "textcaps", "places365"})
+"""The tasks whose test is the validation file."""
 _MORE_FOLDERS = {"flickr30k": ("Flickr30k",), "textcaps": ("TextCaps",), "places365": ("Places365", "Place365")}
 
 
@@ -38,13 +47,14 @@ def _task(name: str) -> ReaderTask:
     if name in PARTS:
         scorers = {variant: PARTS[name].scorers[variant] for variant in (RELEASE, STRICT)}
         description = PARTS[name].description
+    notes = (_CIDER_NOTE if captions else "", _UNSEEN_NOTE if name in UNSEEN else "")
     return ReaderTask(
         modalities=frozenset({"image"}),
         type=CAPTIONING if captions else QA,
         scorers={**scorers, MIF: "instruction_following"},
         description=description,
         max_new_tokens=MAX_NEW_TOKENS,
-        note="published training sets of unseen tasks have 5 or 10 examples a class" if name in UNSEEN else "",
+        note="; ".join(filter(None, notes)),
     )
 
 
@@ -53,7 +63,10 @@ class CVIT(ImageSuite):
 
     benchmark = "cvit"
     title = "CVIT (SMoLoRA)"
-    marks = ("instructions/Places365", "Places365/train.json")
+    marks = (
+        *("Instructions_Single/Places365", "CVIT_benchmark/Instructions_Single"),
+        *("instructions/Places365", "Places365/train.json"),
+    )
     licence = "that of each of the sets it is made from"
     citation = "Wang et al., SMoLoRA, ICCV 2025, arXiv 2411.13949"
     origin = "zackie29/SMoLoRA"
@@ -66,14 +79,21 @@ class CVIT(ImageSuite):
         name: (PARTS[name].images, PARTS[name].test_images) if name in PARTS else _MORE_IMAGES[name] for name in tasks
     }
 
+    def instructions(self, task: str, *names: str) -> tuple[str, ...]:
+        """Return where annotation files of a task may be."""
+        return below(below(_INSTRUCTIONS, *self.folders[task]), *names)
+
+    def image_folders(self, task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the folders of images of training and of test examples."""
+        train, test = self.images[task]
+        return (*_DATASETS[:-1], *below(_DATASETS, *train)), (*_DATASETS[:-1], *below(_DATASETS, *test))
+
     def layout(self, task: str, source: Source) -> Layout:
         """Return where the files of a task are; those with the answers of other sets need not be there."""
-        files = {
-            "train": self.instructions(task, "train.json"),
-            "test": self.instructions(task, "test.json", "val.json"),
-        }
+        tests = ("val.json", "test.json") if task in _VALIDATED else ("test.json", "val.json")
+        files = {"train": self.instructions(task, "train.json"), "test": self.instructions(task, *tests)}
         answers = {
-            role: below(("datasets", "cl_dataset", ""), name)
+            role: below((*_DATASETS[:-1], "cl_dataset", ""), name)
             for role, name in coin_questions.ANSWERS.get(task, {}).items()
         }
         references = {"references": self.instructions(task, "val_coco_type_3000.json")} if task in _CAPTIONS else {}
