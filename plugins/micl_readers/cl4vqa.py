@@ -1,8 +1,9 @@
 """CL4VQA (CL-MoE, Huai et al., CVPR 2025, arXiv 2503.00413): VQA v2 cut into ten tasks by type of question.
 
 Layout: ``train_q_recognition.json`` and ``val_q_recognition.json``, and so on, at the root or in a folder of the names
-listed in ``FOLDERS``; images in ``train2014/`` and ``val2014/`` of COCO. The format of the files, which is assumed (the
-published one could not be compared), is one of:
+listed in ``FOLDERS``; images in ``train2014/`` and ``val2014/`` of COCO. The release of CL-MoE has
+``train/train_q_recognition.json`` and ``test/test_q_recognition.json`` in the formats of LLaVA. The format of the
+files, which is assumed (the published ones could not be compared), is one of:
 
 - a list of objects with the keys of VQA v2: ``question_id``, ``image_id``, ``question``, ``answers`` (ten objects with
   ``answer``) and ``multiple_choice_answer``;
@@ -37,9 +38,12 @@ from micl_cli.api import (
 )
 from micl_readers.chat_formats import begins_with_object
 from micl_readers.llava import conversation, images_of, question_row, under
-from micl_readers.llava_suite import whole_number
+from micl_readers.llava_suite import MAX_NEW_TOKENS, below, whole_number
 
-FOLDERS = ("", "Partition_Q_V2", "instructions", "annotations")
+FOLDERS = ("", "CL4VQA", "Partition_Q_V2", "instructions", "annotations")
+CL_MOE = "cl-moe"
+"""The scorer variant of CL-MoE's release: equality in upper case, as of CoIN's VQAv2."""
+_NAMES = {"train": ("train_q", "train/train_q"), "val": ("val_q", "test/test_q", "test_q")}
 TYPES = {
     "recognition": "what something is",
     "location": "where something is",
@@ -53,7 +57,8 @@ TYPES = {
     "causal": "why",
 }
 _IMAGES = {"train": ("train2014", "val2014"), "val": ("val2014", "train2014")}
-_PLACES = under(*(f"{base}{split}" for base in ("", "COCO2014/", "images/", "coco/") for split in _IMAGES["train"]))
+_BASES = ("", "COCO2014/", "images/", "coco/", "data/")
+_PLACES = under(*(f"{base}{split}" for base in _BASES for split in _IMAGES["train"]), "data")
 
 
 class CL4VQA(Reader):
@@ -61,7 +66,7 @@ class CL4VQA(Reader):
 
     benchmark = "cl4vqa"
     title = "CL4VQA"
-    marks = tuple(f"{folder}train_q_recognition.json" for folder in ("", "*/"))
+    marks = tuple(f"{folder}train_q_recognition.json" for folder in ("", "*/", "*/*/"))
     licence = "CC BY 4.0 (annotations of VQA v2); images under the terms of Flickr, as in COCO"
     citation = "Huai et al., CL-MoE, CVPR 2025, arXiv 2503.00413"
     origin = "ECNU-ICALK/CL-MoE"
@@ -69,8 +74,9 @@ class CL4VQA(Reader):
         name: ReaderTask(
             modalities=frozenset({"image"}),
             type=QA,
-            scorers={RELEASE: "vqa_accuracy", STRICT: "vqa_accuracy"},
+            scorers={RELEASE: "vqa_accuracy", STRICT: "vqa_accuracy", CL_MOE: "exact_upper"},
             description=f"questions about photographs (VQA v2): {asked}",
+            max_new_tokens=MAX_NEW_TOKENS,
         )
         for name, asked in TYPES.items()
     }
@@ -78,8 +84,8 @@ class CL4VQA(Reader):
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:
         """Return the files of training and validation questions of a type. The latter are the test."""
         return {
-            role: source.find(*(f"{folder}/{role}_q_{task}.json".lstrip("/") for folder in FOLDERS))
-            for role in ("train", "val")
+            role: source.find(*below(FOLDERS, *(f"{name}_{task}.json" for name in names)))
+            for role, names in _NAMES.items()
         }
 
     def rows(self, task: str, files: Mapping[str, Path], source: Source) -> SourceRows:
@@ -144,5 +150,4 @@ def _coco_image(item: Any, where: str, source: Source, role: str) -> str:
     """Return the path of the image with a number in COCO 2014."""
     number = whole_number(item, "image_id", where)
     names = (f"{split}/COCO_{split}_{number:012d}.jpg" for split in _IMAGES[role])
-    bases = ("", "COCO2014/", "images/", "coco/")
-    return source.first_medium([f"{base}{name}" for name in names for base in bases])
+    return source.first_medium([f"{base}{name}" for name in names for base in _BASES])
