@@ -20,12 +20,16 @@ TASKS = {
 }
 
 
+OPTIONS = {"continual-news": ("--scorer", "short")}
+"""The scorer that needs no sentence model."""
+
+
 @pytest.mark.parametrize("benchmark", TASKS)
 def test_a_suite_is_prepared_learnt_scored_and_reported(
     benchmark: str, build: Any, micl: Any, home: Path, learn_words: Any
 ) -> None:
     names = [f"{benchmark}/{task}" for task in TASKS[benchmark].split(",")]
-    done = micl("prepare", *names, "--root", build(benchmark).root, "--json")
+    done = micl("prepare", *names, "--root", build(benchmark).root, *OPTIONS.get(benchmark, ()), "--json")
     assert done.code == 0, done.err
     assert [task["counts"]["test"] for task in json.loads(done.out)["tasks"]] == [3, 3]
     done = micl(*learn_words("--tasks", ",".join(names), "--max-steps", "2", "--eval-batch-size", "3", "--json"))
