@@ -116,8 +116,8 @@ class Domain(Reader):
 
 
 def _finance_question(item: Mapping[str, Any], where: str, images: Images) -> Row:
-    truth = next(iter(answers(item, where)), "").strip().lower()
-    return question_row(item, where, images, suffix=_YES_NO if truth in ("yes", "no") else _LETTER)
+    truth = next(iter(answers(item, where)), "")
+    return question_row(item, where, images, suffix=_YES_NO if truth in ("Yes", "No") else _LETTER)
 
 
 def _science_question(item: Mapping[str, Any], where: str, images: Images) -> Row:
