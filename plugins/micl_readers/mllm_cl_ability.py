@@ -51,7 +51,9 @@ OCR_CATEGORIES = (
 
 _TRAIN = {"ocr": "OCR/train_without_dense_caption.json"}
 _FOLDERS = {"ocr": "OCR", "math": "Math", "vp": "VP", "app": "APP"}
-_TABLE_KEYS = ("index", "question", "prediction")
+_TABLE_KEYS = ("index", "question", "prediction", "opt")
+_ALL, _NO_CHOICE = "ALL_", "Z"
+"""What ids of APP's questions begin with before the row in the server's table, and the letter of no choice."""
 _OWN_KEYS = ("question_id", "image", "text", "answer")
 
 
@@ -197,17 +199,17 @@ def _mathvista(predictions: Sequence[Prediction]) -> Iterator[str]:
 
 
 def _mmt_bench(predictions: Sequence[Prediction]) -> Iterator[str]:
-    """Yield a table with the columns of the test file, its ids as "index", and the chosen letter as "prediction".
+    """Yield a table with the columns of the test file, its ids as "index", the reply, and the chosen letter as "opt".
 
-    A reply that names no choice, or several, stands there as it is.
+    The server reads "opt": "Z" stands for a reply that names no choice, or several.
     """
     own = [example.meta.get("item", {}) for example, _ in predictions]
     columns = [key for key in dict.fromkeys(key for item in own for key in item) if key not in _TABLE_KEYS]
-    yield _tsv(["index", "question", *columns, "prediction"])
+    yield _tsv(["index", "question", *columns, "prediction", "opt"])
     for (example, answer), item in zip(predictions, own, strict=True):
-        index = item.get("index", example.meta.get(QUESTION_ID, example.id))
-        letter = chosen_letter(answer, choices_of(example) or lettered([""] * 26)) or answer
-        yield _tsv([index, example.prompt, *(item.get(column, "") for column in columns), letter])
+        index = str(item.get("index", example.meta.get(QUESTION_ID, example.id))).removeprefix(_ALL)
+        letter = chosen_letter(answer, choices_of(example) or lettered([""] * 26)) or _NO_CHOICE
+        yield _tsv([index, example.prompt, *(item.get(column, "") for column in columns), answer, letter])
 
 
 def _tsv(values: Iterable[Any]) -> str:
