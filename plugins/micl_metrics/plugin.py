@@ -29,6 +29,7 @@ COIN_AND_NEXT = (
     ("coin_scienceqa_strict", "coin:ScienceQAStrict", "the answer names the letter of the right option"),
     ("coin_textvqa_release", "coin:TextVQARelease", "TextVQA: VQA accuracy after EvalAI's normalisation"),
     ("coin_imagenet_release", "coin:ImageNetRelease", "CoIN: class in answer or answer in class; empty is right"),
+    ("cvit_class_release", "coin:ClassRelease", "SMoLoRA: class in answer or answer in class, whatever the case"),
     ("coin_imagenet_strict", "coin:ImageNetStrict", "the answer names the class in whole words"),
     (
         "coin_gqa_release",

@@ -27,7 +27,7 @@ _CIDER_NOTE = (
     "the release compares an answer with its best reference only, by a module that it lacks: its figure is not CIDEr-D"
 )
 _UNSEEN_NOTE = "published training sets of unseen tasks have 5 or 10 examples a class"
-_SCENES = {RELEASE: "coin_imagenet_release", STRICT: "coin_imagenet_strict"}
+_CLASSES = {RELEASE: "cvit_class_release", STRICT: "coin_imagenet_strict"}
 _MORE_IMAGES = {
     "flickr30k": (("Flickr30k", "Flickr30k/train"), ("Flickr30k", "Flickr30k/val", "Flickr30k/test")),
     "textcaps": (("TextCaps", "TextCaps/train_images", "TextVQA/train_images"),) * 2,
@@ -42,19 +42,19 @@ _MORE_FOLDERS = {"flickr30k": ("Flickr30k",), "textcaps": ("TextCaps",), "places
 
 def _task(name: str) -> ReaderTask:
     captions = name in _CAPTIONS
-    scorers = {RELEASE: "cider", STRICT: "cider"} if captions else _SCENES
+    scorers = {RELEASE: "cider", STRICT: "cider"} if captions else _CLASSES
     description = _CAPTIONS.get(name, "classes of scenes (Places365)")
     if name in PARTS:
-        scorers = {variant: PARTS[name].scorers[variant] for variant in (RELEASE, STRICT)}
+        if name != "imagenet":
+            scorers = {variant: PARTS[name].scorers[variant] for variant in (RELEASE, STRICT)}
         description = PARTS[name].description
-    notes = (_CIDER_NOTE if captions else "", _UNSEEN_NOTE if name in UNSEEN else "")
     return ReaderTask(
         modalities=frozenset({"image"}),
         type=CAPTIONING if captions else QA,
         scorers={**scorers, MIF: "instruction_following"},
         description=description,
         max_new_tokens=MAX_NEW_TOKENS,
-        note="; ".join(filter(None, notes)),
+        note=_UNSEEN_NOTE if name in UNSEEN else _CIDER_NOTE if captions else "",
     )
 
 

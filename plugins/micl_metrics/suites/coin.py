@@ -134,6 +134,21 @@ class ImageNetRelease(ReferenceMetric):
         return float(reference in answer or answer in reference)
 
 
+class ClassRelease(ReferenceMetric):
+    """ImageNet and Places365 in SMoLoRA's release: as CoIN's rule for ImageNet, whatever the case, in 0..1.
+
+    One of the names of the class is part of the answer or the answer part of it (``eval_classification.py``). An empty
+    answer is right.
+    """
+
+    name: ClassVar[str] = "cvit_class_release"
+
+    def similarity(self, answer: str, reference: str) -> float:
+        """Return 1.0 if one of both contains the other in upper case, else 0.0."""
+        ours, theirs = answer.upper(), reference.upper()
+        return float(theirs in ours or ours in theirs)
+
+
 class ImageNetStrict(ReferenceMetric):
     """ImageNet: the share of answers that name the class in whole words, in 0..1.
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from micl_cli.api import Answer, Example, Metric, PlanError
 from micl_metrics.suites.coin import (
+    ClassRelease,
     GQARelease,
     GroundingRelease,
     ImageNetRelease,
@@ -62,7 +63,10 @@ def test_letters_of_options(answer: str, release: float, answer_is: float, stric
 
 def test_a_missing_answer_is_wrong_by_every_rule() -> None:
     examples = [Example("1", references=("dog",), meta={"bbox": [0, 0, 1, 1]})]
-    for metric in (ScienceQARelease, TextVQARelease, ImageNetRelease, GQARelease, OCRVQARelease, GroundingRelease):
+    for metric in (
+        *(ScienceQARelease, TextVQARelease, ImageNetRelease, ClassRelease),
+        *(GQARelease, OCRVQARelease, GroundingRelease),
+    ):
         assert metric().score_examples([Answer("", missing=True)], examples).value == 0.0
 
 
@@ -123,6 +127,12 @@ def test_an_empty_answer_to_textvqa_equals_an_article_but_a_missing_one_is_wrong
 def test_classes_of_imagenet(answer: str, release: float, strict: float) -> None:
     names = "goldfinch, Carduelis carduelis"
     assert [score(ImageNetRelease, answer, names), score(ImageNetStrict, answer, names)] == [release, strict]
+
+
+def test_classes_of_smolora_have_several_names_and_no_case() -> None:
+    names = ("goldfinch", "Carduelis carduelis")
+    answers = ("Goldfinch.", "CARDUELIS", "finch", "", "sparrow")
+    assert [score(ClassRelease, answer, *names) for answer in answers] == [1, 1, 1, 1, 0]
 
 
 def test_gqa_lowers_the_case_and_takes_full_stops_off_the_answer_only() -> None:
