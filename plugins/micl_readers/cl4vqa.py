@@ -22,7 +22,6 @@ from typing import Any, ClassVar
 
 from micl_cli.api import (
     QA,
-    QUESTION_ID,
     RELEASE,
     STRICT,
     ManifestError,
@@ -37,7 +36,7 @@ from micl_cli.api import (
     text_field,
 )
 from micl_readers.chat_formats import begins_with_object
-from micl_readers.llava import conversation, images_of, question_row, under
+from micl_readers.llava import conversation, images_of, published_id, question_row, under
 from micl_readers.llava_suite import MAX_NEW_TOKENS, below, whole_number
 
 FOLDERS = ("", "CL4VQA", "Partition_Q_V2", "instructions", "annotations")
@@ -142,8 +141,8 @@ def _vqa_row(item: Any, where: str, source: Source, role: str) -> Row:
         raise ManifestError(f"{where}: answers is not a list", "Is this the file that was published?")
     texts = tuple(each if isinstance(each, str) else text_field(each, "answer", where) for each in answers)
     category = item.get("answer_type") if isinstance(item.get("answer_type"), str) else ""
-    own_id = {} if isinstance(item["question_id"], str) else {QUESTION_ID: item["question_id"]}
-    return Row(name, "test", content, texts, meta={**own_id, **({"category": category} if category else {})})
+    meta = {**published_id(item), **({"category": category} if category else {})}
+    return Row(name, "test", content, texts, meta=meta)
 
 
 def _coco_image(item: Any, where: str, source: Source, role: str) -> str:

@@ -34,7 +34,7 @@ from micl_cli.api import (
     rows_of_each,
     text_field,
 )
-from micl_readers.llava import clean_path, conversation_rows, under
+from micl_readers.llava import clean_path, conversation_rows, published_id, under
 
 VIDEO = "video"
 RULES = "rules"
@@ -183,8 +183,7 @@ def question_rows(source: Source, questions: Path, answers: Path, videos: Videos
         if name not in replies:
             raise ManifestError(f"{where}: {source.where(answers)} has no answer to question_id {name!r}")
         content = (Media(VIDEO, Path(video)), text_field(item, "question", where).strip())
-        meta = {} if isinstance(item[QUESTION_ID], str) else {QUESTION_ID: item[QUESTION_ID]}
-        return Row(name, "test", content, (replies[name][0],), meta=meta)
+        return Row(name, "test", content, (replies[name][0],), meta=published_id(item))
 
     yield from rows_of_each(source.json_items(answers), reply)
     yield from rows_of(source.json_items(questions), question)

@@ -134,9 +134,13 @@ def question_row(
         for part in with_images(text + suffix, images, where, first=True)
     )
     texts = answers(item, where) if references is None else tuple(references)
-    name = text_field(item, "question_id", where)
-    own_id = {} if isinstance(item["question_id"], str) else {QUESTION_ID: item["question_id"]}
-    return Row(name, "test", content, texts, meta={**own_id, **(meta or {})})
+    name = text_field(item, QUESTION_ID, where)
+    return Row(name, "test", content, texts, meta={**published_id(item), **(meta or {})})
+
+
+def published_id(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the id of a question as metadata if it is not a text, so that predictions are written with the same."""
+    return {} if isinstance(item[QUESTION_ID], str) else {QUESTION_ID: item[QUESTION_ID]}
 
 
 def answers(item: Mapping[str, Any], where: str) -> tuple[str, ...]:
