@@ -14,6 +14,9 @@ def micl_register_readers(register: Register) -> None:
     register("coin", "micl_readers.coin:CoIN", "CoIN: ScienceQA to OCR-VQA, eight tasks, two sets of instructions")
     register("coin-asd", "micl_readers.coin:CoINASD", "CoIN-ASD: CoIN with answers in several styles")
     register("cvit", "micl_readers.cvit:CVIT", "CVIT: six tasks in sequence and four unseen ones")
+    register(
+        "mm-mergebench", "micl_readers.mm_mergebench:MMMergeBench", "MM-MergeBench: eight tasks to merge, four unseen"
+    )
     register("trigap", "micl_readers.trigap:TriGap", "TriGap: documents, charts, medicine and scenes, ten tasks")
     register("cl4vqa", "micl_readers.cl4vqa:CL4VQA", "CL4VQA: VQA v2 by ten types of question")
     register(

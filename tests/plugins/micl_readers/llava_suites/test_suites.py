@@ -15,6 +15,7 @@ TASKS = {
     "trigap": "pmcvqa,docvqa",
     "cvit": "scienceqa,flickr30k",
     "cl4vqa": "recognition,count",
+    "mm-mergebench": "rec,iconqa",
     "continual-next": "geochat,mathqa",
     "continual-news": "2022,2023",
 }
@@ -50,6 +51,8 @@ def test_bare_names_stand_for_the_sequence_of_a_suite() -> None:
         "coin": "scienceqa textvqa imagenet gqa vizwiz grounding vqav2 ocr-vqa",
         "coin-asd": "scienceqa textvqa imagenet gqa vizwiz grounding vqav2 ocr-vqa",
         "cvit": "scienceqa textvqa flickr30k imagenet gqa vqav2",
+        "mm-mergebench": "scienceqa vizwiz-cap imagenet vqav2 rec iconqa flickr30k ocr-vqa",
+        "mm-mergebench:unseen": "aokvqa imagenet-r screen2words tabmwp",
         "cvit:unseen": "vizwiz textcaps ocr-vqa places365",
         "trigap": "pmcvqa docvqa chartqa iconqa infographicvqa arxivqa roadside chemvqa floodnetvqa clevr",
         "cl4vqa": "recognition location judge commonsense count action color type subcategory causal",
