@@ -212,6 +212,10 @@ class GroundingRelease(ExampleMetric):
         side = max(example.meta.get("size", (1, 1)))
         return float(iou(_times(box, side), _times(right, side) if right.normalised else right) > THRESHOLD)
 
+    def informative_examples(self, examples: Sequence[Example]) -> bool:
+        """Return whether there is an example: a reference as an answer loses characters, and would look wrong."""
+        return bool(examples)
+
 
 def _released_box(answer: str) -> Box | None:
     try:

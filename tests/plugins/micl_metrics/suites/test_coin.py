@@ -186,6 +186,11 @@ def test_a_right_box_in_pixels_is_compared_with_the_longer_side() -> None:
     assert box_score("[0.1, 0.2, 0.5, 0.60]", pixels, (320, 240)) == 0.0
 
 
+def test_boxes_with_few_digits_are_no_reason_for_another_metric() -> None:
+    example = Example("1", references=("[0.1, 0.2, 0.5, 0.6]",), meta={"bbox": [0.1, 0.2, 0.5, 0.6], "size": [6, 4]})
+    assert GroundingRelease().informative_examples([example])
+
+
 def test_an_example_without_a_box_is_an_error() -> None:
     with pytest.raises(PlanError, match="example 7 of coin/grounding has no box"):
         GroundingRelease().rate("[0, 0, 1, 1]", Example("7", references=("x",), task="coin/grounding"))
