@@ -81,8 +81,8 @@ def evaluate(
 ) -> None:
     """Score a run's model, from the checkpoints of any stages, on its own tasks or others.
 
-    Scores on tasks outside the run's sequence have a section of their own in `micl report`: what the model lost that
-    none of its tasks tested.
+    `micl report` lists scores on tasks outside the run's sequence in a section of their own. They show losses that the
+    learnt tasks do not test.
     """
     from micl_cli.api.events import Notice, Scored
     from micl_cli.plan import split_tasks

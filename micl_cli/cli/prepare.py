@@ -60,7 +60,7 @@ out. A task of type "choice" needs choices on every line. Other keys are stored 
 @click.option("--media-root", type=click.Path(path_type=Path),
               help="The folder that paths of media are relative to; by default --root, or that of --from.")  # fmt: skip
 @click.option("--prompts", help="published: the prompts of the published evaluation; file: those in the files.")
-@click.option("--scorer", help="release: the rule of the authors' release; strict: what it was meant to be.")
+@click.option("--scorer", help="release: the rule of the authors' release; strict: a stricter rule, where it is lax.")
 @click.option("--limit", type=click.IntRange(1),
               help="Maximum number of examples of each split, the same choice on every machine.")  # fmt: skip
 @click.option("--val", type=click.IntRange(1),
@@ -98,7 +98,7 @@ def _chosen(
     reading: Mapping[str, Any],
     on_error: Any,
 ) -> Iterator[Prepared]:
-    """Prepare the task of --from, or those that are named."""
+    """Prepare the task of --from, or the named tasks."""
     if own["inputs"]:
         if what:
             raise UsageError(f"both {what[0]} and --from are given", "Prepare them one after the other.")

@@ -51,7 +51,7 @@ def conversation_rows(source: Source, path: Path, places: Places, modality: str 
     def make(where: str, item: Any) -> Iterator[Row]:
         images = images_of(item, where, source, places, modality)
         for row in conversation(item, where, images, image_first=source.prompts == PUBLISHED, modality=modality):
-            yield Row(f"train-{_untaken(row.id, taken)}", "train", row.content, row.references)
+            yield Row(f"train-{_unique(row.id, taken)}", "train", row.content, row.references)
 
     return rows_of_each(source.json_items(path), make)
 
@@ -93,7 +93,7 @@ def _turns(item: Any, where: str) -> list[str]:
     return [text_field(turn, "value", where) for turn in turns]
 
 
-def _untaken(name: str, taken: set[str]) -> str:
+def _unique(name: str, taken: set[str]) -> str:
     """Return ``name``, with a number if it is taken: published files repeat ids."""
     names = (name if number == 1 else f"{name}#{number}" for number in count(1))
     free = next(each for each in names if each not in taken)

@@ -55,7 +55,7 @@ def rows(files: Mapping[str, Path], source: Source) -> SourceRows:
     for path in files.values():
         texts.setdefault(_image_folder(source, path), set()).add(path.stem)
     for folder, stems in texts.items():
-        yield from _unasked(source.media_root / folder, folder, stems)
+        yield from _images_without_questions(source.media_root / folder, folder, stems)
 
 
 def _texts(base: Path, category: str) -> Iterator[tuple[str, Path]]:
@@ -96,7 +96,7 @@ def _image_folder(source: Source, path: Path) -> str:
     return folder.relative_to(source.root).as_posix()
 
 
-def _unasked(folder: Path, name: str, stems: set[str]) -> Iterator[Fault]:
+def _images_without_questions(folder: Path, name: str, stems: set[str]) -> Iterator[Fault]:
     """Yield a fault for each image in a folder without a text file."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() in _SUFFIXES and path.stem not in stems:
