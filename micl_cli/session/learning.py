@@ -16,7 +16,7 @@ from micl_cli.plan import Plan
 from micl_cli.redaction import redact
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
-from micl_cli.session.notices import rename, unheard, answers_over_limit, unstored_answers
+from micl_cli.session.notices import answers_over_limit, rename, unheard, unstored_answers
 from micl_cli.session.recorder import Recorder, changes, environment_of, new_run
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store

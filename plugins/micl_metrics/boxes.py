@@ -32,7 +32,7 @@ class Box(NamedTuple):
         return max(map(abs, self)) < _PIXELS
 
     def in_pixels(self, size: Sequence[float]) -> Box:
-        """Return a box with coordinates on the padded square of an image of ``size`` (width, height) in the image's pixels.
+        """Return a box on the padded square of an image of ``size`` (width, height), in pixels of the image.
 
         Models of the LLaVA family pad an image to a centred square of its longer side.
         """

@@ -1,12 +1,12 @@
 """CL-VISTA (arXiv 2604.00677): continual learning of questions about videos, in eight tasks.
 
-Layout: a folder for each task with its videos, a file of conversations to learn from
+Layout: a folder for each task with its videos, a file of training conversations
 (``{"id", "video", "conversations"}``), and two files for the test, joined by their ids: questions
 ``{"video_name", "question_id", "question"}`` and answers ``{"question_id", "answer"}``.
 
-The names of files and folders inside a task's folder are set in a configuration of the release, so that several are
-looked for. The videos of ``space`` come from ScanNet, under its own terms: they are converted from its frames by
-``Space/convert_video.py`` of the data set.
+The names of files and folders inside a task's folder are set in a configuration of the release that could not be
+checked, so several names are tried. The videos of ``space`` come from ScanNet, under its own terms: they are converted
+from its frames by ``Space/convert_video.py`` of the data set.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ _FILES = {
         *("test/test_a.json", "annotations/test_a.json"),
     ),
 }
-"""The names that are looked for, below the folder of a task, by the role of the file."""
+"""The possible names of each file, below the folder of a task, by role."""
 _MEDIA = {"train": ("train", "videos/train", "train_videos"), "test": ("test", "videos/test", "test_videos")}
-"""The folders that are looked for, below that of a task; without them, the videos of both splits share one folder."""
+"""The possible folders of videos, below that of a task; without them, the videos of both splits share one folder."""
 _SHARED = ("videos", "video", "")
 
 
 def _task(description: str, note: str = "") -> ReaderTask:
-    judged = "answers are scored by a judge model (MICL_JUDGE_MODEL); --scorer rules is no published rule"
+    judged = "answers are scored by a judge model (MICL_JUDGE_MODEL); --scorer rules is not a published rule"
     return ReaderTask(
         modalities=frozenset({VIDEO}),
         type=QA,
@@ -103,7 +103,7 @@ class CLVista(Reader):
         return {role: source.find(*(f"{folder}/{name}" for name in names[role])) for role in names}
 
     def rows(self, task: str, files: Mapping[str, Path], source: Source) -> SourceRows:
-        """Yield the conversations, then the questions with their answers, then what belongs to neither."""
+        """Yield the conversations, the questions with their answers, and faults for unused videos."""
         train, test = (Videos(source, _FOLDERS[task], split) for split in ("train", "test"))
         learnt = conversation_rows(source, files["train"], train.places, VIDEO)
         asked = question_rows(source, files["questions"], files["answers"], test)
@@ -111,7 +111,7 @@ class CLVista(Reader):
 
 
 class Videos:
-    """The videos of a split: where they are, and which of them the annotations name."""
+    """The videos of a split, and the ones that annotations name."""
 
     def __init__(self, source: Source, task: str, split: str) -> None:
         root = source.media_root
@@ -122,7 +122,7 @@ class Videos:
         self._places = under(self.folder, task)
 
     def places(self, name: str) -> list[str]:
-        """Return the paths where a video may be, which annotations name with or without its ending."""
+        """Return the possible paths of a video; annotations name it with or without its suffix."""
         endings = ("",) if name.lower().endswith(_SUFFIXES) else (*_SUFFIXES, "")
         paths = [f"{path}{ending}" for path in self._places(name) for ending in endings]
         self.named.add(self.source.first_medium(paths))
@@ -136,7 +136,7 @@ class Videos:
 
 
 def question_rows(source: Source, questions: Path, answers: Path, videos: Videos) -> SourceRows:
-    """Yield a test example for each question with the answer of its id, and faults for those that lack the other."""
+    """Yield a test example for each question with the answer of its id, and a fault where one of them is missing."""
     replies: dict[str, tuple[str, str]] = {}
     asked: set[str] = set()
 

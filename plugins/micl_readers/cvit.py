@@ -1,6 +1,6 @@
-"""CVIT of SMoLoRA (Wang et al., ICCV 2025, arXiv 2411.13949): visual instruction tuning, and whether shapes are kept.
+"""CVIT of SMoLoRA (Wang et al., ICCV 2025, arXiv 2411.13949): visual instruction tuning and answer shapes.
 
-Layout, which is assumed (the published one could not be compared): ``instructions/ScienceQA/train.json`` and
+Layout (assumed, since the published one could not be checked): ``instructions/ScienceQA/train.json`` and
 ``test.json`` in the formats of LLaVA, also without ``instructions/``; images below ``datasets/`` in the layout of CoIN.
 """
 
@@ -18,7 +18,7 @@ from micl_readers.llava import Images, MakeQuestion, Places, question_row
 from micl_readers.llava_suite import MAX_NEW_TOKENS, ImageSuite, Layout, below, caption_rows
 
 MIF = "mif"
-"""The scorer variant that asks whether answers have the shape that was asked for (mean instruction following)."""
+"""The scorer variant that checks the shape of answers (mean instruction following)."""
 SEQUENCE = ("scienceqa", "textvqa", "flickr30k", "imagenet", "gqa", "vqav2")
 UNSEEN = ("vizwiz", "textcaps", "ocr-vqa", "places365")
 _CAPTIONS = {"flickr30k": "captions of photographs (Flickr30k)", "textcaps": "captions that read texts (TextCaps)"}
@@ -49,12 +49,12 @@ def _task(name: str) -> ReaderTask:
 
 
 class CVIT(ImageSuite):
-    """CVIT: six tasks in sequence, and four that are unseen until the end."""
+    """CVIT: six tasks in sequence, and four unseen ones."""
 
     benchmark = "cvit"
     title = "CVIT (SMoLoRA)"
     marks = ("instructions/Places365", "Places365/train.json")
-    licence = "that of each of the sets it is made from"
+    licence = "those of its source data sets"
     citation = "Wang et al., SMoLoRA, ICCV 2025, arXiv 2411.13949"
     origin = "zackie29/SMoLoRA"
     tasks: ClassVar[Mapping[str, ReaderTask]] = {name: _task(name) for name in (*SEQUENCE, *UNSEEN)}
@@ -67,7 +67,7 @@ class CVIT(ImageSuite):
     }
 
     def layout(self, task: str, source: Source) -> Layout:
-        """Return where the files of a task are; those with the answers of other sets need not be there."""
+        """Return the layout of a task; the files with answers of other data sets are optional."""
         files = {
             "train": self.instructions(task, "train.json"),
             "test": self.instructions(task, "test.json", "val.json"),
@@ -80,7 +80,7 @@ class CVIT(ImageSuite):
         return Layout(files, *self.image_folders(task), optional={**answers, **references})
 
     def question(self, task: str, files: Mapping[str, Path], source: Source) -> MakeQuestion:
-        """Return what makes the rows of a task's questions, with the shape of answer that they ask for."""
+        """Return the function that builds the rows of a task's questions, with the required answer shape."""
         make = question_row if task in _CAPTIONS else coin_questions.question(task, files, source)
 
         def shaped(item: Mapping[str, Any], where: str, images: Images) -> Row:

@@ -141,8 +141,8 @@ def _chosen(answers: list[Any], choices: tuple[str, ...], columns: tuple[str, ..
         text = text_of(answer, "the answer")
         is_index = isinstance(answer, int) and 0 <= answer < len(choices)
         if is_index and text in choices and choices[answer] != text:
-            raise ManifestError(f"the answer {text} is both a choice and the index of another one: write the text of the
-            choice")
+            what = f"the answer {text} is both a choice and the index of another one"
+            raise ManifestError(f"{what}: write the text of the choice")
         if choices and text not in choices:
             letter = ord(text) - ord("A") if len(text) == 1 else -1
             if is_index:

@@ -210,7 +210,7 @@ class OCRRelease(ReferenceMetric):
 
 
 class OCRStrict(OCRRelease):
-    """OCR with white space replaced by blanks, so that lines are not joined, and with the common rule for characters."""
+    """OCR with white space replaced by blanks, so that lines stay apart, and with the common rule for characters."""
 
     name: ClassVar[str] = "mllm_ocr_strict"
 
