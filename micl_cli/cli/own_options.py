@@ -59,7 +59,7 @@ def refuse_without_inputs(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if value not in (None, ()):
             flag = flags.get(name, f"--{name.replace('_', '-')}")
-            raise UsageError(f"{flag} is only for data of your own, and --from is missing", "Name a file: --from FILE")
+            raise UsageError(f"{flag} is for data of your own, and --from is missing", "Name a file: --from FILE")
 
 
 def own_request(given: Mapping[str, Any], reading: Mapping[str, Any]) -> OwnRequest:
