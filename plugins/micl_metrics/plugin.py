@@ -30,7 +30,11 @@ COIN_AND_NEXT = (
     ("coin_textvqa_release", "coin:TextVQARelease", "TextVQA: VQA accuracy after EvalAI's normalisation"),
     ("coin_imagenet_release", "coin:ImageNetRelease", "CoIN: class in answer or answer in class; empty is right"),
     ("coin_imagenet_strict", "coin:ImageNetStrict", "the answer names the class in whole words"),
-    ("coin_gqa_release", "coin:GQARelease", "CoIN: equality with the reference, character by character"),
+    (
+        "coin_gqa_release",
+        "coin:GQARelease",
+        "CoIN: equality of the answer in lower case, without full stops at its end",
+    ),
     ("coin_ocrvqa_release", "coin:OCRVQARelease", 'CoIN: equality in lower case; "Unanswerable" is wrong'),
     ("coin_grounding_release", "coin:GroundingRelease", "CoIN: IoU over 0.5 of a box without its outer characters"),
     ("continual_next_short", "continual_next:ContinualNextShort", "Continual-NExT: equal letters, contained answers"),
