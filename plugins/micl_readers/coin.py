@@ -177,9 +177,7 @@ class CoINASD(CoIN):
     benchmark = "coin-asd"
     title = "CoIN-ASD"
     marks = ("annotations/*/train_x20.json",)
-    citation = (
-        "Chen et al., SEFE: Superficial and Essential Forgetting Eliminator for Multimodal Continual Tuning, 2025"
-    )
+    citation = "Chen et al., SEFE: Superficial and Essential Forgetting Eliminator, ICML 2025, arXiv 2505.02486"
     origin = "jinpeng0528/CoIN-ASD"
     tasks: ClassVar[Mapping[str, ReaderTask]] = {name: coin_task(name, _ASD, answer_is=True) for name in PARTS}
 
