@@ -87,7 +87,8 @@ def match(
     """
     own = [each for each in predictions if each.task in ("", task.name) and each.split in ("", split)]
     if not own:
-        raise ManifestError(f"{path} has no prediction for the {split} examples of {task.name}", "Name its own --task.")
+        what = f"{path} has no prediction for the {split} examples of {task.name}"
+        raise ManifestError(what, "Name the task and split of the file with --task and --split.")
     return _by_order(path, own, task, examples) if by == "order" else _by_id(path, own, task, examples, on_problem)
 
 

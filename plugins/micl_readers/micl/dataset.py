@@ -93,8 +93,8 @@ class DataSet(ABC):
 
     def _missing(self, source: Source) -> str:
         names = " or ".join(next(iter(self.annotations.values())))
-        below = ", ".join(folder for folder in self.folders if folder)
-        return f"{source.root} has no {names} ({self.title}), and neither has {below} below it"
+        below = " or ".join(folder for folder in self.folders if folder)
+        return f"{source.root} has no {names} ({self.title}), itself or in {below}"
 
     def _renamed(self, source: Source) -> str:
         """Return a hint that names another folder with the annotations, or an empty string."""
