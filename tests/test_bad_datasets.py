@@ -182,7 +182,7 @@ CASES = [
          ("x.csv:2: unknown split 'training set'",), skipped=1,
          words=("--column", "split=split")),
     Case("csv", "no split", (edit("x.csv", "split", "part"),),
-         ("nothing tells which examples are for training", "--split 80/10/10"), code=2),
+         ("the splits of the examples are unknown", "--split 80/10/10"), code=2),
     Case("csv", "unknown type", (), ("own/x: unknown type 'vqaa'",), words=("--type", "vqaa", "--metric", "accuracy")),
     Case("csv", "unknown metric", (), ("own/x: unknown metric 'acuracy'", "Did you mean 'accuracy'?"),
          words=("--metric", "acuracy")),

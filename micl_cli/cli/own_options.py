@@ -25,7 +25,7 @@ NAMES = (
 _OPTIONS = (
     click.option("--from", "inputs", multiple=True, metavar="[SPLIT=]PATH",
                  help="A file or folder of your own data; repeat it for the files of several splits."),
-    click.option("--as", "name", metavar="NAME", help="The name of the task that is made of --from: own/NAME."),
+    click.option("--as", "name", metavar="NAME", help="The name of the new task: own/NAME."),
     click.option("--format", "format_name", metavar="NAME",
                  help="The format of --from, if it is not recognised (list: `micl plugins --kind formats`)."),
     click.option("-o", "--option", "options", type=(str, str), multiple=True, metavar="NAME VALUE",

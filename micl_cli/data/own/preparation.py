@@ -221,7 +221,7 @@ def _check_splits(data: DataSet, columns: ColumnMap, request: OwnRequest) -> Non
         return
     known = columns.one("split") or all(file.split for file in data.files) or any(i.split for i in data.first_items)
     if not known:
-        what = f"{data.first_place}: nothing tells which examples are for training, and which for testing"
+        what = f"{data.first_place}: the splits of the examples are unknown"
         hint = "Divide them with --split 80/10/10, or name the column: --column split=COLUMN."
         raise UsageError(what, f"{hint} Columns: {data.column_names}.")
 
