@@ -33,7 +33,7 @@ COIN_AND_NEXT = (
     (
         "coin_gqa_release",
         "coin:GQARelease",
-        "CoIN: equality of the answer in lower case, without full stops at its end",
+        "CoIN: equality of the lower-cased answer without final full stops",
     ),
     ("coin_ocrvqa_release", "coin:OCRVQARelease", 'CoIN: equality in lower case; "Unanswerable" is wrong'),
     ("coin_grounding_release", "coin:GroundingRelease", "CoIN: IoU over 0.5 of a box without its outer characters"),
