@@ -8,7 +8,7 @@ MLLM_CL = (
     ("mllm_word", "mllm_cl:Word", "the reference occurs in the answer as words (strict)"),
     ("mllm_rs_release", "mllm_cl:RSRelease", "RS and AD, contained with a border on one side (as released)"),
     ("mllm_med_release", "mllm_cl:MedRelease", "Med, contained (as released)"),
-    ("mllm_fin_release", "mllm_cl:FinRelease", "Fin, equality without blanks of the reply (as released)"),
+    ("mllm_fin_release", "mllm_cl:FinRelease", "Fin, equality after removing blanks of the reply (as released)"),
     ("mllm_fin_strict", "mllm_cl:FinStrict", "Fin, equality without white space (strict)"),
     ("mllm_sci_release", "mllm_cl:SciRelease", "Sci, by the source of the image (as released)"),
     ("mllm_sci_strict", "mllm_cl:SciStrict", "Sci, by the source of the image (strict)"),
@@ -87,7 +87,7 @@ def micl_register_metrics(register: Register) -> None:
     register(
         "instruction_following",
         "micl_metrics.instruction_following:InstructionFollowing",
-        "the answer has the shape that was asked for, right or wrong (MIF)",
+        "the answer has the requested shape, right or wrong (MIF)",
     )
     register("sentence_cosine", "micl_metrics.sentence_cosine:SentenceCosine", "cosine of sentence embeddings (MiniLM)")
     for name, target, summary in MLLM_CL:

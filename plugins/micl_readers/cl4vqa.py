@@ -1,4 +1,4 @@
-"""CL4VQA (CL-MoE, Huai et al., CVPR 2025, arXiv 2503.00413): VQA v2 cut into ten tasks by type of question.
+"""CL4VQA (CL-MoE, Huai et al., CVPR 2025, arXiv 2503.00413): VQA v2 divided into ten tasks by question type.
 
 Layout: ``train_q_recognition.json`` and ``val_q_recognition.json``, and so on, at the root or in a folder of the names
 listed in ``FOLDERS``; images in ``train2014/`` and ``val2014/`` of COCO. The release of CL-MoE has
@@ -8,7 +8,7 @@ files, which is assumed (the published ones could not be compared), is one of:
 - a list of objects with the keys of VQA v2: ``question_id``, ``image_id``, ``question``, ``answers`` (ten objects with
   ``answer``) and ``multiple_choice_answer``;
 - an object with the two lists ``questions`` and ``annotations`` of VQA v2, which belong together by ``question_id``;
-- a list in the formats of LLaVA, with conversations to learn from, or questions with ``text`` and ``answer``.
+- a list in the formats of LLaVA, with conversations for training, or questions with ``text`` and ``answer``.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ class CL4VQA(Reader):
     }
 
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:
-        """Return the files of training and validation questions of a type. The latter are the test."""
+        """Return the files of training and validation questions of a type. The latter form the test split."""
         return {
             role: source.find(*below(FOLDERS, *(f"{name}_{task}.json" for name in names)))
             for role, names in _NAMES.items()
         }
 
     def rows(self, task: str, files: Mapping[str, Path], source: Source) -> SourceRows:
-        """Yield the training questions, then those of the validation file as the test."""
+        """Yield the training questions, then those of the validation file as the test split."""
         return chain(_rows(source, files["train"], "train"), _rows(source, files["val"], "val"))
 
 
@@ -105,7 +105,7 @@ def _rows(source: Source, path: Path, role: str) -> SourceRows:
 
 
 def _items(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the place and value of each question; the two lists of VQA v2 are joined."""
+    """Yield the location and value of each question; the two lists of VQA v2 are joined."""
     if not begins_with_object(path):
         yield from source.json_items(path)
         return
@@ -146,7 +146,7 @@ def _vqa_row(item: Any, where: str, source: Source, role: str) -> Row:
 
 
 def _coco_image(item: Any, where: str, source: Source, role: str) -> str:
-    """Return the path of the image with a number in COCO 2014."""
+    """Return the path of the image with the item's number in COCO 2014."""
     number = whole_number(item, "image_id", where)
     names = (f"{split}/COCO_{split}_{number:012d}.jpg" for split in _IMAGES[role])
     return source.first_medium([f"{base}{name}" for name in names for base in _BASES])

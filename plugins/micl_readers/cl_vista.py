@@ -1,6 +1,6 @@
 """CL-VISTA (arXiv 2604.00677): continual learning of questions about videos, in eight tasks.
 
-Layout: a folder for each task with its videos, a file of conversations to learn from
+Layout: a folder for each task with its videos, a file of training conversations
 (``{"id", "video", "conversations"}``), and two files for the test, joined by their ids: questions
 ``{"video_name", "question_id", "question"}`` and answers ``{"question_id", "answer"}``.
 
@@ -76,12 +76,12 @@ _PATTERNS = {"train": "*train*.json", "questions": "test_question*.json", "answe
 _OF_METHODS = ("replay", "router")
 """What the names of files begin with that are not those of the benchmark but of methods."""
 _MEDIA = {"train": ("train", "videos/train", "train_videos"), "test": ("test", "videos/test", "test_videos")}
-"""The folders that are looked for, below that of a task; without them, the videos of both splits share one folder."""
+"""The possible folders of videos, below that of a task; without them, the videos of both splits share one folder."""
 _SHARED = ("videos", "video", "")
 
 
 def _task(description: str, note: str = "") -> ReaderTask:
-    judged = "answers are scored by a judge model (MICL_JUDGE_MODEL); --scorer rules is no published rule"
+    judged = "answers are scored by a judge model (MICL_JUDGE_MODEL); --scorer rules is not a published rule"
     return ReaderTask(
         modalities=frozenset({VIDEO}),
         type=QA,
@@ -118,7 +118,7 @@ class CLVista(Reader):
         return {role: source.find(*each, *_matching(source, folder, role)) for role, each in names.items()}
 
     def rows(self, task: str, files: Mapping[str, Path], source: Source) -> SourceRows:
-        """Yield the conversations, then the questions with their answers, then what belongs to neither."""
+        """Yield the conversations, the questions with their answers, and faults for unused videos."""
         train, test = (Videos(source, _FOLDERS[task], split) for split in ("train", "test"))
         learnt = conversation_rows(source, files["train"], train.places, VIDEO)
         asked = question_rows(source, files["questions"], files["answers"], test)
@@ -140,7 +140,7 @@ def _matching(source: Source, folder: str, role: str) -> Iterator[str]:
 
 
 class Videos:
-    """The videos of a split: where they are, and which of them the annotations name."""
+    """The videos of a split, and the ones that annotations name."""
 
     def __init__(self, source: Source, task: str, split: str) -> None:
         root = source.media_root
@@ -151,7 +151,7 @@ class Videos:
         self._places = under(self.folder, task)
 
     def places(self, name: str) -> list[str]:
-        """Return the paths where a video may be, which annotations name with or without its ending."""
+        """Return the possible paths of a video; annotations name it with or without its suffix."""
         endings = ("",) if name.lower().endswith(_SUFFIXES) else (*_SUFFIXES, "")
         paths = [f"{path}{ending}" for path in self._places(name) for ending in endings]
         self.named.add(self.source.first_medium(paths))
@@ -165,7 +165,7 @@ class Videos:
 
 
 def question_rows(source: Source, questions: Path, answers: Path, videos: Videos) -> SourceRows:
-    """Yield a test example for each question with the answer of its id, and faults for those that lack the other."""
+    """Yield a test example for each question with the answer of its id, and a fault where one of them is missing."""
     replies: dict[str, tuple[str, str]] = {}
     asked: set[str] = set()
 

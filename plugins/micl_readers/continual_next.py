@@ -1,6 +1,6 @@
 """Continual-NExT and Continual-News (ECNU-SII): fifteen tasks with and without images, and news by year.
 
-Layout, which is assumed (the published one could not be compared): ``ArXivQA/train.json`` and ``test.json``, or
+Layout (assumed, since the published one could not be checked): ``ArXivQA/train.json`` and ``test.json``, or
 ``ArXivQA_train.json`` and ``ArXivQA_test.json``, in one of the formats of :mod:`micl_readers.chat_formats`; each may be
 a JSON list or in JSON Lines (.jsonl). Images have paths relative to the media root, to the task's folder, or to its
 folder ``images``. News may also have the names in the scripts of the release: ``2022.json`` and ``2022-test.json``.
@@ -34,7 +34,7 @@ from micl_readers.llava import Places, clean_path, under
 from micl_readers.llava_suite import below
 
 SHORT = "short"
-"""The scorer variant that compares long answers as short ones, and so needs no sentence model."""
+"""The scorer variant that scores long answers like short ones, without a sentence model."""
 _SENTENCES = "long answers are compared by a sentence model, which must be on this machine"
 
 
@@ -53,11 +53,11 @@ def _task(description: str, *, text_only: bool = False, long: bool = False, rule
 
 
 class _ChatSuite(Reader):
-    """A suite of two files of chat data a task."""
+    """A suite whose tasks are two files of chat data each."""
 
     folders: ClassVar[Mapping[str, tuple[str, ...]]]
-    """The names of a task's folder or files, by task."""
-    licence = "that of each of the sets it is made from"
+    """The possible names of a task's folder or files, by task."""
+    licence = "those of its source data sets"
     citation = "Continual-NExT, a toolkit for the continual learning of multimodal language models, ECNU-SII"
 
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:

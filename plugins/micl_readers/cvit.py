@@ -1,4 +1,4 @@
-"""CVIT of SMoLoRA (Wang et al., ICCV 2025, arXiv 2411.13949): visual instruction tuning, and whether shapes are kept.
+"""CVIT of SMoLoRA (Wang et al., ICCV 2025, arXiv 2411.13949): visual instruction tuning and answer shapes.
 
 Layout, by the scripts of the release: ``CVIT_benchmark/Instructions_Single/ScienceQA/train.json``, and ``test.json`` or
 ``val.json`` in the formats of LLaVA; images, and the answers of other sets, below ``dataset/``. The folders may also be
@@ -19,7 +19,7 @@ from micl_readers.llava import Images, MakeQuestion, Places, question_row
 from micl_readers.llava_suite import MAX_NEW_TOKENS, ImageSuite, Layout, below, caption_rows
 
 MIF = "mif"
-"""The scorer variant that asks whether answers have the shape that was asked for (mean instruction following)."""
+"""The scorer variant that checks the shape of answers (mean instruction following)."""
 SEQUENCE = ("scienceqa", "textvqa", "flickr30k", "imagenet", "gqa", "vqav2")
 UNSEEN = ("vizwiz", "textcaps", "ocr-vqa", "places365")
 _CAPTIONS = {"flickr30k": "captions of photographs (Flickr30k)", "textcaps": "captions that read texts (TextCaps)"}
@@ -59,7 +59,7 @@ def _task(name: str) -> ReaderTask:
 
 
 class CVIT(ImageSuite):
-    """CVIT: six tasks in sequence, and four that are unseen until the end."""
+    """CVIT: six tasks in sequence, and four unseen ones."""
 
     benchmark = "cvit"
     title = "CVIT (SMoLoRA)"
@@ -100,7 +100,7 @@ class CVIT(ImageSuite):
         return Layout(files, *self.image_folders(task), optional={**answers, **references})
 
     def question(self, task: str, files: Mapping[str, Path], source: Source) -> MakeQuestion:
-        """Return what makes the rows of a task's questions, with the shape of answer that they ask for."""
+        """Return the function that builds the rows of a task's questions, with the required answer shape."""
         make = question_row if task in _CAPTIONS else coin_questions.question(task, files, source)
 
         def shaped(item: Mapping[str, Any], where: str, images: Images) -> Row:

@@ -1,10 +1,10 @@
-"""MLLM-CL (Zhao et al., arXiv 2506.05453): continual learning of abilities, tested on other data than learnt from.
+"""MLLM-CL (Zhao et al., arXiv 2506.05453): continual learning of abilities, tested on data of other sources.
 
 Layout: ``OCR/train_without_dense_caption.json``, ``Math/train.json``, ``VP/train.json``, ``APP/train.json``, each
 beside its ``images/``; ``OCR_test/test.json`` with ``OCR_test/images/``, and the same for the others.
 
-The release has the answers of Math extracted by GPT, and those of APP scored by a server. Here rules score both (scorer
-"rules", a deviation), and prediction files can be written for MathVista's scripts and for the server of MMT-Bench.
+In the release, GPT extracts the answers of Math, and a server scores APP. Here, rules score both (scorer "rules", a
+deviation), and prediction files can be exported for MathVista's scripts and for the server of MMT-Bench.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from micl_readers.mllm_cl import CITATION, LICENCE, ORIGIN, qa_task
 
 MATHVISTA, MMT_BENCH = "mathvista", "mmt-bench"
 NOT_PUBLISHED = "(not published)"
-"""The reference of a question whose answer only the server knows."""
+"""The reference of a question without a published answer."""
 RULES = "rules"
 OCR_CATEGORIES = (
     *("Regular Text Recognition", "Irregular Text Recognition", "Artistic Text Recognition"),
@@ -83,7 +83,7 @@ class Ability(Reader):
             scorers={RULES: "mllm_math_rules"},
             exports=(MATHVISTA,),
             max_new_tokens=2048,
-            note="published scores rest on answers that GPT extracts from replies; here rules extract them, a "
+            note="published scores use answers that GPT extracts from replies; here rules extract them, a "
             f"deviation. For the published evaluation: micl predictions RUN --format {MATHVISTA}",
         ),
         "vp": qa_task(
@@ -167,7 +167,7 @@ def _screen_question(item: Mapping[str, Any], where: str, images: Images) -> Row
 
 
 def _further_keys(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of an item that a row has no field for; scoring and export read them."""
+    """Return the keys of an item without a field in a row, for scoring and export."""
     return {str(key): value for key, value in item.items() if key not in _OWN_KEYS}
 
 

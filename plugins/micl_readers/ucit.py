@@ -49,7 +49,7 @@ class UCIT(ImageSuite):
     benchmark = "ucit"
     title = "UCIT"
     marks = ("instructions/ImageNet-R/test_3000.json", "ImageNet-R/test_3000.json")
-    licence = "that of each of the six sets it is made from"
+    licence = "those of its six source data sets"
     citation = (
         "Guo et al., HiDe-LLaVA: Hierarchical Decoupling for Continual Instruction Tuning of Multimodal Large Language "
         "Model, ACL 2025"
@@ -84,7 +84,7 @@ class UCIT(ImageSuite):
     }
 
     def layout(self, task: str, source: Source) -> Layout:
-        """Return where the files of a task are, captions' references among them."""
+        """Return the layout of a task, with the references of captions."""
         names = {"train": _TRAIN[task], "test": "test_3000.json"}
         if self.tasks[task].type == CAPTIONING:
             names["references"] = _REFERENCES

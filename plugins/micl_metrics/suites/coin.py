@@ -1,4 +1,4 @@
-"""The rules by which CoIN's release scores answers, and what they were meant to be.
+"""Scoring rules of CoIN: those of the release, and stricter ones.
 
 Source of the "release" rules: ``llava/eval/CoIN/eval_*.py`` of the release (Chen et al. 2024). A missing answer is
 wrong in all of them.
@@ -58,7 +58,7 @@ class ScienceQARelease(_OptionMetric):
     name: ClassVar[str] = "coin_scienceqa_release"
 
     def letter(self, answer: str) -> str:
-        """Return the first word character that stands alone, which the other two forms begin with."""
+        """Return the first word character that stands alone. It covers the other two forms, which begin with it."""
         return first_letter(answer)
 
 
@@ -122,15 +122,15 @@ def normalise_evalai(answer: str) -> str:
 
 
 class ImageNetRelease(ReferenceMetric):
-    """ImageNet in CoIN's release: the class is part of the answer or the answer part of the class, in 0..1.
+    """ImageNet in CoIN's release: the answer contains the class, or the class the answer, in 0..1.
 
-    Case counts. An empty answer is part of every class, and so it is right; so is "a" for most.
+    Case counts. An empty answer is contained in every class, so it is right, and so is "a" for most.
     """
 
     name: ClassVar[str] = "coin_imagenet_release"
 
     def similarity(self, answer: str, reference: str) -> float:
-        """Return 1.0 if one of both contains the other, else 0.0."""
+        """Return 1.0 if one text contains the other, else 0.0."""
         return float(reference in answer or answer in reference)
 
 

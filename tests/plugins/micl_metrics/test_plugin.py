@@ -1,4 +1,4 @@
-"""The metrics are announced, and the announced names are those of the classes."""
+"""Metrics are announced under the names of their classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CL-VISTA: questions and answers in two files, videos with and without endings, and what does not fit together."""
+"""CL-VISTA: questions and answers in two files, videos with and without endings, and mismatches."""
 
 from __future__ import annotations
 
