@@ -12,6 +12,7 @@ import argparse
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-from common import fresh_home, micl, record, timed
+from common import fresh_home, micl, record
 
 TASK = "mllm-cl-domain/rs"
 
@@ -81,15 +82,20 @@ def preparing(home: Path, images: int) -> dict[str, float]:
     root = home / "jpeg"
     data_set(root, images, (640, 480), ".jpg")
     command = ["prepare", TASK, "--root", str(root), "--jobs"]
-    empty = timed(["--version"], home)
-    one = timed([*command, "1"], home) - empty
-    micl(["tasks", "rm", TASK, "--yes"], home)
-    several = timed([*command, str(os.cpu_count())], home) - empty
-    return {
-        "images": images,
-        "images_per_minute_one_process": 60 * images / one,
-        "images_per_minute_and_core": 60 * images / several / (os.cpu_count() or 1),
-    }
+    figures: dict[str, float] = {"images": images}
+    for name, jobs in (("one_process", 1), ("all_cores", os.cpu_count() or 1)):
+        before, started = _processor_seconds(), time.perf_counter()
+        micl([*command, str(jobs)], home)
+        figures[f"images_per_minute_{name}"] = 60 * images / (time.perf_counter() - started)
+        figures[f"images_per_processor_minute_{name}"] = 60 * images / (_processor_seconds() - before)
+        micl(["tasks", "rm", TASK, "--yes"], home)
+    return figures
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of all child processes that have ended, which does not depend on other load."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def memory(home: Path, examples: int) -> dict[str, float]:
