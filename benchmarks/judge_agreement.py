@@ -1,11 +1,11 @@
-"""How well a judge model, or another metric, agrees with people on answers that they marked.
+"""Agreement of a judge model, or of another metric, with human marks of answers.
 
     python benchmarks/judge_agreement.py --model FOLDER-or-ID [FILE]
     python benchmarks/judge_agreement.py --metric contains [FILE]
 
-Each line of FILE is ``{"question", "references", "answer", "right"}``, where ``right`` is the mark of a person; by
-default, the sample of this folder, which was marked by hand. Printed are agreement, Cohen's kappa, and the verdicts
-that differ. A judge whose kappa is below 0.6 should not be used to compare models.
+Each line of FILE is ``{"question", "references", "answer", "right"}``, where ``right`` is a human mark. The default is
+the hand-marked sample in this folder. Prints agreement, Cohen's kappa, and the verdicts that differ. A judge whose
+kappa is below 0.6 should not be used to compare models.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SAMPLE = Path(__file__).parent / "judge_sample.jsonl"
 
 
 class Marked(NamedTuple):
-    """An answer to an example, and whether a person calls it right."""
+    """An answer to an example, and whether a human marked it as right."""
 
     example: Example
     answer: str
@@ -41,7 +41,7 @@ def read(path: Path) -> list[Marked]:
 
 
 def kappa(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
-    """Return Cohen's kappa of two sequences of marks; 1.0 if both are the same constant."""
+    """Return Cohen's kappa between two sequences of marks; 1.0 if both are the same constant."""
     n = len(ours)
     observed = sum(a == b for a, b in zip(ours, theirs, strict=True)) / n
     yes = sum(ours) * sum(theirs) / n**2

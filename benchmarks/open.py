@@ -1,4 +1,4 @@
-"""The benchmark open on real weights: every task alone, all in sequence, and baselines that see no medium.
+"""Results on ``open``: every task alone, all tasks in sequence, and baselines that see no medium.
 
 Usage: python benchmarks/open.py [--backbone composed:smol] [--max-steps 150] [--seed 0] [--home DIR]
 
@@ -65,7 +65,7 @@ def baseline(name: str, home: Path, registry: Registry) -> float:
 
 
 def table(results: dict[str, dict[str, float]]) -> list[str]:
-    """Return the Markdown table with one row per task; "-" for what is not learnt yet."""
+    """Return the Markdown table with one row per task; "-" for scores that do not exist yet."""
     lines = [f"| task | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     shown = {name: [f"{row[c]:.1f}" if c in row else "-" for c in COLUMNS] for name, row in results.items()}
     return [*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in shown.items())]

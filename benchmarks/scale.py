@@ -1,4 +1,4 @@
-"""Preparing and learning large tasks: speed, memory, resuming, and the gain from reading ahead.
+"""Speed and memory of preparing and learning large tasks, and the gains from resuming and from reading ahead.
 
 Usage: python benchmarks/scale.py [--examples 100000] [--images 600]
 
@@ -77,7 +77,7 @@ def peak_megabytes(words: list[str], home: Path) -> tuple[float, float]:
 
 
 def preparing(home: Path, images: int) -> dict[str, float]:
-    """Measure images per minute and core, and what is saved by resuming after a kill."""
+    """Measure images per minute and core, and the time that resuming after a kill saves."""
     root = home / "jpeg"
     data_set(root, images, (640, 480), ".jpg")
     command = ["prepare", TASK, "--root", str(root), "--jobs"]

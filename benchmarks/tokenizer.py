@@ -1,4 +1,4 @@
-"""Agreement of micl's words of captions with pycocoevalcap's Java tokenizer, and what it means for scores.
+"""Agreement of micl's caption tokenizer with pycocoevalcap's Java tokenizer, and its effect on scores.
 
 Usage: python benchmarks/tokenizer.py [--captions 500] [--seed 0] [--show 20] [--json]
 

@@ -217,8 +217,8 @@ def full_name(task: str, benchmark: str) -> str:
 def split_tasks(text: str, benchmark: str, registry: Registry | None = None) -> tuple[str, ...]:
     """Return full task names from "a,b".
 
-    With ``registry``, the name of a benchmark stands for its tasks, and "benchmark:order" for them in another order.
-    Raises UsageError if no task is named, or one twice.
+    With ``registry``, the name of a benchmark stands for its tasks, and "benchmark:order" for its tasks in another
+    order. Raises UsageError if no task is named, or one twice.
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     names = [name for word in words for name in _task_names(word, benchmark, registry)]
@@ -239,7 +239,7 @@ def _task_names(word: str, benchmark: str, registry: Registry | None) -> tuple[s
 
 
 def check_learnable(tasks: Sequence[Task]) -> None:
-    """Raise PlanError if a task has no training examples: it can only be evaluated on."""
+    """Raise PlanError if a task has no training examples: it is for evaluation only."""
     for task in tasks:
         if task.counts.get("train") == 0:
             raise PlanError(

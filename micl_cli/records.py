@@ -101,7 +101,7 @@ class ScoreRecord:
     ``value`` is x100, or None if it was not finite. ``main`` marks the task's own metric, whose scores form the R
     matrix. ``cut`` of the answers had no end within the maximum length; None if that is not known. ``version`` is that
     of the metric, None if an earlier version of micl made the score; ``prompts`` and ``scorer`` are the variants of the
-    task, ``missing`` the number of answers that were not given, and ``figures`` further figures (x100) by name.
+    task, ``missing`` the number of missing answers, and ``figures`` further figures (x100) by name.
     """
 
     after: int
@@ -187,7 +187,7 @@ class PredictionRecord(NamedTuple):
 
 
 class PredictionSet(NamedTuple):
-    """The stored answers to a split of a task after a stage, and how many there are."""
+    """The number of stored answers to a split of a task after a stage."""
 
     after: int
     task: str

@@ -166,7 +166,8 @@ class Registry:
     def benchmark_tasks(self, name: str) -> tuple[str, ...]:
         """Return the full task names of a benchmark, or of one of its orders as "benchmark:order", in order.
 
-        Empty if there is no such benchmark. Raises UsageError for an unknown order, PluginError for a broken reader.
+        Returns an empty tuple for an unknown benchmark. Raises UsageError for an unknown order, PluginError for a
+        broken reader.
         """
         benchmark, _, order = name.partition(":")
         if any(part.name == benchmark for part in self.parts("readers")):

@@ -275,7 +275,7 @@ def _first(key: str, files: Iterable[ConfigFile]) -> tuple[str, str]:
 
 
 def _resolved(key: str, value: str, file: Path) -> str:
-    """Return ``value``; the home folder, and a judge's, is resolved relative to the folder of the file that sets it."""
+    """Return ``value``; paths of the home folder and of a judge are resolved relative to the file that sets them."""
     path = file.parent / Path(value).expanduser()
     return str(path) if key == "home" or (key == "judge_model" and path.is_dir()) else value
 

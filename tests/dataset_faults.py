@@ -111,7 +111,7 @@ BASES = {
 
 
 class Case(NamedTuple):
-    """A change to a good data set, and what must be said of it.
+    """A change to a good data set, and the expected message.
 
     ``skipped`` examples are left out under ``--on-error skip``; if it is None, nothing can be prepared.
     """

@@ -6,8 +6,8 @@ from __future__ import annotations
 class Answer(str):
     """A generated answer.
 
-    ``cut`` is whether it was still without its end after ``max_new_tokens``, or None if that is not known, as of
-    answers that are plain strings. ``missing`` marks an example that a file of predictions has no answer to.
+    ``cut`` is whether generation stopped at ``max_new_tokens`` before the end of the answer, or None if that is not
+    known. ``missing`` marks an example for which a prediction file has no answer.
     """
 
     cut: bool | None

@@ -125,8 +125,8 @@ class Scored(Event):
     becomes NaN.
 
     ``version`` is that of the metric, None in scores of earlier versions of micl. ``prompts`` and ``scorer`` are the
-    task's variants. ``missing`` of the answers were not given, and count as wrong. ``figures`` holds further figures of
-    the metric (x100) by name, such as the score of each category.
+    task's variants. ``missing`` is the number of missing answers, which count as wrong. ``figures`` holds further
+    figures of the metric (x100) by name, such as the score of each category.
     """
 
     name = "scored"
@@ -184,7 +184,7 @@ class Routed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Answered(Event):
-    """The answers behind a score, if they are kept: rows of (example id, answer, references).
+    """The answers behind a score, if they are to be stored: rows of (example id, answer, references).
 
     ``scores`` holds the score of each row (x100) by the task's own metric; ``missing`` the ids of examples that have no
     answer.

@@ -1,4 +1,4 @@
-"""Formats of users' own data: how the items of a file or folder are read."""
+"""Formats of user data: how the items of a file or folder are read."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _LINES = (".jsonl", ".ndjson")
 
 
 class Match(IntEnum):
-    """How sure a format is that it can read a path. The surest one is used."""
+    """The confidence of a format that it can read a path. The format with the highest one is used."""
 
     NONE = 0
     NAME = 1
-    """The name of the file says so."""
+    """The file name matches."""
     CONTENT = 2
-    """The content says so."""
+    """The content matches."""
 
 
 class MediumValue(NamedTuple):
-    """A medium as a data set gives it: a path, bytes, base64, or an object with the keys "path" and "bytes"."""
+    """A medium as stored in a data set: a path, bytes, base64, or an object with the keys "path" and "bytes"."""
 
     modality: str
     value: Any
 
 
 class Item(NamedTuple):
-    """An item of a data set: the file and line for messages, and its values by column.
+    """An item of a data set: its file and line, for messages, and its values by column.
 
-    ``split`` is the item's split, if the data set has splits. Items of one ``group`` stay together when examples are
-    divided into splits.
+    ``split`` is the item's split, if the data set has splits. Items of one ``group`` are put into the same split
+    when examples are divided.
     """
 
     where: str
@@ -55,12 +55,12 @@ Items = Iterator[Item | Fault]
 
 
 class Format(ABC):
-    """A format of users' own data. Options are keyword-only constructor parameters.
+    """A format of user data. Options are keyword-only constructor parameters.
 
-    ``columns`` names the columns of items by role ("image", "prompt", "answer", ...), where the format decides it; the
-    role "content" is a sequence of texts and :class:`MediumValue`. ``type`` and ``metric`` are defaults of the task.
-    ``suffixes`` are those of its files. A ``remote`` format also reads data sets that are not on this machine, whose
-    names it gets as relative paths.
+    ``columns`` names the columns of items by role ("image", "prompt", "answer", ...), where the format defines them;
+    the role "content" is a sequence of texts and :class:`MediumValue`. ``type`` and ``metric`` are defaults of the
+    task. ``suffixes`` are its file suffixes. A ``remote`` format also reads data sets that are not on this machine;
+    their names are passed as relative paths.
     """
 
     name: ClassVar[str]
@@ -73,7 +73,7 @@ class Format(ABC):
     @classmethod
     @abstractmethod
     def match(cls, path: Path) -> Match:
-        """Return whether the format can read a file or folder that exists. Raises OSError, TextError."""
+        """Return the confidence that the format can read an existing file or folder. Raises OSError, TextError."""
 
     @abstractmethod
     def items(self, path: Path, source: Source) -> Items:
@@ -96,7 +96,7 @@ class JsonHead(NamedTuple):
 
 
 def json_head(path: Path) -> JsonHead:
-    """Return what a JSON file holds. The keys of a document are those within its first 64 KiB, nested ones included.
+    """Return the shape and keys of a JSON file. Those of an object are from its first 64 KiB, nested ones included.
 
     Raises OSError, TextError.
     """
@@ -135,7 +135,7 @@ def json_values(path: Path, source: Source) -> Iterator[tuple[str, Any]]:
         shape = "list"  # read again below, with the error and its line
     if shape == "object":
         hint = "A file holds a list of objects, or one object per line."
-        raise ManifestError(f"{source.where(path)}: it holds one object", hint)
+        raise ManifestError(f"{source.where(path)}: it is a single object", hint)
     return source.json_items(path) if shape == "list" else source.json_lines(path)
 
 

@@ -34,7 +34,7 @@ class Hooks:
 
     @hookspec
     def micl_register_formats(self, register: Register) -> None:
-        """Register formats of users' own data (Format classes) by the name that ``micl prepare --format`` takes."""
+        """Register formats of user data (Format classes) by the name that ``micl prepare --format`` takes."""
 
     @hookspec
     def micl_register_modalities(self, register: Register) -> None:

@@ -43,10 +43,10 @@ def choices_in(prompt: str) -> dict[str, str]:
 def chosen_letter(reply: str, choices: Mapping[str, str]) -> str:
     """Return the letter of the choice that a reply names, or an empty string if it names none, or several.
 
-    Looked for in this order: a reply that is a letter; a letter after "answer", "option" or "choice" (the last); a
-    letter at the beginning, before a full stop, colon or bracket; letters in brackets; the text of a choice, after
-    "answer is" or anywhere; a capital letter that stands alone. "A" and "I", which are words, count as the last only
-    at the end.
+    The first rule that applies decides: a reply that is a letter; a letter after "answer", "option" or "choice" (the
+    last); a letter at the beginning, before a full stop, colon or bracket; letters in brackets; the text of a choice,
+    after "answer is" or anywhere; a capital letter that stands alone. "A" and "I", which are words, count as the last
+    only at the end.
     """
     text = reply.strip()
     if (alone := _ALONE.fullmatch(text)) and alone[1].upper() in choices:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SMALLEST = 1e-6
 """The smallest difference between scores that is not taken for rounding or smoothing."""
 CATEGORY = "category"
-"""The key of an example's ``meta`` that holds the category by which a report divides the score."""
+"""The key of an example's ``meta`` that holds its category. Reports show the mean score of each category."""
 
 
 class Score(NamedTuple):
@@ -74,7 +74,7 @@ class Metric(ABC):
         return any(abs(value - values[0]) > SMALLEST for value in values)
 
     def informative_examples(self, examples: Sequence[Example]) -> bool:
-        """Return whether the score on ``examples`` tells right answers from wrong ones; see :meth:`informative`."""
+        """Return whether the score on ``examples`` can tell right answers from wrong ones; see :meth:`informative`."""
         return self.informative([example.references for example in examples])
 
 

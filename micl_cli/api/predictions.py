@@ -1,4 +1,4 @@
-"""Predictions: answers of a model to test examples, for files that judges and servers take."""
+"""Predictions: answers to test examples, to be exported in the formats of judges and evaluation servers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from micl_cli.api.task import Example
 
 QUESTION_ID = "question_id"
-"""The key of an example's ``meta`` that holds the published id if that is no string."""
+"""The key of an example's ``meta`` that holds the published question id if it is not a string."""
 
 
 class Prediction(NamedTuple):

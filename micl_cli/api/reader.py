@@ -1,4 +1,4 @@
-"""Readers of published benchmarks: where a task's files are, and which examples they hold."""
+"""Readers of published benchmarks: how the files of a task are located, and its examples read."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_ANNOTATIONS = 512 << 20
 PUBLISHED, FILE = "published", "file"
 """Prompt variants: those of the published evaluation, and those in the files as they are."""
 RELEASE, STRICT = "release", "strict"
-"""Scorer variants: the rule of the authors' release, and what it was meant to be where it is lax, lossy or wrong."""
+"""Scorer variants: the rule of the authors' release, and a stricter rule where that one is lax, lossy or wrong."""
 DEFAULT_ORDER = "default"
-"""The order of a benchmark that is named without one, if it is not that of its tasks."""
+"""The name of the default order, where it differs from the order of ``tasks``."""
 
 
 class Count(NamedTuple):
@@ -40,11 +40,11 @@ class ReaderTask:
     ``scorers`` holds the metric of each scorer variant, and ``prompts`` names the prompt variants; the first of each is
     the default. ``counts`` holds the published number of examples by split. ``max_new_tokens`` is the published maximum
     length of an answer. ``val_share`` is the share of the training examples that is set aside for validation by
-    default, for a data set without validation examples. ``note`` says what a user must know of the protocol, such as a
-    prompt that depends on the answer. With ``extracts``, the reader writes the media into the folder of the prepared
-    task, as from the bytes in a table; otherwise they stay where they are. ``exports`` names the formats of prediction
-    files that the reader writes for a judge or a server. A task for ``evaluation_only`` has no training examples: it
-    cannot be learnt, and a run is scored on it by ``micl eval``.
+    default, for a data set without validation examples. ``note`` is shown after preparation: a property of the protocol
+    that users must know, such as a prompt that depends on the answer. With ``extracts``, the reader writes the media
+    into the folder of the prepared task, for example from bytes in a table; otherwise they stay where they are.
+    ``exports`` names the formats of prediction files that the reader writes for a judge or a server. A task for
+    ``evaluation_only`` has no training examples: it cannot be learnt, and a run is scored on it by ``micl eval``.
     """
 
     modalities: frozenset[str]
@@ -86,8 +86,8 @@ class Source:
     """The files of a data set under ``root``, and how to read them.
 
     ``media_root`` is the folder that the paths of media are relative to. ``folder`` is where a reader with ``extracts``
-    writes media. ``prompts`` and ``scorer`` are the variants to prepare. A reader appends to ``notes`` what the user
-    must know about the files that were found.
+    writes media. ``prompts`` and ``scorer`` are the variants to prepare. A reader appends messages for the user
+    about the files to ``notes``.
 
     All methods that read raise ManifestError with file and line.
     """
@@ -134,7 +134,7 @@ class Source:
         return f"{self._names[path]}:{line}" if line else self._names[path]
 
     def json_items(self, path: Path, key: str = "") -> Iterator[tuple[str, Any]]:
-        """Yield the place and value of each item of a JSON list, which is the document, or the value of its ``key``."""
+        """Yield the location and value of each item of a JSON list: the document, or the value of its ``key``."""
         for line, item in self._read(path, read_json_items(path, key)):
             yield self.where(path, line), item
 
@@ -143,7 +143,7 @@ class Source:
         return next(self._read(path, (read_json(each, MAX_ANNOTATIONS) for each in (path,))))
 
     def json_lines(self, path: Path) -> Iterator[tuple[str, Any]]:
-        """Yield the place and value of each line of a file in JSON Lines."""
+        """Yield the location and value of each line of a file in JSON Lines."""
         for line, text in self._read(path, read_lines(path)):
             try:
                 yield self.where(path, line), parse_json(text)
@@ -153,7 +153,7 @@ class Source:
     def table(
         self, path: Path, columns: Iterable[str] = (), *, delimiter: str = ",", quoted: bool = True, max_line: int = 0
     ) -> Iterator[tuple[str, dict[str, str]]]:
-        """Yield the place and the values by column of each row of a table, which must have ``columns``."""
+        """Yield the location and the values by column of each row of a table, which must have ``columns``."""
         rows = read_table(path, delimiter, quoted=quoted, max_line=max_line or MAX_LINE_BYTES)
         first = True
         for line, values in self._read(path, rows):
@@ -164,7 +164,7 @@ class Source:
             yield self.where(path, line), values
 
     def lines(self, path: Path) -> Iterator[tuple[str, str]]:
-        """Yield the place and text of each line that is not blank."""
+        """Yield the location and text of each line that is not blank."""
         for line, text in self._read(path, read_lines(path)):
             yield self.where(path, line), text
 
@@ -180,7 +180,7 @@ class Source:
         return ManifestError(f"{self.where(path, line)}: {reason}", "Download the file again, or repair it.")
 
     def _other_spelling(self, candidates: Sequence[str]) -> str:
-        """Return a hint at a file whose name differs from a candidate's in case only, or an empty string."""
+        """Return a hint that names a file which differs from a candidate in case only, or an empty string."""
         for candidate in candidates:
             folder = (self.root / candidate).parent
             names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
@@ -208,12 +208,12 @@ class Source:
 
 
 def rows_of(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Row]) -> SourceRows:
-    """Yield the row that ``make`` returns for each place and item, or a fault if it raises ManifestError."""
+    """Yield the row that ``make`` returns for each location and item, or a fault if it raises ManifestError."""
     return rows_of_each(items, lambda where, item: (make(where, item),))
 
 
 def rows_of_each(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], Iterable[Row]]) -> SourceRows:
-    """Yield all rows that ``make`` returns for each place and item, or one fault if it raises ManifestError."""
+    """Yield all rows that ``make`` returns for each location and item, or one fault if it raises ManifestError."""
     for where, item in items:
         try:
             rows = list(make(where, item))
@@ -224,7 +224,7 @@ def rows_of_each(items: Iterable[tuple[str, Any]], make: Callable[[str, Any], It
 
 
 def _id_of(item: Any) -> str:
-    """Return an item's id for a message, or an empty string."""
+    """Return the id of an item, for messages, or an empty string."""
     keys = ("id", "question_id", "filename", "audiocap_id", "video_id", "file_name", "index")
     return next((str(item[key]) for key in keys if key in item), "") if isinstance(item, Mapping) else ""
 
@@ -255,7 +255,7 @@ class Reader(ABC):
 
     ``tasks`` are in the benchmark's default order; ``orders`` names further ones, which users select as
     "benchmark:order". An order "default" replaces that of ``tasks``, where some tasks are not part of the sequence.
-    ``marks`` are paths, with wildcards, below the root that tell this data set from others.
+    ``marks`` are paths below the root, with wildcards, by which the data set is recognised.
     """
 
     benchmark: ClassVar[str]
@@ -266,7 +266,7 @@ class Reader(ABC):
     licence: ClassVar[str] = ""
     citation: ClassVar[str] = ""
     origin: ClassVar[str] = ""
-    """Where the data can be had, such as the name of a dataset repository."""
+    """Where the data is published, such as the name of a dataset repository."""
 
     @classmethod
     def sequence(cls, order: str = "") -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class Resources:
         return self.home / "weights"
 
     def metric(self, name: str) -> Metric:
-        """Return a registered metric that is set up. Raises PluginError, PlanError."""
+        """Return a registered metric after its ``setup``. Raises PluginError, PlanError."""
         metric: Metric = self.load_part("metrics", name)()
         metric.setup(self)
         return metric

@@ -10,7 +10,7 @@ from hashlib import sha256
 from micl_cli.api.task import Example
 
 GROUP = "group"
-"""The key of an example's ``meta`` that names the examples which are scored together, and so chosen together."""
+"""The key of an example's ``meta`` that holds its group: examples that are scored, and so selected, together."""
 
 
 def subset(examples: Sequence[Example], size: int | None, salt: str = "") -> Sequence[Example]:
@@ -18,7 +18,7 @@ def subset(examples: Sequence[Example], size: int | None, salt: str = "") -> Seq
 
     The choice is a pseudorandom one that depends on the content of the examples and on ``salt`` only. It is the same on
     every machine, in every run and for every order of the examples, so that scores on it are comparable. Examples of
-    one group (see ``GROUP``) are chosen together, so that there may be fewer than ``size``.
+    one group (see ``GROUP``) are selected together, so that fewer than ``size`` may be returned.
     """
     if size is None or size >= len(examples):
         return examples

@@ -122,13 +122,13 @@ def _media(modality: str, path: str | None, digest: str) -> Media:
 class Task:
     """A prepared task: its description, and its examples by split.
 
-    ``name`` is the full name, ``benchmark/task``. ``modalities`` are those of its media, empty for text alone.
-    ``type`` is "captioning", "qa", "choice" or one that a plugin declares. ``instruction`` is the prompt
-    that all examples share (captioning), or empty if each asks its own question. ``answers`` is the closed set of
-    answers of a question answering task, if it has one; ``longest_reference`` is the one with the most bytes.
-    ``prompts`` and ``scorer`` name the variants of a published benchmark, and ``source`` its reader; empty for others.
-    ``sha256`` covers the manifest and all media. ``facts`` holds by the digest of a medium what its modality found in
-    it (see Modality.inspect), as far as it is known.
+    ``name`` is the full name, ``benchmark/task``. ``modalities`` are those of its media, empty for text alone. ``type``
+    is "captioning", "qa", "choice" or one that a plugin declares. ``instruction`` is the prompt that all examples share
+    (captioning), or empty if each asks its own question. ``answers`` is the closed set of answers of a question
+    answering task, if it has one; ``longest_reference`` is the one with the most bytes. ``prompts`` and ``scorer`` name
+    the variants of a published benchmark, and ``source`` its reader; they are empty for other tasks. ``sha256`` covers
+    the manifest and all media. ``facts`` holds by the digest of a medium what its modality found in it (see
+    Modality.inspect), as far as it is known.
     """
 
     name: str
@@ -202,10 +202,10 @@ class TaskSource(ABC):
     embedded: ClassVar[bool] = False
 
     def fetch(self, folder: Path, tell: FetchProgress) -> TaskSource:
-        """Download to ``folder`` what the source needs, and return a source that has it; called before ``rows``.
+        """Download the data of the source to ``folder``, and return a source that uses it. Called before ``rows``.
 
-        ``folder`` is shared by all sources and processes of a home folder, and keeps what is downloaded. A source
-        that needs no download returns itself. Raises PlanError.
+        ``folder`` is shared by all sources and processes of a home folder, and is not deleted afterwards. The
+        default, for a source without downloads, returns ``self``. Raises PlanError.
         """
         return self
 

@@ -49,7 +49,7 @@ def _bound(text: str) -> int | None:
               help="The tasks to score; by default those of the run.")  # fmt: skip
 @click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split to score on.")
 @click.option("--stage", "stages", default="last", metavar="STAGES", callback=parse_stages,
-              help="The stages whose model to score: 0 (before learning), 2, last, 0,last or 1..last.")  # fmt: skip
+              help="The stages to score: 0 (before learning), 2, last, 0,last or 1..last.")  # fmt: skip
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
 @click.option(
     "--examples",
@@ -79,10 +79,10 @@ def evaluate(
     device: str,
     as_json: bool,
 ) -> None:
-    """Score a run's model, from the checkpoints of any stages, on its own tasks or others.
+    """Score a run's model after any of its stages, on its own tasks or others.
 
-    Scores on tasks outside the run's sequence have a section of their own in `micl report`: what the model lost that
-    none of its tasks tested.
+    `micl report` lists scores on tasks outside the run's sequence in a section of their own. They show losses that the
+    learnt tasks do not test.
     """
     from micl_cli.api.events import Notice, Scored
     from micl_cli.plan import split_tasks

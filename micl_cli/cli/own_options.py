@@ -1,4 +1,4 @@
-"""Options of ``micl prepare --from``: a user's own data set, and the task that is made of it."""
+"""Options of ``micl prepare --from``: a data set of the user, and the task to make of it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NAMES = (
     *("inputs", "name", "format_name", "columns", "prompt", "type_name", "metric", "modality"),
     *("split", "split_seed", "separator", "merge", "options"),
 )
-"""The parameters of the options."""
+"""The parameter names of the options."""
 
 _OPTIONS = (
     click.option("--from", "inputs", multiple=True, metavar="[SPLIT=]PATH",
                  help="A file or folder of your own data; repeat it for the files of several splits."),
-    click.option("--as", "name", metavar="NAME", help="The name of the task that is made of --from: own/NAME."),
+    click.option("--as", "name", metavar="NAME", help="The name of the new task: own/NAME."),
     click.option("--format", "format_name", metavar="NAME",
-                 help="The format of --from, if its name and content do not tell (`micl plugins --kind formats`)."),
+                 help="The format of --from, if it is not recognised (list: `micl plugins --kind formats`)."),
     click.option("-o", "--option", "options", type=(str, str), multiple=True, metavar="NAME VALUE",
                  callback=unique_names, help="An option of the format; repeatable."),
     click.option("--column", "columns", multiple=True, metavar="ROLE=COLUMN",
@@ -36,13 +36,13 @@ _OPTIONS = (
     click.option("--prompt", metavar="TEXT", help="The prompt of all examples, instead of a column."),
     click.option("--type", "type_name", metavar="TYPE", help="captioning, qa, choice or another; guessed by default."),
     click.option("--metric", metavar="NAME", help="The metric; by default that of the type."),
-    click.option("--modality", metavar="NAME", help="A modality that the columns, or the first items, do not tell."),
+    click.option("--modality", metavar="NAME", help="A modality that the columns and the first items do not show."),
     click.option("--split", multiple=True, metavar="A/B/C|VALUE=SPLIT",
-                 help="Divide the examples, as in 80/10/10; or the split, or none, that a name stands for."),
+                 help="Divide the examples, as in 80/10/10, or map a name in the data to a split, as in dev=val."),
     click.option("--split-seed", type=click.IntRange(0), help="The seed of --split A/B/C."),
-    click.option("--separator", metavar="TEXT", help="What separates several answers in one value."),
+    click.option("--separator", metavar="TEXT", help="The separator between several answers in one value."),
     click.option("--merge", is_flag=True, default=None,
-                 help="Make one example, with all answers, of those with the same media and prompt."),
+                 help="Merge examples with the same media and prompt into one with all their answers."),
 )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def refuse_without_inputs(given: Mapping[str, Any]) -> None:
 
 
 def own_request(given: Mapping[str, Any], reading: Mapping[str, Any]) -> OwnRequest:
-    """Return the request that the options make. Raises UsageError."""
+    """Return the request that the options describe. Raises UsageError."""
     from micl_cli.data.own.request import OwnRequest
 
     for name in ("root", "prompts", "scorer"):

@@ -30,8 +30,8 @@ a server, such as mathvista for mllm-cl-ability/math."""
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("run", shell_complete=complete_runs)
 @click.option("--task", shell_complete=complete_tasks, help="Only the answers to this task; by default to all.")
-@click.option("--stage", type=click.IntRange(0), help="The stage after which they were given; by default the last.")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="The split; by default test, if answered.")
+@click.option("--stage", type=click.IntRange(0), help="The stage of the answers; by default the last.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="The split; by default test if stored.")
 @click.option("--wrong", is_flag=True, help="Only answers with a score of 0, and missing ones.")
 @click.option("--below", type=click.FloatRange(0, min_open=True), metavar="SCORE",
               help="Only answers with a score (x100) below this, and missing ones.")  # fmt: skip
@@ -52,7 +52,7 @@ def predictions(
 ) -> None:
     """Show or export the answers of a run with their references and scores.
 
-    Answers are stored when a run is scored, unless there are many; see --predictions of `micl learn` and `micl eval`.
+    Answers are stored when a run is scored, up to the limit set by --predictions of `micl learn` and `micl eval`.
     """
     from micl_cli.session import Session
     from micl_cli.session.predictions import rendered_answers, stored_answers

@@ -1,4 +1,4 @@
-"""The options that say how many answers behind scores are stored."""
+"""Options for the number of stored answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from micl_cli.errors import UsageError
 
 MAX_ANSWERS = 2000
-"""The default of ``--predictions``: larger sets of answers would fill the store unasked."""
+"""The default of ``--predictions``, so that the store does not grow unexpectedly."""
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
@@ -33,10 +33,10 @@ def predictions_options(command: _C) -> _C:
         default=str(MAX_ANSWERS),
         metavar="N|all|none",
         callback=parse_max_answers,
-        help="Store the answers behind a score if there are at most N of them; see `micl predictions`.",
+        help="Store the answers of each score if there are at most N of them; see `micl predictions`.",
     )(command)
 
 
 def max_answers(predictions: int | None, save_predictions: bool) -> int | None:
-    """Return the largest number of answers that is stored for one score, None for no limit."""
+    """Return the maximum number of answers to store for one score, or None for no limit."""
     return None if save_predictions else predictions

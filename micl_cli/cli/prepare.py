@@ -59,14 +59,14 @@ out. A task of type "choice" needs choices on every line. Other keys are stored 
 @click.option("--root", type=click.Path(path_type=Path), help="The folder of a published data set.")
 @click.option("--media-root", type=click.Path(path_type=Path),
               help="The folder that paths of media are relative to; by default --root, or that of --from.")  # fmt: skip
-@click.option("--prompts", help="published: the prompts of the published evaluation; file: those in the files.")
-@click.option("--scorer", help="release: the rule of the authors' release; strict: what it was meant to be.")
+@click.option("--prompts", help="The prompt variant: published, file (those in the files), or another one.")
+@click.option("--scorer", help="The scorer variant: release (the rule of the authors), strict, or another one.")
 @click.option("--limit", type=click.IntRange(1),
-              help="Maximum number of examples of each split, the same choice on every machine.")  # fmt: skip
+              help="Maximum number of examples of each split, the same subset on every machine.")  # fmt: skip
 @click.option("--val", type=click.IntRange(1),
-              help="Training examples to set aside for validation, if there are none.")  # fmt: skip
+              help="Training examples to set aside for validation, if the data has no val split.")  # fmt: skip
 @click.option("--on-error", default="fail", type=click.Choice(["fail", "skip"]),
-              help="What to do if media cannot be read: stop, or skip their examples.")  # fmt: skip
+              help="What to do with examples that cannot be used: stop, or skip them.")  # fmt: skip
 @own_options
 @click.option("--jobs", default=0, type=click.IntRange(0), help="Processes that open media; 0: one for each core.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -109,7 +109,7 @@ def _chosen(
     reading: Mapping[str, Any],
     on_error: Any,
 ) -> Iterator[Prepared]:
-    """Prepare the task of --from, or those that are named."""
+    """Prepare the task of --from, or the named tasks."""
     if own["inputs"]:
         if what:
             raise UsageError(f"both {what[0]} and --from are given", "Prepare them one after the other.")

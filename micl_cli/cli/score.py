@@ -29,17 +29,17 @@ of other projects' releases and of `micl predictions` are both of this form."""
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--task", required=True, shell_complete=complete_tasks, help="The prepared task that was answered.")
+@click.option("--task", required=True, shell_complete=complete_tasks, help="The prepared task of the predictions.")
 @click.option("--benchmark", default="mini", help="The benchmark of a task name without one.")
 @click.option(
-    "--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split that was answered."
+    "--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split of the predictions."
 )
 @click.option("--metric", shell_complete=complete_metrics, help="The metric; by default the task's own.")
 @click.option("--scorer", help="A scorer variant of a published task (release, strict); by default as it was prepared.")
 @click.option("--by", default="id", type=click.Choice(["id", "order"]),
-              help="How predictions belong to examples: by id, or one after the other.")  # fmt: skip
+              help="How predictions are matched to examples: by id, or by their order.")  # fmt: skip
 @click.option("--examples", type=click.IntRange(1),
-              help="Score the random choice of examples that a run with --eval-examples is scored on.")  # fmt: skip
+              help="Score the subset of examples on which a run with the same --eval-examples is scored.")  # fmt: skip
 @click.option("--on-error", default="fail", type=click.Choice(["fail", "skip"]),
               help="What to do with unknown and repeated ids: stop, or skip them.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -57,14 +57,14 @@ def score(
 ) -> None:
     """Score files of predictions on a prepared task, without loading a model.
 
-    An example without a prediction counts as wrong, and how many there are is said.
+    An example without a prediction counts as wrong; the number of such examples is shown.
     """
     from micl_cli.plan import full_name
     from micl_cli.session.library import TaskLibrary
     from micl_cli.session.scoring import score_file
 
     if metric and scorer:
-        raise UsageError("--metric and --scorer both name the rule", "Give one of them.")
+        raise UsageError("--metric and --scorer cannot be combined", "Use one of them.")
     library = TaskLibrary(current_settings())
     choice: dict[str, Any] = {"split": split, "metric": metric, "scorer": scorer, "by": by, "examples": examples}
     name = full_name(task, benchmark)

@@ -26,7 +26,7 @@ benchmark_option = click.option("--benchmark", default="mini", help="The benchma
 
 @click.group(cls=DefaultGroup)
 def tasks() -> None:
-    """List tasks (the default), show one, start one from own data, or remove a prepared one.
+    """List tasks (the default), show a task, create a template for one of your own, or remove a prepared task.
 
     \b
     Examples:
@@ -38,10 +38,10 @@ def tasks() -> None:
 
 @tasks.command("ls")
 @click.option("--benchmark", help="Only list the tasks of a benchmark.")
-@click.option("--prepared", is_flag=True, help="Only list what is prepared.")
+@click.option("--prepared", is_flag=True, help="Only list prepared tasks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_tasks(benchmark: str | None, prepared: bool, as_json: bool) -> None:
-    """List the tasks of plugins, of published benchmarks and of your own, with what is prepared of them.
+    """List the tasks of plugins, of published benchmarks and of your own, with the state of each.
 
     \b
     Example: micl tasks ls --prepared --json | jq -r .tasks[].name
@@ -68,7 +68,7 @@ def list_tasks(benchmark: str | None, prepared: bool, as_json: bool) -> None:
 @click.option("--examples", default=3, type=click.IntRange(0), help="Number of examples of each split to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show_task(name: str, benchmark: str, examples: int, as_json: bool) -> None:
-    """Show what is known of a task, the published and the prepared numbers of examples, and a few examples.
+    """Show the properties of a task, its published and prepared numbers of examples, and a few examples.
 
     \b
     Example: micl tasks show mllm-cl-domain/rs --examples 1
@@ -98,10 +98,10 @@ def show_task(name: str, benchmark: str, examples: int, as_json: bool) -> None:
 @click.option("--modality", "modalities", multiple=True, metavar="NAME",
               help="A modality of the task, such as image; may be repeated. By default text alone.")  # fmt: skip
 @click.option("--type", "task_type", default="qa", help="captioning, qa, choice, or a type that a plugin declares.")
-@click.option("--metric", default="", help="The metric; by default the usual one of the type.")
+@click.option("--metric", default="", help="The metric; by default that of the type.")
 @click.option("--name", default="", help="The name of the task; by default that of the folder.")
 def new_task(folder: Path, modalities: tuple[str, ...], task_type: str, metric: str, name: str) -> None:
-    """Write task.toml and a manifest.jsonl with a sample line for each split, to be replaced by your own examples.
+    """Write task.toml, and a manifest.jsonl with a sample line for each split to replace with your own examples.
 
     Files that exist are never changed.
 
@@ -164,7 +164,7 @@ def _library() -> TaskLibrary:
 
 
 def _facts(library: TaskLibrary, entry: TaskEntry) -> dict[str, str]:
-    """Return what is known of a task as texts; empty if unknown."""
+    """Return the properties of a task as texts; unknown ones are empty."""
     from micl_cli.session.catalogue import reader_task
 
     facts = {
@@ -195,7 +195,7 @@ def _facts(library: TaskLibrary, entry: TaskEntry) -> dict[str, str]:
 
 
 def _prepared_facts(library: TaskLibrary, name: str) -> dict[str, str]:
-    """Return where a prepared task is, and what it was made of, as far as its files can be read."""
+    """Return the folder and origin of a prepared task, as far as its files can be read."""
     from micl_cli.data.description import DESCRIPTION, read_description
     from micl_cli.data.prepared import task_folder
     from micl_cli.data.record import read_record
@@ -231,7 +231,7 @@ def _counts(entry: TaskEntry) -> list[list[Any]]:
 
 
 def _examples(library: TaskLibrary, name: str, count: int) -> Iterator[tuple[str, Example]]:
-    """Yield the first examples of each split of a prepared task, also if its media are elsewhere by now."""
+    """Yield the first examples of each split of a prepared task, also if its media have been moved."""
     task = library.open_recorded(name)
     for split in SPLITS if count else ():
         yield from ((split, example) for example in task.examples(split)[:count])

@@ -1,6 +1,6 @@
-"""Examples of a prepared task, parsed from its manifest when they are asked for.
+"""Examples of a prepared task, parsed from its manifest on access.
 
-A task of 100,000 examples takes as much memory as the places of its lines: the operating system keeps the text itself.
+Only the offsets of the manifest's lines are held in memory; the text is memory-mapped.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from micl_cli.io.text import open_regular
 
 
 class ManifestLines:
-    """The lines of a canonical manifest, in memory that does not grow with them.
+    """The lines of a canonical manifest, memory-mapped.
 
-    They stay those of the file that was opened, also if another one takes its place. Raises OSError.
+    They remain those of the opened file, even if the file is replaced. Raises OSError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,7 +39,7 @@ class ManifestLines:
         return len(self.starts) - 1
 
     def __getitem__(self, index: int) -> str:
-        """Return a line without its end. Raises UnicodeDecodeError."""
+        """Return a line without its line break. Raises UnicodeDecodeError."""
         return self._text[self.starts[index] : self.starts[index + 1] - 1].decode()
 
     def __iter__(self) -> Iterator[str]:
@@ -47,7 +47,7 @@ class ManifestLines:
 
     @property
     def complete(self) -> bool:
-        """Whether the last line has an end."""
+        """Whether the last line ends with a line break."""
         return self.starts[-1] == len(self._text)
 
 
@@ -101,7 +101,7 @@ class StoredExamples(Sequence[Example]):
 
 
 def numbers_by_split(splits: Sequence[str]) -> dict[str, array[int]]:
-    """Return the numbers of the lines of each split."""
+    """Return the line numbers of each split."""
     return {split: array("Q", (n for n, each in enumerate(splits) if each == split)) for split in SPLITS}
 
 

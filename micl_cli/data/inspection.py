@@ -25,7 +25,8 @@ Progress = Callable[[int, int | None], None]
 class Inspection:
     """Opens the media of examples, and collects valid rows, file records, faults of media, and skipped examples.
 
-    ``readers`` holds the reader of each modality; ``known`` holds the records of media from an earlier inspection.
+    ``readers`` holds the media reader of each modality; ``known`` holds the records of media from an earlier
+    inspection.
     """
 
     root: Path
@@ -37,7 +38,7 @@ class Inspection:
     refused: list[Refused] = field(default_factory=list)
 
     def inspect(self, rows: Iterable[Row], progress: Progress | None = None) -> None:
-        """Open each medium once, as rows are produced. Those with a medium that cannot be read are refused."""
+        """Open each medium once, as rows are produced. Rows with a medium that cannot be read are refused."""
         for done, row in enumerate(rows, 1):
             for key in medium_keys(row):
                 if key not in self.records and key not in self.faults:
@@ -49,9 +50,9 @@ class Inspection:
     def inspect_all(
         self, rows: Sequence[Row], progress: Progress | None = None, *, jobs: int = 1, journal_path: Path | None = None
     ) -> None:
-        """Open each medium of ``rows`` once, by ``jobs`` processes; the result is that of one.
+        """Open each medium of ``rows`` once, by ``jobs`` processes. The result does not depend on their number.
 
-        ``journal_path`` is that of a journal, from which an interrupted inspection goes on.
+        ``journal_path`` is the path of a journal, from which an interrupted inspection is resumed.
         """
         interrupted = read_journal(journal_path, self.root) if journal_path else None
         known = {**self.known, **(interrupted or {})}
@@ -90,7 +91,7 @@ class Inspection:
         return records
 
     def _unchanged(self, key: MediumKey, record: FileRecord) -> FileRecord | None:
-        """Return the record of a medium that has not changed since, or None."""
+        """Return the record of a medium that has not changed since it was made, or None."""
         path = self.root / key[1]
         try:
             return record if path.resolve().is_relative_to(self.root) and record.same_stat(path) else None
@@ -110,7 +111,7 @@ class Inspection:
             self.rows.append(row)
 
     def _with_spelling(self, fault: str, path: str) -> str:
-        """Return the fault of a medium, with the file that is there instead if only its spelling differs."""
+        """Return the fault of a medium, with the name of an existing file that differs in spelling only."""
         other = self._spellings.find(path) if fault == MISSING and ".." not in path else ""
         return f"{fault}; there is {other}, which is spelt differently" if other else fault
 

@@ -1,7 +1,7 @@
-"""The program of a process that inspects media: it reads requests as JSON lines, and writes an answer to each.
+"""The program of an inspection worker: reads requests as JSON lines, and writes a response to each.
 
-The first line names the root and the class of each modality's reader; each further one, a modality and a path. An
-answer is either the record of a file or a fault.
+The first line holds the root and the media reader class of each modality; each further line, a modality and a path. A
+response is the record of a file, or a fault.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from micl_cli.io.json_text import json_text
 
 
 def main() -> None:
-    """Answer requests until the input ends. Ctrl-C is left to the parent process, which ends the input."""
+    """Respond to requests until the input ends. Ctrl-C is handled by the parent process, which closes it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     setup = json.loads(sys.stdin.readline())
     readers = {name: _reader(target) for name, target in setup["readers"].items()}
@@ -41,7 +41,7 @@ def _reader(target: str) -> Modality:
 
 
 def result_of(answer: Mapping[str, Any]) -> FileRecord | str:
-    """Return the record or fault that a worker answered."""
+    """Return the record or fault in a worker's response."""
     return str(answer["fault"]) if "fault" in answer else FileRecord(**answer)
 
 

@@ -1,4 +1,4 @@
-"""Inspection of many media by several processes, in the order in which they were asked for."""
+"""Inspection of many media by several processes. Results are in the order of the requests."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from micl_cli.data.record import FileRecord
 from micl_cli.io.processes import module_command
 
 FEW = 400
-"""The number of media below which starting processes takes longer than they save."""
+"""The number of media below which starting worker processes costs more time than it saves."""
 MAX_JOBS = 16
 _BLOCK = 512
 MediumKey = tuple[str, str]
-"""A modality and a path, since one file may be read as media of two modalities."""
+"""Modality and path: one file may be read as media of two modalities."""
 Results = Iterator[tuple[MediumKey, FileRecord | str]]
 Inspect = Callable[[Sequence[MediumKey]], Results]
 
 
 def default_jobs() -> int:
-    """Return the number of processes for many media: one for each core that this process may use."""
+    """Return the default number of processes: one for each core that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MAX_JOBS)
 
@@ -67,7 +67,7 @@ class _Pool:
         self.workers: list[_Worker] = []
 
     def inspect(self, keys: Sequence[MediumKey]) -> Results:
-        """Yield the results in order; a block at a time is handed out, so that few of them wait in memory."""
+        """Yield the results in order. Requests are submitted in blocks, to bound the results in memory."""
         rest = iter(keys)
         while block := list(islice(rest, _BLOCK)):
             yield from zip(block, self.threads.map(self._result, block), strict=True)
@@ -101,7 +101,7 @@ class _Worker:
         self._send(setup)
 
     def inspect(self, key: MediumKey) -> FileRecord | str:
-        """Return the record or fault of a medium. A process that ends while it reads one makes that a fault."""
+        """Return the record or fault of a medium. A medium whose reading ends the process is a fault."""
         self._send(json.dumps(key))
         answer = _pipe(self.process.stdout).readline()
         if answer:
@@ -109,7 +109,7 @@ class _Worker:
         self.ended = True
         code = self.process.wait()
         reason = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        return f"the process that read it ended {reason}: it may need more memory than there is"
+        return f"the process that read it ended {reason}: it may need more memory than is available"
 
     def close(self) -> None:
         self.process.kill()
@@ -123,7 +123,7 @@ class _Worker:
         try:
             pipe.write(line + "\n")
             pipe.flush()
-        except BrokenPipeError:  # the process has ended: reading its answer tells
+        except BrokenPipeError:  # the process has ended: reading its response reports that
             return
 
 

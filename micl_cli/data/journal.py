@@ -1,4 +1,4 @@
-"""The journal of an inspection, from which an interrupted preparation goes on."""
+"""The journal of an inspection, from which an interrupted preparation is resumed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_journal(path: Path, root: Path) -> dict[tuple[str, str], FileRecord] | 
 
 @contextmanager
 def journal(path: Path, root: Path, *, append: bool) -> Iterator[Note]:
-    """Yield a function that writes records to a journal; it is deleted if the block does not raise."""
+    """Yield a function that appends records to a journal. The journal is deleted unless the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a" if append else "w", encoding="utf-8", newline="\n") as file:
         if not append:

@@ -1,4 +1,4 @@
-"""Recognition of data sets by their files, for messages about a folder that is not the expected one."""
+"""Recognition of data sets by their files, for messages about a wrong root folder."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LAYOUTS = {
     "a folder with a micl task": ("task.toml",),
     "a datasets library cache": ("dataset_info.json", "state.json"),
 }
-"""Well-known data sets without a reader: paths, with wildcards, of which one tells them."""
+"""Well-known data sets without a reader: paths, with wildcards, of which one identifies the data set."""
 
 
 def recognise(root: Path, marks: Mapping[str, tuple[str, ...]], others: Mapping[str, tuple[str, ...]] = LAYOUTS) -> str:
     """Return "It looks like NAME." for the data set at ``root``, or an empty string.
 
-    ``marks`` holds the paths that tell further data sets than the ``others``, by title.
+    ``marks`` holds the identifying paths of further data sets than the ``others``, by title.
     """
     for title, paths in {**marks, **others}.items():
         if any(next(root.glob(path), None) for path in paths):

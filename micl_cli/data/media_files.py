@@ -15,8 +15,8 @@ MISSING = "the file does not exist"
 def inspect_medium(root: Path, name: str, reader: Modality, known: FileRecord | None = None) -> FileRecord | str:
     """Return the record of a medium, or its fault.
 
-    ``name`` is its path relative to ``root``, which has no symbolic links. A file that has not changed since it was
-    ``known`` is not opened.
+    ``name`` is its path relative to ``root``, a path without symbolic links. A file that has not changed
+    since the record ``known`` is not opened.
     """
     path = root / name
     try:

@@ -84,7 +84,7 @@ def exclusive(target: Path) -> Iterator[None]:
 
 @contextmanager
 def writable(target: Path) -> Iterator[None]:
-    """Raise MiclError in place of an OSError of the block, which writes below the folder of prepared tasks."""
+    """Convert an OSError of the block, which writes below the folder of prepared tasks, into a MiclError."""
     try:
         yield
     except OSError as error:
@@ -125,7 +125,7 @@ def replace_folder(fresh: Path, target: Path, description: Description, rows: It
 
 
 def journal_path(target: Path) -> Path:
-    """Return the path of the journal from which an interrupted inspection goes on."""
+    """Return the path of the journal from which an interrupted inspection is resumed."""
     return target.with_name(f".{target.name}.inspected")
 
 

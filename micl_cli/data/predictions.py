@@ -1,7 +1,7 @@
-"""Files of predictions: answers to the examples of a task, by their ids or in their order.
+"""Prediction files: answers to the examples of a task, by id or by order.
 
-The form is that of LLaVA-style releases: one JSON object a line with ``question_id`` and ``text``, or a JSON list of
-such objects. ``image_id`` and ``caption`` (results in COCO's form) are accepted too. The files of `micl predictions`
+The format is that of LLaVA-style releases: one JSON object a line with ``question_id`` and ``text``, or a JSON list of
+such objects. ``image_id`` and ``caption`` (COCO's results format) are accepted too. The files of `micl predictions`
 also name task and split, and mark examples without an answer as ``missing``.
 """
 
@@ -21,10 +21,10 @@ from micl_cli.io.text import TextError, open_regular, parse_json, read_lines
 
 IDS = ("question_id", "image_id", "id")
 TEXTS = ("text", "caption")
-"""The keys of ids and of answers; the first that an object has counts."""
+"""The keys of ids and of answers, in order of precedence."""
 _OF_QUESTIONS = ("image", "answer", "conversations")
 _OF_PREDICTIONS = ("prompt", "answer_id", "model_id")
-"""Keys of published questions and of published predictions, both of which have ``question_id`` and ``text``."""
+"""Keys that distinguish published questions from predictions; both have ``question_id`` and ``text``."""
 _NAMED = 5
 _HEAD_BYTES = 4096
 _FORM = 'Write one object a line: {"question_id": "12", "text": "a dog"}, or a JSON list of such objects.'
@@ -36,7 +36,7 @@ OnProblem = Literal["fail", "skip"]
 class Prediction(NamedTuple):
     """One prediction: its line, the example's id as text ("" if it has none), and the answer, which may be missing.
 
-    ``task`` and ``split`` say what the example belongs to, if the file does.
+    ``task`` and ``split`` are those of the example, if the file names them.
     """
 
     line: int
@@ -48,10 +48,10 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Matched:
-    """The ``answers`` to the examples of a task, in their order.
+    """The ``answers`` to the examples of a task, in the order of the examples.
 
-    ``missing`` examples have no answer. ``unknown`` predictions have the id of no example, and ``repeated`` ones an id
-    that a later prediction has too.
+    ``missing`` examples have no answer. ``unknown`` predictions have an id that no example has, ``repeated`` ones the
+    id of a later prediction.
     """
 
     answers: Sequence[Answer]
@@ -79,15 +79,16 @@ def match(
     by: By = "id",
     on_problem: OnProblem = "fail",
 ) -> Matched:
-    """Return the predictions of a file as the answers to ``examples``, by their ids or in their order.
+    """Match the predictions of a file to ``examples``, by id or by order.
 
-    Predictions that name another task or split are left out. Raises ManifestError, with file and line, for ids that are
-    unknown or repeated, unless they are to be skipped: then the last prediction of an id counts. Raises it in any case
-    if no prediction is for the task, and for a wrong number of predictions in order.
+    Predictions that name another task or split are left out. Raises ManifestError, with file and line, for unknown
+    and repeated ids; with ``on_problem`` "skip", the last prediction of an id counts instead. Always raises it if no
+    prediction belongs to the task, and, by order, for a wrong number of predictions.
     """
     own = [each for each in predictions if each.task in ("", task.name) and each.split in ("", split)]
     if not own:
-        raise ManifestError(f"{path} has no prediction for the {split} examples of {task.name}", "Name its own --task.")
+        what = f"{path} has no prediction for the {split} examples of {task.name}"
+        raise ManifestError(what, "Name the task and split of the file with --task and --split.")
     return _by_order(path, own, task, examples) if by == "order" else _by_id(path, own, task, examples, on_problem)
 
 
@@ -110,7 +111,7 @@ def _by_id(
         first[each.id] = each.line
         answers[number] = each.answer
     if not first:
-        raise _nothing_known(unknown, task, examples)
+        raise _no_known_id(unknown, task, examples)
     if on_problem == "fail" and (unknown or repeated):
         _fail([*unknown, *repeated], len(unknown), len(repeated), task)
     missing = sum(answer.missing for answer in answers)
@@ -118,7 +119,7 @@ def _by_id(
 
 
 def _numbered(predictions: Iterable[Prediction], known: Container[str]) -> Iterator[Prediction]:
-    """Yield predictions; the n-th of an id that the published file repeats has the id of its n-th example, "ID#n"."""
+    """Yield predictions. The n-th one of an id that the published file repeats gets the id "ID#n"."""
     counts: Counter[str] = Counter()
     for each in predictions:
         counts[each.id] += 1
@@ -137,7 +138,7 @@ def _by_order(path: Path, predictions: Sequence[Prediction], task: Task, example
     return Matched(answers, sum(answer.missing for answer in answers))
 
 
-def _nothing_known(unknown: Sequence[str], task: Task, examples: Sequence[Example]) -> ManifestError:
+def _no_known_id(unknown: Sequence[str], task: Task, examples: Sequence[Example]) -> ManifestError:
     own = f"an id of {task.name} is {examples[0].id!r}" if examples else f"{task.name} has no examples"
     hint = f"{own}. Name the task and split of the file; for captions numbered in file order, use --by order."
     return ManifestError(f"{unknown[0]} of {task.name}, nor is that of any other prediction", hint)
@@ -176,7 +177,7 @@ def _items(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _is_list(path: Path) -> bool:
-    """Return whether a file begins like a JSON list; a line of JSON lines is an object."""
+    """Return whether a file holds a JSON list, and not JSON Lines, by its first character."""
     with open_regular(path) as file:
         return file.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 

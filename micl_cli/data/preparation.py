@@ -106,7 +106,7 @@ def prepare_folder(
     """Prepare the task that ``task.toml`` and ``manifest.jsonl`` in ``folder`` describe, and record its sha256.
 
     Its media stay where they are; nothing is written into ``folder``. ``registered`` names all installed modalities;
-    ``check`` may refuse the description. ``jobs`` is the number of processes that open media (0: one for each core).
+    ``check`` may reject the description. ``jobs`` is the number of processes that open media (0: one for each core).
     Media whose size and time have not changed since the last preparation are not opened again.
 
     Raises ManifestError, MediaError (bad media and ``on_error`` "fail"), PlanError (no train or
@@ -136,7 +136,7 @@ def prepare_folder(
 
 
 def opened(name: str, home: Path) -> Prepared:
-    """Return a task that has just been prepared. Raises PlanError if it is damaged."""
+    """Open a task that has just been prepared. Raises PlanError if it is damaged."""
     folder = task_folder(name, home)
     task, record = open_task(name, home, verify=False), read_record(folder)
     root = Path(record.root) if record and record.root else folder
@@ -144,7 +144,7 @@ def opened(name: str, home: Path) -> Prepared:
 
 
 def readers_of(description: Description, modality: ModalityLoader) -> dict[str, Modality]:
-    """Return the reader of each modality of a task. Raises PluginError."""
+    """Return the media reader of each modality of a task. Raises PluginError."""
     return {name: modality(name) for name in sorted(description.modalities)}
 
 
@@ -202,7 +202,7 @@ def _source_rows(source: TaskSource, folder: Path, description: Description) -> 
 def conclude(
     inspection: Inspection, declared: Description, on_error: OnError, required: Sequence[str] = ("train", "test")
 ) -> tuple[Description, Record]:
-    """Return the description and record of a task whose media are inspected.
+    """Return the description and record of a task after the inspection of its media.
 
     Raises MediaError; PlanError if one of the ``required`` splits has no examples.
     """

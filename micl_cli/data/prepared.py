@@ -87,7 +87,7 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
 
 
 class _Manifest:
-    """What the lines of a prepared manifest say: their splits, the longest reference, and the sha256 of the task."""
+    """Facts from the lines of a prepared manifest: splits, longest reference, and the sha256 of the task."""
 
     def __init__(self, lines: ManifestLines, description: Description, record: Record) -> None:
         self.lines, self.longest_reference = lines, ""
@@ -102,7 +102,7 @@ class _Manifest:
 
 
 def _fits(record: Record, name: str, description: Description, manifest: _Manifest) -> bool:
-    """Return whether the description and manifest of a prepared task are those of its record."""
+    """Return whether the description and manifest of a prepared task match its record."""
     same_name = description.full_name == name
     same_text = not record.task_toml or task_toml_sha256(description) == record.task_toml
     same_counts = record.counts == {split: manifest.splits.count(split) for split in SPLITS}
@@ -125,7 +125,7 @@ class TaskDigest:
         self._digest.update(f"\n{line}\n{chr(10).join(digests)}".encode())
 
     def hexdigest(self) -> str:
-        """Return the sha256 of what was added."""
+        """Return the sha256 of the lines added so far."""
         return self._digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Preparation of tasks whose examples a reader reads from a data set on disk."""
+"""Preparation of tasks from a data set on disk, by readers of benchmarks and formats of user data."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LISTED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class ReadRequest:
-    """What to read of a data set at ``root``, and how.
+    """The request to read a data set at ``root``.
 
     Paths of media are relative to ``media_root``, or to the root if it is None. ``prompts`` and ``scorer`` are variants
     of a published benchmark, the default one if None. ``limit`` is the maximum number of examples of each split, and
     ``val`` the number of training examples to set aside for validation; if it is None, ``val_share`` is their share.
-    ``jobs`` is the number of processes that open media (0: one for each core), which changes nothing but the time.
-    ``arguments`` are those of the command that prepares the task again, where they are not the root and the options.
+    ``jobs`` is the number of processes that open media (0: one for each core), which does not affect the result.
+    ``arguments`` are those of the command that prepares the task again, if they are not the root and the options.
     """
 
     root: Path
@@ -45,13 +45,13 @@ class ReadRequest:
 
     @property
     def options(self) -> dict[str, str]:
-        """The options that are given, as on the command line."""
+        """The given options, as on the command line."""
         names = ("media_root", "prompts", "scorer", "limit", "val")
         values = {name: getattr(self, name) for name in names}
         return {name: str(value) for name, value in values.items() if value is not None}
 
     def source(self, folder: Path | None = None) -> Source:
-        """Return the files to read, with ``folder`` for extracted media. Raises PlanError if a folder is missing."""
+        """Return the source, with ``folder`` for extracted media. Raises PlanError if a folder is missing."""
         root = _folder(self.root)
         media_root = _folder(self.media_root) if self.media_root else root
         return Source(root, media_root, folder or root, self.prompts or "", self.scorer or "")
@@ -73,8 +73,8 @@ def prepare_published(
 ) -> Prepared:
     """Prepare a task of a published benchmark, and compare the number of its examples with the published one.
 
-    A task with a single variant keeps it if another one of the benchmark is asked for, and a note says so. Raises
-    UsageError for an unknown variant; otherwise like :func:`prepare_read`.
+    If a variant is requested that only other tasks of the benchmark have, a task with a single variant keeps that, with
+    a note. Raises UsageError for an unknown variant; otherwise like :func:`prepare_read`.
     """
     spec = reader.tasks[task]
     prompts, scorer = chosen_variants(reader, task, request)
@@ -129,7 +129,7 @@ def prepare_read(
     on_error: OnError = "fail",
     progress: Progress | None = None,
 ) -> Prepared:
-    """Prepare a task from the rows that ``read`` returns, under the name that ``declared`` gives it.
+    """Prepare the task ``declared`` from the rows that ``read`` returns.
 
     Media stay where they are, unless the reader ``extracts`` them. Nothing is written outside the home folder.
 
@@ -171,7 +171,7 @@ def prepare_read(
         present = open_if_intact(name, home)
         if earlier != record or present is None or present.description != description.description:
             replace_folder(fresh, target, description, inspection.rows, record)
-    del inspection, chosen, record, earlier, present  # the opened task has its own, and there may be many
+    del inspection, chosen, record, earlier, present  # the opened task holds its own copies; these may be large
     return replace(opened(name, home), notes=tuple(source.notes))
 
 
@@ -184,7 +184,7 @@ def _remove_unused(folder: Path, record: Record) -> None:
 
 
 def _variant(name: str, what: str, given: str | None, known: Sequence[str], all_known: Iterable[Sequence[str]]) -> str:
-    """Return the variant to prepare of those that a task has; ``all_known`` are those of all tasks of its benchmark."""
+    """Return the variant to prepare: ``given``, if the task has it. ``all_known`` are those of the benchmark."""
     if given is None or (len(known) == 1 and any(given in each for each in all_known)):
         return known[0]
     if given not in known:
@@ -208,7 +208,7 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _check_name(name: str, reader: str, target: Path) -> None:
-    """Raise PlanError if the name is used for data that another reader, or none, has read."""
+    """Raise PlanError if the name is used for a task that this reader did not read."""
     earlier = _intact_record(target)
     if earlier is None or (earlier.source and earlier.source.reader == reader):
         return
@@ -219,7 +219,7 @@ def _check_name(name: str, reader: str, target: Path) -> None:
 def _intact_record(target: Path) -> Record | None:
     try:
         return read_record(target)
-    except PlanError:  # damaged, and prepared again
+    except PlanError:  # damaged: it is prepared again
         return None
 
 
@@ -256,7 +256,7 @@ def _chosen(name: str, rows: Sequence[SourceRow], request: ReadRequest) -> Seque
 
 
 def _located(refused: Sequence[Refused], rows: Sequence[SourceRow]) -> Iterator[Fault]:
-    """Yield refused examples with the file and line they were read from."""
+    """Yield refused examples with their file and line."""
     places = {row.id: where for row, where in rows}
     return (Fault(places.get(each.id, each.path), each.id, f"{each.path}: {each.reason}") for each in refused)
 
@@ -271,7 +271,7 @@ def _fault_error(name: str, faults: Iterable[Fault], usable: int) -> ManifestErr
 
 
 def _notes(spec: ReaderTask, prepared: Prepared, home: Path) -> Iterator[str]:
-    """Yield how the number of examples compares with the published one, and what else a user must know."""
+    """Yield comparisons with the published numbers of examples, and notes about the protocol."""
     record: Record | None = read_record(task_folder(prepared.task.name, home))
     if record and record.source:
         yield from (text for split, count in spec.counts.items() if (text := _compared(split, count, record.source)))

@@ -1,4 +1,4 @@
-"""``prepared.json``: the record of a prepared task, and of all files that were inspected."""
+"""``prepared.json``: the record of a prepared task and of all inspected files."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class Refused:
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """Where the examples of a task were read from.
+    """The origin of the examples of a task.
 
-    ``reader`` is the name of the reader and ``root`` the folder of the data set. ``options`` are those that change what
-    is read, as on the command line. ``annotations`` records the files that were read, relative to ``root``, and
-    ``counts`` the number of examples by split, before some were set aside or left out. ``arguments`` are those of the
+    ``reader`` is the name of the reader and ``root`` the folder of the data set. ``options`` are those that affect
+    the examples, as on the command line. ``annotations`` records the annotation files, relative to ``root``, and
+    ``counts`` the number of examples by split before any were set aside or left out. ``arguments`` are those of the
     command that prepares the task again, for a data set of the user's own.
     """
 
@@ -76,8 +76,8 @@ class SourceRecord:
 class Record:
     """The content of ``prepared.json``.
 
-    ``root`` is the user's folder of media, or None if micl wrote the media itself. ``source`` is the data set that a
-    reader read. ``manifest`` and ``described``
+    ``root`` is the user's folder of media, or None if micl wrote the media itself. ``source`` is the data set that the
+    examples were read from. ``manifest`` and ``described``
     (see :func:`description_sha256`) record the manifest and ``task.toml`` of that folder. ``task_toml`` is the sha256
     of the prepared ``task.toml``; records of format 1 have none, and no ``longest_reference``.
     """
@@ -132,7 +132,7 @@ def _verified(data: Any) -> dict[str, Any]:
 
 
 def _check_record(record: Record) -> None:
-    """Raise ValueError for a value that has the right type, but cannot be true."""
+    """Raise ValueError for a value of the right type that is invalid."""
     annotations = record.source.annotations if record.source else {}
     files = [*record.media.values(), *annotations.values(), *([record.manifest] if record.manifest else [])]
     if any(file.size < 0 or not _SHA256.fullmatch(file.sha256) for file in files) or min(record.counts.values()) < 0:
@@ -147,7 +147,7 @@ def _is_absolute(root: str | None) -> bool:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write ``prepared.json``, in chunks, since it has an entry for each medium."""
+    """Write ``prepared.json`` in chunks: it has an entry for each medium."""
     digest = hashlib.sha256()
     with (folder / RECORD).open("w", encoding="utf-8", newline="\n") as file:
         for chunk in _canonical(record):
@@ -158,7 +158,7 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def _canonical(value: Any, depth: int = 0) -> Iterator[str]:
-    """Yield the text that :func:`json_sha256` hashes, in chunks: the values of a mapping at a time."""
+    """Yield the text that :func:`json_sha256` hashes, in chunks of one mapping value."""
     if is_dataclass(value) and not isinstance(value, type) and depth < _CHUNKED:
         value = {each.name: getattr(value, each.name) for each in fields(value)}
     if isinstance(value, Mapping) and depth < _CHUNKED:
@@ -174,6 +174,6 @@ def _canonical(value: Any, depth: int = 0) -> Iterator[str]:
 def record_file(path: Path, facts: Mapping[str, Any] | None = None) -> FileRecord:
     """Return the record of a file in its current state. Raises OSError."""
     stat = path.stat()
-    # As they are read again: tuples become lists, and numbers that JSON does not have become null.
+    # As after reading the record: tuples become lists, and numbers that JSON lacks become null.
     plain = json.loads(json_text(dict(facts or {})))
     return FileRecord(stat.st_size, stat.st_mtime_ns, file_sha256(path), plain)

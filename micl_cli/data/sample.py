@@ -1,4 +1,4 @@
-"""Sample folders for tasks of one's own: a description, and a manifest to replace by one's own examples."""
+"""Template folders for new tasks: a description, and a manifest with sample lines."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from micl_cli.data.manifest import row_text
 from micl_cli.errors import MiclError, UsageError
 
 METRICS = {CAPTIONING: "cider", QA: "accuracy", CHOICE: "accuracy"}
-"""The usual metric of each task type with built-in behaviour."""
+"""The default metric of each built-in task type."""
 _SUFFIXES = {"image": "jpg", "audio": "wav", "video": "mp4"}
 _PROMPTS = {CAPTIONING: "describe the {media}.", QA: "what is it?", CHOICE: "which of these is it?"}
 _REFERENCES = {CAPTIONING: ("a caption", "another caption of the same"), QA: ("the answer",), CHOICE: ("first",)}
 
 
 def describe_sample(folder: Path, name: str, modalities: Sequence[str], type: str, metric: str) -> Description:
-    """Return the description of a sample task, by default with the name of its folder. Raises UsageError."""
+    """Return the description of a template; its name is by default that of the folder. Raises UsageError."""
     name = name or re.sub(r"[^a-z0-9_-]+", "-", folder.absolute().name.lower()).strip("-_")[:64]
     metric = metric or METRICS.get(type, "")
     if not metric:
-        raise UsageError(f"type {type!r} has no usual metric", "Name one: --metric accuracy")
+        raise UsageError(f"type {type!r} has no default metric", "Name one: --metric accuracy")
     if not is_full_name(f"own/{name}"):
         hint = "Use lowercase letters, digits, _ and -: --name my_task"
         raise UsageError(f"{name!r} is not a valid name for a task", hint)

@@ -1,6 +1,6 @@
-"""Choices among the examples of a data set: a part for validation, and a limited number of each split.
+"""Sampling of a data set: a share for validation, and a limited number of examples per split.
 
-Both depend on the examples' ids and media only, so that every machine chooses the same ones.
+Both depend on the examples' ids and media only, so that they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def count_splits(rows: Sequence[SourceRow]) -> dict[str, int]:
 def limit_splits(rows: Sequence[SourceRow], limit: int) -> list[SourceRow]:
     """Return at most ``limit`` pseudorandom examples of each split, in their order.
 
-    Examples that are scored together are chosen together.
+    Examples of one group are selected together.
     """
     indices: dict[str, list[int]] = defaultdict(list)
     for index, (row, _) in enumerate(rows):
@@ -39,9 +39,9 @@ def limit_splits(rows: Sequence[SourceRow], limit: int) -> list[SourceRow]:
 
 
 def set_aside(rows: Sequence[SourceRow], size: int) -> list[SourceRow]:
-    """Return ``rows`` with at least ``size`` pseudorandom training examples as validation examples.
+    """Return ``rows``, with at least ``size`` pseudorandom training examples moved to validation.
 
-    Examples that share a medium stay together, so that no medium is both learnt from and validated on.
+    Examples that share a medium are moved together, so that no medium is in both splits.
     """
     groups = linked_groups([row for row, _ in rows if row.split == "train"])
     chosen: set[str] = set()
@@ -57,9 +57,9 @@ def _moved(row: Row, chosen: set[str]) -> Row:
 
 
 def linked_groups(rows: Sequence[Row], groups: Mapping[str, str] = {}) -> list[list[str]]:
-    """Return the ids of examples that are linked by shared media, or by the group of their id in ``groups``.
+    """Return the sets of examples, as ids, that are linked by shared media, or by the group of an id in ``groups``.
 
-    An example without either is alone.
+    An example without either forms a set of its own.
     """
     leader: dict[str, str] = {}
 

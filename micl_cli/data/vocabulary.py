@@ -13,7 +13,7 @@ from micl_cli.registry import Registry
 def check_names(description: Description, path: Path | str, registry: Registry) -> None:
     """Raise ManifestError for an unknown metric or task type, or for the benchmark of registered tasks.
 
-    ``path`` is that of the ``task.toml`` in which a user wrote them, or says where else they come from.
+    ``path`` is that of the ``task.toml`` that declares them, or a description of another origin.
     """
     _check_benchmark(description, path, registry)
     metrics = {part.name for part in registry.parts("metrics")}

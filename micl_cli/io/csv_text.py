@@ -1,4 +1,4 @@
-"""Reading of tables in text files: values separated by commas, tabs or another delimiter."""
+"""Reading of delimited text files with a header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from micl_cli.io.text import MAX_LINE_BYTES, TextError, read_lines
 def read_table(
     path: Path, delimiter: str = ",", *, quoted: bool = True, max_line: int = MAX_LINE_BYTES
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the number of the last line, and the values by column, of each row of a table with a header.
+    """Yield the number of the last line and the values by column of each row.
 
     Without ``quoted``, quotation marks are ordinary characters. Blank lines are skipped. Raises OSError; TextError,
     with the line, if the table is not UTF-8, its header has an empty or repeated name, a row has more or fewer values
@@ -36,7 +36,7 @@ def read_table(
 
 
 def _has_values(row: list[str]) -> bool:
-    """Whether a row is not that of a blank line."""
+    """Return whether a row comes from a line that is not blank."""
     return len(row) > 1 or bool("".join(row).strip())
 
 

@@ -1,4 +1,4 @@
-"""Downloads that resume, and are verified by their sha256."""
+"""Resumable downloads, verified by sha256."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from micl_cli.errors import PlanError
 
 CHUNK = 1 << 18
 RETRY_HINT = "The same command resumes the download."
-"""The hint of errors of downloads."""
+"""The hint of download errors."""
 
 
 def download(

@@ -66,7 +66,7 @@ def write_json(target: Path, data: Any) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a file that a user named, atomically unless it is a device or pipe. Raises MiclError."""
+    """Write a file at a path given by the user, atomically unless it is a device or pipe. Raises MiclError."""
     try:
         target = target.resolve()
         if target.exists() and not target.is_file():

@@ -1,4 +1,4 @@
-"""Reading of large JSON files item by item, in memory that does not grow with the file."""
+"""Reading of large JSON files item by item, in constant memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def json_keys(path: Path) -> tuple[str, ...] | None:
 
 
 class _Text:
-    """The text of a file: ``buffer`` from ``position`` on is what is read of it, but not used yet."""
+    """The text of a file; ``buffer`` from ``position`` on is read, but not yet consumed."""
 
     def __init__(self, file: BinaryIO, max_item: int) -> None:
         self.file, self.max_item = file, max_item
@@ -57,7 +57,7 @@ class _Text:
         raise TextError(reason, self.line)
 
     def more(self) -> bool:
-        """Read a chunk, at least as long as the rest of the buffer, so that decoding again and again stays linear."""
+        """Read a chunk of at least the length of the remaining buffer, so that repeated decoding stays linear."""
         if self.ended:
             return False
         rest = self.buffer[self.position :]
@@ -143,7 +143,7 @@ def _find_key(text: _Text, key: str) -> None:
 
 
 def _keys(text: _Text, until: str = "") -> Iterator[str]:
-    """Yield the keys of an object; their values are skipped, but not that of ``until``."""
+    """Yield the keys of an object, skipping the values of all but ``until``."""
     text.expect("{", "it is not an object")
     while text.peek() != "}":
         limit, text.max_item = text.max_item, MAX_FILE_BYTES

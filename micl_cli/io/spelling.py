@@ -1,4 +1,4 @@
-"""Files whose names differ from a path by case or Unicode form only, for messages about missing files."""
+"""Files whose names differ from a path in case or Unicode form only, for messages about missing files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Spellings:
         self._names: dict[Path, dict[str, str]] = {}
 
     def find(self, path: str) -> str:
-        """Return the path of a file whose spelling differs from ``path``, or an empty string if there is none."""
+        """Return an existing path that differs from ``path`` in spelling only, or an empty string."""
         folder = self.root
         for part in PurePosixPath(path).parts:
             name = part if (folder / part).exists() else self._listing(folder).get(_folded(part), "")

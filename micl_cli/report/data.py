@@ -83,18 +83,18 @@ class RunData:
     def metrics(self) -> dict[str, float | None]:
         """All continual-learning figures by name (see :data:`micl_cli.report.matrix.FIGURES`).
 
-        None is defined if scores of a task were made by different rules.
+        All are undefined if a task has scores by different rules.
         """
         return dict.fromkeys(FIGURES) if self.mixed_rules else figures(self.r)
 
     @cached_property
     def mixed_rules(self) -> dict[str, dict[str, list[int]]]:
-        """The tasks whose scores were made by different rules, with the stages of each rule."""
+        """The tasks with scores by different rules, with the stages of each rule."""
         return mixed_rules(score for score in self.scores if self.in_matrix(score))
 
     @cached_property
     def outside(self) -> list[OutsideTask]:
-        """The scored tasks that are not in the sequence."""
+        """The scored tasks outside the sequence."""
         return outside_tasks([s for s in self.scores if self.is_main(s) and s.task not in self.tasks])
 
     @cached_property

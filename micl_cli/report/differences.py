@@ -84,7 +84,7 @@ def _facts(run: RunData) -> dict[str, str]:
 
 
 def _scored(run: RunData) -> dict[str, str]:
-    """Return by which rule and on how many examples each task was scored after its latest stage."""
+    """Return the rule and the number of examples of each task's latest score."""
     return {task: f"{rule_of(score)}, n={score.n}" for task, score in run.latest.items() if task in run.tasks}
 
 

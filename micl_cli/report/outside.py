@@ -1,4 +1,4 @@
-"""Scores on tasks outside a run's sequence: what the model lost, or gained, that no learnt task tests."""
+"""Scores on tasks outside a run's sequence, which show changes that no learnt task tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class OutsideTask:
 
     @property
     def change(self) -> float | None:
-        """The score after the last evaluated stage minus that after the first, None for a single stage."""
+        """The score after the last evaluated stage minus that after the first; None if there is only one."""
         stages = sorted(stage for stage, value in self.scores.items() if value is not None)
         first, last = (self.scores[stages[0]], self.scores[stages[-1]]) if len(stages) > 1 else (None, None)
         return None if first is None or last is None else last - first
@@ -33,7 +33,7 @@ class OutsideTask:
 
 
 def outside_tasks(scores: Sequence[ScoreRecord]) -> list[OutsideTask]:
-    """Return the tasks of ``scores`` in order; scores by different rules or on other numbers of examples apart."""
+    """Return the tasks of ``scores`` in order. Other rules or numbers of examples make entries of their own."""
     groups: dict[tuple[str, str, int], dict[int, float | None]] = {}
     for score in scores:
         groups.setdefault((score.task, rule_of(score), score.n), {})[score.after] = score.value

@@ -1,4 +1,4 @@
-"""The stored answers of a run, as text for people, CSV, or JSON lines."""
+"""Rendering of a run's stored answers as text, CSV or JSON Lines."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SEPARATOR = " | "
 
 @dataclass(frozen=True)
 class AnsweredExample:
-    """A stored answer with its example, None if the task is not prepared here."""
+    """A stored answer with its example, which is None if the task is not prepared here."""
 
     record: PredictionRecord
     example: Example | None = None
 
     @property
     def prompt(self) -> str:
-        """The prompt, empty if the example is not known."""
+        """The prompt, or an empty string if the example is not available."""
         return self.example.prompt if self.example else ""
 
     @property
@@ -41,7 +41,7 @@ class AnsweredExample:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerSet:
-    """Answers of a run to a split of a task after a stage. ``scored`` says by which metric and with what score."""
+    """Answers of a run to a split of a task after a stage. ``scored`` describes metric and score."""
 
     run: str
     stage: int

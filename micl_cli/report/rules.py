@@ -1,4 +1,4 @@
-"""The rules by which answers were scored: metric, its version, and the variants of prompts and scorer."""
+"""The rule of a score: metric, version, prompt variant and scorer variant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from micl_cli.records import ScoreRecord
 
 
 def version_of(score: ScoreRecord) -> int:
-    """Return the version of a score's metric. Earlier versions of micl stored none: metrics had only the first."""
+    """Return the version of a score's metric, 1 for scores of earlier versions of micl, which stored none."""
     return 1 if score.version is None else score.version
 
 
@@ -30,7 +30,7 @@ def latest_scores(scores: Iterable[ScoreRecord]) -> dict[str, ScoreRecord]:
 
 
 def mixed_rules(scores: Iterable[ScoreRecord]) -> dict[str, dict[str, list[int]]]:
-    """Return the tasks of which scores were made by different rules: the stages after which each rule was used."""
+    """Return the tasks with scores by different rules, with the stages of each rule."""
     stages: dict[str, dict[str, list[int]]] = {}
     for score in sorted(scores, key=lambda score: score.after):
         stages.setdefault(score.task, {}).setdefault(rule_of(score), []).append(score.after)

@@ -1,4 +1,4 @@
-"""The parts of a report about how tasks were scored: rules, scores of categories, and tasks outside the sequence."""
+"""Sections of a report about scoring: rules, further figures, and tasks outside the sequence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from micl_cli.report.rules import is_plain, version_of
 
 
 def mixture(run: RunData) -> list[Block]:
-    """Return a paragraph for each task whose scores were made by different rules."""
+    """Return a paragraph for each task with scores by different rules."""
     paragraphs: list[Block] = []
     for task, by_rule in run.mixed_rules.items():
         each = "; ".join(f"{rule} after stage {', '.join(map(str, stages))}" for rule, stages in by_rule.items())
@@ -30,7 +30,7 @@ def outside(run: RunData) -> Table:
 
 
 def rules(run: RunData) -> Table:
-    """Return how each task was scored, if the metric alone does not say it for all of them."""
+    """Return the rule of each task's latest score; empty if metrics alone describe all of them."""
     rows = [
         (label, s.metric, f"{version_of(s)}", s.prompts or "-", s.scorer or "-", f"{s.missing}")
         for label, s in zip(_labels(run), run.latest.values(), strict=True)

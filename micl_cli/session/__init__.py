@@ -1,6 +1,6 @@
 """Sessions: plan, run, record and evaluate, by connecting plugins, store and training.
 
-The names are resolved on first use (PEP 562), since commands that only read tasks need no store.
+Names are resolved on first use (PEP 562): commands that only read tasks do not import the store.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The catalogue of tasks: those that plugins register, those of published benchmarks, and those prepared here."""
+"""The catalogue of tasks: registered by plugins, of published benchmarks, and prepared in this home folder."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ OWN = "own data"
 class TaskEntry:
     """A task of the catalogue.
 
-    ``origin`` is the plugin or reader that provides it. ``state`` is "prepared", "damaged" or empty. ``counts`` are the
-    prepared examples by split, ``published`` those that were published, and ``unverified`` the splits of which that
-    number could not be verified. ``prompts`` and ``scorers`` are the variants that it can be prepared in.
+    ``origin`` is the plugin or reader that provides it. ``state`` is "prepared", "damaged" or empty. ``counts`` holds
+    the number of prepared examples by split, ``published`` the published ones, and ``unverified`` the splits whose
+    published number could not be verified. ``prompts`` and ``scorers`` are the available variants.
     """
 
     name: str
@@ -51,7 +51,7 @@ class TaskEntry:
 
 
 def catalogue(library: TaskLibrary, benchmark: str | None = None) -> list[TaskEntry]:
-    """Return all tasks, or those of one benchmark: registered, then published, then others that are prepared."""
+    """Return all tasks, or those of one benchmark: registered, then published, then other prepared ones."""
     home = library.settings.home
     counts = _stored_counts(library)
     offered = {entry.name: entry for entry in _offered(library)}
@@ -79,7 +79,7 @@ def reader_task(library: TaskLibrary, name: str) -> tuple[Reader, ReaderTask] | 
 
 
 def _offered(library: TaskLibrary) -> Iterator[TaskEntry]:
-    """Yield the tasks that plugins provide; those that are broken are listed by `micl plugins`."""
+    """Yield the tasks that plugins provide. Broken plugins are skipped; `micl plugins` lists them."""
     registry = library.registry
     for part in (*registry.parts("tasks"), *registry.parts("readers")):
         if part.state == "ok":
@@ -120,7 +120,7 @@ def _of_reader(reader: type[Reader], part: Part) -> Iterator[TaskEntry]:
 def _with_state(
     library: TaskLibrary, name: str, offered: TaskEntry | None, counts: Mapping[str, Mapping[str, int]]
 ) -> TaskEntry:
-    """Return the entry of a task with what is prepared of it."""
+    """Return the entry of a task with its state and prepared counts."""
     home = library.settings.home
     if not is_prepared(name, home):
         assert offered
@@ -144,7 +144,7 @@ def _with_state(
 
 
 def _stored_counts(library: TaskLibrary) -> dict[str, Mapping[str, int]]:
-    """Return the numbers of examples of prepared tasks from the store, since the records of large tasks are large."""
+    """Return the example counts of prepared tasks from the store, which is faster than reading large records."""
     url = library.settings.store_url
     if not exists(url):
         return {}

@@ -13,7 +13,7 @@ from micl_cli.errors import CheckpointError, StoreError, UsageError
 from micl_cli.plan import Plan, check_fit
 from micl_cli.session.learning import use_threads
 from micl_cli.session.library import Watch, unwatched
-from micl_cli.session.notices import unkept_answers
+from micl_cli.session.notices import answers_over_limit
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from micl_cli.training.loop import Control
 
 StageRange = tuple[int | None, int | None]
-"""The first and last position of stages to evaluate; None stands for the last stage that is learnt."""
+"""The first and last position of stages to evaluate; None stands for the last learnt stage."""
 LAST_STAGE: StageRange = (None, None)
 
 
@@ -40,7 +40,7 @@ def evaluate(
     device: str = "auto",
     watch: Watch = unwatched,
 ) -> Iterator[Event]:
-    """Score a run's model, as of each of ``stages``, on the named tasks, or on its own if none is named.
+    """Score a run's model after each of ``stages`` on the named tasks, by default on the tasks of the run.
 
     Scores are stored, unless ``examples`` limits their number; if that fails, a notice says why. Raises
     UsageError if a stage is not learnt, CheckpointError if its checkpoint is gone or damaged, PlanError if a task
@@ -78,7 +78,7 @@ def _answer_notices(
 ) -> Iterator[str]:
     """Yield notices about answers that are not stored."""
     if not examples:
-        yield from unkept_answers(tasks, split, plan.evaluation.examples, control.max_answers)
+        yield from answers_over_limit(tasks, split, plan.evaluation.examples, control.max_answers)
     elif control.max_answers is None:
         yield "answers are not stored: scores on --examples are not stored either"
 
@@ -91,7 +91,7 @@ def _scored(
     split: str,
     control: Control,
 ) -> Iterator[list[Event]]:
-    """Yield the events of each task at each position, in order; position 0 is before any learning."""
+    """Yield the events of each task after each position, in order. Position 0 is before any learning."""
     from micl_cli.training.loop import restore_stage, score_task, zero_shot
 
     for position in positions:

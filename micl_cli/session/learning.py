@@ -16,7 +16,7 @@ from micl_cli.plan import Plan
 from micl_cli.redaction import redact
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
-from micl_cli.session.notices import rename, unheard, unkept_answers, unstored_answers
+from micl_cli.session.notices import answers_over_limit, rename, unheard, unstored_answers
 from micl_cli.session.recorder import Recorder, changes, environment_of, new_run
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
@@ -72,7 +72,7 @@ def learn(
             store.start_run(new_run(plan, environment, session.registry))
             recorder = Recorder(store, plan.id)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
-            notices += unkept_answers(tasks, plan.evaluation.split, plan.evaluation.examples, control.max_answers)
+            notices += answers_over_limit(tasks, plan.evaluation.split, plan.evaluation.examples, control.max_answers)
             notices += [*repaired, *changes(run.environment if run else {}, environment), *components.notes]
             yield from _record(plan, recorder, delivery, lease.guard(_with_notices(learning, notices)))
 

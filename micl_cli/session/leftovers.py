@@ -44,7 +44,7 @@ def _candidates(settings: Settings) -> Iterator[Path]:
     yield from settings.features.glob("*/*.new")
     yield from (settings.home / "digests").glob(".*.new")
     for fetched in (*_folders(settings.home / "weights"), *_folders(settings.downloads)):
-        if not is_locked(fetched / ".lock"):  # a download that was cut off (*.part) is continued, and no leftover
+        if not is_locked(fetched / ".lock"):  # an interrupted download (*.part) is resumed: it is not a leftover
             yield from (*fetched.glob("*.new"), *fetched.glob(".*.new"))
     for path in settings.tasks.glob("*/.*.new"):
         if not is_locked(path.with_name(path.name.removesuffix(".new") + ".lock")):

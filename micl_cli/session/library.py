@@ -37,7 +37,7 @@ Watch = Callable[[str], AbstractContextManager[Progress | None]]
 
 
 def silent(name: str, done: int, total: int) -> None:
-    """Show no progress of downloads."""
+    """Ignore the progress of downloads."""
 
 
 def unwatched(name: str) -> AbstractContextManager[None]:
@@ -98,7 +98,7 @@ class TaskLibrary:
     ) -> Iterator[Prepared]:
         """Prepare tasks of published benchmarks by full name from a data set on disk, and record them in the store.
 
-        The files of all tasks are looked for before the first is prepared. Raises PluginError for an unknown task,
+        The files of all tasks are located before the first is prepared. Raises PluginError for an unknown task,
         UsageError, PlanError, ManifestError or MediaError.
         """
         request = replace(request, jobs=self.jobs)
@@ -124,7 +124,7 @@ class TaskLibrary:
     def prepare_own(
         self, request: OwnRequest, *, on_error: OnError = "fail", progress: Progress | None = None
     ) -> Prepared:
-        """Prepare a task from a user's data set, and record it in the store.
+        """Prepare a task from user data, and record it in the store.
 
         Raises UsageError, PluginError, PlanError, ManifestError or MediaError.
         """
@@ -164,7 +164,7 @@ class TaskLibrary:
             raise PluginError(f"benchmark {benchmark} has no task {task!r}", hint)
         metrics = reader.tasks[task].scorers.values()
         for metric in metrics:
-            self.registry.find("metrics", metric)  # reports an unknown metric before any data is read
+            self.registry.find("metrics", metric)  # raises for an unknown metric before any data is read
         return reader, task
 
     def _locate(self, reader: Reader, task: str, name: str, request: ReadRequest) -> None:
@@ -211,7 +211,7 @@ class TaskLibrary:
         return [self._open(name, dry, watch) for name in names]
 
     def open_recorded(self, name: str) -> Task:
-        """Open a prepared task without looking at its media, which may be elsewhere by now.
+        """Open a prepared task without checking its media, which may have been moved.
 
         An embedded task that is missing is prepared. Raises PlanError or PluginError.
         """

@@ -35,7 +35,7 @@ def unstored_answers(store: Store, run: RunRecord | None) -> Iterator[str]:
         )
 
 
-def unkept_answers(tasks: Sequence[Task], split: str, examples: int | None, limit: int | None) -> Iterator[str]:
+def answers_over_limit(tasks: Sequence[Task], split: str, examples: int | None, limit: int | None) -> Iterator[str]:
     """Yield a notice for each task of which more than ``limit`` answers are scored, so that they are not stored."""
     for task in tasks:
         count = min(task.counts.get(split, 0), examples or sys.maxsize)

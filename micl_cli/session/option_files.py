@@ -1,4 +1,4 @@
-"""Files that options name: their digests are part of a plan, and compared when its run is continued."""
+"""Files named by options. Their digests are part of a plan, and compared when its run is resumed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from micl_cli.plan import Plan
 
 
 def file_digests(cls: type[Any], *tables: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of the files and folders that the options in ``tables`` name, by path. Raises PlanError."""
+    """Return the digests by path of the files and folders named by the options in ``tables``. Raises PlanError."""
     marked = [name for name, option in options_of(cls).items() if option.existing_file]
     paths = {str(table[name]) for table in tables for name in marked if table.get(name)}
     return {path: _digest(Path(path)) for path in sorted(paths)}
 
 
 def check_option_files(plan: Plan) -> None:
-    """Raise PlanError if a file that an option names is not the one that the plan was made with."""
+    """Raise PlanError if a file named by an option has changed since the plan was made."""
     for path, digest in plan.option_files.items():
         if _digest(Path(path)) != digest:
             raise PlanError(

@@ -1,4 +1,4 @@
-"""The stored answers of a run."""
+"""Selection and rendering of a run's stored answers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def stored_answers(
 ) -> list[AnswerSet]:
     """Return the answers of a run to the examples of ``split`` after ``stage``, by default the last with answers.
 
-    Only those that score less than ``below`` (x100) or are missing, and at most ``limit`` of a task. Raises StoreError
-    if no answers are stored, UsageError if none are for the task, stage or split, or if they have no scores to compare.
+    With ``below`` (x100), only answers that score less, and missing ones; with ``limit``, at most so many per task.
+    Raises StoreError if no answers are stored, UsageError if none are for the task, stage or split, or if they have no
+    scores to compare.
     """
     with session.store_to_read() as store:
         details = store.details(run_id)
@@ -58,7 +59,7 @@ def stored_answers(
 def _chosen(
     run_id: str, stored: Sequence[PredictionSet], task: str | None, stage: int | None, split: str | None
 ) -> list[PredictionSet]:
-    """Return the sets of answers that are asked for, all of one stage and split."""
+    """Return the selected sets of answers, all of one stage and split."""
     name = task and _task(task, sorted({each.task for each in stored}))
     of_task = [each for each in stored if name in (None, each.task)]
     splits = [each.split for each in of_task]
@@ -74,7 +75,7 @@ def _chosen(
 
 
 def _task(text: str, known: Sequence[str]) -> str:
-    """Return the task with answers that ``text`` names in full or without its benchmark. Raises UsageError."""
+    """Return the task with answers whose name, in full or without benchmark, is ``text``. Raises UsageError."""
     matches = [name for name in known if text in (name, name.rpartition("/")[2])]
     if len(matches) != 1:
         hint = f"{nearest(text, known)} Tasks with answers: {', '.join(known)}.".strip()
@@ -102,10 +103,10 @@ def _scored(details: RunDetails, each: PredictionSet) -> str:
 
 
 def _examples(session: Session, task: str, split: str, records: Sequence[PredictionRecord]) -> list[AnsweredExample]:
-    """Return answers with their examples, as far as the task is prepared here."""
+    """Return answers with their examples, or without them if the task is not prepared here."""
     examples: dict[str, Example] = {}
     if is_prepared(task, session.settings.home):
-        with suppress(PlanError):  # the answers to a task that is damaged can be shown all the same
+        with suppress(PlanError):  # answers can be shown even if their task is damaged
             opened = open_task(task, session.settings.home, verify=False).examples(split)
             examples = {example.id: example for example in opened}
     return [AnsweredExample(record, examples.get(record.example)) for record in records]
@@ -121,7 +122,7 @@ def rendered_answers(session: Session, sets: Sequence[AnswerSet], form: str) -> 
         for each in sets:
             session.tasks.check_export(each.task, form, PREDICTION_FORMATS)
         names = ", ".join(each.task for each in sets)
-        raise UsageError(f"a file of form {form} holds the answers to one task", f"Name it with --task: {names}.")
+        raise UsageError(f"a file in the format {form} holds the answers to one task", f"Name it with --task: {names}.")
     if form in PREDICTION_FORMATS:
         return render_predictions(sets, form)
     name, answered = sets[0].task, [each for each in sets[0].examples if not each.record.missing]

@@ -90,9 +90,9 @@ def make_plan(
 
 
 def check_variants(tasks: Sequence[Task], registry: Registry) -> None:
-    """Raise PlanError if tasks of a benchmark have different prompts or scorers, which no mean may mix.
+    """Raise PlanError if tasks of a benchmark have different prompt or scorer variants: no mean may mix them.
 
-    Tasks that have only one variant go with any.
+    Tasks with a single variant can be combined with any.
     """
     for what in ("prompts", "scorer"):
         first: dict[str, Task] = {}
@@ -107,7 +107,7 @@ def check_variants(tasks: Sequence[Task], registry: Registry) -> None:
 
 
 def _has_variants(task: Task, what: str, registry: Registry) -> bool:
-    """Return whether a task can be prepared in several variants, as far as its reader is known here."""
+    """Return whether a task has several variants; False if its reader is not installed."""
     if not getattr(task, what):
         return False
     known = any(part.name == task.source and part.state == "ok" for part in registry.parts("readers"))

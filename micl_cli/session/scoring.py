@@ -1,4 +1,4 @@
-"""Scoring of files of predictions, without loading a model."""
+"""Scoring of prediction files, without loading a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FileScore:
-    """The score (x100) of a file of predictions, how it was made, and ``figures`` of the metric by name.
+    """The score (x100) of a prediction file, the rule behind it, and further ``figures`` of the metric by name.
 
     ``missing`` of the ``n`` examples have no prediction and count as wrong; ``unknown`` and ``repeated`` predictions
     were skipped.
@@ -56,13 +56,13 @@ def score_file(
     examples: int | None = None,
     on_problem: OnProblem = "fail",
 ) -> FileScore:
-    """Score the predictions in a file on a prepared task, by its own metric unless another or a ``scorer`` is named.
+    """Score the predictions in a file on a prepared task, by its own metric unless ``metric`` or ``scorer`` is given.
 
-    ``examples`` limits them to the choice that a run with the same limit is scored on. Raises PluginError, UsageError,
+    ``examples`` selects the subset of that size on which runs are scored. Raises PluginError, UsageError,
     PlanError, or ManifestError with file and line.
     """
     task = library.open_recorded(name)
-    chosen = list(subset(task.examples(split), examples))  # a stored example is parsed each time it is read
+    chosen = list(subset(task.examples(split), examples))  # an example is parsed on each access
     if not chosen:
         raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split.")
     metric = metric or (scorer_metric(library, task, scorer) if scorer else task.metric)

@@ -89,7 +89,7 @@ class Session:
         return check_base(plan, self.registry, self.resources)
 
     def check_option_files(self, plan: Plan) -> None:
-        """Raise PlanError if a file that an option names has changed since the plan was made."""
+        """Raise PlanError if a file named by an option has changed since the plan was made."""
         check_option_files(plan)
 
     def further_attempt(self, plan: Plan) -> Plan:

@@ -1,4 +1,4 @@
-"""Removal of prepared tasks. The files of a user's own folder or data set are never touched."""
+"""Removal of prepared tasks. The user's own folders and data sets are not touched."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def remove_task(session: Session, name: str, *, force: bool = False) -> None:
     if not force and (runs := users_of(session, name)):
         more = f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
         raise PlanError(
-            f"{name} is used by run {', '.join(runs[:_NAMED])}{more}, which could not be resumed or scored without it",
+            f"{name} is used by run {', '.join(runs[:_NAMED])}{more}, which cannot be resumed or scored without it",
             "Remove these runs first (micl runs rm), or use --force.",
         )
     with exclusive(folder):
@@ -41,5 +41,5 @@ def remove_task(session: Session, name: str, *, force: bool = False) -> None:
 
 
 def users_of(session: Session, name: str) -> list[str]:
-    """Return the ids of the runs that have learnt a task, or are to learn it."""
+    """Return the ids of the runs whose sequence contains a task."""
     return [run.id for run in session.runs() if name in run.plan.get("tasks", ())]

@@ -138,7 +138,7 @@ class Score(Base):
     # The variants of a published task; empty if there is only one.
     prompts: Mapped[Word] = mapped_column(default="", server_default="")
     scorer: Mapped[Word] = mapped_column(default="", server_default="")
-    # The number of answers that were not given.
+    # The number of missing answers.
     missing: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     # Further figures x100 by name, such as the score of each category.
     figures: Mapped[dict[str, Any]]
@@ -195,7 +195,7 @@ class Validation(Base):
 
 
 class Prediction(Base):
-    """An answer, which a run can be scored by again."""
+    """A stored answer, from which a run can be scored again."""
 
     __tablename__ = "predictions"
 

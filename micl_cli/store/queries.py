@@ -110,7 +110,7 @@ def predictions(session: Session, run: str, after: int, task: str, split: str) -
 
 
 def prediction_sets(session: Session, run: str) -> tuple[PredictionSet, ...]:
-    """Return which answers of a run are stored, by stage, task and split."""
+    """Return the sets of stored answers of a run, by stage, task and split."""
     table = models.Prediction
     key = table.after, table.task, table.split
     query = select(*key, func.count()).where(table.run == run).group_by(*key).order_by(*key)

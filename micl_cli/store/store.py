@@ -292,7 +292,7 @@ class Store:
             return queries.predictions(session, run_id, after, task, split)
 
     def prediction_sets(self, run_id: str) -> tuple[PredictionSet, ...]:
-        """Return which answers of a run are stored, by stage, task and split."""
+        """Return the sets of stored answers of a run, by stage, task and split."""
         with self._reading() as session:
             return queries.prediction_sets(session, run_id)
 

@@ -85,7 +85,7 @@ def write_predictions(
 
 
 def _prediction(row: PredictionRecord, nul: str) -> dict[str, Any]:
-    """Return the columns of an answer: a model may generate what a database refuses, such as half a surrogate pair."""
+    """Return the columns of an answer, without characters that a database rejects, such as a lone surrogate."""
     texts = {
         name: text.encode(errors="backslashreplace").decode().replace("\0", nul)
         for name, text in (("example", row.example), ("answer", row.answer))

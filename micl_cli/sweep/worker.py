@@ -62,7 +62,7 @@ def learn_cell(task: CellTask) -> None:
         # Closed immediately if the executor is gone, so that the end of the run is stored.
         with closing(learn(session, plan, tasks, control, **options, skip_finished_elsewhere=True)) as events:
             for event in events:
-                if not isinstance(event, Answered):  # the answers are in the store, and are much to send
+                if not isinstance(event, Answered):  # answers are in the store already, and large
                     write_json_line(event.as_json())
 
 

@@ -1,4 +1,4 @@
-"""The contract of metrics: one score for each example, independent of their order, and none for a missing answer."""
+"""Contract tests of metrics: one score for each example, independent of their order; missing answers are wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MetricContract:
     """Tests of a metric, for subclasses that set ``metric``.
 
     ``references`` may be overridden, with at least three examples of different meaning; ``examples``, where a metric
-    needs more of an example than its references.
+    needs more than the references of an example.
     """
 
     metric: ClassVar[type[Metric]]
@@ -61,7 +61,7 @@ class MetricContract:
                 assert abs(values[0] - values[1]) <= SMALLEST
 
     def _tells(self, metric: Metric, references: Sequence[Sequence[str]]) -> bool:
-        """Return whether a metric is informative; references that it refuses are taken for informative ones."""
+        """Return whether a metric is informative; references that it rejects count as informative."""
         try:
             return metric.informative(references)
         except PlanError:

@@ -75,7 +75,7 @@ class RunComponents:
 
     @contextmanager
     def reading_ahead(self, workers: int) -> Iterator[None]:
-        """Let ``workers`` threads read media ahead during the block."""
+        """Use ``workers`` threads to read media ahead during the block."""
         self.features.ahead.open(workers)
         try:
             yield
@@ -83,9 +83,9 @@ class RunComponents:
             self.features.ahead.close()
 
     def read_ahead(self, examples: Sequence[Example]) -> None:
-        """Begin to read the media of the next steps' examples in threads, if there are any."""
+        """Start reading the media of ``examples``, those of the next steps, if threads are in use."""
         self.features.ahead.next_step()
-        reader = getattr(self.backbone, "read", None)  # a backbone that was not loaded for a run has none
+        reader = getattr(self.backbone, "read", None)  # absent unless the backbone was loaded for a run
         for medium in dict.fromkeys(medium for example in examples for medium in example.media):
             if not self.features.read_ahead(medium) and isinstance(reader, RegisteredReader):
                 reader.read_ahead(medium)
@@ -108,13 +108,13 @@ class RegisteredReader:
         if medium.path is None:
             raise ValueError(f"the {medium.modality} {medium.digest} has no file to read")
         modality = self._modality(medium.modality, options)
-        if modality.augments:  # reads in the order of its random numbers
+        if modality.augments:  # its random numbers depend on the order of reading
             return modality.read(medium.path)
         self._recent[medium.modality] = options
         return self.ahead.result(_reading(medium, options), partial(modality.read, medium.path))
 
     def read_ahead(self, medium: Media) -> None:
-        """Begin to read a medium, as the last one of its modality was read."""
+        """Start reading a medium, with the options of the last one of its modality."""
         options = self._recent.get(medium.modality)
         if options is not None and medium.path is not None:
             modality = self._modality(medium.modality, options)
@@ -171,7 +171,7 @@ def strategy_options(plan: Plan, cls: type[Strategy], position: int | None = Non
 
 
 def load_metrics(registry: Registry, tasks: Sequence[Task], resources: Resources) -> dict[str, Metric]:
-    """Return the metric of each task, and the metrics that are also reported for its type, all of them set up.
+    """Return the metric of each task, and the further metrics reported for its type, after their ``setup``.
 
     Raises PluginError if a task's own metric cannot be loaded, PlanError if a metric cannot be set up.
     """

@@ -75,9 +75,9 @@ class Features:
         return torch.stack(features)
 
     def read_ahead(self, medium: Media) -> bool:
-        """Begin to compute the features of a medium that is not cached, as those of its modality were computed last.
+        """Start computing the features of an uncached medium, with the function last used for its modality.
 
-        Return whether media of its modality are computed here, by a function that may run in a thread.
+        Return whether there is such a function, and it may run in a thread.
         """
         if medium.modality not in self._recent:
             return False

@@ -47,7 +47,7 @@ class Control:
     ``stop`` returns whether the run should save its state and end; ``save_seconds`` is the time between
     step checkpoints. The answers behind a score are yielded if there are at most ``max_answers`` of them (None: all).
     ``loader_workers`` is the number of threads that read media ahead. ``commit`` is called before a checkpoint or a
-    file of scores is written, and stores what was yielded so far: a resumed run goes on after the file.
+    file of scores is written, and stores everything yielded so far: a resumed run continues after the file.
     """
 
     stop: Callable[[], bool] = lambda: False
@@ -290,7 +290,7 @@ def _score_zero_shot(components: RunComponents, folder: RunFolder, control: Cont
 
 @contextmanager
 def zero_shot(components: RunComponents) -> Iterator[None]:
-    """Answer as before any learning within the block, through a new adapter that is removed afterwards."""
+    """Use the model as it is before any learning during the block: with a new adapter, which is removed afterwards."""
     adapters = components.backbone.adapters
     adapters.add(ZERO_SHOT, seed=components.plan.seed)
     adapters.activate(ZERO_SHOT)

@@ -1,7 +1,7 @@
-"""Reading ahead: media of the next steps are decoded and encoded by threads while the model learns.
+"""Reading ahead: threads decode and encode the media of the next steps while the model learns.
 
-Decoders and the encoders' kernels release Python's lock, so threads suffice. What is computed is the same as without
-them, byte for byte, and is used in the same order.
+Decoders and the kernels of encoders release the global interpreter lock, so threads suffice. Results are the same bytes
+as without threads, in the same order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 STEPS = 2
 """The number of steps whose media are read ahead."""
 _MISSES = 32
-"""The number of results that nobody asked for after which reading ahead stops: they come from a cache, for example."""
+"""The number of unused results after which reading ahead stops, as when media are already cached."""
 
 
 def default_workers() -> int:
@@ -24,7 +24,7 @@ def default_workers() -> int:
 
 
 class ReadAhead:
-    """Computes values in threads before they are asked for. Until it is opened, it computes them when they are."""
+    """Computes values in threads before they are requested. Until it is opened, values are computed on request."""
 
     def __init__(self) -> None:
         self._threads: ThreadPoolExecutor | None = None
@@ -32,23 +32,23 @@ class ReadAhead:
         self._step = self._misses = 0
 
     def open(self, workers: int) -> None:
-        """Begin to use ``workers`` threads."""
+        """Start ``workers`` threads."""
         self._threads = ThreadPoolExecutor(workers, "micl-read-ahead") if workers else None
 
     def next_step(self) -> None:
-        """Forget what was computed for steps that are over."""
+        """Discard unused results of past steps."""
         self._step += 1
         for key in [key for key, (step, _) in self._futures.items() if step < self._step - STEPS]:
             self._futures.pop(key)[1].cancel()
             self._misses += 1
 
     def start(self, key: Hashable, compute: Callable[[], Any]) -> None:
-        """Begin to compute the value of ``key``, unless it is being computed, or results are not asked for."""
+        """Start computing the value of ``key``, unless it has been started, or too many results were unused."""
         if self._threads and key not in self._futures and self._misses < _MISSES:
             self._futures[key] = (self._step, self._threads.submit(compute))
 
     def result(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        """Return the value of ``key``: computed ahead, or now."""
+        """Return the value of ``key``, computed ahead or now."""
         if key not in self._futures:
             return compute()
         future = self._futures.pop(key)[1]
@@ -56,7 +56,7 @@ class ReadAhead:
         return compute() if future.cancel() else future.result()
 
     def close(self) -> None:
-        """Stop the threads; values that are not computed yet are dropped."""
+        """Stop the threads, and discard pending values."""
         self._futures.clear()
         if self._threads:
             self._threads.shutdown(wait=False, cancel_futures=True)

@@ -102,7 +102,7 @@ class StageState:
         return [self._with_reference(i, seed) for i in self._order[1][start : start + size]]
 
     def upcoming(self, steps: int) -> list[Example]:
-        """Return the examples of the ``steps`` steps after the next one, as far as they are of the same epoch."""
+        """Return the examples of the ``steps`` steps after the next one, within the same epoch."""
         size = self.components.plan.training.batch_size * self.components.plan.training.accumulation
         start = (self.step % self.steps_per_epoch + 1) * size
         return [self.examples[i] for i in self._order[1][start : start + steps * size]]

@@ -1,4 +1,4 @@
-"""ANLS and ANLS*: answers compared by their edit distance."""
+"""ANLS and ANLS*: similarity by edit distance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ANLS(ReferenceMetric):
     name: ClassVar[str] = "anls"
 
     def similarity(self, answer: str, reference: str) -> float:
-        """Return the similarity of both texts, or 0.0 below ``CUT``."""
+        """Return the similarity of answer and reference, or 0.0 below ``CUT``."""
         similar = _similarity(comparable(answer), comparable(reference))
         return similar if similar >= CUT else 0.0
 
@@ -31,15 +31,14 @@ class ANLSStar(ReferenceMetric):
     """The "ANLS*" of TriGap in 0..1: 1 - edit distance / length of the longer text, without a cut below 0.5.
 
     Rule of ``eval_ucit.py`` in the release (Prism): texts are stripped and lower-cased and otherwise raw; the best
-    reference counts. It is higher than ANLS, from which it must be told apart, and is not the ANLS* for structured
-    outputs (Peer et al. 2024). Deviation: the release divides by the number of predictions, here a missing answer
-    scores 0.
+    reference counts. It is higher than ANLS, and differs from the ANLS* for structured outputs (Peer et al. 2024).
+    Deviation: the release divides by the number of predictions, here a missing answer scores 0.
     """
 
     name: ClassVar[str] = "anls_star"
 
     def similarity(self, answer: str, reference: str) -> float:
-        """Return the similarity of both texts."""
+        """Return the similarity of answer and reference."""
         return _similarity(answer.strip().lower(), reference.strip().lower())
 
 
@@ -49,7 +48,7 @@ def _similarity(one: str, other: str) -> float:
 
 
 def edit_distance(one: str, other: str) -> int:
-    """Return the least number of insertions, deletions and substitutions of a character between two texts."""
+    """Return the smallest number of insertions, deletions and substitutions of a character between two texts."""
     if len(one) < len(other):
         one, other = other, one
     row = list(range(len(other) + 1))

@@ -39,7 +39,7 @@ def normalise(answer: str) -> str:
     bare = unify(_POINT.sub("", _THOUSANDS.sub("", _ELLIPSIS.sub(" ", plain))))
     words = _MARKS.sub(lambda mark: mark[1] or " ", _UNIT_GAP.sub("", bare)).split()
     content = [NUMBERS.get(word, word) for word in words if word not in ARTICLES]
-    # Without the marks between, a unit may stand beside its number.
+    # Where marks were removed, a unit may be adjacent to its number.
     return _UNIT_GAP.sub("", " ".join(content or words or plain.split()))
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 # Not the digits of a name such as "x1".
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
 _PIXELS = 2.0
-"""A box with a coordinate of at least this is in pixels. A model's normalised coordinates may exceed 1 a little."""
+"""A box with a coordinate of at least this is in pixels: normalised coordinates of models may slightly exceed 1."""
 
 
 class Box(NamedTuple):
@@ -28,13 +28,13 @@ class Box(NamedTuple):
 
     @property
     def normalised(self) -> bool:
-        """Whether the coordinates are shares of the image and not pixels."""
+        """Whether the coordinates are normalised, and not pixels."""
         return max(map(abs, self)) < _PIXELS
 
     def in_pixels(self, size: Sequence[float]) -> Box:
-        """Return a box in shares of the padded square of an image of ``size`` (width, height), in the image's pixels.
+        """Return a box on the padded square of an image of ``size`` (width, height), in pixels of the image.
 
-        Models of the LLaVA family see an image in the middle of a square as wide as its longer side.
+        Models of the LLaVA family pad an image to a centred square of its longer side.
         """
         side = max(size)
         left, top = (side - size[0]) / 2, (side - size[1]) / 2
@@ -57,7 +57,7 @@ def to_box(value: Any) -> Box | None:
 
 
 def iou(one: Box, other: Box) -> float:
-    """Return the intersection over union of two boxes, in 0..1; 0 if neither has an area."""
+    """Return the intersection over union of two boxes in 0..1, 0 if neither has an area."""
     shared = Box(max(one.x1, other.x1), max(one.y1, other.y1), min(one.x2, other.x2), min(one.y2, other.y2)).area
     union = one.area + other.area - shared
     return shared / union if union > 0 else 0.0

@@ -39,16 +39,16 @@ class CaptionMean6(Metric):
         return Score(mean(list(figures.values())), tuple(mean(values) for values in each), figures)
 
     def informative(self, references: Sequence[Sequence[str]]) -> bool:
-        """Return whether a reference has words, which all but CIDEr-D can agree with."""
+        """Return whether a reference has words: all metrics but CIDEr-D then distinguish answers."""
         return has_words(references)
 
 
 class CaptionMean7(CaptionMean6):
     """UCIT's figure for captions: the mean of BLEU-1 to BLEU-4, METEOR, ROUGE-L and CIDEr-D, in 0..16/7.
 
-    Rule of ``eval_caption.py`` (Guo et al. 2025). CIDEr-D is in 0..10 and the others in 0..1. Needs what METEOR needs
-    (see :class:`micl_metrics.meteor.Meteor`); without it the figure cannot be computed, and is never replaced by
-    another. ``Score.figures`` holds each metric by its name in pycocoevalcap.
+    Rule of ``eval_caption.py`` (Guo et al. 2025). CIDEr-D is in 0..10 and the others in 0..1. Has the requirements of
+    METEOR (see :class:`micl_metrics.meteor.Meteor`); without them, no other figure takes its place. ``Score.figures``
+    holds each metric by its name in pycocoevalcap.
     """
 
     name: ClassVar[str] = "caption_mean7"

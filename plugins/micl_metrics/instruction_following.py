@@ -1,4 +1,4 @@
-"""Instruction following: whether an answer has the shape that was asked for."""
+"""Instruction following: whether an answer has the requested shape."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class InstructionFollowing(ExampleMetric):
     least five words, or is part of a reference. The shape is ``shape`` in the example's ``meta``; without it, "choice"
     where the example has choices, "captioning" where it has several references with more words than a short answer may
     have, else "qa". Deviations: an empty answer is illegal, where the release takes it for a short one; a full stop
-    may be that of another script; the mean over tasks is left to the report.
+    may be that of another script; the mean over tasks is computed by the report.
     """
 
     name: ClassVar[str] = "instruction_following"
@@ -34,10 +34,10 @@ class InstructionFollowing(ExampleMetric):
 
 
 def shape_of(example: Example) -> str:
-    """Return the shape of answer that an example asks for. Raises PlanError if its meta names an unknown one."""
+    """Return the answer shape that an example requires. Raises PlanError if its meta names an unknown one."""
     if (shape := example.meta.get("shape")) is not None:
         if shape not in SHAPES:
-            message = f"example {example.id} of {example.task or 'the task'} asks for the unknown shape {shape!r}"
+            message = f"example {example.id} of {example.task or 'the task'} has the unknown shape {shape!r}"
             raise PlanError(message, f"Use one of {', '.join(SHAPES)} as shape in meta.")
         return str(shape)
     if example.choices:

@@ -1,4 +1,4 @@
-"""Grounding: the share of boxes that overlap with the right one."""
+"""Grounding: the share of boxes that overlap with the reference box."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class IoU50(ExampleMetric):
     """The share of answers whose box overlaps with the right one by an IoU of more than 0.5, in 0..1.
 
     The box of an answer is its first four numbers, [x1, y1, x2, y2]; an answer with fewer is wrong. The right box is
-    ``bbox`` in the example's ``meta``, or the first reference that is one. If just one of both is in pixels, the other
-    is taken for shares of the padded square, and converted by ``size`` in ``meta`` (width, height of the image);
-    without it such an answer is wrong.
+    ``bbox`` in the example's ``meta``, or the first reference that is one. If only one of the boxes is in pixels, the
+    other is taken as normalised on the padded square, and converted by ``size`` in ``meta`` (width and height of the
+    image); without ``size`` such an answer is wrong.
     """
 
     name: ClassVar[str] = "iou50"

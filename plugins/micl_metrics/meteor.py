@@ -1,4 +1,4 @@
-"""METEOR, by the Java program that published captioning evaluations use."""
+"""METEOR, computed by the Java program of published captioning evaluations."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Meteor(Metric):
     """METEOR 1.5 (Denkowski and Lavie 2014) for English in 0..1, by its authors' Java program.
 
     Words are aligned with the best reference by form, stem, synonym and paraphrase. The score is computed from counts
-    that are summed over the set, as pycocoevalcap does; ``Score.each`` holds the METEOR of single examples. Needs Java
-    and the package pycocoevalcap, which has the program; it takes some seconds and 2 GB of memory for each score.
-    Deviation: the words are those of :func:`micl_metrics.ptb.tokenise`.
+    that are summed over the set, as pycocoevalcap does; ``Score.each`` holds the METEOR of single examples. Requires
+    Java and the package pycocoevalcap, which contains the program; it takes some seconds and 2 GB of memory for each
+    score. Deviation: the words are those of :func:`micl_metrics.ptb.tokenise`.
     """
 
     name: ClassVar[str] = "meteor"
@@ -48,7 +48,7 @@ class Meteor(Metric):
 
 
 def has_words(references: Sequence[Sequence[str]]) -> bool:
-    """Return whether one of the references has a word to agree with."""
+    """Return whether a reference has words."""
     return any(tokenise(text) for texts in references for text in texts)
 
 
@@ -71,7 +71,7 @@ def _words(text: str) -> str:
 
 
 def _values(lines: Sequence[str]) -> list[float]:
-    """Return the score of each line, and of all together. Raises PlanError if the program fails."""
+    """Return the score of each line, then that of all lines together. Raises PlanError if the program fails."""
     try:
         with _program() as (requests, replies):
             statistics = [_ask(requests, replies, line) for line in lines]

@@ -8,7 +8,7 @@ MLLM_CL = (
     ("mllm_word", "mllm_cl:Word", "the reference occurs in the answer as words (strict)"),
     ("mllm_rs_release", "mllm_cl:RSRelease", "RS and AD, contained with a border on one side (as released)"),
     ("mllm_med_release", "mllm_cl:MedRelease", "Med, contained (as released)"),
-    ("mllm_fin_release", "mllm_cl:FinRelease", "Fin, equality without blanks of the reply (as released)"),
+    ("mllm_fin_release", "mllm_cl:FinRelease", "Fin, equality after removing blanks of the reply (as released)"),
     ("mllm_fin_strict", "mllm_cl:FinStrict", "Fin, equality without white space (strict)"),
     ("mllm_sci_release", "mllm_cl:SciRelease", "Sci, by the source of the image (as released)"),
     ("mllm_sci_strict", "mllm_cl:SciStrict", "Sci, by the source of the image (strict)"),
@@ -29,8 +29,13 @@ COIN_AND_NEXT = (
     ("coin_scienceqa_strict", "coin:ScienceQAStrict", "the answer names the letter of the right option"),
     ("coin_textvqa_release", "coin:TextVQARelease", "TextVQA: VQA accuracy after EvalAI's normalisation"),
     ("coin_imagenet_release", "coin:ImageNetRelease", "CoIN: class in answer or answer in class; empty is right"),
+    ("cvit_class_release", "coin:ClassRelease", "SMoLoRA: class in answer or answer in class, whatever the case"),
     ("coin_imagenet_strict", "coin:ImageNetStrict", "the answer names the class in whole words"),
-    ("coin_gqa_release", "coin:GQARelease", "CoIN: equality with the reference, character by character"),
+    (
+        "coin_gqa_release",
+        "coin:GQARelease",
+        "CoIN: equality of the lower-cased answer without final full stops",
+    ),
     ("coin_ocrvqa_release", "coin:OCRVQARelease", 'CoIN: equality in lower case; "Unanswerable" is wrong'),
     ("coin_grounding_release", "coin:GroundingRelease", "CoIN: IoU over 0.5 of a box without its outer characters"),
     ("continual_next_short", "continual_next:ContinualNextShort", "Continual-NExT: equal letters, contained answers"),
@@ -82,7 +87,7 @@ def micl_register_metrics(register: Register) -> None:
     register(
         "instruction_following",
         "micl_metrics.instruction_following:InstructionFollowing",
-        "the answer has the shape that was asked for, right or wrong (MIF)",
+        "the answer has the requested shape, right or wrong (MIF)",
     )
     register("sentence_cosine", "micl_metrics.sentence_cosine:SentenceCosine", "cosine of sentence embeddings (MiniLM)")
     for name, target, summary in MLLM_CL:

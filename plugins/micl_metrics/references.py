@@ -1,4 +1,4 @@
-"""Metrics that rate an answer by its most similar reference."""
+"""Metrics that score an answer by its most similar reference."""
 
 from __future__ import annotations
 

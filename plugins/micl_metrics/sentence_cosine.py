@@ -1,4 +1,4 @@
-"""The similarity of sentences by the embeddings of a sentence model."""
+"""Similarity of sentences by their embeddings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HUB_ID = f"sentence-transformers/{MODEL}"
 VARIABLE = "MICL_SENTENCE_MODEL"
 """The environment variable that names the folder of another model, or of this one."""
 MAX_TOKENS = 128
-"""The maximum length of a text for this model; the rest of a longer one is cut off."""
+"""The maximum length of a text in tokens; longer texts are cut."""
 _BATCH = 64
 
 
@@ -38,7 +38,7 @@ class SentenceCosine(Metric):
         self._weights: Path | None = None
 
     def setup(self, resources: Resources) -> None:
-        """Find the model. Raises PlanError if it is not on this machine."""
+        """Locate the model. Raises PlanError if it is not on this machine."""
         self._weights = resources.weights
         find_model(resources.weights)
 

@@ -1,9 +1,9 @@
-"""The rule by which characters are compared: one for all metrics that are not defined on raw text.
+"""The common rule for characters, used by all metrics that are not defined on raw text.
 
 Texts are brought into Unicode's composed form (NFC). Full-width and half-width forms count as the characters that they
 show, and punctuation of other scripts as its ASCII counterpart: the Arabic comma as ",", the danda and the ideographic
 full stop as ".", corner brackets and typographic quotes as quotes. Decimal digits of any script count as 0 to 9, since
-they write the same number. Characters that are not seen (soft hyphens, zero-width spaces, marks of the text direction)
+they write the same number. Invisible characters (soft hyphens, zero-width spaces, marks of the text direction)
 do not count. Letters stay as they are: nothing is transliterated, and no accent is removed.
 """
 
@@ -50,7 +50,7 @@ _ASCII = _table(_TYPOGRAPHIC)
 _DIGIT = re.compile(r"[^\D0-9]")
 _CJK = "\u3005-\u3007\u303b\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 UNSPACED = re.compile(f"[{_CJK}\U00020000-\U0003ffff]")
-"""A character of a script that writes no spaces between words: a Chinese character or Japanese kana."""
+"""A character that counts as a word: a Chinese character or Japanese kana."""
 
 
 def latin_marks(text: str) -> str:
@@ -65,7 +65,7 @@ def latin_marks(text: str) -> str:
 
 
 def unify(text: str) -> str:
-    """Return ``text`` with each character in the form in which it is compared; see the module."""
+    """Return ``text`` with each character in the form that is compared; see the module."""
     return latin_marks(text).translate(_ASCII) if not text.isascii() else text
 
 

@@ -36,7 +36,7 @@ class VQAAccuracy(Metric):
 
 
 def agreement(hits: int, annotators: int) -> float:
-    """Return VQA accuracy where ``hits`` of the annotators gave the answer."""
+    """Return the VQA accuracy of an answer that ``hits`` of the annotators gave."""
     if annotators == 1:
         return float(hits)
     enough = min(ENOUGH, annotators - 1)

@@ -1,4 +1,4 @@
-"""VQA accuracy as papers abbreviate it."""
+"""VQA accuracy by the simplified formula."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from micl_metrics.vqa_answers import normalise_vqa
 class VQAAccuracySimple(ExampleMetric):
     """min(1, n / 3) in 0..1, where n annotators gave the answer: the formula of Antol et al. 2015.
 
-    It lies above "vqa_accuracy", the mean over leaving one annotator out, where one to three of ten agree: 33, 67 and
-    100 % and not 30, 60 and 90 %. Answers are normalised in the same way. An example with fewer than three references
+    It exceeds "vqa_accuracy", the mean over leaving one annotator out, where one to three of ten agree: 33, 67 and 100
+    % instead of 30, 60 and 90 %. Answers are normalised in the same way. An example with fewer than three references
     needs all of them, so that a single reference can be met. Empty answers are wrong.
     """
 

@@ -1,4 +1,4 @@
-"""The formats of chat data in which examples are published beside LLaVA's: those that ms-swift reads.
+"""Formats of chat data other than LLaVA's: those of ms-swift.
 
 An item is an object in one of these forms; all may have ``system``, a text that comes first, and media:
 
@@ -33,7 +33,7 @@ _PUBLISHED = "Is this the file that was published?"
 
 
 class ChatTurn(NamedTuple):
-    """What the model reads up to a reply, earlier turns included, and the reply."""
+    """The content before a reply, earlier turns included, and the reply."""
 
     content: Content
     reply: str
@@ -56,7 +56,7 @@ def is_chat(item: Any) -> bool:
 def chat_turns(item: Any, where: str, place: Place) -> list[ChatTurn]:
     """Return the turns of an item in any of the formats. Raises ManifestError if it is in none of them, or malformed.
 
-    Other texts than the last question, and earlier replies, are part of a turn's content.
+    The content of a turn includes all earlier texts and replies.
     """
     if not isinstance(item, Mapping):
         raise ManifestError(f"{where}: it is not an object", _PUBLISHED)
@@ -87,7 +87,7 @@ def _turns(messages: Sequence[_Message], media: _Media) -> Iterator[ChatTurn]:
 
 
 def _content(text: str, left: Mapping[str, Iterator[str]]) -> Iterator[str | Media]:
-    """Yield the text with the next media instead of their marks."""
+    """Yield the text with marks replaced by the next media."""
     position = 0
     for mark in _MARK.finditer(text):
         yield text[position : mark.start()].strip()
@@ -97,7 +97,7 @@ def _content(text: str, left: Mapping[str, Iterator[str]]) -> Iterator[str | Med
 
 
 def _marks(messages: Sequence[_Message]) -> dict[str, int]:
-    """Return how many marks of each modality all texts have."""
+    """Return the number of marks of each modality in all texts."""
     text = "\n".join(message.text for message in messages if message.speaker != "assistant")
     return {modality: text.count(f"<{modality}>") for modality in MODALITIES}
 
@@ -111,7 +111,7 @@ def _check_order(messages: Sequence[_Message], where: str) -> None:
 
 
 def _check_marks(messages: Sequence[_Message], media: _Media, where: str) -> None:
-    """Raise ManifestError if texts have another number of marks than there are media."""
+    """Raise ManifestError unless the numbers of marks and media are equal."""
     for modality, count in _marks(messages).items():
         given = len(media[modality])
         if count and count != given:
@@ -156,13 +156,13 @@ def _text(message: Any, where: str, media: _Media) -> str:
 
 
 def _part(part: Any, where: str, media: _Media) -> str:
-    kind = text_field(part, "type", where)
-    if kind == "text":
+    part_type = text_field(part, "type", where)
+    if part_type == "text":
         return text_field(part, "text", where)
-    if kind not in MODALITIES:
-        raise ManifestError(f"{where}: a part of a message is of the unknown type {kind!r}")
-    media[kind].append(_path(field_of(part, kind, where), where, kind))
-    return f"<{kind}>"
+    if part_type not in MODALITIES:
+        raise ManifestError(f"{where}: a part of a message is of the unknown type {part_type!r}")
+    media[part_type].append(_path(field_of(part, part_type, where), where, part_type))
+    return f"<{part_type}>"
 
 
 def _from_sharegpt(item: Mapping[str, Any], where: str, media: _Media) -> list[_Message]:
@@ -214,16 +214,16 @@ _FORMATS: dict[tuple[str, ...], Callable[[Mapping[str, Any], str, _Media], list[
     ("instruction", "output"): _from_alpaca,
     ("query", "response"): _from_query,
 }
-"""The formats by the keys that tell them."""
+"""The formats by the keys that identify them."""
 
 
 # Files
 
 
 def json_records(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the place and value of each item of a JSON list, or of each line of a file in JSON Lines.
+    """Yield the location and value of each item of a JSON list, or of each line of a file in JSON Lines.
 
-    A file named .json may be in JSON Lines too, which its first character tells. Raises ManifestError.
+    A file named .json may be in JSON Lines, too, which its first character shows. Raises ManifestError.
     """
     if path.suffix == ".jsonl" or begins_with_object(path):
         yield from source.json_lines(path)
@@ -232,7 +232,7 @@ def json_records(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def begins_with_object(path: Path) -> bool:
-    """Return whether a JSON file begins with an object. False if it cannot be read: reading it tells why."""
+    """Return whether a JSON file begins with an object; False if it cannot be read, which is reported later."""
     try:
         with path.open("rb") as file:
             return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")

@@ -1,13 +1,14 @@
-"""CL4VQA (CL-MoE, Huai et al., CVPR 2025, arXiv 2503.00413): VQA v2 cut into ten tasks by type of question.
+"""CL4VQA (CL-MoE, Huai et al., CVPR 2025, arXiv 2503.00413): VQA v2 divided into ten tasks by question type.
 
 Layout: ``train_q_recognition.json`` and ``val_q_recognition.json``, and so on, at the root or in a folder of the names
-listed in ``FOLDERS``; images in ``train2014/`` and ``val2014/`` of COCO. The format of the files, which is assumed (the
-published one could not be compared), is one of:
+listed in ``FOLDERS``; images in ``train2014/`` and ``val2014/`` of COCO. The release of CL-MoE has
+``train/train_q_recognition.json`` and ``test/test_q_recognition.json`` in the formats of LLaVA. The format of the
+files, which is assumed (the published ones could not be compared), is one of:
 
 - a list of objects with the keys of VQA v2: ``question_id``, ``image_id``, ``question``, ``answers`` (ten objects with
   ``answer``) and ``multiple_choice_answer``;
 - an object with the two lists ``questions`` and ``annotations`` of VQA v2, which belong together by ``question_id``;
-- a list in the formats of LLaVA, with conversations to learn from, or questions with ``text`` and ``answer``.
+- a list in the formats of LLaVA, with conversations for training, or questions with ``text`` and ``answer``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from typing import Any, ClassVar
 
 from micl_cli.api import (
     QA,
-    QUESTION_ID,
     RELEASE,
     STRICT,
     ManifestError,
@@ -36,10 +36,13 @@ from micl_cli.api import (
     text_field,
 )
 from micl_readers.chat_formats import begins_with_object
-from micl_readers.llava import conversation, images_of, question_row, under
-from micl_readers.llava_suite import whole_number
+from micl_readers.llava import conversation, images_of, published_id, question_row, under
+from micl_readers.llava_suite import MAX_NEW_TOKENS, below, whole_number
 
-FOLDERS = ("", "Partition_Q_V2", "instructions", "annotations")
+FOLDERS = ("", "CL4VQA", "Partition_Q_V2", "instructions", "annotations")
+CL_MOE = "cl-moe"
+"""The scorer variant of CL-MoE's release: equality in upper case, as of CoIN's VQAv2."""
+_NAMES = {"train": ("train_q", "train/train_q"), "val": ("val_q", "test/test_q", "test_q")}
 TYPES = {
     "recognition": "what something is",
     "location": "where something is",
@@ -53,7 +56,8 @@ TYPES = {
     "causal": "why",
 }
 _IMAGES = {"train": ("train2014", "val2014"), "val": ("val2014", "train2014")}
-_PLACES = under(*(f"{base}{split}" for base in ("", "COCO2014/", "images/", "coco/") for split in _IMAGES["train"]))
+_BASES = ("", "COCO2014/", "images/", "coco/", "data/")
+_PLACES = under(*(f"{base}{split}" for base in _BASES for split in _IMAGES["train"]), "data")
 
 
 class CL4VQA(Reader):
@@ -61,7 +65,7 @@ class CL4VQA(Reader):
 
     benchmark = "cl4vqa"
     title = "CL4VQA"
-    marks = tuple(f"{folder}train_q_recognition.json" for folder in ("", "*/"))
+    marks = tuple(f"{folder}train_q_recognition.json" for folder in ("", "*/", "*/*/"))
     licence = "CC BY 4.0 (annotations of VQA v2); images under the terms of Flickr, as in COCO"
     citation = "Huai et al., CL-MoE, CVPR 2025, arXiv 2503.00413"
     origin = "ECNU-ICALK/CL-MoE"
@@ -69,21 +73,22 @@ class CL4VQA(Reader):
         name: ReaderTask(
             modalities=frozenset({"image"}),
             type=QA,
-            scorers={RELEASE: "vqa_accuracy", STRICT: "vqa_accuracy"},
+            scorers={RELEASE: "vqa_accuracy", STRICT: "vqa_accuracy", CL_MOE: "exact_upper"},
             description=f"questions about photographs (VQA v2): {asked}",
+            max_new_tokens=MAX_NEW_TOKENS,
         )
         for name, asked in TYPES.items()
     }
 
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:
-        """Return the files of training and validation questions of a type. The latter are the test."""
+        """Return the files of training and validation questions of a type. The latter form the test split."""
         return {
-            role: source.find(*(f"{folder}/{role}_q_{task}.json".lstrip("/") for folder in FOLDERS))
-            for role in ("train", "val")
+            role: source.find(*below(FOLDERS, *(f"{name}_{task}.json" for name in names)))
+            for role, names in _NAMES.items()
         }
 
     def rows(self, task: str, files: Mapping[str, Path], source: Source) -> SourceRows:
-        """Yield the training questions, then those of the validation file as the test."""
+        """Yield the training questions, then those of the validation file as the test split."""
         return chain(_rows(source, files["train"], "train"), _rows(source, files["val"], "val"))
 
 
@@ -100,7 +105,7 @@ def _rows(source: Source, path: Path, role: str) -> SourceRows:
 
 
 def _items(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the place and value of each question; the two lists of VQA v2 are joined."""
+    """Yield the location and value of each question; the two lists of VQA v2 are joined."""
     if not begins_with_object(path):
         yield from source.json_items(path)
         return
@@ -136,13 +141,12 @@ def _vqa_row(item: Any, where: str, source: Source, role: str) -> Row:
         raise ManifestError(f"{where}: answers is not a list", "Is this the file that was published?")
     texts = tuple(each if isinstance(each, str) else text_field(each, "answer", where) for each in answers)
     category = item.get("answer_type") if isinstance(item.get("answer_type"), str) else ""
-    own_id = {} if isinstance(item["question_id"], str) else {QUESTION_ID: item["question_id"]}
-    return Row(name, "test", content, texts, meta={**own_id, **({"category": category} if category else {})})
+    meta = {**published_id(item), **({"category": category} if category else {})}
+    return Row(name, "test", content, texts, meta=meta)
 
 
 def _coco_image(item: Any, where: str, source: Source, role: str) -> str:
-    """Return the path of the image with a number in COCO 2014."""
+    """Return the path of the image with the item's number in COCO 2014."""
     number = whole_number(item, "image_id", where)
     names = (f"{split}/COCO_{split}_{number:012d}.jpg" for split in _IMAGES[role])
-    bases = ("", "COCO2014/", "images/", "coco/")
-    return source.first_medium([f"{base}{name}" for name in names for base in bases])
+    return source.first_medium([f"{base}{name}" for name in names for base in _BASES])

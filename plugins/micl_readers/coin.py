@@ -19,14 +19,14 @@ from micl_readers.llava_suite import MAX_NEW_TOKENS, Layout, LlavaSuite, below
 ORIGINAL, TYPE2 = "original", "type2"
 """The two sets of instructions."""
 COIN, ANSWER_IS = "coin", "answer-is"
-"""The scorer variants that are "release", but for ScienceQA: CoIN's rule, and "The answer is A." only."""
+"""Scorer variants that differ from "release" only for ScienceQA: CoIN's rule, and "The answer is A." only."""
 DATASET = ("cl_dataset", "")
 _SETS = {ORIGINAL: ("Instructions_Original", "Instruction_Original")}
 _SETS[TYPE2] = ("Instructions_Type2", "Instruction_Type2")
 
 
 class Part(NamedTuple):
-    """A task of CoIN: folder names, folders of images, scorers, and the recalled number of examples."""
+    """A task of CoIN: folder names, folders of images, scorers, and the published numbers of examples."""
 
     folders: tuple[str, ...]
     images: tuple[str, ...]
@@ -99,9 +99,9 @@ PARTS = {
     ),
 }
 _VERIFIED = frozenset({"scienceqa", "textvqa", "gqa", "vizwiz", "vqav2"})
-"""The tasks whose test set is a published split of the set it is from."""
+"""The tasks whose test set is a published split of the original data set."""
 _SPLITS = frozenset({"scienceqa", "textvqa"})
-"""The tasks whose training set is a published split too."""
+"""The tasks whose training set is one, too."""
 
 
 def coin_task(name: str, prompts: tuple[str, ...], *, answer_is: bool = False) -> ReaderTask:
@@ -140,19 +140,19 @@ class CoIN(LlavaSuite):
         "Instructions_Type2",
         "Instruction_Type2",
     )
-    licence = "that of each of the sets it is made from"
+    licence = "those of its source data sets"
     citation = "Chen et al., CoIN: A Benchmark of Continual Instruction tuNing for Multimodal LLMs, arXiv 2403.08350"
     origin = "Zacks-Chen/CoIN"
     tasks: ClassVar[Mapping[str, ReaderTask]] = {name: coin_task(name, (ORIGINAL, TYPE2)) for name in PARTS}
 
     def instructions(self, task: str, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return where the files of training and of test examples of a task may be."""
+        """Return the possible paths of the training file and of the test file of a task."""
         part = PARTS[task]
         folders = below(_SETS.get(source.prompts, _SETS[ORIGINAL]), *part.folders)
         return below(folders, "train.json"), below(folders, part.test)
 
     def layout(self, task: str, source: Source) -> Layout:
-        """Return where the files of a task are, and the files of other sets that its answers are in."""
+        """Return the layout of a task, with the files of other data sets that hold its answers."""
         train, test = self.instructions(task, source)
         part = PARTS[task]
         more = {role: below(DATASET, name) for role, name in coin_questions.ANSWERS.get(task, {}).items()}
@@ -160,7 +160,7 @@ class CoIN(LlavaSuite):
         return Layout({"train": train, "test": test, **more}, _images(part.images), _images(part.test_images), optional)
 
     def question(self, task: str, files: Mapping[str, Path], source: Source) -> MakeQuestion:
-        """Return what makes the rows of a task's questions."""
+        """Return the function that builds the rows of a task's questions."""
         return coin_questions.question(task, files, source)
 
 
@@ -177,14 +177,12 @@ class CoINASD(CoIN):
     benchmark = "coin-asd"
     title = "CoIN-ASD"
     marks = ("annotations/*/train_x20.json",)
-    citation = (
-        "Chen et al., SEFE: Superficial and Essential Forgetting Eliminator for Multimodal Continual Tuning, 2025"
-    )
+    citation = "Chen et al., SEFE: Superficial and Essential Forgetting Eliminator, ICML 2025, arXiv 2505.02486"
     origin = "jinpeng0528/CoIN-ASD"
     tasks: ClassVar[Mapping[str, ReaderTask]] = {name: coin_task(name, _ASD, answer_is=True) for name in PARTS}
 
     def instructions(self, task: str, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return where the files of training and of test examples of a task may be."""
+        """Return the possible paths of the training file and of the test file of a task."""
         folders = below(("annotations",), *PARTS[task].folders)
         return _asd_files(task, _asd_variant(source)), below(folders, "test.json")
 

@@ -1,4 +1,4 @@
-"""The questions of CoIN whose answers the evaluations read from other files, or from other keys."""
+"""Questions of CoIN whose answers are in other files or under other keys."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ANSWERS = {
 }
 """The files with the answers of a task by role, below the folder of data sets."""
 OPTIONAL = frozenset({"problems"})
-"""The roles of files without which the answers are those of the questions."""
+"""The roles of optional files; without them, the answers in the question files are used."""
 LETTERS = "ABCDEFGHIJ"
 _OPTION = re.compile(r"[A-Z](?!\w)")
 
 
 def question(task: str, files: Mapping[str, Path], source: Source) -> MakeQuestion:
-    """Return what makes the rows of a task's questions. Raises ManifestError for a malformed file of answers."""
+    """Return the function that builds the rows of a task's questions. Raises ManifestError for malformed answers."""
     if task == "scienceqa":
         return _scienceqa(_problems(files["problems"], source) if "problems" in files else {})
     if task == "textvqa" and "answers" in files:
@@ -52,7 +52,7 @@ def grounding(item: Mapping[str, Any], where: str, images: Images) -> Row:
 
 
 def _problems(path: Path, source: Source) -> dict[str, tuple[str, str]]:
-    """Return letter and subject by id of a problem."""
+    """Return letter and subject by problem id."""
     document = source.json(path)
     if not isinstance(document, Mapping):
         raise ManifestError(f"{source.where(path)}: it is not an object", "Is this the file that was published?")
@@ -107,7 +107,7 @@ def _textvqa_answers(path: Path, source: Source) -> dict[tuple[str, str], _Answe
 
 
 def _repeated_ids(path: Path, source: Source) -> frozenset[str]:
-    """Return the ids that several questions have, since they may be those of images."""
+    """Return the ids of several questions each: ids may be those of images."""
     items = (item for _, item in source.json_items(path) if isinstance(item, Mapping))
     counts = Counter(str(item.get("question_id")) for item in items)
     return frozenset(name for name, count in counts.items() if count > 1)

@@ -1,9 +1,9 @@
 """Continual-NExT and Continual-News (ECNU-SII): fifteen tasks with and without images, and news by year.
 
-Layout, which is assumed (the published one could not be compared): ``ArXivQA/train.json`` and ``test.json``, or
+Layout (assumed, since the published one could not be checked): ``ArXivQA/train.json`` and ``test.json``, or
 ``ArXivQA_train.json`` and ``ArXivQA_test.json``, in one of the formats of :mod:`micl_readers.chat_formats`; each may be
 a JSON list or in JSON Lines (.jsonl). Images have paths relative to the media root, to the task's folder, or to its
-folder ``images``.
+folder ``images``. News may also have the names in the scripts of the release: ``2022.json`` and ``2022-test.json``.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ from micl_cli.api import (
 )
 from micl_readers.chat_formats import chat_turns, json_records
 from micl_readers.llava import Places, clean_path, under
+from micl_readers.llava_suite import below
 
 SHORT = "short"
-"""The scorer variant that compares long answers as short ones, and so needs no sentence model."""
+"""The scorer variant that scores long answers like short ones, without a sentence model."""
 _SENTENCES = "long answers are compared by a sentence model, which must be on this machine"
 
 
-def _task(description: str, *, text_only: bool = False, long: bool = False) -> ReaderTask:
+def _task(description: str, *, text_only: bool = False, long: bool = False, rule: str = "continual_next") -> ReaderTask:
     return ReaderTask(
         modalities=frozenset() if text_only else frozenset({"image"}),
         type=QA,
         scorers={
-            RELEASE: "continual_next" if long else "continual_next_short",
+            RELEASE: rule if long else "continual_next_short",
             STRICT: "f1" if long else "accuracy",
             SHORT: "continual_next_short",
         },
@@ -52,11 +53,11 @@ def _task(description: str, *, text_only: bool = False, long: bool = False) -> R
 
 
 class _ChatSuite(Reader):
-    """A suite of two files of chat data a task."""
+    """A suite whose tasks are two files of chat data each."""
 
     folders: ClassVar[Mapping[str, tuple[str, ...]]]
-    """The names of a task's folder or files, by task."""
-    licence = "that of each of the sets it is made from"
+    """The possible names of a task's folder or files, by task."""
+    licence = "those of its source data sets"
     citation = "Continual-NExT, a toolkit for the continual learning of multimodal language models, ECNU-SII"
 
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:
@@ -145,14 +146,30 @@ class ContinualNExT(_ChatSuite):
 
 
 class ContinualNews(_ChatSuite):
-    """Continual-News: questions about the news of four years, text only."""
+    """Continual-News: questions about the news of four years, text only, all scored by the cosine of embeddings.
+
+    A later question of a conversation is asked after the right replies to those before it, where the release asks it
+    after the model's own.
+    """
 
     benchmark = "continual-news"
     title = "Continual-News"
-    marks = ("2022/train.json*", "2022_train.json*")
+    marks = ("2022/train.json*", "2022_train.json*", "2022-test.json", "*/test_data/2022-test.json")
     origin = "ECNU-SII/Continual-News"
     tasks: ClassVar[Mapping[str, ReaderTask]] = {
-        year: _task(f"questions about the news of {year}, text only; {pairs} in all", text_only=True)
+        year: _task(
+            f"questions about the news of {year}, text only; {pairs} in all",
+            text_only=True,
+            long=True,
+            rule="sentence_cosine",
+        )
         for year, pairs in {"2022": "1,408", "2023": "1,246", "2024": "1,073", "2025": "220"}.items()
     }
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {year: (year, f"news_{year}") for year in tasks}
+
+    def _names(self, task: str, split: str) -> Iterator[str]:
+        yield from super()._names(task, split)
+        if split == "train":
+            yield from (f"{task}.json", f"datasets/{task}.json")
+        else:
+            yield from below(("", "test_data", "datasets/test_data"), f"{task}-{split}.json")

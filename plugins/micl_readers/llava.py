@@ -1,12 +1,12 @@
-"""The formats of LLaVA-style benchmarks: conversations to learn from, and questions to answer.
+"""Formats of LLaVA-style benchmarks: conversations for training, and questions for testing.
 
 Training examples are ``{"id", "image", "conversations": [{"from": "human", "value": "<image>\\n..."}, {"from": "gpt",
 "value": "..."}]}``; ``image`` is absent for text alone, and a list for several images. Each turn of a conversation is
 an example, whose content holds the turns before it. Test questions are ``{"question_id", "image", "text", "answer"}``.
-Examples to learn from may have media of another modality, such as a ``video`` and its mark ``<video>``.
+Training examples may have media of another modality, such as a ``video`` with the mark ``<video>``.
 
-LLaVA moves the mark of an image to the beginning of its turn, wherever it stands in the file. So does the prompt
-variant "published"; others leave it where it is. The marks of several images always stay where they are.
+LLaVA moves the mark of an image to the beginning of its turn, wherever it is in the file. So does the prompt
+variant "published"; other variants keep its place. The marks of several images always keep theirs.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from micl_cli.api import (
 )
 
 IMAGE = "<image>"
-"""The mark of an image in a text. Media of another modality have its name as their key, and a mark like this."""
+"""The mark of an image in a text. Media of another modality use its name as key and in their mark."""
 Places = Callable[[str], list[str]]
-"""Returns the paths, below the media root, where a file named in an annotation may be."""
+"""Returns the possible paths, below the media root, of a file named in an annotation."""
 Images = tuple[str, ...]
 """The paths of the images, or other media, of an example below the media root."""
 MakeQuestion = Callable[[Mapping[str, Any], str, Images], Row]
-"""Returns the row of a question, its place, and its images."""
+"""Builds the row of a question from the item, its location, and its images."""
 
 
-# Examples to learn from
+# Training examples
 
 
 def conversation_rows(source: Source, path: Path, places: Places, modality: str = "image") -> SourceRows:
@@ -51,7 +51,7 @@ def conversation_rows(source: Source, path: Path, places: Places, modality: str 
     def make(where: str, item: Any) -> Iterator[Row]:
         images = images_of(item, where, source, places, modality)
         for row in conversation(item, where, images, image_first=source.prompts == PUBLISHED, modality=modality):
-            yield Row(f"train-{_untaken(row.id, taken)}", "train", row.content, row.references)
+            yield Row(f"train-{_unique(row.id, taken)}", "train", row.content, row.references)
 
     return rows_of_each(source.json_items(path), make)
 
@@ -93,23 +93,23 @@ def _turns(item: Any, where: str) -> list[str]:
     return [text_field(turn, "value", where) for turn in turns]
 
 
-def _untaken(name: str, taken: set[str]) -> str:
-    """Return ``name``, with a number if it is taken: published files repeat ids."""
+def _unique(name: str, taken: set[str]) -> str:
+    """Return ``name``, with a number appended if it is taken: published files repeat ids."""
     names = (name if number == 1 else f"{name}#{number}" for number in count(1))
     free = next(each for each in names if each not in taken)
     taken.add(free)
     return free
 
 
-# Questions to answer
+# Test questions
 
 
 def question_rows(source: Source, path: Path, places: Places, make: MakeQuestion | None = None) -> SourceRows:
-    """Yield a test example for each question in a file; ``make`` turns (item, place, images) into a row."""
+    """Yield a test example for each question in a file; ``make`` builds a row from (item, location, images)."""
     build = make or question_row
 
     def row(where: str, item: Any) -> Row:
-        field_of(item, "question_id", where)  # reports an item that is no object
+        field_of(item, "question_id", where)  # raises for an item that is not an object
         return build(item, where, images_of(item, where, source, places))
 
     return rows_of(source.json_items(path), row)
@@ -134,9 +134,13 @@ def question_row(
         for part in with_images(text + suffix, images, where, first=True)
     )
     texts = answers(item, where) if references is None else tuple(references)
-    name = text_field(item, "question_id", where)
-    own_id = {} if isinstance(item["question_id"], str) else {QUESTION_ID: item["question_id"]}
-    return Row(name, "test", content, texts, meta={**own_id, **(meta or {})})
+    name = text_field(item, QUESTION_ID, where)
+    return Row(name, "test", content, texts, meta={**published_id(item), **(meta or {})})
+
+
+def published_id(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the id of a question as metadata if it is not a text, so that predictions are written with the same."""
+    return {} if isinstance(item[QUESTION_ID], str) else {QUESTION_ID: item[QUESTION_ID]}
 
 
 def answers(item: Mapping[str, Any], where: str) -> tuple[str, ...]:
@@ -151,7 +155,7 @@ def answers(item: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def images_of(item: Any, where: str, source: Source, places: Places, modality: str = "image") -> Images:
-    """Return the images of an item, each at the first of its places that exists; none if the key is absent."""
+    """Return the images of an item, each at the first of its possible paths that exists; none if the key is absent."""
     value = item.get(modality) if isinstance(item, Mapping) else None
     names = value if isinstance(value, list) else [value] if value not in (None, "") else []
     if not all(isinstance(name, str) and name for name in names):
@@ -162,7 +166,7 @@ def images_of(item: Any, where: str, source: Source, places: Places, modality: s
 def with_images(
     text: str, images: Sequence[str], where: str, *, first: bool = False, modality: str = "image"
 ) -> Content:
-    """Return a content with images where ``text`` has their marks, or before the text if it has none.
+    """Return a content with images at their marks in ``text``, or before the text if it has none.
 
     ``first`` moves a single image to the front. Raises ManifestError if the numbers of marks and images differ.
     """
@@ -185,7 +189,7 @@ def clean_path(path: str) -> str:
 
 
 def under(*folders: str) -> Places:
-    """Return a function that looks for a file below each of ``folders``, and by its own path.
+    """Return a function that yields the paths of a file below each of ``folders``, and its own path.
 
     Some published paths already begin with the folder of the data set or of one of its parts; where that is the first
     folder of one of ``folders``, the path without it is tried too.
@@ -203,16 +207,16 @@ def under(*folders: str) -> Places:
 
 
 def _place(source: Source, places: Places, path: str) -> str:
-    """Return where an image is; the path may begin with the name of the media root itself."""
+    """Return the path of an image; ``path`` may begin with the name of the media root itself."""
     if path.startswith("/"):
-        return path  # refused as absolute, and not looked for inside the root
+        return path  # rejected later as an absolute path
     head, _, inner = path.partition("/")
     further = places(inner) if inner and head == source.media_root.name else []
     return source.first_medium([*places(path), *further])
 
 
 def joined(*parts: str | Media) -> Content:
-    """Return parts as a content without empty texts, and with neighbouring texts joined by line breaks."""
+    """Return a content without empty texts, in which adjacent texts are joined by line breaks."""
     content: list[str | Media] = []
     for part in parts:
         if isinstance(part, str) and content and isinstance(content[-1], str):

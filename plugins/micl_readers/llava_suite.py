@@ -1,4 +1,4 @@
-"""Suites whose tasks are a file of LLaVA-style conversations and a file of questions each."""
+"""Suites whose tasks consist of a file of LLaVA-style conversations and a file of questions."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ MAX_NEW_TOKENS = 1024
 """The maximum length of answers in the scripts of these suites."""
 _DIGITS = 12
 _LARGEST = 10**_DIGITS
-"""No number of an image and no coordinate is as large as that."""
+"""An upper bound of image numbers and coordinates."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of a task: alternatives of each annotation file by role, and the folders where images may be.
+    """The files of a task: possible paths of each annotation file by role, and possible folders of images.
 
-    ``optional`` holds the roles of files that a task can be read without.
+    ``optional`` holds the roles of files that may be missing.
     """
 
     files: Mapping[str, tuple[str, ...]]
@@ -41,7 +41,7 @@ class Layout:
 
 
 def below(folders: tuple[str, ...], *names: str) -> tuple[str, ...]:
-    """Return the path of each name below each folder; an empty folder stands for the root."""
+    """Return the path of each name below each folder; an empty folder name stands for the root."""
     return tuple(f"{folder}/{name}" if folder else name for folder in folders for name in names)
 
 
@@ -50,10 +50,10 @@ class LlavaSuite(Reader):
 
     @abstractmethod
     def layout(self, task: str, source: Source) -> Layout:
-        """Return where the files of a task are."""
+        """Return the layout of a task."""
 
     def question(self, task: str, files: Mapping[str, Path], source: Source) -> MakeQuestion:
-        """Return what makes the rows of a task's questions. Raises ManifestError for a malformed file."""
+        """Return the function that builds the rows of a task's questions. Raises ManifestError for a malformed file."""
         return question_row
 
     def locate(self, task: str, source: Source) -> Mapping[str, Path]:
@@ -68,7 +68,7 @@ class LlavaSuite(Reader):
     def rows(self, task: str, files: Mapping[str, Path], source: Source) -> SourceRows:
         """Yield the conversations, then the questions. Raises ManifestError for a malformed file."""
         layout = self.layout(task, source)
-        learnt = replace(source, prompts=PUBLISHED)  # other variants are other files, in which images come first too
+        learnt = replace(source, prompts=PUBLISHED)  # other variants only select files: images always come first
         return chained(
             conversation_rows(learnt, files["train"], under(*layout.train_images)),
             self.questions(task, files, source, under(*layout.test_images)),
@@ -83,7 +83,7 @@ def caption_rows(source: Source, path: Path, references: Path, places: Places) -
     """Yield a test example for each item of ``path``, with captions of a file in COCO's layout as references.
 
     The images in ``references`` are numbered from 1 in the order of the items, as the evaluations of these suites
-    number predictions. Raises ManifestError if there are more or fewer images than items, since all would be shifted.
+    number predictions. Raises ManifestError unless there are as many images as items: the references would be shifted.
     """
     captions = numbered_captions(source, references)
 
@@ -105,7 +105,7 @@ def caption_rows(source: Source, path: Path, references: Path, places: Places) -
 
 
 def numbered_captions(source: Source, path: Path) -> dict[int, list[str]]:
-    """Return the captions by number of a file in COCO's layout. Raises ManifestError unless it has images 1 to N."""
+    """Return the captions by image number from a COCO file. Raises ManifestError unless it has images 1 to N."""
     captions: dict[int, list[str]] = {}
     for where, image in source.json_items(path, "images"):
         captions[whole_number(image, "id", where)] = []
@@ -121,7 +121,7 @@ def numbered_captions(source: Source, path: Path) -> dict[int, list[str]]:
 
 
 def whole_number(item: Any, key: str, where: str) -> int:
-    """Return the number, such as that of an image, under ``key`` of an object. Raises ManifestError if it is none."""
+    """Return the whole number under ``key`` of an object. Raises ManifestError if it is not one."""
     value = text_field(item, key, where)
     if not value.isdecimal() or len(value) > _DIGITS:
         raise ManifestError(f"{where}: {key} is not a number: {value[:40]!r}", "Is this the file that was published?")
@@ -129,11 +129,21 @@ def whole_number(item: Any, key: str, where: str) -> int:
 
 
 def numbers_of(item: Any, key: str, count: int, where: str) -> list[float]:
-    """Return a list of ``count`` numbers under ``key`` of an object. Raises ManifestError if it is none."""
-    value = field_of(item, key, where)
+    """Return ``count`` numbers under ``key`` of an object, a list or a text of one. Raises ManifestError."""
+    value = _listed(field_of(item, key, where))
     if not isinstance(value, list) or len(value) != count or not all(map(_is_number, value)):
         raise ManifestError(f"{where}: {key} is not a list of {count} numbers", "Is this the file that was published?")
     return [float(number) for number in value]
+
+
+def _listed(value: Any) -> Any:
+    """Return the numbers in a text such as "[0.1, 0.2]" as a list, and any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return [float(number) for number in value.strip(" []").split(",")]
+    except ValueError:
+        return value
 
 
 def _is_number(value: Any) -> bool:
@@ -144,12 +154,12 @@ class ImageSuite(LlavaSuite):
     """A suite with the same layout for all tasks: ``instructions/TASK/`` and images below ``datasets/``."""
 
     folders: ClassVar[Mapping[str, tuple[str, ...]]]
-    """The names of a task's folder of instructions, by task; the first is the usual one."""
+    """The possible names of a task's folder of instructions, by task."""
     images: ClassVar[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]]
     """The folders of images of training and of test examples, below ``datasets/``, by task."""
 
     def instructions(self, task: str, *names: str) -> tuple[str, ...]:
-        """Return where annotation files of a task may be: below ``instructions/``, or below the root itself."""
+        """Return the possible paths of annotation files of a task: below ``instructions/``, or below the root."""
         return below(below(("instructions", ""), *self.folders[task]), *names)
 
     def image_folders(self, task: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,11 +1,11 @@
 """MLLM-CL (Zhao et al., arXiv 2506.05453): continual learning of domains.
 
 Layout: ``RS/train.json``, ``RS/test.json``, ``RS/images/``; the same for Med, AD, Sci and Fin. The authors' results
-spell Med "PathVQA" and AD "DriveLM"; folders with these names are read too. Other files, such as few-shot data of the
-router and replay data, are not.
+spell Med "PathVQA" and AD "DriveLM"; folders with these names are read too. Other files, such as the
+router's few-shot data and replay data, are not read.
 
 The published evaluation adds a sentence to the questions of Med and Fin (prompt variant "published"); "file" leaves
-them as they are. That of Fin depends on the right answer, and so tells its type.
+them unchanged. The sentence for Fin depends on the right answer, and so reveals its type.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from micl_cli.api import (
 from micl_readers.llava import Images, MakeQuestion, answers, conversation_rows, question_row, question_rows, under
 
 CITATION = "Zhao et al., MLLM-CL: Continual Learning for Multimodal Large Language Models, arXiv 2506.05453"
-LICENCE = "the terms of the data sets that it is made from"
+LICENCE = "those of its source data sets"
 ORIGIN = "MLLM-CL/MLLM-CL"
 
 _FOLDERS = {"rs": ("RS",), "med": ("Med", "PathVQA"), "ad": ("AD", "DriveLM"), "sci": ("Sci",), "fin": ("Fin",)}
@@ -45,7 +45,7 @@ _MAP = "MapQA"
 
 
 def qa_task(description: str, train: int, test: int, **more: Any) -> ReaderTask:
-    """Return a task of questions about images, with its published numbers of examples (in no text that was found)."""
+    """Return a task of questions about images, with its published numbers of examples, which are unverified."""
     counts = {"train": Count(train, verified=False), "test": Count(test, verified=False)}
     variants = {"prompts": (PUBLISHED, FILE), "modalities": frozenset({"image"}), "type": QA}
     return ReaderTask(**{**variants, "description": description, "counts": counts, "max_new_tokens": 128, **more})
@@ -91,8 +91,8 @@ class Domain(Reader):
             60_000,
             10_000,
             scorers={RELEASE: "mllm_fin_release", STRICT: "mllm_fin_strict"},
-            note="the end of the published prompts depends on the right answer (yes or no, or a letter), and so tells "
-            "its type; without it: --prompts file",
+            note="the end of the published prompts depends on the right answer (yes or no, or a letter), and so "
+            "reveals its type; without it: --prompts file",
         ),
     }
 
@@ -116,12 +116,12 @@ class Domain(Reader):
 
 
 def _finance_question(item: Mapping[str, Any], where: str, images: Images) -> Row:
-    truth = next(iter(answers(item, where)), "").strip().lower()
-    return question_row(item, where, images, suffix=_YES_NO if truth in ("yes", "no") else _LETTER)
+    truth = next(iter(answers(item, where)), "")
+    return question_row(item, where, images, suffix=_YES_NO if truth in ("Yes", "No") else _LETTER)
 
 
 def _science_question(item: Mapping[str, Any], where: str, images: Images) -> Row:
-    """Return a question with the name of its image file, whose beginning tells the scoring rule."""
+    """Return a question with the name of its image file, whose prefix selects the scoring rule."""
     if not images:
         raise ManifestError(f"{where}: the question has no image, and the rule of scoring depends on its file name")
     name = PurePosixPath(images[0]).name

@@ -1,10 +1,10 @@
-"""MLLM-CL (Zhao et al., arXiv 2506.05453): continual learning of abilities, tested on other data than learnt from.
+"""MLLM-CL (Zhao et al., arXiv 2506.05453): continual learning of abilities, tested on data of other sources.
 
 Layout: ``OCR/train_without_dense_caption.json``, ``Math/train.json``, ``VP/train.json``, ``APP/train.json``, each
 beside its ``images/``; ``OCR_test/test.json`` with ``OCR_test/images/``, and the same for the others.
 
-The release has the answers of Math extracted by GPT, and those of APP scored by a server. Here rules score both (scorer
-"rules", a deviation), and prediction files can be written for MathVista's scripts and for the server of MMT-Bench.
+In the release, GPT extracts the answers of Math, and a server scores APP. Here, rules score both (scorer "rules", a
+deviation), and prediction files can be exported for MathVista's scripts and for the server of MMT-Bench.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from micl_readers.mllm_cl import CITATION, LICENCE, ORIGIN, qa_task
 
 MATHVISTA, MMT_BENCH = "mathvista", "mmt-bench"
 NOT_PUBLISHED = "(not published)"
-"""The reference of a question whose answer only the server knows."""
+"""The reference of a question without a published answer."""
 RULES = "rules"
 OCR_CATEGORIES = (
     *("Regular Text Recognition", "Irregular Text Recognition", "Artistic Text Recognition"),
@@ -51,7 +51,9 @@ OCR_CATEGORIES = (
 
 _TRAIN = {"ocr": "OCR/train_without_dense_caption.json"}
 _FOLDERS = {"ocr": "OCR", "math": "Math", "vp": "VP", "app": "APP"}
-_TABLE_KEYS = ("index", "question", "prediction")
+_TABLE_KEYS = ("index", "question", "prediction", "opt")
+_ALL, _NO_CHOICE = "ALL_", "Z"
+"""What ids of APP's questions begin with before the row in the server's table, and the letter of no choice."""
 _OWN_KEYS = ("question_id", "image", "text", "answer")
 
 
@@ -81,7 +83,7 @@ class Ability(Reader):
             scorers={RULES: "mllm_math_rules"},
             exports=(MATHVISTA,),
             max_new_tokens=2048,
-            note="published scores rest on answers that GPT extracts from replies; here rules extract them, a "
+            note="published scores use answers that GPT extracts from replies; here rules extract them, a "
             f"deviation. For the published evaluation: micl predictions RUN --format {MATHVISTA}",
         ),
         "vp": qa_task(
@@ -165,7 +167,7 @@ def _screen_question(item: Mapping[str, Any], where: str, images: Images) -> Row
 
 
 def _further_keys(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of an item that a row has no field for; scoring and export read them."""
+    """Return the keys of an item without a field in a row, for scoring and export."""
     return {str(key): value for key, value in item.items() if key not in _OWN_KEYS}
 
 
@@ -197,17 +199,17 @@ def _mathvista(predictions: Sequence[Prediction]) -> Iterator[str]:
 
 
 def _mmt_bench(predictions: Sequence[Prediction]) -> Iterator[str]:
-    """Yield a table with the columns of the test file, its ids as "index", and the chosen letter as "prediction".
+    """Yield a table with the columns of the test file, its ids as "index", the reply, and the chosen letter as "opt".
 
-    A reply that names no choice, or several, stands there as it is.
+    The server reads "opt": "Z" stands for a reply that names no choice, or several.
     """
     own = [example.meta.get("item", {}) for example, _ in predictions]
     columns = [key for key in dict.fromkeys(key for item in own for key in item) if key not in _TABLE_KEYS]
-    yield _tsv(["index", "question", *columns, "prediction"])
+    yield _tsv(["index", "question", *columns, "prediction", "opt"])
     for (example, answer), item in zip(predictions, own, strict=True):
-        index = item.get("index", example.meta.get(QUESTION_ID, example.id))
-        letter = chosen_letter(answer, choices_of(example) or lettered([""] * 26)) or answer
-        yield _tsv([index, example.prompt, *(item.get(column, "") for column in columns), letter])
+        index = str(item.get("index", example.meta.get(QUESTION_ID, example.id))).removeprefix(_ALL)
+        letter = chosen_letter(answer, choices_of(example) or lettered([""] * 26)) or _NO_CHOICE
+        yield _tsv([index, example.prompt, *(item.get(column, "") for column in columns), answer, letter])
 
 
 def _tsv(values: Iterable[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Announces the in-tree readers of published benchmarks, and the formats of users' own data."""
+"""Announces the in-tree readers of published benchmarks and formats of user data."""
 
 from micl_cli.api import Register, hookimpl
 
@@ -14,6 +14,9 @@ def micl_register_readers(register: Register) -> None:
     register("coin", "micl_readers.coin:CoIN", "CoIN: ScienceQA to OCR-VQA, eight tasks, two sets of instructions")
     register("coin-asd", "micl_readers.coin:CoINASD", "CoIN-ASD: CoIN with answers in several styles")
     register("cvit", "micl_readers.cvit:CVIT", "CVIT: six tasks in sequence and four unseen ones")
+    register(
+        "mm-mergebench", "micl_readers.mm_mergebench:MMMergeBench", "MM-MergeBench: eight tasks to merge, four unseen"
+    )
     register("trigap", "micl_readers.trigap:TriGap", "TriGap: documents, charts, medicine and scenes, ten tasks")
     register("cl4vqa", "micl_readers.cl4vqa:CL4VQA", "CL4VQA: VQA v2 by ten types of question")
     register(
@@ -31,7 +34,7 @@ def micl_register_formats(register: Register) -> None:
     register("csv", "micl_readers.formats.tables:Csv", "comma-separated values with a header")
     register("tsv", "micl_readers.formats.tables:Tsv", "tab-separated values with a header")
     register("json", "micl_readers.formats.records:Json", "a JSON list of objects, or one per line (JSON Lines)")
-    register("parquet", "micl_readers.formats.parquet:Parquet", "a Parquet file, also with media as bytes")
+    register("parquet", "micl_readers.formats.parquet:Parquet", "a Parquet file, optionally with media as bytes")
     register("coco", "micl_readers.formats.coco:Coco", "COCO captions: images and captions by image id")
     register("vqa", "micl_readers.formats.vqa:Vqa", "VQA v2: a file of questions and one of answers")
     register("conversations", "micl_readers.formats.dialogues:Conversations", "LLaVA and ShareGPT conversations")

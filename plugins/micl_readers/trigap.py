@@ -1,7 +1,7 @@
 """TriGap (SAME, arXiv 2602.01990): ten tasks on documents, charts, medicine, roads and floods.
 
-Layout: ``instructions/PMCVQA/train_standard_4w.json`` and so on, images below ``datasets/``. The file names of some
-training sets exist with "_sub", for a sample that users draw themselves.
+Layout: ``instructions/PMCVQA/train_standard_4w.json`` and so on, images below ``datasets/``. Some training
+files also exist with "_sub" in their names, for a sample that users draw themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from micl_cli.api import PUBLISHED, QA, RELEASE, STRICT, Count, ManifestError, R
 from micl_readers.llava_suite import MAX_NEW_TOKENS, ImageSuite, Layout
 
 SUB = "sub"
-"""The variant whose training files are samples, with names that end in "_sub"."""
+"""The prompt variant with sampled training files, whose names end in "_sub"."""
 
 
 class _Files(NamedTuple):
@@ -74,7 +74,7 @@ class TriGap(ImageSuite):
     benchmark = "trigap"
     title = "TriGap"
     marks = ("instructions/PMCVQA", "PMCVQA/train_standard_4w.json")
-    licence = "that of each of the ten sets it is made from"
+    licence = "those of its ten source data sets"
     citation = "SAME, arXiv 2602.01990"
     origin = "JuntaoTang/TriGap"
     tasks: ClassVar[Mapping[str, ReaderTask]] = {name: _task(name, files) for name, files in _FILES.items()}
@@ -84,7 +84,7 @@ class TriGap(ImageSuite):
     }
 
     def layout(self, task: str, source: Source) -> Layout:
-        """Return where the files of a task are; the variant "sub" has another training file."""
+        """Return the layout of a task; the variant "sub" has another training file."""
         files = _FILES[task]
         sub = "_sub" if source.prompts == SUB and files.has_sub else ""
         names = {"train": f"{files.train}{sub}.json", "test": f"{files.test}.json"}

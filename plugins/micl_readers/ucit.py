@@ -1,7 +1,8 @@
 """UCIT (Guo et al. 2025, HiDe-LLaVA): continual instruction tuning on tasks that the backbone has not seen.
 
 Layout: ``instructions/ImageNet-R/train.json`` and ``test_3000.json``, images below ``datasets/ImageNet-R/``; likewise
-for the other tasks. The two captioning tasks have their references in ``val_coco_type_3000.json``.
+for the other tasks. The two captioning tasks have their references in ``val_coco_type_3000.json``. A later release has
+``ImageNet-R/train.json`` and so on beside ``datasets/``, in folders that name the tasks, such as ``VizWiz-caption/``.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class UCIT(ImageSuite):
     benchmark = "ucit"
     title = "UCIT"
     marks = ("instructions/ImageNet-R/test_3000.json", "ImageNet-R/test_3000.json")
-    licence = "that of each of the six sets it is made from"
+    licence = "those of its six source data sets"
     citation = (
         "Guo et al., HiDe-LLaVA: Hierarchical Decoupling for Continual Instruction Tuning of Multimodal Large Language "
         "Model, ACL 2025"
@@ -65,10 +66,10 @@ class UCIT(ImageSuite):
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "imagenet-r": ("ImageNet-R",),
         "arxivqa": ("ArxivQA",),
-        "vizwiz-cap": ("VizWiz",),
+        "vizwiz-cap": ("VizWiz", "VizWiz-caption"),
         "iconqa": ("IconQA",),
         "clevr-math": ("CLEVR", "CLEVR-Math"),
-        "flickr30k-cap": ("Flickr30k",),
+        "flickr30k-cap": ("Flickr30k", "Flickr30k-cap"),
     }
     images: ClassVar[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
         "imagenet-r": (("ImageNet-R", "ImageNet-R/train"), ("ImageNet-R", "ImageNet-R/test")),
@@ -83,7 +84,7 @@ class UCIT(ImageSuite):
     }
 
     def layout(self, task: str, source: Source) -> Layout:
-        """Return where the files of a task are, captions' references among them."""
+        """Return the layout of a task, with the references of captions."""
         names = {"train": _TRAIN[task], "test": "test_3000.json"}
         if self.tasks[task].type == CAPTIONING:
             names["references"] = _REFERENCES

@@ -90,7 +90,7 @@ class MoInCL(SingleAdapter):
         ] = "",
         pseudo_targets: Annotated[
             str,
-            "JSON file, or folder of them, with a question and answer for each caption, in place of written ones",
+            "JSON file, or folder of such files, with a question and answer per caption, to use instead of generation",
             ExistingFile(folder=True),
             AddedLater(),
         ] = "",
@@ -103,7 +103,7 @@ class MoInCL(SingleAdapter):
         self.text_instruct_num, self.instructions, self.writer = text_instruct_num, instructions, writer
         self.pseudo_targets = pseudo_targets
         if pseudo_targets:
-            PseudoTargets(Path(pseudo_targets))  # reports a file of another shape before anything is learnt
+            PseudoTargets(Path(pseudo_targets))  # raises for a malformed file before anything is learnt
         self.alpha, self.fuse_every, self.fuse_connectors = alpha, fuse_every, fuse_connectors
         self.pseudo: list[Example] = []
         self._pseudo_by_media: dict[tuple[str, ...], list[int]] = {}
@@ -168,7 +168,7 @@ class MoInCL(SingleAdapter):
         return [self._pseudo_sample(i, e, *pair) for i, (e, pair) in enumerate(answered, len(self.pseudo))]
 
     def _pseudo_questions(self, task: Task) -> Samples:
-        """Take the pairs of ``pseudo_targets``, and have a language model write one for each other example."""
+        """Use the pairs of ``pseudo_targets``, and generate one with the language model for each other example."""
         inputs = [e for e in task.examples("train") if e.media]
         given = self._given_questions(inputs)
         if self.pseudo_targets:
@@ -306,7 +306,7 @@ class MoInCL(SingleAdapter):
         self._teacher_weights, self._teacher_states = {}, {}
 
     def state(self) -> State:
-        """Return the written pseudo samples; those that files give, which may be many, are read from them again."""
+        """Return the generated pseudo samples. Those from files, which may be many, are read again on restoring."""
         written = [sample for sample in self.pseudo if not sample.meta["given"]]
         data: dict[str, Any] = {"pseudo": [[each.meta["source"], each.prompt, each.target] for each in written]}
         if given := len(self.pseudo) - len(written):

@@ -1,4 +1,4 @@
-"""Files of pseudo targets: a question with a short answer for each caption, as MoInCL's authors publish them.
+"""Files of pseudo targets: a question with a short answer for each caption, as published by MoInCL's authors.
 
 Their files for AudioCaps, MSR-VTT and Flickr30k are JSON. Two shapes are read: an object with the pair of each caption,
 ``{"a caption": {"question": "…", "answer": "…"}}`` or ``{"a caption": ["…?", "…"]}``, and a list of ``{"caption": "…",

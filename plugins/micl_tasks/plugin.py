@@ -8,7 +8,7 @@ _OPEN = "micl_tasks.open.tasks"
 
 @hookimpl
 def micl_register_tasks(register: Register) -> None:
-    """Register the embedded benchmark ``mini``, and ``open``, which is cut from packages of Debian."""
+    """Register the embedded benchmark ``mini``, and ``open``, made from Debian packages."""
     register("mini/img_cap", f"{_TASKS}:ImageCaptioning", "caption small images of coloured shapes")
     register("mini/img_qa", f"{_TASKS}:ImageQA", "answer questions about small images of coloured shapes")
     register("mini/aud_cap", f"{_TASKS}:AudioCaptioning", "caption short sequences of sounds")

@@ -1,4 +1,4 @@
-"""Answers of a run: shown, exported, and scored again."""
+"""Answers of a run: showing, exporting, and scoring them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of predictions, scored by the command."""
+"""Prediction files, scored by ``micl score``."""
 
 from __future__ import annotations
 

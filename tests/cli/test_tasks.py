@@ -1,4 +1,4 @@
-"""What tasks exist, where they are from, and what is prepared."""
+"""The catalogue of tasks: listing, showing, creating and removing them."""
 
 from __future__ import annotations
 

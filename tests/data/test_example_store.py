@@ -1,4 +1,4 @@
-"""Examples that are parsed from the manifest when they are asked for."""
+"""Examples that are parsed from the manifest on access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of predictions: whatever is written is read again, in both forms."""
+"""Prediction files: everything written can be read again, in both formats."""
 
 from __future__ import annotations
 

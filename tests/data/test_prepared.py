@@ -1,4 +1,4 @@
-"""Tasks that the former version prepared are opened as they are."""
+"""Tasks prepared by the previous version can be opened."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ OWN = {
 
 
 def write(folder: Path, record: dict[str, Any], media: Path) -> None:
-    """Write a prepared folder as the former version did, and its media."""
+    """Write a prepared folder in the format of the previous version, and its media."""
     folder.mkdir(parents=True)
     (folder / "task.toml").write_text(TOML, encoding="utf-8")
     (folder / "manifest.jsonl").write_text(MANIFEST, encoding="utf-8")

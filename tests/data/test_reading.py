@@ -73,7 +73,7 @@ class Exam(Alphabet):
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a data set with four letters: three to learn from, and one to test on; returns its root."""
+    """Write a data set with four letters: three for training, and one for testing; returns its root."""
 
     def call(**changed: Any) -> Path:
         root = tmp_path / "data"

@@ -1,4 +1,4 @@
-"""Seeded choices among the examples of a data set."""
+"""Seeded sampling of a data set."""
 
 from __future__ import annotations
 

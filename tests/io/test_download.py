@@ -1,4 +1,4 @@
-"""Downloads go on after they were broken off, and what came is checked."""
+"""Downloads resume after interruptions, and are verified."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIGEST = sha256(CONTENT).hexdigest()
 
 
 class Site(BaseHTTPRequestHandler):
-    """Serves CONTENT, by ranges, and breaks off after ``most`` bytes of an answer."""
+    """Serves CONTENT, by ranges, and closes the connection after ``most`` bytes of a response."""
 
     most: ClassVar[int] = len(CONTENT)
     asked: ClassVar[list[str | None]] = []

@@ -1,1 +1,1 @@
-"""Preparation of users' own data sets: files in a known format become a task of three splits."""
+"""Preparation of user data: files in a known format become a task with splits."""

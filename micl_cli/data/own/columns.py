@@ -1,4 +1,4 @@
-"""The columns of a data set by role: as the user names them, as the format decides, or guessed from common names."""
+"""The columns of a data set by role: named by the user, defined by the format, or guessed from common names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROLES = ("prompt", "answer", "choices", "id", "split", "category", "group", "met
 """The roles of columns besides the modalities."""
 ALIASES = {"references": "answer", "reference": "answer"}
 SINGLE = frozenset({"prompt", "id", "split", "category", "group", "content"})
-"""Roles that one column has."""
+"""Roles that only one column can have."""
 _GUESSED = {
     "image": (("image", "images", "image_path", "img", "img_path", "picture", "photo", "image_file_name"),),
     "audio": (("audio", "audios", "audio_path", "sound", "wav", "audio_file_name"),),
@@ -30,9 +30,9 @@ _GUESSED = {
     "split": (("split",),),
     "category": (("category",),),
 }
-"""Common names of columns by role, in groups; those of a group are as likely as each other."""
+"""Common names of columns by role, in groups of equal precedence."""
 _FILES = ("file_name", "filename", "file", "path", "file_path", "filepath", "image_name", "video_name", "media")
-"""Common names of columns with media whose modality the name does not tell."""
+"""Common names of media columns that do not show the modality."""
 _SUFFIXES = {
     "image": ("jpg", "jpeg", "png", "gif", "bmp", "tif", "tiff", "webp", "avif", "ppm"),
     "audio": ("wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "aif", "aiff"),
@@ -42,7 +42,7 @@ _SUFFIXES = {
 
 @dataclass(frozen=True)
 class ColumnMap:
-    """The columns by role; ``media`` holds (modality, column) in order. ``guessed`` are the roles that were guessed."""
+    """The columns by role; ``media`` holds (modality, column) in order. ``guessed`` names the guessed roles."""
 
     media: tuple[tuple[str, str], ...]
     roles: Mapping[str, tuple[str, ...]]
@@ -53,14 +53,14 @@ class ColumnMap:
         return next(iter(self.roles.get(role, ())), "")
 
     def note(self) -> str:
-        """Return what was guessed, as "columns: image <- file_name, answer <- caption", or an empty string."""
+        """Return the guessed columns, as "columns: image <- file_name, answer <- caption", or an empty string."""
         pairs = [*self.media, *((role, name) for role, names in self.roles.items() for name in names)]
         shown = [f"{role} <- {name}" for role, name in pairs if role in self.guessed]
         return f"columns: {', '.join(shown)} (change: --column ROLE=COLUMN)" if shown else ""
 
 
 def role_named(role: str, modalities: Collection[str]) -> str:
-    """Return a role that a user names. Raises UsageError if there is none of the name."""
+    """Return the role with a name given by the user. Raises UsageError if there is none."""
     plain = ALIASES.get(role, role)
     if plain not in ROLES and plain not in modalities:
         known = (*sorted(modalities), *ROLES)
@@ -79,8 +79,8 @@ def map_columns(
 ) -> ColumnMap:
     """Return the columns by role, given the first items of a data set.
 
-    ``given`` are those that the user names, ``fixed`` those of the format; ``modality`` is that of media whose column
-    does not tell it. Raises ManifestError for a column that does not exist, and where a guess is ambiguous.
+    ``given`` are those named by the user, ``fixed`` those of the format; ``modality`` applies to media columns that do
+    not show it. Raises ManifestError if a column does not exist, or a guess is ambiguous.
     """
     names = list(dict.fromkeys(name for item in head for name in item.values))
     for columns in given.values():
@@ -96,9 +96,9 @@ def map_columns(
 
 
 def value_at(values: Mapping[str, Any], column: str) -> Any:
-    """Return the value of a column; "answers.text" is the value of "text" in that of "answers", or in each of a list.
+    """Return the value of a column, or None if there is none.
 
-    None if there is none.
+    "answers.text" is the key "text" of the object in column "answers", or of each object if it is a list.
     """
     if column in values:
         return values[column]
@@ -148,7 +148,7 @@ def _media_guess(
     modality: str | None,
     modalities: Collection[str],
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the columns of media whose name tells the modality, or else the column whose values do."""
+    """Yield the media columns whose names show the modality, or else the column whose values show it."""
     if any(role in modalities for role in known):
         return
     named = [(role, found) for role in _SUFFIXES if (found := _common(free, _GUESSED[role][0]))]
@@ -160,15 +160,15 @@ def _media_guess(
         return
     if len(files) > 1:
         raise _ambiguous(modality or "image", files, head[0].where)
-    told = modality or next((told for item in head if (told := modality_of(item.values.get(files[0])))), "")
-    if not told:
+    shown = modality or next((shown for item in head if (shown := modality_of(item.values.get(files[0])))), "")
+    if not shown:
         hint = f"Name it: --column image={files[0]}, or audio or video."
-        raise ManifestError(f"{head[0].where}: nothing tells the modality of column {files[0]!r}", hint)
-    yield told, (files[0],)
+        raise ManifestError(f"{head[0].where}: the modality of column {files[0]!r} is unknown", hint)
+    yield shown, (files[0],)
 
 
 def modality_of(value: Any) -> str:
-    """Return the modality that the suffix of a path says, or an empty string."""
+    """Return the modality of a path by its suffix, or an empty string."""
     path = value[0] if isinstance(value, list) and value else value
     suffix = PurePosixPath(path).suffix.lower()[1:] if isinstance(path, str) else ""
     return next((modality for modality, suffixes in _SUFFIXES.items() if suffix in suffixes), "")

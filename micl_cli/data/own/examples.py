@@ -1,4 +1,4 @@
-"""Examples of users' data sets: an item and the columns by role become a row."""
+"""Rows of user data: an item, with its columns by role, becomes a row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PYTHON_LIST = re.compile(r"\[\s*'.*'\s*\]", re.DOTALL)
 
 @dataclass(frozen=True)
 class RowBuilder:
-    """Builds rows from items. ``prompt`` is that of all examples, or empty if a column has it."""
+    """Builds rows from items. ``prompt`` is shared by all examples, or empty if it is in a column."""
 
     columns: ColumnMap
     media: MediaPlacement
@@ -30,9 +30,9 @@ class RowBuilder:
     separator: str = ""
 
     def row(self, item: Item, name: str, folder: Path) -> Row:
-        """Return the row of an item, without its split; ``name`` is its id if no column has one.
+        """Return the row of an item, without its split; ``name`` is its id if no column holds ids.
 
-        Raises ManifestError, without the place.
+        Raises ManifestError, without file and line.
         """
         values = item.values
         row_id = self._text(values, self.columns.one("id")) or name
@@ -43,7 +43,7 @@ class RowBuilder:
         return Row(row_id, "", self._content(item, folder), references, choices, dict(self._meta(values)))
 
     def text(self, item: Item, role: str) -> str:
-        """Return the text of the column of a role, or an empty string. Raises ManifestError if it is no text."""
+        """Return the text in the column of a role, or an empty string. Raises ManifestError if it is not a text."""
         return self._text(item.values, self.columns.one(role))
 
     def _content(self, item: Item, folder: Path) -> Content:
@@ -101,14 +101,14 @@ def is_blank(value: Any) -> bool:
 
 
 def text_of(value: Any, column: str) -> str:
-    """Return a text or number as text. Raises ManifestError for another value."""
+    """Return a text or number as text. Raises ManifestError for any other value."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ManifestError(f"{column} is not a text, but {type(value).__name__}")
     return str(value).strip()
 
 
 def merged(rows: Iterable[SourceRow]) -> list[SourceRow]:
-    """Return one row for all with the same content and split, with their references, in the order of the first ones."""
+    """Merge rows with the same content and split into one with all references, in the order of first occurrence."""
     found: dict[Any, SourceRow] = {}
     for row, where in rows:
         key = (row.split, row.content, row.choices)
@@ -136,12 +136,13 @@ def _from_text(text: str, separator: str) -> list[Any] | str:
 
 
 def _chosen(answers: list[Any], choices: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[str]:
-    """Yield answers as texts; of a multiple choice, the choice that an index or the name of its column stands for."""
+    """Yield answers as texts. With choices, an index, letter or column name is replaced by its choice."""
     for answer in answers:
         text = text_of(answer, "the answer")
         is_index = isinstance(answer, int) and 0 <= answer < len(choices)
         if is_index and text in choices and choices[answer] != text:
-            raise ManifestError(f"the answer {text} is a choice, and the index of another: write the choice as text")
+            what = f"the answer {text} is both a choice and the index of another one"
+            raise ManifestError(f"{what}: write the text of the choice")
         if choices and text not in choices:
             letter = ord(text) - ord("A") if len(text) == 1 else -1
             if is_index:

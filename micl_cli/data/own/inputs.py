@@ -1,4 +1,4 @@
-"""The files of a user's data set, and the format that reads them."""
+"""The files of user data, and the format that reads them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from micl_cli.registry import Registry
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file or folder of a data set, or the name of a remote one as a relative path, and its split if it is given."""
+    """A file or folder of a data set, or the name of a remote one as a relative path, with its split if it is given."""
 
     path: Path
     split: str = ""
@@ -34,7 +34,7 @@ class DataFile:
 
 
 def find_files(inputs: Sequence[Input], cls: type[Format] | None) -> list[DataFile]:
-    """Return the files of inputs, absolute; a folder with files that are named by split stands for these.
+    """Return the absolute paths of the inputs' files. A folder stands for its files that are named after splits.
 
     ``cls`` is the format, if it is given. Raises PlanError for a path that does not exist.
     """
@@ -55,15 +55,15 @@ def _files(given: Input, cls: type[Format] | None) -> Iterator[DataFile]:
     if not files or (cls and not cls.suffixes):
         yield DataFile(path, given.split)
         return
-    kinds = sorted({file.path.suffix for file in files})
-    if len(kinds) > 1:
-        hint = f"Name the files of one kind: --from train={files[0].path.name} ..."
-        raise ManifestError(f"{path} has files of the splits in several formats: {', '.join(kinds)}", hint)
+    suffixes = sorted({file.path.suffix for file in files})
+    if len(suffixes) > 1:
+        hint = f"Name the files of one format: --from train={files[0].path.name} ..."
+        raise ManifestError(f"{path} has files of the splits in several formats: {', '.join(suffixes)}", hint)
     yield from files
 
 
 def split_files(folder: Path) -> list[DataFile]:
-    """Return the tables and JSON files in a folder, or in its folder "data", that are named by split."""
+    """Return the tables and JSON files in a folder, or in its folder "data", that are named after splits."""
     suffixes = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
     for place in (folder, folder / "data"):
         found = sorted(place.iterdir()) if place.is_dir() else []
@@ -85,9 +85,9 @@ def _missing_hint(path: Path) -> str:
 
 
 def find_format(files: Sequence[DataFile], registry: Registry) -> type[Format]:
-    """Return the format that is surest to read all files.
+    """Return the format that matches all files with the highest confidence.
 
-    Raises ManifestError if there is none, and UsageError if several are equally sure.
+    Raises ManifestError if none matches, UsageError if several match equally.
     """
     sure = {file.path: _matches(file.path, registry) for file in files}
     best = {path: max(found.values(), default=Match.NONE) for path, found in sure.items()}
@@ -120,7 +120,7 @@ def absolute_options(cls: type[Format], options: Mapping[str, Any]) -> dict[str,
 
 
 def _matches(path: Path, registry: Registry) -> dict[str, Match]:
-    """Return how sure each format is of a path, without those that are not. Raises ManifestError."""
+    """Return the match of each format that can read a path. Raises ManifestError."""
     found = {}
     for part in registry.parts("formats"):
         try:
@@ -145,7 +145,7 @@ def _unknown_hint(path: Path, registry: Registry) -> str:
 
 
 def root_of(paths: Sequence[Path]) -> Path:
-    """Return the folder that all files and folders are in. Raises UsageError if they have none in common."""
+    """Return the common folder of all files and folders. Raises UsageError if there is none."""
     folders = [path if path.is_dir() else path.parent for path in paths]
     try:
         root = Path(os.path.commonpath(folders))

@@ -1,4 +1,4 @@
-"""Media of users' data sets: files below the media root, or bytes that are written into the prepared task."""
+"""Media of user data: files below the media root, or bytes that are written into the prepared task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\s]{128,}={0,2}\s*")
 
 
 def is_embedded(value: Any) -> bool:
-    """Return whether a value holds the bytes of a medium, as they are or as base64, rather than a path."""
+    """Return whether a value holds the bytes of a medium, raw or as base64, rather than a path."""
     if isinstance(value, Mapping):
         return value.get("bytes") is not None
     if isinstance(value, list | tuple):
@@ -39,10 +39,10 @@ def is_embedded(value: Any) -> bool:
 
 
 class MediaPlacement:
-    """Finds or writes the media of a data set, and names them by the paths that the task's media have.
+    """Locates or writes the media of a data set, and returns their paths in the prepared task.
 
-    Paths in the data are relative to the file that has them, unless a media root is ``given``. With ``extracts``, every
-    medium is written below ``folder`` under its digest; otherwise it stays where it is.
+    Paths in the data are relative to the file that names them, unless a media root is ``given``. With ``extracts``,
+    every medium is written below ``folder`` under its digest; otherwise it stays where it is.
     """
 
     def __init__(self, source: Source, *, given: bool, extracts: bool) -> None:
@@ -56,7 +56,7 @@ class MediaPlacement:
             raise ManifestError(f"the {medium.modality} is missing")
         if not self.extracts:
             if data is not None and path is None:
-                what = "is given as bytes, and those of earlier examples as paths"
+                what = "is given as bytes, but earlier examples have paths"
                 raise ManifestError(f"the {medium.modality} {what}", "Divide the data set.")
             return Media(medium.modality, Path(self._relative(path or "", folder)))
         if data is None:

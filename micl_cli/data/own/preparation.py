@@ -1,4 +1,4 @@
-"""Preparation of a task from a user's data set."""
+"""Preparation of a task from user data."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from micl_cli.errors import ManifestError, PlanError, UsageError
 from micl_cli.registry import Registry
 
 PREFIX = "format:"
-"""What the name of a format is preceded by in records of prepared tasks."""
+"""The prefix of format names in the records of prepared tasks."""
 _HEAD = 100
-"""The number of items whose columns are looked at."""
+"""The number of items from which columns are guessed."""
 _CAPTIONS = ("caption", "captions", "sentence", "sentences")
 _METRICS = {CAPTIONING: "cider", QA: "accuracy", CHOICE: "accuracy"}
 
@@ -51,7 +51,7 @@ def prepare_own(
     progress: Progress | None = None,
     jobs: int = 0,
 ) -> Prepared:
-    """Prepare a task from a user's data set, with ``jobs`` processes that open media (0: one for each core).
+    """Prepare a task from user data, with ``jobs`` processes that open media (0: one for each core).
 
     Raises UsageError, PluginError, PlanError, ManifestError (bad data, and ``on_error`` is "fail"), MediaError, or
     MiclError (``home`` cannot be written).
@@ -92,7 +92,7 @@ def prepare_own(
 
 
 def _with_media_root(error: ManifestError, data: DataSet) -> ManifestError:
-    """Return the error, whose hint says what paths of media are relative to if files do not exist."""
+    """Return the error; if files do not exist, its hint explains what media paths are relative to."""
     if data.media_root_given or "the file does not exist" not in error.message:
         return error
     hint = "Paths of media are relative to the file that names them; name another folder with --media-root."
@@ -100,7 +100,7 @@ def _with_media_root(error: ManifestError, data: DataSet) -> ManifestError:
 
 
 def _open(request: OwnRequest, home: Path, registry: Registry) -> tuple[DataSet, ReadRequest]:
-    """Return the opened data set, and what to read of it."""
+    """Return the opened data set and the read request."""
     cls = load_format(request.format, registry) if request.format else None
     files = find_files(request.inputs, cls)
     cls = cls or find_format(files, registry)
@@ -117,7 +117,7 @@ def _open(request: OwnRequest, home: Path, registry: Registry) -> tuple[DataSet,
 def _read_request(request: OwnRequest, files: Sequence[DataFile], chosen: Format, home: Path) -> ReadRequest:
     local = [file.path for file in files if file.path.is_absolute()]
     if not local:
-        home.mkdir(parents=True, exist_ok=True)  # stands for the root of a remote data set
+        home.mkdir(parents=True, exist_ok=True)  # serves as the root of a remote data set
     root = root_of([*local, *(path for each in local for path in chosen.files(each).values())]) if local else home
     media_root = request.media_root.expanduser() if request.media_root else root
     if not media_root.is_dir():
@@ -130,7 +130,7 @@ def _read_request(request: OwnRequest, files: Sequence[DataFile], chosen: Format
 def _items(
     chosen: Format, files: Iterable[DataFile], source: Source, given: bool
 ) -> Iterator[tuple[DataFile, Item | Fault]]:
-    """Yield the items of all files. Without a given media root, media are beside the file that names them."""
+    """Yield the items of all files. Without a given media root, media are relative to the file that names them."""
     for file in files:
         local = source if given or not file.path.is_absolute() else replace(source, media_root=file.folder)
         items: Items = chosen.items(file.path, local)
@@ -156,12 +156,12 @@ def _columns(data: DataSet, request: OwnRequest, modalities: frozenset[str]) -> 
     if not columns.roles.get("answer"):
         names = ", ".join(dict.fromkeys(name for item in data.first_items for name in item.values))
         hint = f"Name it: --column answer=COLUMN. Columns: {names}."
-        raise ManifestError(f"{data.first_items[0].where}: no column is known to hold the answer", hint)
+        raise ManifestError(f"{data.first_items[0].where}: the column of the answer is unknown", hint)
     return columns
 
 
 def _description(data: DataSet, columns: ColumnMap, request: OwnRequest) -> tuple[Description, list[str]]:
-    """Return the description of the task, and notes about what was guessed."""
+    """Return the description of the task, and notes about guessed values."""
     benchmark, _, name = request.name.partition("/")
     task_type = request.type or data.format.type or _guessed_type(columns)
     metric = request.metric or (data.format.metric if not request.type else "") or _METRICS.get(task_type, "")
@@ -193,7 +193,7 @@ def _default_prompt(task_type: str, modalities: frozenset[str], data: DataSet) -
         return f"Describe the {next(iter(modalities))}."
     names = ", ".join(dict.fromkeys(name for item in data.first_items for name in item.values))
     hint = f'Write one for all examples, --prompt "…", or name the column, --column prompt=COLUMN. Columns: {names}.'
-    raise ManifestError(f"{data.first_items[0].where}: no column is known to hold the question", hint)
+    raise ManifestError(f"{data.first_items[0].where}: the column of the question is unknown", hint)
 
 
 def _content_modalities(data: DataSet, columns: ColumnMap, request: OwnRequest) -> frozenset[str]:
@@ -214,23 +214,23 @@ def _extracts(items: Sequence[Item], columns: ColumnMap) -> bool:
 
 
 def _check_splits(data: DataSet, columns: ColumnMap, request: OwnRequest) -> None:
-    """Raise UsageError if nothing tells the splits of examples, or if two things do."""
+    """Raise UsageError if the splits of examples are undefined, or defined twice."""
     if request.shares:
         if "split" in request.columns:
             raise UsageError("both shares and a column of splits are given", "Leave one of them out.")
         return
     known = columns.one("split") or all(file.split for file in data.files) or any(i.split for i in data.first_items)
     if not known:
-        what = f"{data.first_place}: nothing tells which examples are for training, and which for testing"
+        what = f"{data.first_place}: the splits of the examples are unknown"
         hint = "Divide them with --split 80/10/10, or name the column: --column split=COLUMN."
         raise UsageError(what, f"{hint} Columns: {data.column_names}.")
 
 
 def _check_origin(declared: Description, arguments: tuple[str, ...], home: Path) -> None:
-    """Raise PlanError if the name is that of a task from other files."""
+    """Raise PlanError if the name is used for a task from other files."""
     try:
         record = read_record(task_folder(declared.full_name, home))
-    except PlanError:  # damaged, and prepared again
+    except PlanError:  # damaged: it is prepared again
         return
     source = record.source if record else None
     if source and source.arguments and _origin(source.arguments) != _origin(arguments):

@@ -1,4 +1,4 @@
-"""What to read of a user's data set, and how; the command line that says so."""
+"""The request to prepare user data, and the command line that repeats it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Shares = tuple[float, float, float]
 
 
 class Input(NamedTuple):
-    """A file, a folder or the name of a remote data set, and the split that all of it belongs to, if it is given."""
+    """A file, a folder or the name of a remote data set, and the split of all its items, if it is given."""
 
     text: str
     split: str = ""
@@ -22,11 +22,11 @@ class Input(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class OwnRequest:
-    """A user's data set, and the task that is made of it.
+    """A data set of the user, and the task to make of it.
 
     ``columns`` holds columns by role. ``splits`` maps names of splits in the data to train, val, test or none, and
     ``shares`` divides all examples instead, by ``split_seed``. With ``merge``, items with the same content are one
-    example with all their references. What is None is guessed from the data.
+    example with all their references. Fields that are None are guessed from the data.
     """
 
     inputs: tuple[Input, ...]

@@ -1,4 +1,4 @@
-"""The rows of a user's data set, in their splits."""
+"""The rows of user data, with their splits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from micl_cli.errors import ManifestError
 
 @dataclass(frozen=True)
 class DataSet:
-    """A user's data set, opened: its files, and their items, of which those of ``head`` were read ahead."""
+    """An opened data set: its files and items. The first items, in ``head``, are already read."""
 
     format: Format
     files: Sequence[DataFile]
@@ -37,7 +37,7 @@ class DataSet:
 
     @property
     def first_items(self) -> list[Item]:
-        """The items that were read ahead."""
+        """The items of ``head``, without faults."""
         return [item for _, item in self.head if isinstance(item, Item)]
 
     @property
@@ -53,7 +53,7 @@ class DataSet:
 
 @dataclass
 class RowReader:
-    """Reads the rows of a data set. ``numbers`` counts the items of each split, as ids of those without."""
+    """Reads the rows of a data set. ``numbers`` counts the items of each split, for items without an id."""
 
     data: DataSet
     builder: RowBuilder
@@ -87,7 +87,7 @@ class RowReader:
             split = "" if self.request.shares else known or self._column_split(item)
         except ManifestError as error:
             return Fault(item.where, name, error.message.removeprefix(f"{item.where}: "))
-        # Files of several splits number their examples alike.
+        # Ids may repeat across the files of several splits.
         row = replace(row, id=f"{known}-{row.id}" if known in ("train", "val") else row.id, split=split)
         if group := item.group or self.builder.text(item, "group"):
             self.groups[row.id] = group
@@ -99,7 +99,7 @@ class RowReader:
     def _column_split(self, item: Item) -> str:
         column = self.builder.columns.one("split")
         if not column:
-            raise ManifestError("nothing tells its split")
+            raise ManifestError("its split is unknown")
         value = value_at(item.values, column)
         if is_blank(value):
             raise ManifestError(f"the split is missing ({column} is empty)")
@@ -115,11 +115,11 @@ class RowReader:
         return divide(rows, self.groups, shares, self.request.split_seed) if shares else rows
 
     def notes(self) -> Iterator[str]:
-        """Yield what was left out or merged, and what could be."""
+        """Yield notes on items that were left out or merged, or could be merged."""
         if self.left_out:
             yield f"{self.left_out:,} items belong to none of the splits, and were left out"
         if self.merged and self.request.merge:
-            yield f"{self.merged:,} items have the content of another, and are its further references"
+            yield f"{self.merged:,} items were merged into others with the same content, as further references"
         elif self.merged:
             way = "make them one example with several references: --merge"
             yield f"{self.merged:,} items have the same media and prompt as another: {way}"

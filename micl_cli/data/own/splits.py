@@ -23,13 +23,13 @@ NAMES = {
     "test": "test",
     "testing": "test",
 }
-"""The splits that names in data sets stand for."""
+"""The splits by their common names in data sets."""
 NONE = "none"
-"""The split of items that are left out."""
+"""The split name of items to leave out."""
 
 
 def split_named(name: str, mapped: Mapping[str, str]) -> str:
-    """Return the split that a name stands for, or the name itself if it is unknown."""
+    """Return the split with a common or mapped name, or the name itself if it is unknown."""
     plain = name.strip()
     return mapped.get(plain) or NAMES.get(plain.lower(), plain)
 
@@ -44,7 +44,7 @@ def split_in(name: str) -> str:
 def divide(rows: Sequence[SourceRow], groups: Mapping[str, str], shares: Shares, seed: int) -> list[SourceRow]:
     """Return ``rows`` divided into splits. Examples that share a medium or a group are in the same split.
 
-    ``groups`` holds the group of examples by id. The same examples are chosen on every machine.
+    ``groups`` holds the group of examples by id. The division is the same on every machine.
     """
     linked = linked_groups([row for row, _ in rows], groups)
     total = len(rows)

@@ -73,7 +73,7 @@ def _means(group: str, order: str, source: Group | Paired, split: str) -> Iterat
 
 
 def safe_cell(cell: Cell | None) -> Cell | None:
-    """Return a cell that no spreadsheet evaluates as a formula, with control characters as escapes."""
+    """Escape a cell: no spreadsheet evaluates it as a formula, and it has no control characters."""
     if not isinstance(cell, str):
         return cell
     text = visible(cell)
@@ -81,7 +81,7 @@ def safe_cell(cell: Cell | None) -> Cell | None:
 
 
 def _rules(run: RunData) -> Iterator[tuple[Cell, ...]]:
-    """Yield the version and the variants by which each task was scored latest, where they are known."""
+    """Yield the metric version and the variants of each task's latest score, where they are known."""
     for task, score in run.latest.items():
         rule = {"version": score.version or "", "prompts": score.prompts, "scorer": score.scorer}
         yield from (

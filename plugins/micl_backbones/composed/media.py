@@ -43,7 +43,7 @@ def media_tokens(
 
 @dataclass(frozen=True)
 class EncodeOneByOne:
-    """Encodes one medium at a time: in a batch, results would depend on its other media."""
+    """Encodes one medium at a time: in a batch, results would depend on the other media."""
 
     encoder: Encoder
     read: MediaReader

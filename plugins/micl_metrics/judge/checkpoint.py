@@ -1,4 +1,4 @@
-"""The checkpoint of a judge: found, and identified by a digest."""
+"""The checkpoint of a judge: location and digest."""
 
 from __future__ import annotations
 

@@ -26,24 +26,24 @@ class Judge(Metric):
 
     The model reads the question, the reference (several are joined by "or") and the answer. The verdict is "yes" if
     that word is more likely than "no" as the continuation of its reply, and the score is the most likely of 0 to 5
-    after it: greedy decoding among the legal replies, so that each reply can be parsed. An empty or missing answer is
-    wrong, with score 0, and is not shown to the model.
+    after it: greedy decoding restricted to valid replies, so that no reply has to be parsed. An empty or missing answer
+    is wrong, with score 0, and is not judged.
 
-    The model is named by MICL_JUDGE_MODEL or ``judge_model`` in micl.toml. Verdicts are kept in the home folder by
+    The model is named by MICL_JUDGE_MODEL or ``judge_model`` in micl.toml. Verdicts are cached in the home folder by
     digest of the model, version of the prompt, question, reference and answer. ``version`` is a million times that of
-    the prompt, plus six digits from the model's digest, since scores of two judges cannot be compared.
+    the prompt, plus six digits from the model's digest: scores of two judges cannot be compared.
 
-    Deviation: published scores of CL-VISTA have Qwen3-30B-A3B-Instruct-2507 as the judge, with a prompt of the release
-    and free decoding. Figure: "score (0-5)", divided by 100, since reports show figures x100.
+    Deviation: the judge of published CL-VISTA scores is Qwen3-30B-A3B-Instruct-2507, with the release's prompt and
+    free decoding. Figure: "score (0-5)", divided by 100, since reports show figures x100.
     """
 
     name: ClassVar[str] = "judge"
-    # Not the class's: it depends on the model.
+    # Set per instance: it depends on the model.
     version: int = TEMPLATE * _RULES  # type: ignore[misc]
     _resources: Resources | None = None
 
     def setup(self, resources: Resources) -> None:
-        """Find the judge's model and compute its digest; it is loaded when it is first asked. Raises PlanError."""
+        """Locate the judge's model and compute its digest. The model is loaded on first use. Raises PlanError."""
         if not resources.judge_model:
             raise _no_model()
         self._folder = find_model(resources.judge_model)
@@ -53,7 +53,7 @@ class Judge(Metric):
         self._resources = resources
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
-        """Score answers to questions that are not known. Raises ValueError on unequal lengths, PlanError."""
+        """Score answers without their questions. Raises ValueError on unequal lengths, PlanError."""
         return self.score_examples(answers, [Example("", references=tuple(texts)) for texts in references])
 
     def score_examples(self, answers: Sequence[str], examples: Sequence[Example]) -> Score:
@@ -68,11 +68,11 @@ class Judge(Metric):
         return Score(mean(each), each, {**category_means(each, examples), SCORE: points})
 
     def informative(self, references: Sequence[Sequence[str]]) -> bool:
-        """Return True without asking the model: a judge tells a reference from an empty answer."""
+        """Return True without running the model: a judge distinguishes a reference from an empty answer."""
         return bool(references)
 
     def _judged(self, questions: Sequence[Question]) -> dict[Question, Verdict]:
-        """Return the verdicts on questions: the kept ones, and those of the model."""
+        """Return the verdicts on questions, cached ones and new ones of the model."""
         if self._resources is None:
             raise _no_model()
         verdicts = self._verdicts.find(questions)
@@ -84,7 +84,7 @@ class Judge(Metric):
 
     @cached_property
     def _model(self) -> JudgeModel:
-        from micl_metrics.judge.model import JudgeModel  # imports torch, which most commands need not
+        from micl_metrics.judge.model import JudgeModel  # imports torch
 
         return JudgeModel(self._folder)
 

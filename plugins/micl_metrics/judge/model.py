@@ -1,4 +1,4 @@
-"""The language model of a judge, asked in batches."""
+"""The language model of a judge, run in batches."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from micl_metrics.judge.checkpoint import HINT
 from micl_metrics.judge.prompt import YES_NO, Fork, JudgePrompt, Question, Verdict
 
 BATCH_TOKENS = 8192
-"""The maximum number of tokens of a batch of prompts, unless a single one is longer."""
+"""The maximum number of tokens in a batch, unless a single prompt is longer."""
 CHUNK = 256
-"""The number of questions after which verdicts are handed over, so that they are kept if the process ends."""
+"""The number of questions per yield, so that verdicts are cached if the process is interrupted."""
 
 
 class JudgeModel:
-    """A causal language model that decides by the likelihood of words, so that each verdict is one of those asked for.
+    """A causal language model that chooses between given words by their likelihood, so that every verdict is valid.
 
-    It is on the GPU, if there is one, while it judges, and leaves it afterwards.
+    It is on the GPU, if there is one, only while it judges.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class JudgeModel:
             self._language.to(device)
 
     def _verdicts(self, questions: Sequence[Question]) -> Iterator[Verdict]:
-        """Return a verdict for each question: first yes or no, then a score that continues the more likely of them."""
+        """Yield a verdict for each question: yes or no, then the score that follows the more likely of the two."""
         messages = [self._prompt.message(question) for question in questions]
         yes = [float(row.softmax(0)[0]) for row in self._ask(messages, [self._prompt.verdict] * len(messages))]
         forks = [self._prompt.scores[YES_NO[0] if value > 0.5 else YES_NO[1]] for value in yes]
@@ -50,7 +50,7 @@ class JudgeModel:
         return map(Verdict, yes, scores)
 
     def _ask(self, messages: Sequence[list[int]], forks: Sequence[Fork]) -> list[Tensor]:
-        """Return the logits of each prompt's words, in order. A prompt that is too long loses its beginning."""
+        """Return the logits of each prompt's words, in order. Prompts that are too long are cut at the beginning."""
         longest = getattr(self._language.config, "max_position_embeddings", None) or sys.maxsize
         rows = [(message + fork.context)[-longest:] for message, fork in zip(messages, forks, strict=True)]
         found: dict[int, Tensor] = {}

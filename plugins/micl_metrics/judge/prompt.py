@@ -1,4 +1,4 @@
-"""The prompt of a judge: what it is asked, and the words between which it decides."""
+"""The prompt of a judge, and the words it chooses from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from micl_cli.api import PlanError, TextTokenizer
 TEMPLATE = 1
 """The version of the texts below; increased with each change, since it can change verdicts."""
 LONGEST = 2000
-"""The number of characters of a question, reference or answer that the judge reads."""
+"""The maximum length in characters of a question, reference or answer; longer ones are cut."""
 YES_NO = (" yes", " no")
 SCORES = tuple(f" {score}" for score in range(6))
 
@@ -27,7 +27,7 @@ _CUE, _SCORE_CUE = "Correct:", "Correct:{verdict}\nScore:"
 
 
 class Question(NamedTuple):
-    """What a judge is asked about: a question, its reference, and the answer to grade."""
+    """A question, its reference, and the answer to grade."""
 
     question: str
     reference: str
@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
 
 
 class Fork(NamedTuple):
-    """A text that a reply begins with, and the tokens with which each of some words would continue it."""
+    """The beginning of a reply, and the token with which each of several words continues it."""
 
     context: list[int]
     tokens: list[int]
@@ -73,7 +73,7 @@ class JudgePrompt:
         return [*self.head, *ids]
 
     def _frame(self) -> tuple[list[int], str]:
-        """Return the tokens before a message, and the text between it and the reply."""
+        """Return the tokens before a message, and the text between the message and the reply."""
         if not getattr(self.tokenizer, "chat_template", None):
             return self.text.begin, "\n\n"
         messages = [{"role": "user", "content": _PLACE}]

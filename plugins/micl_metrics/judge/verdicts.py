@@ -1,4 +1,4 @@
-"""Verdicts that are kept on disk, so that an answer is judged once."""
+"""The cache of verdicts on disk: each answer is judged once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _TABLE = "CREATE TABLE IF NOT EXISTS verdicts (question TEXT PRIMARY KEY, yes RE
 class Verdicts:
     """The verdicts of one model and one version of the prompt, in an SQLite file that processes may share.
 
-    A file that cannot be opened or written keeps nothing, and one that is damaged is begun anew.
+    Without access to the file, nothing is cached; a damaged file is replaced.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def find(self, questions: Iterable[Question]) -> dict[Question, Verdict]:
-        """Return the kept verdicts on some questions."""
+        """Return the cached verdicts on questions."""
         wanted = {_key(question): question for question in questions}
         found: dict[Question, Verdict] = {}
         with suppress(OSError, sqlite3.Error), self._open() as database:
@@ -36,7 +36,7 @@ class Verdicts:
         return found
 
     def keep(self, verdicts: Mapping[Question, Verdict]) -> None:
-        """Keep verdicts."""
+        """Add verdicts to the cache."""
         rows = [(_key(question), *verdict) for question, verdict in verdicts.items()]
         with suppress(OSError, sqlite3.Error), self._open() as database, database:
             database.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", rows)

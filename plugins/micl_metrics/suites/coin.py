@@ -1,4 +1,4 @@
-"""The rules by which CoIN's release scores answers, and what they were meant to be.
+"""Scoring rules of CoIN: those of the release, and stricter ones.
 
 Source of the "release" rules: ``llava/eval/CoIN/eval_*.py`` of the release (Chen et al. 2024). A missing answer is
 wrong in all of them.
@@ -12,8 +12,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from micl_cli.api import Example, ExampleMetric, Metric, PlanError, Score
-from micl_metrics.answers import matches, normalise
+from micl_cli.api import Example, ExampleMetric, Metric, PlanError, Score, is_missing
+from micl_metrics.answers import normalise
 from micl_metrics.boxes import Box, iou, to_box
 from micl_metrics.iou50 import THRESHOLD
 from micl_metrics.references import ReferenceMetric
@@ -22,7 +22,8 @@ from micl_metrics.vqa_answers import normalise_vqa
 from micl_metrics.words import mean, paired
 
 _SINGLE = re.compile(r"\b\w\b")
-_ANSWER_IS = re.compile(r"The answer is ([A-Z])\.")
+_ANSWER_IS = re.compile(r"The answer is ([A-Z]).")
+_OPTIONS = ("A", "B", "C", "D", "E")
 _ONLY_LETTER = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 _MARKED_LETTER = re.compile(r"\(?([A-Z])[.):]\s")
 _NAMED_LETTER = re.compile(r"(?i:answer(?: is|:)?(?: option)?)\s*\(?([A-Z])(?!\w)")
@@ -57,19 +58,25 @@ class ScienceQARelease(_OptionMetric):
     name: ClassVar[str] = "coin_scienceqa_release"
 
     def letter(self, answer: str) -> str:
-        """Return the first word character that stands alone, which the other two forms begin with."""
+        """Return the first word character that stands alone. It covers the other two forms, which begin with it."""
         return first_letter(answer)
 
 
 class ScienceQAAnswerIs(_OptionMetric):
-    """ScienceQA in the copies of HiDe-LLaVA and SEFE: only "The answer is A." has a letter. In 0..1."""
+    """ScienceQA in the copies of HiDe-LLaVA and SEFE, in 0..1.
+
+    As the release, but where the letter is neither the answer itself nor followed by ". " at its beginning, only "The
+    answer is A." names it, once, with any character in place of the full stop.
+    """
 
     name: ClassVar[str] = "coin_scienceqa_answer_is"
 
     def letter(self, answer: str) -> str:
-        """Return the letter of the first "The answer is A.", or an empty string."""
-        found = _ANSWER_IS.search(answer)
-        return found[1] if found else ""
+        """Return the letter that the answer names, or an empty string."""
+        if answer[:1] in _OPTIONS and (len(answer) == 1 or answer[1:3] == ". "):
+            return answer[0]
+        found = _ANSWER_IS.findall(answer)
+        return str(found[0]) if len(found) == 1 else ""
 
 
 class ScienceQAStrict(_OptionMetric):
@@ -91,7 +98,8 @@ class ScienceQAStrict(_OptionMetric):
 class TextVQARelease(Metric):
     """TextVQA's own evaluation, in 0..1: VQA accuracy of ten answers, after EvalAI's normalisation.
 
-    As "vqa_accuracy", but commas and question marks are deleted first, also between words, and "'s" becomes a word.
+    As "vqa_accuracy", but commas and question marks are deleted first, also between words, "'s" becomes a word, and an
+    empty answer equals a reference of which nothing is left, such as "a".
     """
 
     name: ClassVar[str] = "coin_textvqa_release"
@@ -99,8 +107,13 @@ class TextVQARelease(Metric):
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score answers. Raises ValueError on unequal lengths or an answer without reference."""
         pairs = paired(answers, references)
-        each = tuple(agreement(matches(answer, texts, normalise_evalai), len(texts)) for answer, texts in pairs)
+        each = tuple(agreement(_equal(answer, texts), len(texts)) for answer, texts in pairs)
         return Score(mean(each), each)
+
+
+def _equal(answer: str, texts: Sequence[str]) -> int:
+    ours = normalise_evalai(answer)
+    return 0 if is_missing(answer) else sum(ours == normalise_evalai(text) for text in texts)
 
 
 def normalise_evalai(answer: str) -> str:
@@ -109,16 +122,30 @@ def normalise_evalai(answer: str) -> str:
 
 
 class ImageNetRelease(ReferenceMetric):
-    """ImageNet in CoIN's release: the class is part of the answer or the answer part of the class, in 0..1.
+    """ImageNet in CoIN's release: the answer contains the class, or the class the answer, in 0..1.
 
-    Case does not count. An empty answer is part of every class, and so it is right; so is "a".
+    Case counts. An empty answer is contained in every class, so it is right, and so is "a" for most.
     """
 
     name: ClassVar[str] = "coin_imagenet_release"
 
     def similarity(self, answer: str, reference: str) -> float:
-        """Return 1.0 if one of both contains the other, else 0.0."""
-        ours, theirs = answer.lower(), reference.lower()
+        """Return 1.0 if one text contains the other, else 0.0."""
+        return float(reference in answer or answer in reference)
+
+
+class ClassRelease(ReferenceMetric):
+    """ImageNet and Places365 in SMoLoRA's release: as CoIN's rule for ImageNet, whatever the case, in 0..1.
+
+    One of the names of the class is part of the answer or the answer part of it (``eval_classification.py``). An empty
+    answer is right.
+    """
+
+    name: ClassVar[str] = "cvit_class_release"
+
+    def similarity(self, answer: str, reference: str) -> float:
+        """Return 1.0 if one of both contains the other in upper case, else 0.0."""
+        ours, theirs = answer.upper(), reference.upper()
         return float(theirs in ours or ours in theirs)
 
 
@@ -137,13 +164,16 @@ class ImageNetStrict(ReferenceMetric):
 
 
 class GQARelease(ReferenceMetric):
-    """GQA in CoIN's release: the share of answers that equal the reference, character by character, in 0..1."""
+    """GQA in CoIN's release: the share of answers that equal the reference, in 0..1.
+
+    Full stops at the end of the answer are taken off, and it is lower-cased; the reference is as it is.
+    """
 
     name: ClassVar[str] = "coin_gqa_release"
 
     def similarity(self, answer: str, reference: str) -> float:
         """Return 1.0 if both are equal, else 0.0."""
-        return float(answer == reference)
+        return float(answer.rstrip(".").lower() == reference)
 
 
 class OCRVQARelease(ReferenceMetric):
@@ -162,7 +192,7 @@ class OCRVQARelease(ReferenceMetric):
 class GroundingRelease(ExampleMetric):
     """Grounding in CoIN's release: the share of boxes that overlap with the right one by an IoU over 0.5, in 0..1.
 
-    Square brackets at the ends of the answer are stripped; then its first and last character are dropped, so that
+    Square brackets are removed wherever they are; then the first and last character are dropped, so that
     "[0.10, 0.2, 0.3, 0.45]" is read as .10, 0.2, 0.3, 0.4. What is left must be four numbers separated by commas, which
     are multiplied by the longer side of the image. The right box is ``bbox`` in the example's ``meta``, and multiplied
     too unless it is in pixels; ``size`` are the sides of the image.
@@ -185,7 +215,7 @@ class GroundingRelease(ExampleMetric):
 
 def _released_box(answer: str) -> Box | None:
     try:
-        numbers = [float(part) for part in answer.strip("[]")[1:-1].split(",")]
+        numbers = [float(part) for part in answer.replace("[", "").replace("]", "")[1:-1].split(",")]
     except ValueError:
         return None
     return Box(*numbers) if len(numbers) == 4 and all(map(math.isfinite, numbers)) else None

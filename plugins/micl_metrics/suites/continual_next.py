@@ -1,4 +1,4 @@
-"""The rules by which Continual-NExT scores answers: a choice, a short answer, or sentences."""
+"""Scoring rules of Continual-NExT: for choices, short answers, and sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from micl_metrics.sentence_cosine import SentenceCosine
 from micl_metrics.words import mean, paired
 
 LONGEST_BLANK = 5
-"""The most words of a reference that is compared as a short answer (assumed: the release marks its items otherwise)."""
+"""The maximum number of words of a short answer (assumed: how the release distinguishes them is not known)."""
 _CHOICE = re.compile(r"[A-Za-z]")
 
 
@@ -36,8 +36,8 @@ class ContinualNextShort(ReferenceMetric):
 class ContinualNext(Metric):
     """Continual-NExT's rules for all answers, a mixture of scales.
 
-    A reference of up to five words is scored by "continual_next_short", in 0..1, and a longer one by
-    "sentence_cosine", which needs a sentence model. An example is scored by its best reference of the same kind as its
+    A reference of up to five words is scored by "continual_next_short", in 0..1, and a longer one by "sentence_cosine",
+    which needs a sentence model. An example is scored by its best reference among those that are short or long like the
     first one.
     """
 
@@ -47,7 +47,7 @@ class ContinualNext(Metric):
         self._short, self._long = ContinualNextShort(), SentenceCosine()
 
     def setup(self, resources: Resources) -> None:
-        """Find the sentence model. Raises PlanError if it is not on this machine."""
+        """Locate the sentence model. Raises PlanError if it is not on this machine."""
         self._long.setup(resources)
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

@@ -1,8 +1,8 @@
 """Scoring rules of MLLM-CL (Zhao et al., arXiv 2506.05453).
 
-Those of the authors' release (``ETrain/Eval/LLaVA/CoIN/eval_*.py``), which published tables need, and strict ones where
-they are lax or lossy. The release divides by the number of predictions, so that a missing answer raises its score; here
-it counts as wrong.
+The "release" rules are those of the authors' code (``ETrain/Eval/LLaVA/CoIN/eval_*.py``) and of published tables; the
+"strict" rules replace them where they are lax or lossy. The release divides by the number of predictions, so that a
+missing answer raises its score; here it counts as wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from micl_metrics.text import comparable
 
 REFUSAL = "Unanswerable"
 STATES = "Which states"
-"""Marks the questions of MapQA whose answer is a list."""
+"""The phrase in MapQA's questions whose answer is a list."""
 
 _EXACT = ("AI2D", "TQA", "VQA", "SciVerse")
 _FORMULA = "Handwritten Mathematical Expression Recognition"
@@ -28,12 +28,12 @@ _RECOGNITION = (
 
 
 def refuses(answer: str, reference: str) -> bool:
-    """Return whether an answer says that there is none, in any case of letters, and the reference does not."""
+    """Return whether an answer contains "unanswerable", whatever the case, and is not the reference."""
     return REFUSAL.lower() in answer.lower() and REFUSAL.lower() not in reference.lower()
 
 
 def has_words(answer: str, reference: str) -> bool:
-    """Return whether a reference occurs in an answer and no letter or digit continues it on either side.
+    """Return whether a reference occurs in an answer with no letter or digit next to it.
 
     A digit is also continued by a decimal: "1" does not occur in "1.5".
     """
@@ -59,9 +59,9 @@ class Word(ReferenceMetric):
 class RSRelease(ReferenceMetric):
     """RS and AD as released (``eval_ai2d.py``): containment, with borders of words on one side only.
 
-    In lower case: a reference with a blank is contained in the reply. Full stops are taken off another; in a reply with
-    a blank, a blank must stand before it, or a blank, full stop or comma after it ("no" is found in "a nose" and
-    "piano dog"); a reply without a blank need only contain it ("no" in "snow"). "Unanswerable" is wrong.
+    In lower case: a reference with a blank is contained in the reply. Full stops are removed from any other reference;
+    in a reply with a blank, a blank must precede it, or a blank, full stop or comma follow it ("no" is found in "a
+    nose" and "piano dog"); a reply without a blank need only contain it ("no" in "snow"). "Unanswerable" is wrong.
     """
 
     name: ClassVar[str] = "mllm_rs_release"
@@ -90,7 +90,7 @@ class MedRelease(ReferenceMetric):
 class FinRelease(ReferenceMetric):
     """Fin as released (``eval_finvis.py``): equality in lower case; "Unanswerable" is wrong.
 
-    Blanks and full stops are taken off the reply only, so that no answer meets a reference which has one.
+    Blanks and full stops are removed from the reply only, so that no answer equals a reference which contains one.
     """
 
     name: ClassVar[str] = "mllm_fin_release"
@@ -102,7 +102,7 @@ class FinRelease(ReferenceMetric):
 
 
 class FinStrict(ReferenceMetric):
-    """Fin with white space, and full stops at either end, taken off both sides; otherwise equality in lower case."""
+    """Fin by equality in lower case, with white space, and full stops at either end, removed from both texts."""
 
     name: ClassVar[str] = "mllm_fin_strict"
 
@@ -195,11 +195,11 @@ class OCRRelease(ReferenceMetric):
         return self.rate(answer, Example("", references=(reference,)))
 
     def form(self, text: str) -> str:
-        """Return the text that is compared."""
+        """Return the text in the form that is compared."""
         return text.lower().strip().replace("\n", "")
 
     def score_examples(self, answers: Sequence[str], examples: Sequence[Example]) -> Score:
-        """Rate each answer, and sum up."""
+        """Rate each answer, and add the figures."""
         score = super().score_examples(answers, examples)
         pairs = zip(score.each, examples, strict=True)
         recognised = [value for value, example in pairs if example.meta.get("category") in _RECOGNITION]
@@ -210,12 +210,12 @@ class OCRRelease(ReferenceMetric):
 
 
 class OCRStrict(OCRRelease):
-    """OCR with a blank for each white space, so that lines are not joined, and by the common rule for characters."""
+    """OCR with white space replaced by blanks, so that lines stay apart, and with the common rule for characters."""
 
     name: ClassVar[str] = "mllm_ocr_strict"
 
     def form(self, text: str) -> str:
-        """Return the text that is compared."""
+        """Return the text in the form that is compared."""
         return comparable(text)
 
 
@@ -224,10 +224,10 @@ def _formula(text: str) -> str:
 
 
 class _Counting(ReferenceMetric):
-    """Adds the share of right answers to the questions whose task is Count."""
+    """Adds a figure for the questions whose task is Count."""
 
     def score_examples(self, answers: Sequence[str], examples: Sequence[Example]) -> Score:
-        """Rate each answer, and those of counting apart."""
+        """Rate each answer, and add the figure for counting."""
         score = super().score_examples(answers, examples)
         pairs = zip(score.each, examples, strict=True)
         counted = [value for value, example in pairs if example.meta.get("task") == "Count"]
@@ -250,7 +250,7 @@ class VPRelease(_Counting):
 
 
 class VPStrict(_Counting, Word):
-    """VP with the reference contained as words: "1" is contained in "1 dog", and not in "12 dogs"."""
+    """VP by containment as words: "1" is contained in "1 dog", and not in "12 dogs"."""
 
     name: ClassVar[str] = "mllm_vp_strict"
 

@@ -1,4 +1,4 @@
-"""Rules in place of the judges of MLLM-CL's Math and APP: deviations from the published evaluation.
+"""Rules for MLLM-CL's Math and APP in place of their judges: deviations from the published evaluation.
 
 The release looks for the letter or the text of a choice in a reply, and lets GPT extract all other answers; then it
 compares by type, as MathVista does. Here all answers are extracted by rules. APP is scored by the server of MMT-Bench.
@@ -27,9 +27,9 @@ class MathRules(ReferenceMetric):
     """Math by rules, a deviation: the choice, number, list or text that a reply ends in, compared as MathVista does.
 
     Where there are choices (in the meta of an example, or listed in its prompt), the letter that the reply names. Else
-    by the type of the answer, which the meta, MathVista's hint in the prompt, or the reference tells: the first number
-    after the last "answer is", or else after the last "=", or else the last number of the reply (integers are compared
-    after truncation, others after rounding to the precision asked for); the last list; or the same text.
+    by the type of the answer, taken from the meta, from MathVista's hint in the prompt, or from the reference: the
+    first number after the last "answer is", or else after the last "=", or else the last number of the reply (integers
+    are compared after truncation, others after rounding to the requested precision); the last list; or the same text.
     """
 
     name: ClassVar[str] = "mllm_math_rules"
@@ -39,10 +39,10 @@ class MathRules(ReferenceMetric):
         choices = choices_of(example)
         if choices and (right := _right_letter(example.references[0], choices)):
             return float(chosen_letter(answer, choices) == right)
-        kind, digits = _answer_type(example), _precision(example)
-        if kind in ("integer", "float"):
+        answer_type, digits = _answer_type(example), _precision(example)
+        if answer_type in ("integer", "float"):
             return float(any(_same_number(answer, text, digits) for text in example.references))
-        if kind == "list":
+        if answer_type == "list":
             return float(any(_same_list(answer, text) for text in example.references))
         return super().rate(answer, example)
 
@@ -79,10 +79,10 @@ def _right_letter(reference: str, choices: Mapping[str, str]) -> str:
 
 
 def _answer_type(example: Example) -> str:
-    told = str(example.meta.get("answer_type", ""))
-    if told in ("integer", "float", "list", "text"):
-        return told
-    if hinted := [kind for kind, hint in _HINTS.items() if hint in example.prompt]:
+    declared = str(example.meta.get("answer_type", ""))
+    if declared in ("integer", "float", "list", "text"):
+        return declared
+    if hinted := [name for name, hint in _HINTS.items() if hint in example.prompt]:
         return hinted[0]
     reference = example.references[0].strip() if example.references else ""
     if _NUMBER.fullmatch(reference):
@@ -94,9 +94,9 @@ def _precision(example: Example) -> int | None:
     """Return the number of decimals to compare; 0 for integers, None if it is not known."""
     if _answer_type(example) == "integer":
         return 0
-    told: Any = example.meta.get("precision")
-    if isinstance(told, int | float) and 0 <= told < 20:
-        return int(told)
+    declared: Any = example.meta.get("precision")
+    if isinstance(declared, int | float) and 0 <= declared < 20:
+        return int(declared)
     return next((digits for words, digits in _DECIMALS.items() if words in example.prompt), None)
 
 

@@ -1,4 +1,4 @@
-"""MMBench (Liu et al. 2023, arXiv 2307.06281): multiple choice, asked once for each rotation of the options."""
+"""MMBench (Liu et al. 2023, arXiv 2307.06281): multiple choice, with each rotation of the options."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class MMBench(ExampleMetric):
     Deviation: where the release asks ChatGPT for the option that an answer means, and draws one at random if that
     fails, a rule finds it (see :func:`micl_cli.api.letters.chosen_letter`), or the answer is wrong.
 
-    Figures: the share of each category, and "vanilla", the accuracy on the questions as they stand without rotations.
+    Figures: the share of each category, and "vanilla", the accuracy without rotations.
     The score of an example is whether its own answer is right.
     """
 
     name: ClassVar[str] = "mmbench"
 
     def rate(self, answer: str, example: Example) -> float:
-        """Return whether an answer means the right option."""
+        """Return 1.0 if the answer names the right option, else 0.0."""
         return float(chosen_letter(answer, choices_of(example)) == example.references[0])
 
     def score_examples(self, answers: Sequence[str], examples: Sequence[Example]) -> Score:

@@ -19,10 +19,10 @@ class MME(ExampleMetric):
 
     A category has 100 acc + 100 acc+ points, at most 200: acc is the share of right answers, acc+ the share of images
     whose two questions are both right. The score is the mean over categories of (acc + acc+) / 2, which is the sum of
-    all points through its maximum (2,800 with all categories).
+    all points divided by its maximum (2,800 with all categories).
 
-    An answer in lower case is right if it is the word, or if its first four characters contain it ("yes" is looked for
-    first), as in the release; a missing or any other answer is wrong.
+    As in the release, an answer in lower case is right if it is the word, or if its first four characters contain it
+    ("yes" takes precedence); a missing or any other answer is wrong.
 
     Figures: "perception" (at most 2,000 points), "cognition" (800), and "CATEGORY points" (200), all divided by 100, so
     that reports, which show figures x100, show points; and the accuracy of each category.
@@ -31,7 +31,7 @@ class MME(ExampleMetric):
     name: ClassVar[str] = "mme"
 
     def rate(self, answer: str, example: Example) -> float:
-        """Return whether an answer says what is right."""
+        """Return 1.0 if the answer is right, else 0.0."""
         return float(says(answer) == example.references[0].strip().lower())
 
     def score_examples(self, answers: Sequence[str], examples: Sequence[Example]) -> Score:

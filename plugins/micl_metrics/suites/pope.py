@@ -1,4 +1,4 @@
-"""POPE (Li et al. 2023, arXiv 2305.10355): does the image show an object, yes or no?"""
+"""POPE (Li et al. 2023, arXiv 2305.10355): yes/no questions on the presence of objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORD = re.compile(r"[a-z]+")
 class POPE(ExampleMetric):
     """Accuracy in 0..1 over all questions, by the rule of the release.
 
-    Of an answer, the text before the first full stop counts, without commas: it says no if "No", "no" or "not" is one
+    Only the text before the first full stop counts, without commas: it says no if "No", "no" or "not" is one
     of its words between blanks, and yes otherwise, so that an empty answer, and any other text, says yes. A missing
     answer says neither.
 
@@ -32,7 +32,7 @@ class POPE(ExampleMetric):
         return "no" if _NO & set(words) else "yes"
 
     def rate(self, answer: str, example: Example) -> float:
-        """Return whether an answer says what is right."""
+        """Return 1.0 if the answer is right, else 0.0."""
         return float(self.says(answer) == label(example))
 
     def score_examples(self, answers: Sequence[str], examples: Sequence[Example]) -> Score:
@@ -60,12 +60,12 @@ class StrictPOPE(POPE):
 
 
 def label(example: Example) -> str:
-    """Return the right word of an example, "yes" or "no"."""
+    """Return the label of an example, "yes" or "no"."""
     return example.references[0].strip().lower()
 
 
 def _figures(pairs: Sequence[tuple[str, str]]) -> Mapping[str, float]:
-    """Return F1, precision, recall and the share of "yes" of pairs (said, right); 0 where nothing is counted."""
+    """Return F1, precision, recall and the share of "yes" of pairs (said, right); 0 where undefined."""
     hits = sum(pair == ("yes", "yes") for pair in pairs)
     said, right = sum(word == "yes" for word, _ in pairs), sum(word == "yes" for _, word in pairs)
     precision, recall = _ratio(hits, said), _ratio(hits, right)

@@ -1,1 +1,1 @@
-"""Formats of users' own data: tables, JSON, Parquet, COCO, VQA, dialogues, folders of media, the datasets library."""
+"""Formats of user data: tables, JSON, Parquet, COCO, VQA, dialogues, folders of media, the datasets library."""

@@ -20,7 +20,7 @@ class Coco(Format):
 
     @classmethod
     def match(cls, path: Path) -> Match:
-        """Return whether the file begins with images or captions."""
+        """Match files that begin with images or annotations."""
         if not path.is_file() or path.suffix.lower() not in cls.suffixes:
             return Match.NONE
         shape, keys = json_head(path)
@@ -48,7 +48,7 @@ class Coco(Format):
             yield Fault(places[image], image, f"{len(found)} captions of image {image}, which is not among the images")
 
     def _place(self, name: str, path: Path, source: Source) -> str:
-        """Return where an image is: by its name, or in the folder of its set, as in captions_train2017.json."""
+        """Return the path of an image: its name, or below the folder named in captions_train2017.json."""
         return source.first_medium((name, f"{path.stem.rpartition('_')[2]}/{name}"))
 
 

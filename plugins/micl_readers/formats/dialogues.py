@@ -1,8 +1,8 @@
 """Dialogues: LLaVA and ShareGPT conversations, messages of chat models, instructions in the format of Alpaca.
 
-Media are in ``image``, ``images``, ``video``, ``audio`` and so on beside the turns, at the marks ``<image>``,
+Media are in ``image``, ``images``, ``video``, ``audio`` and so on beside the turns, placed at the marks ``<image>``,
 ``<video>`` and ``<audio>`` of the text, or before it if it has none. In messages they may also be parts of a turn.
-Every answer of the assistant is an example; what was said before it is part of its content.
+Every answer of the assistant is an example, whose content holds all turns before it.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _SPEAKERS = {
     "system": "system",
 }
 _FORMER = "former"
-"""The speaker of an answer of the assistant that is not learnt from."""
+"""The speaker of an assistant's answer that is excluded from training."""
 _COLUMNS = {"content": ("content",), "answer": ("answer",), "id": ("id",)}
 _MARKS = {"image": "<image>", "video": "<video>", "audio": "<audio>"}
 
 
 class Turn(NamedTuple):
-    """What one speaker says: "user", "assistant" or "system", the text, and the media that are parts of it."""
+    """One turn: the speaker ("user", "assistant" or "system"), the text, and the media that are parts of it."""
 
     speaker: str
     text: str
@@ -58,7 +58,7 @@ class Turn(NamedTuple):
 
 
 class _Dialogues(Format):
-    """Reads dialogues from a JSON list, or from JSON Lines. ``key`` is that of the turns."""
+    """Reads dialogues from a JSON list, or from JSON Lines. ``key`` is the key of the turns."""
 
     type = "qa"
     suffixes = (".json", ".jsonl", ".ndjson")
@@ -67,7 +67,7 @@ class _Dialogues(Format):
 
     @classmethod
     def match(cls, path: Path) -> Match:
-        """Return whether the first item has the key of the turns."""
+        """Match files whose first item has the key of the turns."""
         if not path.is_file() or path.suffix.lower() not in cls.suffixes:
             return Match.NONE
         shape, keys = json_head(path)
@@ -116,7 +116,7 @@ class Conversations(_Dialogues):
     key = "conversations"
 
     def turns(self, value: Any, where: str) -> Iterator[Turn]:
-        """Yield each turn, the system's text first."""
+        """Yield each turn, beginning with the system text."""
         if isinstance(value, Mapping) and value.get("system"):
             yield Turn("system", text_field(value, "system", where))
         for turn in _listed(value, self.key, where):
@@ -139,7 +139,7 @@ class Messages(_Dialogues):
                 continue
             parts = [_part(part, where) for part in content]
             text = "\n".join(part if isinstance(part, str) else _MARKS[part.modality] for part in parts)
-            # A part without a value stands for one of the media beside the messages.
+            # A part without a value refers to one of the media beside the messages.
             media = [part for part in parts if isinstance(part, MediumValue) and part.value is not None]
             yield Turn(speaker, text, tuple(media))
 
@@ -155,7 +155,7 @@ class Alpaca(_Dialogues):
         return {"instruction", "output"} <= keys or {"query", "response"} <= keys
 
     def turns(self, value: Any, where: str) -> Iterator[Turn]:
-        """Yield the former turns, the instruction and the answer."""
+        """Yield the earlier turns, the instruction and the answer."""
         asked, answer = (
             ("query", "response") if isinstance(value, Mapping) and "query" in value else ("instruction", "output")
         )
@@ -204,7 +204,7 @@ def _media(value: Mapping[str, Any], where: str) -> Iterator[MediumValue]:
 
 
 def _shown(before: Sequence[Turn], turns: Sequence[Turn], media: Sequence[MediumValue]) -> list[MediumValue]:
-    """Return the media that the turns ``before`` an answer refer to: those of their marks, or all without marks."""
+    """Return the media that the turns ``before`` an answer refer to: one for each mark, or all without marks."""
     shown = []
     for modality, mark in _MARKS.items():
         all_of = [medium for medium in media if medium.modality == modality]
@@ -216,12 +216,12 @@ def _shown(before: Sequence[Turn], turns: Sequence[Turn], media: Sequence[Medium
 
 def _part(part: Any, where: str) -> str | MediumValue:
     """Return a part of a message: a text, or a medium, whose value is None if it is beside the messages."""
-    kind = text_field(part, "type", where)
-    if kind == "text":
+    part_type = text_field(part, "type", where)
+    if part_type == "text":
         return text_field(part, "text", where)
-    modality = kind.removesuffix("_url").removeprefix("input_")
+    modality = part_type.removesuffix("_url").removeprefix("input_")
     if modality not in _MARKS:
-        raise ManifestError(f"{where}: unknown type {kind!r} of a part")
-    value = next((part[key] for key in (kind, modality, "path", "url") if part.get(key)), None)
+        raise ManifestError(f"{where}: unknown type {part_type!r} of a part")
+    value = next((part[key] for key in (part_type, modality, "path", "url") if part.get(key)), None)
     value = value.get("url") if isinstance(value, Mapping) and "url" in value else value
     return MediumValue(modality, value)

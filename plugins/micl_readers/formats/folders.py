@@ -1,4 +1,4 @@
-"""Folders of media, as the datasets library defines them: one folder a class, or a table of metadata beside the media.
+"""Folders of media, in the layout of the datasets library: one folder per class, or a metadata table beside the media.
 
 ``train/cat/1.png`` is an example of the class "cat" in the split "train"; without folders of splits, a class is a
 folder of the root. With ``metadata.csv``, ``metadata.jsonl`` or ``metadata.parquet``, whose ``file_name`` is relative
@@ -27,7 +27,7 @@ class _Folder(Format):
 
     @classmethod
     def match(cls, path: Path) -> Match:
-        """Return whether the first medium below the folder is of the modality."""
+        """Match folders whose first medium is of the modality."""
         if not path.is_dir():
             return Match.NONE
         endings = tuple(ending for each in (ImageFolder, AudioFolder, VideoFolder) for ending in each.endings)
@@ -83,7 +83,7 @@ class _Folder(Format):
 
 
 class ImageFolder(_Folder):
-    """A folder of images: one folder a class, or metadata.csv, .jsonl or .parquet."""
+    """A folder of images: one folder per class, or metadata.csv, .jsonl or .parquet."""
 
     name = "imagefolder"
     modality = "image"
@@ -91,7 +91,7 @@ class ImageFolder(_Folder):
 
 
 class AudioFolder(_Folder):
-    """A folder of sounds: one folder a class, or metadata.csv, .jsonl or .parquet."""
+    """A folder of sounds: one folder per class, or metadata.csv, .jsonl or .parquet."""
 
     name = "audiofolder"
     modality = "audio"
@@ -99,7 +99,7 @@ class AudioFolder(_Folder):
 
 
 class VideoFolder(_Folder):
-    """A folder of clips: one folder a class, or metadata.csv, .jsonl or .parquet."""
+    """A folder of clips: one folder per class, or metadata.csv, .jsonl or .parquet."""
 
     name = "videofolder"
     modality = "video"

@@ -1,7 +1,7 @@
-"""Data sets that the ``datasets`` library opens: saved by it, in a local folder, or on the Hugging Face hub.
+"""Data sets of the ``datasets`` library: saved to disk, in a local folder, or on the Hugging Face hub.
 
 Media are read as bytes, so that no decoder of the library is needed, and extracted into the prepared task. A data set
-of the hub is pinned to the commit that its revision is at.
+of the hub is pinned to the current commit of its revision.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from micl_readers.formats.parquet import EXTRA, with_class_names
 
 _SAVED = ("state.json", "dataset_dict.json")
 _BUILDERS = frozenset({"arrow", "audiofolder", "csv", "imagefolder", "json", "parquet", "text", "videofolder"})
-"""Builders of the library that read no pickle."""
+"""Builders of the library that do not read pickles."""
 _BATCH = 64
-_OLDEST = 4  # older versions of the library ran scripts of data sets
+_OLDEST = 4  # older versions run scripts of data sets
 
 
 class Datasets(Format):
@@ -37,7 +37,7 @@ class Datasets(Format):
 
     @classmethod
     def match(cls, path: Path) -> Match:
-        """Return whether the library saved a data set there."""
+        """Match folders that the library saved."""
         return Match.CONTENT if any((path / name).is_file() for name in _SAVED) else Match.NONE
 
     def files(self, path: Path) -> Mapping[str, Path]:
@@ -71,7 +71,7 @@ class Datasets(Format):
 
 
 def _opened(path: Path, config: str | None, revision: str | None) -> dict[str, Any]:
-    """Return data sets by split; the name is empty if it has no splits. Raises PlanError, ManifestError."""
+    """Return data sets by split; the name is empty if there are no splits. Raises PlanError, ManifestError."""
     library = _library(path)
     try:
         if any((path / name).is_file() for name in _SAVED):

@@ -1,4 +1,4 @@
-"""Parquet files, read by pyarrow. Images and sounds may be in them as bytes."""
+"""Parquet files, read by pyarrow. They may contain images and sounds as bytes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _BATCH = 64
 
 
 class Parquet(Format):
-    """A Parquet file. Names of classes that the datasets library stored with it replace their numbers."""
+    """A Parquet file. Class numbers are replaced by the class names that the datasets library stored in the file."""
 
     name = "parquet"
     suffixes = (".parquet", ".pq")
 
     @classmethod
     def match(cls, path: Path) -> Match:
-        """Return whether the suffix says so."""
+        """Match the suffix."""
         return Match.NAME if path.is_file() and path.suffix.lower() in cls.suffixes else Match.NONE
 
     def items(self, path: Path, source: Source) -> Items:
@@ -31,7 +31,7 @@ class Parquet(Format):
 
 
 def parquet_rows(path: Path, source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the place and values of each row. Raises ManifestError; PlanError if pyarrow is not installed."""
+    """Yield the location and values of each row. Raises ManifestError; PlanError if pyarrow is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet as pq
@@ -53,7 +53,7 @@ def parquet_rows(path: Path, source: Source) -> Iterator[tuple[str, dict[str, An
 
 
 def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
-    """Return the names of classes by column, which the datasets library keeps in the metadata of a file."""
+    """Return the class names by column, from the metadata that the datasets library writes."""
     try:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
         return {name: each["names"] for name, each in features.items() if each.get("_type") == "ClassLabel"}
@@ -62,7 +62,7 @@ def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
 
 
 def with_class_names(values: dict[str, Any], classes: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return the values of a row, with the names of classes instead of their numbers."""
+    """Return the values of a row, with class numbers replaced by names."""
     for column, names in classes.items():
         number = values.get(column)
         if isinstance(number, int) and 0 <= number < len(names):

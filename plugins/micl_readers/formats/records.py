@@ -15,7 +15,7 @@ class Json(Format):
 
     @classmethod
     def match(cls, path: Path) -> Match:
-        """Return whether the file holds a list or lines, and the suffix is known."""
+        """Match lists and lines of objects in files with a known suffix."""
         if not path.is_file() or path.suffix.lower() not in cls.suffixes:
             return Match.NONE
         return Match.NAME if json_head(path).shape != "object" else Match.NONE

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from micl_cli.api import Format, Item, Items, ManifestError, Match, OptionError, Source
 
 MAX_LINE = 64 << 20
-"""The maximum length of a line in bytes, since it may hold images as base64."""
+"""The maximum length of a line in bytes; it may hold images as base64."""
 
 
 class Csv(Format):
@@ -32,7 +32,7 @@ class Csv(Format):
 
     @classmethod
     def match(cls, path: Path) -> Match:
-        """Return whether the suffix says so."""
+        """Match the suffix."""
         return Match.NAME if path.is_file() and path.suffix.lower() in cls.suffixes else Match.NONE
 
     def items(self, path: Path, source: Source) -> Items:
@@ -43,7 +43,7 @@ class Csv(Format):
             yield Item(where, values)
 
     def _check_delimiter(self, where: str, values: dict[str, str]) -> None:
-        """Raise ManifestError if there is one column whose name holds another delimiter."""
+        """Raise ManifestError if the only column has another delimiter in its name."""
         header = next(iter(values))
         other = next((mark for mark in (";", "\t", ",", "|") if mark in header), "")
         if len(values) == 1 and other:

@@ -50,7 +50,7 @@ class Vqa(Format):
 
     @classmethod
     def match(cls, path: Path) -> Match:
-        """Return whether the file begins with questions, or with answers."""
+        """Match files that begin with questions or answers."""
         if not path.is_file() or path.suffix.lower() not in cls.suffixes:
             return Match.NONE
         shape, keys = json_head(path)
@@ -58,7 +58,7 @@ class Vqa(Format):
         return Match.CONTENT if shape == "object" and found else Match.NONE
 
     def files(self, path: Path) -> Mapping[str, Path]:
-        """Return the questions and the answers."""
+        """Return the files of questions and of answers."""
         return {"questions": path, "annotations": self._annotations(path)}
 
     def items(self, path: Path, source: Source) -> Items:
@@ -79,7 +79,7 @@ class Vqa(Format):
             yield Fault(places[question], question, f"answers to question {question}, which is not among the questions")
 
     def _answers(self, path: Path, source: Source) -> tuple[dict[str, list[str]], dict[str, str]]:
-        """Return the answers by question id, and their places."""
+        """Return the answers by question id, and their locations."""
         answers: dict[str, list[str]] = {}
         places: dict[str, str] = {}
         for where, item in source.json_items(self._annotations(path), "annotations"):
@@ -116,7 +116,7 @@ def _folder(path: Path) -> str:
 
 
 def _image(image_id: str, folder: str, source: Source) -> str:
-    """Return where an image is: below its set's folder or not, with the long name of 2014 or the short one of 2017."""
+    """Return the path of an image, with or without the folder of its set, named as in COCO 2014 or 2017."""
     if not image_id.isdigit():
         return image_id
     names = [f"COCO_{folder}_{int(image_id):012}.jpg", f"{int(image_id):012}.jpg", f"{image_id}.jpg", f"{image_id}.png"]

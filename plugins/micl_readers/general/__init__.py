@@ -1,1 +1,1 @@
-"""Benchmarks of general ability: POPE, MME, MMBench and SEED-Bench, on which nothing is learnt."""
+"""Benchmarks of general ability, for evaluation only: POPE, MME, MMBench and SEED-Bench."""

@@ -46,12 +46,12 @@ _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIF
 
 
 def locate(source: Source) -> Mapping[str, Path]:
-    """Return the table."""
+    """Return the table of questions."""
     return {"test": source.find(*(f"{folder}{name}" for folder in _FOLDERS for name in _NAMES))}
 
 
 def rows(files: Mapping[str, Path], source: Source) -> SourceRows:
-    """Write the images, and yield a question for each row; its category is that of the question."""
+    """Write the images, and yield an example for each row."""
     rotations = Counter(_index(where, values) % _ROTATION for where, values in _table(source, files["test"]))
     images = _Images(source.folder)
 
@@ -74,7 +74,7 @@ class _Images:
         index, text = _index(where, values), values["image"].strip()
         if len(text) <= _LONGEST_INDEX and text.isdecimal():
             if int(text) not in self._paths:
-                raise ManifestError(f"{where}: image is the index {text}, and no earlier row has it")
+                raise ManifestError(f"{where}: image is the index {text}, which no earlier row has")
             return self._paths[int(text)]
         digest = sha256(text.encode()).digest()
         if digest not in self._written:
@@ -130,7 +130,7 @@ MMBENCH = Suite(
         scorers={RULES: "mmbench"},
         description="multiple choice about images in every rotation of the options (MMBench)",
         counts={"test": Count(4_377, verified=False)},
-        note="a rule finds the option that an answer means; where its own finds none, the release asks ChatGPT",
+        note="a rule finds the option that an answer names; the release asks ChatGPT where its own rule finds none",
         extracts=True,
         evaluation_only=True,
     ),

@@ -1,7 +1,7 @@
-"""MME (Fu et al. 2023, arXiv 2306.13394): two questions on each image, one to be answered yes, the other no.
+"""MME (Fu et al. 2023, arXiv 2306.13394): two yes/no questions on each image.
 
 Layout: a folder for each of 14 categories, in which each image has a text file of the same name with two lines
-``question<TAB>answer``: side by side, or in ``images/`` and ``questions_answers_YN/``.
+``question<TAB>answer``, in the same folder, or in ``images/`` and ``questions_answers_YN/``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def locate(source: Source) -> Mapping[str, Path]:
 
 
 def rows(files: Mapping[str, Path], source: Source) -> SourceRows:
-    """Yield two questions for each image, and a fault for each image without questions or the reverse."""
+    """Yield two questions for each image, and a fault for images without questions and the reverse."""
     for name, path in files.items():
         category, _, stem = name.partition("/")
         yield from _pair(source, path, category, stem)
@@ -55,7 +55,7 @@ def rows(files: Mapping[str, Path], source: Source) -> SourceRows:
     for path in files.values():
         texts.setdefault(_image_folder(source, path), set()).add(path.stem)
     for folder, stems in texts.items():
-        yield from _unasked(source.media_root / folder, folder, stems)
+        yield from _images_without_questions(source.media_root / folder, folder, stems)
 
 
 def _texts(base: Path, category: str) -> Iterator[tuple[str, Path]]:
@@ -91,12 +91,12 @@ def _parts(where: str, line: str) -> tuple[str, str]:
 
 
 def _image_folder(source: Source, path: Path) -> str:
-    """Return the folder with the image of a text file, below the root of media."""
+    """Return the folder of the image of a text file, relative to the media root."""
     folder = path.parent.parent / _IMAGES if path.parent.name == _QUESTIONS else path.parent
     return folder.relative_to(source.root).as_posix()
 
 
-def _unasked(folder: Path, name: str, stems: set[str]) -> Iterator[Fault]:
+def _images_without_questions(folder: Path, name: str, stems: set[str]) -> Iterator[Fault]:
     """Yield a fault for each image in a folder without a text file."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() in _SUFFIXES and path.stem not in stems:

@@ -1,7 +1,7 @@
-"""POPE (Li et al. 2023, arXiv 2305.10355): is the object in the image?
+"""POPE (Li et al. 2023, arXiv 2305.10355): yes/no questions on the presence of objects.
 
 Layout: ``coco_pope_{random,popular,adversarial}.json`` in JSON Lines, ``{"question_id", "image", "text", "label"}``,
-and the images of COCO's val2014. Question ids begin anew in each file, so that an example's id has the split before it.
+and the images of COCO's val2014. Question ids restart in each file, so the id of an example is prefixed by its split.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def locate(source: Source) -> Mapping[str, Path]:
 
 
 def rows(files: Mapping[str, Path], source: Source) -> SourceRows:
-    """Yield the questions of the three splits, which are their categories."""
+    """Yield the questions of the three splits. The split is the category."""
     for split in SPLITS:
         yield from rows_of(_questions(source, files[split], split), lambda where, item: _row(source, where, *item))
 

@@ -1,7 +1,7 @@
-"""Benchmarks of general ability, on which a run is scored and nothing is learnt: ``micl eval RUN --tasks general``.
+"""Benchmarks of general ability, for evaluation only: ``micl eval RUN --tasks general``.
 
-They show what a model lost that no task of the sequence tests. Each has its own files, in any of the folders that
-its module names below the root.
+They show losses that no task of the sequence tests. Each has files of its own, in one of the folders below the root
+that its module lists.
 """
 
 from __future__ import annotations

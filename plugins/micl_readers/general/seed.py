@@ -4,7 +4,7 @@ Layout: ``SEED-Bench.json``, ``{"questions": [{"question_id", "question", "choic
 "data_id", "data_type", "question_type_id"}], "question_type": {"Scene Understanding": 1, ...}}``, and
 ``SEED-Bench-image/``.
 
-The options stand in the prompt, and the letter is chosen by its likelihood. Deviation: the paper compares the
+The options are listed in the prompt, and the letter is chosen by its likelihood. Deviation: the paper compares the
 likelihoods of the options' texts.
 """
 

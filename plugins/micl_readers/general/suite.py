@@ -1,4 +1,4 @@
-"""What the reader of general ability needs of each of its benchmarks."""
+"""The description of one benchmark of general ability."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from micl_cli.api import ReaderTask, Source, SourceRows
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """A benchmark: how its files are found and read, and what is said of it."""
+    """A benchmark: functions that locate and read its files, its task, licence and citation."""
 
     task: ReaderTask
     locate: Callable[[Source], Mapping[str, Path]]

@@ -1,4 +1,4 @@
-"""AudioCaps (Kim et al. 2019): captions of sounds, one of each training clip and five of the others."""
+"""AudioCaps (Kim et al. 2019): captions of sounds: one for each training clip, five for each other clip."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from micl_readers.micl.dataset import DataSet
 PROMPT = "describe the audio."
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 Line = tuple[str, Mapping[str, str]]
-"""The place and the values of a row of a table."""
+"""The location and the values of a table row."""
 
 
 class AudioCaps(DataSet):
-    """``<youtube_id>.wav``, ``Y<youtube_id>.wav`` or ``<audiocap_id>.wav``, cut to the clip already.
+    """``<youtube_id>.wav``, ``Y<youtube_id>.wav`` or ``<audiocap_id>.wav``, already cut to the clip.
 
-    ``start_time`` is the clip's place in the video that it is from: nothing is cut here.
+    ``start_time`` is the position of the clip in its source video, and is not used to cut anything.
     """
 
     title = "AudioCaps"
@@ -48,11 +48,11 @@ class AudioCaps(DataSet):
         instruction=PROMPT,
         counts={"train": Count(49_838), "val": Count(495), "test": Count(975)},
         max_new_tokens=80,
-        note="published counts are those of the first release; fewer clips can be had today",
+        note="published counts are those of the first release; fewer clips are available today",
     )
 
     def is_in(self, source: Source) -> bool:
-        """Return whether the data set is below the root: other data sets have tables of the same names."""
+        """Return whether the root holds the data set, by its columns: other data sets have tables of the same names."""
         if not super().is_in(source):
             return False
         try:

@@ -14,7 +14,7 @@ from micl_readers.micl.dataset import DataSet
 COLUMNS = ("file_name", "QuestionText", "answer", "confidence")
 ANNOTATORS = 3
 QUESTIONS = 11_946
-"""The published number of questions of all splits together: 35,838 rows."""
+"""The published number of questions in all splits (35,838 rows)."""
 
 
 class ClothoAQA(DataSet):

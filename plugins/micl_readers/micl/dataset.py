@@ -1,4 +1,4 @@
-"""A data set of MICL: where its files are below a root, and which examples they hold."""
+"""The base class of MICL's data sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 from micl_cli.api import Fault, ManifestError, Media, ReaderTask, Row, Source, SourceRow, SourceRows
 
 FindMedium = Callable[..., str]
-"""Returns the path, below the media root, of the first of several file names that exists, or where it should be."""
+"""Returns the path, below the media root, of the first of several file names that exists, or of the first name."""
 
 _PICKLES = ("*.npy", "data/*.npy", "dataset/*.npy", "data/*/*.npy", "dataset/*/*.npy")
 
@@ -18,9 +18,9 @@ _PICKLES = ("*.npy", "data/*.npy", "dataset/*.npy", "data/*/*.npy", "dataset/*/*
 class DataSet(ABC):
     """A data set with one task.
 
-    ``folders`` are the places below a root where the data set may be: its own folder, or one of MICL's layout.
+    ``folders`` are the possible folders of the data set below a root: the root itself, or those of MICL's layout.
     ``annotations`` holds the possible names of each annotation file by role; all are in the same folder. ``media`` are
-    the folders below that where the media may be, with ``{split}`` for the split. ``references`` is the published
+    the possible folders of media below it, with ``{split}`` for the split. ``references`` is the published
     number of references of an example in each split.
     """
 
@@ -44,7 +44,7 @@ class DataSet(ABC):
         return {first: found, **{role: source.find(*_joined((folder,), self.annotations[role])) for role in others}}
 
     def is_in(self, source: Source) -> bool:
-        """Return whether the data set is below the root."""
+        """Return whether the root holds the data set."""
         try:
             return bool(self.locate(source))
         except ManifestError:
@@ -55,7 +55,7 @@ class DataSet(ABC):
         """Yield a row for each example, or a fault. Raises ManifestError for a malformed file."""
 
     def media_finder(self, source: Source, split: str = "") -> FindMedium:
-        """Return the function that finds media of a split in those of the folders that exist."""
+        """Return a function that locates media of a split in the existing folders."""
         names = [name.format(split=split) for name in self.media]
         candidates = [_join(folder, name) for name in names for folder in self.folders]
         folders = [path for path in dict.fromkeys(candidates) if (source.media_root / path).is_dir()]
@@ -79,7 +79,7 @@ class DataSet(ABC):
         return Row(name, split, (Media(self.modality, Path(path)), prompt.strip()), texts)
 
     def counted(self, rows: Iterable[SourceRow | Fault], source: Source) -> Iterator[SourceRow | Fault]:
-        """Yield ``rows``, and note afterwards how many have another number of references than the published one."""
+        """Yield ``rows``, then add a note on examples whose number of references differs from the published one."""
         others: dict[str, int] = {}
         for item in rows:
             if isinstance(item, SourceRow):
@@ -93,11 +93,11 @@ class DataSet(ABC):
 
     def _missing(self, source: Source) -> str:
         names = " or ".join(next(iter(self.annotations.values())))
-        below = ", ".join(folder for folder in self.folders if folder)
-        return f"{source.root} has no {names} ({self.title}), and neither has {below} below it"
+        below = " or ".join(folder for folder in self.folders if folder)
+        return f"{source.root} has no {names} ({self.title}), itself or in {below}"
 
     def _renamed(self, source: Source) -> str:
-        """Return a hint at a folder of another name that has the annotations."""
+        """Return a hint that names another folder with the annotations, or an empty string."""
         for name in next(iter(self.annotations.values())):
             for pattern in (f"*/{name}", f"*/*/{name}"):
                 if found := next(source.root.glob(pattern), None):
@@ -105,7 +105,7 @@ class DataSet(ABC):
         return ""
 
     def _pickles(self, source: Source) -> str:
-        """Return a hint if the root has annotations as arrays of Python objects, which are never read."""
+        """Return a hint if the root holds annotations as pickled arrays, which are never read."""
         if not any(next(source.root.glob(pattern), None) for pattern in _PICKLES):
             return ""
         names = ", ".join(names[0] for names in self.annotations.values())

@@ -1,7 +1,7 @@
 """Flickr30k (Young et al. 2014): images with five captions each.
 
-``dataset_flickr30k.json`` has Karpathy's splits; ``results_20130124.token`` has none, so that they are chosen here by
-a hash of the file names.
+``dataset_flickr30k.json`` has Karpathy's splits; ``results_20130124.token`` has none: images are then
+assigned by a hash of their file names.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from micl_readers.micl.dataset import DataSet, FindMedium, in_split_order
 
 PROMPT = "describe the image."
 VAL, TEST = 1_014, 1_000
-"""The sizes of Karpathy's splits, also for the split of the token file, but at most a tenth of the images."""
+"""The sizes of Karpathy's splits, used for the token file too, limited to a tenth of the images."""
 
 
 class Flickr30k(DataSet):
@@ -93,7 +93,7 @@ class Flickr30k(DataSet):
 
 
 def _token_lines(source: Source, path: Path) -> Iterator[tuple[str, str, str] | Fault]:
-    """Yield the place, image and caption of each line ``<file>#<number><tab><caption>``, or a fault."""
+    """Yield the location, image and caption of each line ``<file>#<number><tab><caption>``, or a fault."""
     seen: dict[str, str] = {}
     for where, line in source.lines(path):
         key, tab, caption = line.partition("\t")
@@ -108,7 +108,7 @@ def _token_lines(source: Source, path: Path) -> Iterator[tuple[str, str, str] | 
 
 
 def _split_by_hash(names: Mapping[str, Any]) -> dict[str, str]:
-    """Return the split of each image. It depends on the names only, so that it is the same on every machine."""
+    """Return the split of each image, which depends on the names only."""
     ranked = sorted(names, key=lambda name: sha256(f"flickr30k\n{name}".encode()).digest())
     test, val = (min(size, len(ranked) // 10) for size in (TEST, VAL))
     return {name: "test" if i < test else "val" if i < test + val else "train" for i, name in enumerate(ranked)}

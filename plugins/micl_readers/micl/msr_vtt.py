@@ -23,7 +23,7 @@ from micl_readers.micl.dataset import DataSet, in_split_order
 
 PROMPT = "describe the video."
 SPLITS = {"train": {"train": "train", "validate": "val", "val": "val"}, "test": {"test": "test"}}
-"""The splits that each file may name, and what they are called here."""
+"""The splits by their names in each file."""
 
 
 class _Video(NamedTuple):
@@ -35,7 +35,7 @@ class _Video(NamedTuple):
 class MSRVTT(DataSet):
     """``<video_id>.mp4`` in one folder, or in ``TrainValVideo`` and ``TestVideo``.
 
-    "start time" and "end time" are the clip's place in the video that it is from: the files are cut already.
+    "start time" and "end time" are the position of the clip in its source video; the files are already cut.
     """
 
     title = "MSR-VTT"

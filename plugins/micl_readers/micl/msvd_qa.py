@@ -23,7 +23,7 @@ from micl_readers.micl.dataset import DataSet
 
 
 class MSVDQA(DataSet):
-    """``<name>.avi``; questions number the videos, and ``youtube_mapping.txt`` has the name of each number."""
+    """``<name>.avi``; questions refer to videos by number, and ``youtube_mapping.txt`` maps numbers to names."""
 
     title = "MSVD-QA"
     modality = "video"

@@ -26,19 +26,19 @@ from micl_readers.micl.dataset import DataSet
 
 PARTS = {"train": "train2014", "test": "val2014"}
 Annotations = dict[str, tuple[str, Any]]
-"""The place and object of each annotation by question id."""
+"""The location and value of each annotation by question id."""
 
 
 class OKVQA(DataSet):
-    """``train2014/`` and ``val2014/`` with COCO's names; the test is val2014, as in the data set's own tables."""
+    """``train2014/`` and ``val2014/`` with COCO's file names. The test split is val2014, as in published tables."""
 
     title = "OK-VQA"
     modality = "image"
     folders = ("", "OK-VQA", "coco/OK-VQA", "dataset/coco/OK-VQA", "coco", "dataset/coco")
     annotations: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        f"{split} {kind}": (f"{name}.json",)
+        f"{split} {role}": (f"{name}.json",)
         for split, part in PARTS.items()
-        for kind, name in (
+        for role, name in (
             ("questions", f"OpenEnded_mscoco_{part}_questions"),
             ("annotations", f"mscoco_{part}_annotations"),
         )
@@ -53,8 +53,8 @@ class OKVQA(DataSet):
         counts={"train": Count(9_009), "test": Count(5_046)},
         max_new_tokens=80,
         val_share=0.1,
-        note="the test is val2014; a tenth of the questions of train2014, by image, is set aside for validation: "
-        "the paper's own part is not published",
+        note="the test split is val2014; a tenth of the questions of train2014, by image, is set aside for validation: "
+        "that of the paper is not published",
     )
 
     def rows(self, files: Mapping[str, Path], source: Source) -> SourceRows:
@@ -81,7 +81,7 @@ class OKVQA(DataSet):
 
 
 def _annotations(source: Source, path: Path) -> Annotations:
-    """Return all annotations of a file. Raises ManifestError if it is that of another data set, or repeats an id."""
+    """Return all annotations of a file. Raises ManifestError if it belongs to another data set, or repeats an id."""
     annotations: Annotations = {}
     for where, item in source.json_items(path, "annotations"):
         id = text_field(item, "question_id", where)

@@ -27,7 +27,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
 
 class Micl(Reader):
-    """Two types of tasks in three modalities, in two orders.
+    """MICL: captioning and question answering in three modalities, in two orders.
 
     The root is the folder of one data set, or one with the folders of all of them in the layout of the authors.
     """
@@ -62,6 +62,6 @@ class Micl(Reader):
         return DATA_SETS[task].rows(files, source)
 
     def _others(self, task: str, source: Source) -> list[str]:
-        """Return a hint at the data sets of other tasks that are at the root."""
+        """Return hints that name data sets of other tasks at the root."""
         found = {name: other for name, other in DATA_SETS.items() if name != task and other.is_in(source)}
         return [f"It looks like {other.title}, which is {self.benchmark}/{name}." for name, other in found.items()]

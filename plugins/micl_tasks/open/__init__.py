@@ -1,1 +1,1 @@
-"""The benchmark ``open``: real pictures, recorded instruments and animations out of pinned Debian packages."""
+"""The benchmark ``open``: real pictures, recorded instruments and animations from pinned Debian packages."""

@@ -1,4 +1,4 @@
-"""Debian packages as archives: ``ar`` with a compressed ``data.tar``; only chosen regular files are written."""
+"""Extraction of selected regular files from Debian packages: ``ar`` archives with a compressed ``data.tar``."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _data(file: BinaryIO, package: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _decompressed(compression: str, part: BinaryIO) -> lzma.LZMAFile | gzip.GzipFile | bz2.BZ2File:
-    """Return the content of a compressed part. Unlike with tarfile's own modes, a part that was cut off is an error."""
+    """Return the content of a compressed part. Unlike in tarfile's own modes, truncation is an error."""
     if compression == "xz":
         return lzma.LZMAFile(part)
     return gzip.GzipFile(fileobj=part) if compression == "gz" else bz2.BZ2File(part)
@@ -104,7 +104,7 @@ class _Part(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer as far as there are bytes; return how many they are."""
+        """Fill the buffer with the remaining bytes, and return their number."""
         chunk = self._file.read(min(len(buffer), self._left))
         buffer[: len(chunk)] = chunk
         self._left -= len(chunk)

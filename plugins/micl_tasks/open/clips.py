@@ -1,4 +1,4 @@
-"""Short clips of animated figures that walk, work or stand on a ground."""
+"""Short clips of animated figures that walk, work or stand."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _STEPS = {
     "sw": (-0.62, 0.78),
 }
 WALKS, WORKS, STANDS = "walks", "works", "stands still"
-_DEEDS = {"walk": WALKS, "idle": STANDS}
-"""What the figure does in an animation, by its name; in all others, it works."""
+_ACTIONS = {"walk": WALKS, "idle": STANDS}
+"""The action of an animation by its name; all other animations show work."""
 
-Folks = Mapping[str, tuple[Figure, ...]]
+Groups = Mapping[str, tuple[Figure, ...]]
 
 
 class Clip(NamedTuple):
-    """A figure in one of its animations, the direction it goes ("" if it stays), and the ground under it."""
+    """A figure in one of its animations, and the ground under it. The name of an animation is (name, direction)."""
 
     figure: Figure
     animation: tuple[str, str]
@@ -55,46 +55,46 @@ class Clip(NamedTuple):
     terrain: str
 
     @property
-    def deed(self) -> str:
-        """What the figure does."""
-        return _DEEDS.get(self.animation[0], WORKS)
+    def action(self) -> str:
+        """The action of the figure."""
+        return _ACTIONS.get(self.animation[0], WORKS)
 
     @property
     def way(self) -> str:
-        """Where the figure goes, or an empty text."""
+        """The direction of walking, or an empty text."""
         return WAYS.get(self.animation[1], "")
 
 
-def draw(folks: Folks, deeds: tuple[str, ...], rng: Generator) -> Clip:
-    """Draw a clip: one of ``deeds``, then a figure that does it."""
-    deed = among(rng, deeds)
+def draw(groups: Groups, actions: tuple[str, ...], rng: Generator) -> Clip:
+    """Draw a clip: one of ``actions``, then a figure that performs it."""
+    action = among(rng, actions)
     while True:
-        figure = among(rng, folks[among(rng, tuple(folks))])
-        if animations := [name for name in figure.by_deed if _DEEDS.get(name[0], WORKS) == deed]:
+        figure = among(rng, groups[among(rng, tuple(groups))])
+        if animations := [name for name in figure.by_action if _ACTIONS.get(name[0], WORKS) == action]:
             ground = among(rng, tuple(GROUNDS))
             return Clip(figure, among(rng, animations), ground, among(rng, GROUNDS[ground]))
 
 
 def captions(clip: Clip) -> tuple[str, ...]:
-    """Return the captions of a clip; each names the figure, what it does, where it goes, and the ground."""
-    who, ground, way = a(clip.figure.folk), clip.ground, clip.way
-    deed = f"walks {way}" if way else clip.deed
-    doing = {WALKS: f"walking {way}", WORKS: "working", STANDS: "standing still"}[clip.deed]
+    """Return the captions of a clip; each names the figure, its action and direction, and the ground."""
+    who, ground, way = a(clip.figure.group), clip.ground, clip.way
+    action = f"walks {way}" if way else clip.action
+    doing = {WALKS: f"walking {way}", WORKS: "working", STANDS: "standing still"}[clip.action]
     return (
-        f"{who} {deed} on {ground}",
-        f"on {ground}, {who} {deed}",
+        f"{who} {action} on {ground}",
+        f"on {ground}, {who} {action}",
         f"{who} is {doing} on {ground}",
         f"the clip shows {who} {doing}, and below is {ground}",
         f"there is {who} on {ground} {doing}",
         f"you see {ground} and {who} {doing}",
-        f"above {ground} {who} {deed}",
+        f"above {ground} {who} {action}",
         f"{doing} on {ground}: {who}",
     )
 
 
 def ask_figure(clip: Clip, rng: Generator) -> Question:
     """Ask who is seen."""
-    return Question("Who or what is seen?", clip.figure.folk)
+    return Question("Who or what is seen?", clip.figure.group)
 
 
 def ask_ground(clip: Clip, rng: Generator) -> Question:
@@ -103,23 +103,23 @@ def ask_ground(clip: Clip, rng: Generator) -> Question:
 
 
 def ask_way(clip: Clip, rng: Generator) -> Question | None:
-    """Ask where the figure goes."""
+    """Ask for the direction of walking."""
     return Question("In which direction does it walk?", clip.way) if clip.way else None
 
 
-def ask_deed(clip: Clip, rng: Generator) -> Question:
-    """Ask what the figure does."""
-    return Question("What does it do?", clip.deed)
+def ask_action(clip: Clip, rng: Generator) -> Question:
+    """Ask for the action."""
+    return Question("What does it do?", clip.action)
 
 
-QUESTIONS = {"figure": ask_figure, "ground": ask_ground, "way": ask_way, "deed": ask_deed}
+QUESTIONS = {"figure": ask_figure, "ground": ask_ground, "way": ask_way, "deed": ask_action}
 
 
 def render(clip: Clip, data: Path, rng: Generator) -> Bytes:
     """Return the frames, uint8 [FRAMES, SIZE, SIZE, 3]."""
     from PIL import Image
 
-    animation = clip.figure.by_deed[clip.animation]
+    animation = clip.figure.by_action[clip.animation]
     images = animation.images()
     largest = max(images[0].size)
     scale = rng.uniform(56, 68) / largest
@@ -135,7 +135,7 @@ def render(clip: Clip, data: Path, rng: Generator) -> Bytes:
 
 
 def _ground(tile: Bytes, rng: Generator) -> Bytes:
-    """Return the ground [SIZE, SIZE, 3] out of a texture that repeats."""
+    """Return the ground [SIZE, SIZE, 3], tiled from a texture."""
     from PIL import Image
 
     rolled = np.roll(tile, tuple(int(shift) for shift in rng.integers(0, tile.shape[0], 2)), axis=(0, 1))

@@ -1,4 +1,4 @@
-"""Questions, and the words that captions of all media share."""
+"""Questions, and helpers for captions of all modalities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pinned Debian packages: downloaded as apt would, or taken from a folder; verified and unpacked, never installed."""
+"""Pinned Debian packages: downloaded from apt's sources or taken from a folder, verified, unpacked, not installed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LINE = re.compile(r"'(?P<url>[^']+)' \S+ (?P<bytes>\d+)(?: \S+)?")
 
 @dataclass(frozen=True)
 class Package:
-    """A Debian package at one version, with the sha256 of its file and the paths that are taken out of it."""
+    """A Debian package at one version, with the sha256 of its file and the paths to extract."""
 
     package: str
     version: str
@@ -47,7 +47,7 @@ def packages() -> dict[str, Package]:
 
 
 def fetch_package(package: Package, folder: Path, tell: FetchProgress) -> Path:
-    """Return the folder of the unpacked package below ``folder``, after fetching it if it is missing.
+    """Return the folder of the unpacked package below ``folder``; the package is fetched if it is missing.
 
     Raises PlanError if the package can neither be downloaded nor found in the folder of ``MICL_OPEN_PACKAGES``.
     """
@@ -55,7 +55,7 @@ def fetch_package(package: Package, folder: Path, tell: FetchProgress) -> Path:
     if unpacked.is_dir():
         return unpacked
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # the second of two processes finds the package of the first
+    with FileLock(folder / ".lock"):  # a second process uses the package of the first
         if not unpacked.is_dir():
             _fetch(package, unpacked, tell)
     return unpacked
@@ -81,7 +81,7 @@ def _fetch(package: Package, unpacked: Path, tell: FetchProgress) -> None:
 
 
 def _given(package: Package, folder: Path) -> Path:
-    """Return the package's file in the user's folder, by its sha256, whatever its name. Raises PlanError."""
+    """Return the package's file in the user's folder, found by its sha256. Raises PlanError."""
     if not folder.is_dir():
         raise PlanError(f"{FOLDER_VARIABLE} names {folder}, which is not a folder", _hint(package))
     same_size = [path for path in sorted(folder.glob("*.deb")) if path.stat().st_size == package.bytes]
@@ -104,7 +104,7 @@ def _sha256(path: Path) -> str:
 
 
 def _downloaded(package: Package, unpacked: Path, tell: FetchProgress) -> Path:
-    """Return the package's file, downloaded from where the user's apt would. Raises PlanError."""
+    """Download the package's file from the user's apt sources, and return its path. Raises PlanError."""
     archive = unpacked.with_name(f"{unpacked.name}.deb")
     if not archive.exists():
         url = _url(package)
@@ -119,7 +119,7 @@ def _url(package: Package) -> str:
         done = _apt(["--print-uris", "download", wanted])
     except OSError as error:
         raise PlanError(
-            "apt-get is not installed: the benchmark is cut from Debian packages", _hint(package)
+            "apt-get is not installed: the media of the benchmark come from Debian packages", _hint(package)
         ) from error
     match = next((match for line in done.stdout.splitlines() if (match := _LINE.fullmatch(line.strip()))), None)
     if done.returncode or match is None:

@@ -38,7 +38,7 @@ NUMBERS = ("one", "two", "three", "four")
 
 
 class Emoji(NamedTuple):
-    """One emoji, what it shows ("dog"), and of which kind that is ("animal")."""
+    """One emoji, its subject ("dog"), and the subject's kind ("animal")."""
 
     character: str
     subject: str
@@ -127,7 +127,7 @@ def _near(rng: Generator, place: int, by: int) -> int:
 
 
 def captions(picture: Picture) -> tuple[str, ...]:
-    """Return five captions; each names what is shown, where it is, and the colour of the background."""
+    """Return five captions; each names the subjects, their places, and the background colour."""
     colour, named = picture.background, [a(placed.emoji.subject) for placed in picture.emoji]
     if len(named) == 1:
         (one,) = named
@@ -149,13 +149,13 @@ def captions(picture: Picture) -> tuple[str, ...]:
 
 
 def ask_kind(picture: Picture, rng: Generator) -> Question:
-    """Ask what is in a corner."""
+    """Ask for the kind of the emoji at a place."""
     i = int(rng.integers(len(picture.emoji)))
     return Question(f"What is at the {picture.places[i]}?", picture.emoji[i].emoji.kind)
 
 
 def ask_place(picture: Picture, rng: Generator) -> Question:
-    """Ask in which corner something is."""
+    """Ask for the place of an emoji."""
     i = int(rng.integers(len(picture.emoji)))
     return Question(f"Where is the {picture.emoji[i].emoji.kind}?", picture.places[i])
 
@@ -166,7 +166,7 @@ def ask_background(picture: Picture, rng: Generator) -> Question:
 
 
 def ask_number(picture: Picture, rng: Generator) -> Question:
-    """Ask how many emoji there are."""
+    """Ask for the number of emoji."""
     return Question("How many things are shown?", NUMBERS[len(picture.emoji) - 1])
 
 

@@ -1,6 +1,6 @@
 """SoundFont 2 files: recorded notes of instruments, played at a pitch.
 
-A small reader, because the Python packages that play SoundFonts need PortAudio or FluidSynth of the system. It plays
+A small player, because Python packages for SoundFonts require PortAudio or FluidSynth on the system. It plays
 recordings with their key range, tuning, loop, attenuation and volume envelope; modulators, filters and effects are left
 out. Names follow the specification (SoundFont Technical Specification 2.04, sections 5, 7 and 8).
 """
@@ -54,7 +54,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Sample:
-    """A recording: its place in the samples of the file, its loop, rate (Hz) and original key."""
+    """A recording: its range in the file's sample data, its loop, rate (Hz) and original key."""
 
     start: int
     end: int
@@ -68,13 +68,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Zone:
-    """A recording as it is played in a preset for a range of keys and velocities."""
+    """A recording with its playback parameters, for a range of keys and velocities of a preset."""
 
     sample_index: int
     values: Generators
 
     def plays(self, key: int, velocity: int) -> bool:
-        """Return whether the zone is heard for a key that is struck at a velocity."""
+        """Return whether the zone sounds for a key and a velocity."""
         return _within(self.values.get(_KEYS), key) and _within(self.values.get(_VELOCITIES), velocity)
 
     def seconds(self, generator: int) -> float:
@@ -169,7 +169,7 @@ class SoundFont:
             places = np.where(places < first + period, places, first + (places - first) % period)
         recording = self._recording(start, sample.end + values.get(_END, 0))
         wave: Floats = np.interp(places, np.arange(len(recording)), recording, right=0.0)
-        # Attenuation counts 0.4 times, as every synthesizer has it since the first cards did.
+        # Attenuation is scaled by 0.4, as in the first sound cards and all synthesizers since.
         loudness = 10 ** (-0.4 * values.get(_ATTENUATION, 0) / 200)
         return wave * loudness * _envelope(zone, length, rate)
 

@@ -19,7 +19,7 @@ from micl_tasks.open.splits import connected, of_split, split_identities
 FONT = "usr/share/sounds/sf2/FluidR3_GM.sf2"
 RATE = 16_000
 _OVERSAMPLING = 3
-"""Notes are played at three times the rate and filtered, since recordings hold frequencies above half of it."""
+"""The oversampling of notes before the low-pass filter: recordings exceed the Nyquist frequency of RATE."""
 SECONDS = 2.6
 VELOCITY = 100
 Floats = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Instrument(NamedTuple):
 
 
 class Phrase(NamedTuple):
-    """Notes of one instrument: the keys, in order, and whether they sound together."""
+    """Notes of one instrument, as keys in order, and the pattern they form."""
 
     instrument: Instrument
     pattern: str
@@ -54,7 +54,7 @@ class Phrase(NamedTuple):
 
 
 class Sound(NamedTuple):
-    """One phrase, or two after each other."""
+    """One phrase, or two in succession."""
 
     phrases: tuple[Phrase, ...]
 
@@ -73,7 +73,7 @@ class Instruments:
 
 
 def _groups(families: Mapping[str, Sequence[str]], font: SoundFont) -> dict[str, list[frozenset[str]]]:
-    """Return by family the sets of presets that share recordings; a set of several families stands with the first."""
+    """Return the sets of presets that share recordings, by family. A set of several families belongs to the first."""
     recordings = {
         name: {zone.sample_index for zone in font.zones(font.preset(name))}
         for names in families.values()
@@ -128,7 +128,7 @@ def _notes(phrase: Phrase) -> str:
 
 
 def captions(sound: Sound) -> tuple[str, ...]:
-    """Return the captions of a sound; each names the instruments in order, and which notes each of them plays."""
+    """Return the captions of a sound; each names the instruments in order, and the notes of each."""
     families = [phrase.instrument.family for phrase in sound.phrases]
     names = [family if family in PLURAL else a(family) for family in families]
     plays = [f"{name} {'play' if family in PLURAL else 'plays'}" for name, family in zip(names, families, strict=True)]
@@ -157,7 +157,7 @@ def captions(sound: Sound) -> tuple[str, ...]:
 
 
 def ask_family(sound: Sound, rng: Generator) -> Question:
-    """Ask for the family of the instrument, or of the first or second of two."""
+    """Ask for the family of the instrument, or of one of two instruments."""
     if len(sound.phrases) == 1:
         return Question("What plays?", sound.phrases[0].instrument.family)
     i = int(rng.integers(2))
@@ -165,14 +165,14 @@ def ask_family(sound: Sound, rng: Generator) -> Question:
 
 
 def ask_pattern(sound: Sound, rng: Generator) -> Question | None:
-    """Ask how the notes of a single instrument go on."""
+    """Ask for the pattern of the notes of a single instrument."""
     if len(sound.phrases) > 1:
         return None
     return Question("Are the notes long, repeated, rising, falling or a chord?", PATTERNS[sound.phrases[0].pattern])
 
 
 def ask_number(sound: Sound, rng: Generator) -> Question | None:
-    """Ask how many notes follow each other."""
+    """Ask for the number of successive notes."""
     phrase = sound.phrases[0]
     if len(sound.phrases) > 1 or phrase.pattern == "a chord":
         return None

@@ -1,4 +1,4 @@
-"""Splits by identity: what is shown in tests is not learnt from in any task of the benchmark."""
+"""Splits by identity: no task of the benchmark trains on the identities of the test split."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ SHARES = {"test": 0.25, "val": 0.1}
 
 
 def split_identities(groups: Mapping[str, Sequence[Collection[str]]]) -> dict[str, str]:
-    """Return the split of each identity. Each group is divided, and identities that stand together stay together.
+    """Return the split of each identity. Each group is divided; the identities of one set stay together.
 
-    ``groups`` holds by label the sets of identities. The order is that of a digest, so that it depends on nothing else.
-    Every group with three sets or more has one in each split; an identity of several groups keeps its first split.
+    ``groups`` holds by label the sets of identities. Sets are ordered by a digest of their labels, independently of the
+    input order. Every group with three sets or more has one in each split; an identity of several groups keeps its
+    first split.
     """
     splits: dict[str, str] = {}
     for label, sets in groups.items():
@@ -38,7 +39,7 @@ def _digest(text: str) -> bytes:
 
 
 def connected(items: Mapping[str, Collection[T]]) -> list[frozenset[str]]:
-    """Return the items in sets whose members share something, directly or through others, in order of appearance."""
+    """Return the connected components of items that share a value, in order of appearance."""
     sets: list[tuple[set[str], set[T]]] = []
     for name, has in items.items():
         joined, shared = {name}, set(has)

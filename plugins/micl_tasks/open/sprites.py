@@ -1,4 +1,4 @@
-"""Animated people and animals of Widelands, cut out of their sprite sheets."""
+"""Animated people and animals of Widelands, from their sprite sheets."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ ANIMAL = "animal"
 _BEASTS = frozenset({"horse", "donkey", "ox", "tapir", "reindeer"})
 """Animals that carry loads for a tribe."""
 _LEFT_OUT = frozenset({"soldier", "ferry"})
-"""Soldiers are drawn anew for each rank, and ferries are boats."""
+"""Soldiers, which differ by rank, and ferries, which are boats, are excluded."""
 DIRECTIONS = ("e", "ne", "nw", "w", "sw", "se")
 _WITHOUT_LOAD = frozenset({"walkload"})
-"""Animations that are not taken: the game draws the load into them, and without it they look like walking."""
+"""Excluded animations: the game adds the load to them, and without it they equal walking."""
 _SCALES = ("_4", "_2", "_1")
 _BLOCK = re.compile(r"(\w+)\s*=\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _NUMBER = re.compile(r"\b(frames|columns|rows|fps)\s*=\s*(\d+)")
@@ -51,7 +51,7 @@ class Animation:
     fps: int
 
     def images(self) -> list[Image.Image]:
-        """Return the frames in order, all cropped to the box that any of them fills."""
+        """Return the frames in order, cropped to the common bounding box."""
         from PIL import Image
 
         with Image.open(self.path) as opened:
@@ -68,18 +68,18 @@ class Animation:
 
 @dataclass(frozen=True)
 class Figure:
-    """A person or an animal: its identity, its folk (a tribe's, or "animal"), and its animations by deed.
+    """A person or an animal: its identity, its group (a tribe, or "animal"), and its animations.
 
-    Animations of walking are named by deed and direction: ("walk", "ne"). Others have no direction: ("idle", "").
+    Animations of walking are named by action and direction: ("walk", "ne"). Others have no direction: ("idle", "").
     """
 
     identity: str
-    folk: str
+    group: str
     animations: tuple[tuple[tuple[str, str], Animation], ...]
 
     @cached_property
-    def by_deed(self) -> dict[tuple[str, str], Animation]:
-        """The animations by deed and direction."""
+    def by_action(self) -> dict[tuple[str, str], Animation]:
+        """The animations by action and direction."""
         return dict(self.animations)
 
     @property
@@ -97,14 +97,14 @@ def figures(data: Path) -> tuple[Figure, ...]:
 
 
 def figures_of(split: str, everyone: tuple[Figure, ...]) -> dict[str, tuple[Figure, ...]]:
-    """Return the figures of a split by folk. Those that share a sprite sheet belong to the same split."""
-    folk = {figure.identity: figure.folk for figure in everyone}
-    groups: dict[str, list[frozenset[str]]] = {name: [] for name in sorted(set(folk.values()))}
+    """Return the figures of a split by group. Those that share a sprite sheet belong to the same split."""
+    group = {figure.identity: figure.group for figure in everyone}
+    groups: dict[str, list[frozenset[str]]] = {name: [] for name in sorted(set(group.values()))}
     for together in connected({figure.identity: figure.digests for figure in everyone}):
-        groups[folk[min(together)]].append(together)
+        groups[group[min(together)]].append(together)
     splits = split_identities(groups)
-    chosen = set(of_split(splits, split, folk))
-    return {name: tuple(f for f in everyone if f.folk == name and f.identity in chosen) for name in groups}
+    chosen = set(of_split(splits, split, group))
+    return {name: tuple(f for f in everyone if f.group == name and f.identity in chosen) for name in groups}
 
 
 def _folders(data: Path) -> Iterator[Path]:
@@ -114,13 +114,13 @@ def _folders(data: Path) -> Iterator[Path]:
 
 def _figure(folder: Path) -> Figure:
     animal = folder.name in _BEASTS or folder.parent.name not in TRIBES
-    folk = ANIMAL if animal else TRIBES[folder.parent.name]
+    group = ANIMAL if animal else TRIBES[folder.parent.name]
     text = re.sub(r"--.*", "", (folder / "init.lua").read_text(encoding="utf-8"))
-    return Figure(f"{folder.parent.name}/{folder.name}", folk, tuple(_animations(folder, text)))
+    return Figure(f"{folder.parent.name}/{folder.name}", group, tuple(_animations(folder, text)))
 
 
 def _animations(folder: Path, text: str) -> Iterator[tuple[tuple[str, str], Animation]]:
-    """Yield the animations that ``init.lua`` lists as sprite sheets, as far as their files exist."""
+    """Yield the animations that ``init.lua`` lists as sprite sheets, if their files exist."""
     listed = text.partition("spritesheets")[2]
     for name, block in _BLOCK.findall(listed.partition("{")[2]):
         sizes = {key: int(value) for key, value in _NUMBER.findall(block)}

@@ -1,4 +1,4 @@
-"""The six tasks of ``open``: captioning and question answering in three modalities, on media of Debian packages."""
+"""The six tasks of ``open``: captioning and question answering in three modalities, on media from Debian packages."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SEED = 20262
 COUNTS = {"train": 600, "val": 50, "test": 100}
 """Number of examples per split; each has its own medium."""
 REFERENCES = 4
-"""Number of captions of a medium, out of those that can be said of it."""
+"""Number of references of a medium, drawn from its captions."""
 
 
 class Drawn(NamedTuple):
-    """Functions that write a medium, caption it, and ask about it, one for each type of question."""
+    """Functions that write a medium, return its captions, and ask questions by type."""
 
     write: Callable[[Path], None]
     captions: Callable[[], tuple[str, ...]]
@@ -69,7 +69,7 @@ class OpenTask(TaskSource):
 
     @abstractmethod
     def query(self, drawn: Drawn, number: int, rng: Generator) -> Query | None:
-        """Return what is asked about a medium, or None if the medium does not suit the example."""
+        """Return the prompt and references of an example, or None if the medium does not suit it."""
 
     def rows(self, folder: Path) -> Iterator[Row]:
         """Write the media below ``folder``/media and yield a row for each, split by split."""
@@ -107,7 +107,7 @@ class Captioning(OpenTask):
 class QuestionAnswering(OpenTask):
     """Answer a question in a word or two, from a closed set; scored by exact match.
 
-    The types of questions follow each other in turn, so that they are equally frequent in every split.
+    Question types alternate, so that they are equally frequent in every split.
     """
 
     type = QA
@@ -159,14 +159,14 @@ class _Audio(OpenTask):
 class _Video(OpenTask):
     modalities = frozenset({"video"})
     package, modality, suffix = "animations", "video", ".mp4"
-    deeds: ClassVar[tuple[str, ...]]
+    actions: ClassVar[tuple[str, ...]]
 
     def drawer(self, data: Path, split: str) -> Draw:
         game = data / clips.GAME
-        folks = figures_of(split, figures(game))
+        groups = figures_of(split, figures(game))
 
         def draw(rng: Generator) -> Drawn:
-            clip = clips.draw(folks, self.deeds, rng)
+            clip = clips.draw(groups, self.actions, rng)
             ask = {name: partial(question, clip, rng) for name, question in clips.QUESTIONS.items()}
             return Drawn(lambda path: clips.write_clip(path, clip, game, rng), partial(clips.captions, clip), ask)
 
@@ -213,12 +213,12 @@ class VideoCaptioning(Captioning, _Video):
     name = "vid_cap"
     description = "caption clips of animated people and animals (Widelands, GPL 2 or later)"
     instruction = "Describe the clip."
-    deeds = (clips.WALKS, clips.WALKS, clips.WORKS, clips.STANDS)
+    actions = (clips.WALKS, clips.WALKS, clips.WORKS, clips.STANDS)
 
 
 class VideoQA(QuestionAnswering, _Video):
-    """Questions about who is seen, what it does, its direction and the ground."""
+    """Questions about figure, action, direction and ground."""
 
     name = "vid_qa"
     description = "answer questions about clips of animated people and animals (Widelands, GPL 2 or later)"
-    deeds = (clips.WALKS, clips.WORKS, clips.STANDS)
+    actions = (clips.WALKS, clips.WORKS, clips.STANDS)

@@ -66,7 +66,7 @@ def test_the_answer_of_a_choice(answer: Any, choices: list[str], reference: str)
 
 
 def test_a_number_that_may_be_a_choice_or_its_index_is_a_fault() -> None:
-    with pytest.raises(ManifestError, match="is a choice, and the index of another"):
+    with pytest.raises(ManifestError, match="is both a choice and the index of another"):
         build({"answer": 1, "choices": ["1", "0"]}, choices=("choices",))
 
 

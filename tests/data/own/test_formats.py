@@ -1,4 +1,4 @@
-"""Formats are plugins: a stranger's format is found by content, and prepared like any other."""
+"""Formats are plugins: a third-party format is recognised by content, and prepared like any other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether answers have the shape that was asked for."""
+"""Instruction following: the shape of answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The share of boxes that overlap with the right one."""
+"""The share of boxes that overlap with the reference box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule by which characters are compared."""
+"""The common rule for characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metric ``judge``: its verdicts, what is kept of them, and what it needs."""
+"""The metric ``judge``: verdicts, their cache, and its requirements."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUESTIONS = [Question(f"What is {n}?", "it " * n, "that " * n) for n in range(1,
 
 
 class FakeModel:
-    """A judge for which an answer is right if it is the reference's first word; it counts what it is asked."""
+    """A judge for which an answer is right if it is the reference's first word; it counts its questions."""
 
     asked: ClassVar[list[Question]] = []
 

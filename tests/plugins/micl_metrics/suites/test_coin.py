@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from micl_cli.api import Answer, Example, Metric, PlanError
 from micl_metrics.suites.coin import (
+    ClassRelease,
     GQARelease,
     GroundingRelease,
     ImageNetRelease,
@@ -34,9 +35,11 @@ def score(metric: type[Metric], answer: str, *references: str) -> float:
 @pytest.mark.parametrize(
     ("answer", "release", "answer_is", "strict"),
     [
-        ("B", 1, 0, 1),
+        ("B", 1, 1, 1),
         ("b", 1, 0, 1),
-        ("B. west", 1, 0, 1),
+        ("B. west", 1, 1, 1),
+        ("The answer is B!", 1, 1, 1),
+        ("The answer is A. The answer is B.", 0, 0, 0),
         ("(B)", 1, 0, 1),
         ("B) west", 1, 0, 1),
         ("The answer is B.", 1, 1, 1),
@@ -60,7 +63,10 @@ def test_letters_of_options(answer: str, release: float, answer_is: float, stric
 
 def test_a_missing_answer_is_wrong_by_every_rule() -> None:
     examples = [Example("1", references=("dog",), meta={"bbox": [0, 0, 1, 1]})]
-    for metric in (ScienceQARelease, TextVQARelease, ImageNetRelease, GQARelease, OCRVQARelease, GroundingRelease):
+    for metric in (
+        *(ScienceQARelease, TextVQARelease, ImageNetRelease, ClassRelease),
+        *(GQARelease, OCRVQARelease, GroundingRelease),
+    ):
         assert metric().score_examples([Answer("", missing=True)], examples).value == 0.0
 
 
@@ -93,8 +99,10 @@ def test_textvqa_is_the_mean_over_leaving_one_answer_out(hits: int, value: float
     assert score(TextVQARelease, "Nokia,", *answers) == pytest.approx(value)
 
 
-def test_an_empty_answer_to_textvqa_is_wrong() -> None:
-    assert score(TextVQARelease, "", *["the"] * 10) == 0.0
+def test_an_empty_answer_to_textvqa_equals_an_article_but_a_missing_one_is_wrong() -> None:
+    example = Example("1", references=("the",) * 10)
+    for answer, right in ((Answer(""), 1.0), (Answer("", missing=True), 0.0)):
+        assert TextVQARelease().score_examples([answer], [example]).value == right
 
 
 # ImageNet, GQA, OCR-VQA
@@ -105,7 +113,8 @@ def test_an_empty_answer_to_textvqa_is_wrong() -> None:
     [
         ("goldfinch", 1, 1),
         ("Goldfinch.", 0, 1),
-        ("carduelis carduelis", 1, 1),
+        ("carduelis carduelis", 0, 1),
+        ("Carduelis carduelis", 1, 1),
         ("It is a goldfinch, Carduelis carduelis", 1, 1),
         ("a goldfinch", 0, 1),
         ("finch", 1, 0),
@@ -120,8 +129,16 @@ def test_classes_of_imagenet(answer: str, release: float, strict: float) -> None
     assert [score(ImageNetRelease, answer, names), score(ImageNetStrict, answer, names)] == [release, strict]
 
 
-def test_gqa_compares_characters() -> None:
-    assert [score(GQARelease, answer, "yes") for answer in ("yes", "Yes", "yes.", " yes", "")] == [1, 0, 0, 0, 0]
+def test_classes_of_smolora_have_several_names_and_no_case() -> None:
+    names = ("goldfinch", "Carduelis carduelis")
+    answers = ("Goldfinch.", "CARDUELIS", "finch", "", "sparrow")
+    assert [score(ClassRelease, answer, *names) for answer in answers] == [1, 1, 1, 1, 0]
+
+
+def test_gqa_lowers_the_case_and_takes_full_stops_off_the_answer_only() -> None:
+    answers = ("yes", "Yes", "yes..", " yes", "yes!", "")
+    assert [score(GQARelease, answer, "yes") for answer in answers] == [1, 1, 1, 0, 0, 0]
+    assert score(GQARelease, "Yes.", "Yes.") == 0
 
 
 def test_ocr_vqa_compares_lower_case_and_refuses_unanswerable() -> None:
@@ -151,7 +168,8 @@ def box_score(answer: str, box: Any = (0.1, 0.2, 0.5, 0.6), size: Any = (640, 48
         ("10.1, 0.2, 0.5, 0.60", 1),  # the first character is dropped, whatever it is
         ("[0.1 0.2 0.5 0.6]", 0),
         ("[0.1, 0.2, 0.5]", 0),
-        ("[0.1, 0.2, 0.5, 0.60].", 0),  # the bracket is not at the end
+        ("[0.1, 0.2, 0.5, 0.60].", 1),  # brackets are removed wherever they are
+        (" [0.1, 0.2, 0.5, 0.60] ", 1),
         ("[0.1, 0.2, nan, 0.60]", 0),
         ("[]", 0),
         ("", 0),
@@ -189,4 +207,4 @@ def test_any_answer_is_rated(answer: str) -> None:
     "metric", [ScienceQARelease, ScienceQAStrict, TextVQARelease, ImageNetRelease, ImageNetStrict, GQARelease]
 )
 def test_the_rules_tell_right_answers_from_wrong_ones(metric: type[Metric]) -> None:
-    assert metric().informative([["B"]])
+    assert metric().informative([["b"]])

@@ -1,4 +1,4 @@
-"""CL-VISTA: questions and answers in two files, videos with and without endings, and what does not fit together."""
+"""CL-VISTA: questions and answers in two files, videos with and without endings, and mismatches."""
 
 from __future__ import annotations
 
@@ -75,9 +75,43 @@ def test_other_names_of_the_two_files(vista: Path) -> None:
     assert len(read(vista)[0]) == 7
 
 
+@pytest.mark.parametrize(
+    ("train", "questions", "answers"),
+    [
+        ("json_row/train_data_30k", "json_row/test_questions_2k", "json_row/test_answers_2k"),
+        (
+            *("train_json_row/movie_train_subtitle_30k", "test_json_row/test_question_2k"),
+            "test_json_row/test_answer_2k",
+        ),
+        ("json_row/gui_train_20k", "json_row/test_questions_1k", "json_row/test_answers_1k"),
+    ],
+)
+def test_the_names_of_the_configuration_of_the_release(
+    vista: Path, train: str, questions: str, answers: str, write_json: Write
+) -> None:
+    before = read(vista)
+    folder = vista / "Counting"
+    for old, new in (("train", train), ("test_q", questions), ("test_a", answers)):
+        (folder / new).parent.mkdir(exist_ok=True)
+        (folder / f"{old}.json").rename(folder / f"{new}.json")
+    for name in ("replay_train", "router_data"):
+        write_json(folder / train.partition("/")[0] / f"{name}.json", [{"not": "read"}])
+    rows, faults = read(vista)
+    assert ([row for row, _ in rows], faults) == ([row for row, _ in before[0]], [])
+
+
+def test_two_files_of_one_role_are_not_guessed_between(vista: Path, write_json: Write) -> None:
+    (vista / "Counting" / "train.json").unlink()
+    for name in ("a_train.json", "b_train.json"):
+        write_json(vista / "Counting" / "json_row" / name, [])
+    with pytest.raises(ManifestError, match=r"a_train\.json and .*b_train\.json: which one is it") as error:
+        read(vista)
+    assert error.value.hint == "Rename the published one to Counting/train.json."
+
+
 def test_a_missing_file_names_what_was_looked_for(vista: Path) -> None:
     (vista / "Counting" / "test_a.json").unlink()
-    with pytest.raises(ManifestError, match=r"has no Counting/test_a\.json or Counting/test_answers\.json or "):
+    with pytest.raises(ManifestError, match=r" or Counting/test_a\.json or Counting/test_answers\.json or "):
         read(vista)
 
 

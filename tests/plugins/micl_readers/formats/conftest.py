@@ -1,4 +1,4 @@
-"""Preparing a task of one's own data, and reading the rows that came of it."""
+"""Helpers that prepare user data and return the rows of the task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""COCO captions: several captions an image, images beside or above the annotations, what does not fit together."""
+"""COCO captions: several captions an image, images beside or above the annotations, mismatches."""
 
 from __future__ import annotations
 

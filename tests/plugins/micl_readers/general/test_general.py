@@ -149,7 +149,7 @@ def test_a_table_without_answers_is_refused(mmbench_root: Path) -> None:
         ("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo=" * 3, "image is not base64"),
         ("aGVsbG8gd29ybGQ", "image is not base64"),
         ("aGVsbG8gd29ybGQx", "image is none of JPEG, PNG, GIF and WebP"),
-        ("4711", "image is the index 4711, and no earlier row has it"),
+        ("4711", "image is the index 4711, which no earlier row has"),
         ("", "image is none of"),
     ],
 )

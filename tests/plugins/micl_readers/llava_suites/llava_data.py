@@ -141,7 +141,7 @@ def coin(data: DataSet, instructions: str = "Instructions_Original", test: str =
               path="{split}{number}.jpg")  # fmt: skip
     data.task(f"{instructions}/Grounding/train.json", f"{instructions}/Grounding/test.json", "cl_dataset",
               path="COCO2014/train2014/{split}{number}.jpg", answer=lambda n: "[0.1, 0.2, 0.5, 0.6]",
-              answer_bbox=[0.1, 0.2, 0.5, 0.6], size=[640, 480])  # fmt: skip
+              answer_bbox="[0.1, 0.2, 0.5, 0.6]", size=[640, 480])  # fmt: skip
 
 
 def coin_textvqa(data: DataSet, instructions: str) -> None:
@@ -190,6 +190,23 @@ def cvit(data: DataSet) -> None:
     items = data.items(f"{below}/test.json")
     captions = [{**item, "answer": [caption(n), f"picture {n}"]} for n, item in enumerate(items)]
     data.write(f"{below}/test.json", captions)
+
+
+def mm_mergebench(data: DataSet) -> None:
+    """MM-MergeBench: three of its seen tasks and two of the unseen ones, which have no training file."""
+    data.task("instructions/IconQA/train.json", "instructions/IconQA/val.json", "datasets/IconQA")
+    data.task("instructions/Grounding/train.json", "instructions/Grounding/test.json", "datasets",
+              path="COCO2014/train2014/{split}{number}.jpg", answer=lambda n: "[0.1, 0.2, 0.5, 0.6]",
+              answer_bbox="[0.1, 0.2, 0.5, 0.6]", size=[640, 480])  # fmt: skip
+    for folder, train, test, images in (
+        ("flickr30k-caption", "train_brief.json", "val_brief.json", "Flickr30k"),
+        ("Screen2words", "unused.json", "test.json", "Screen2words"),
+    ):
+        below = f"instructions/{folder}"
+        split = test.removesuffix(".json").removesuffix("_brief")
+        data.task(f"{below}/{train}", f"{below}/{test}", f"datasets/{images}", answer=caption, test_split=split)
+        data.document(f"{below}/{split}_coco_type.json", coco(TEST))
+    data.task("instructions/TabMWP/unused.json", "instructions/TabMWP/test.json", "datasets/TabMWP")
 
 
 def cl4vqa(data: DataSet) -> None:
@@ -252,6 +269,7 @@ BUILDERS: dict[str, Callable[[DataSet], None]] = {
     "trigap": trigap,
     "cvit": cvit,
     "cl4vqa": cl4vqa,
+    "mm-mergebench": mm_mergebench,
     "continual-next": continual_next,
     "continual-news": continual_news,
 }

@@ -32,6 +32,22 @@ def test_the_formats_of_llava_are_read_too(build: Any, read: Any) -> None:
     assert str(rows[0].media[0].path) == image
 
 
+def test_the_layout_and_the_rule_of_the_release_of_cl_moe(build: Any, micl: Any) -> None:
+    data = build("cl4vqa")
+    image = "train2014/COCO_train2014_000000000009.jpg"
+    data.write("CL4VQA/train/train_q_recognition.json", [conversation("1", image, "Which?", "red")])
+    data.write("CL4VQA/test/test_q_recognition.json", [question("7", image, "Which?", "Red")])
+    for split in ("train", "val"):
+        (data.root / f"{split}_q_recognition.json").unlink()
+    done = micl("prepare", "cl4vqa/recognition", "--root", data.root, "--scorer", "cl-moe", "--json")
+    assert json.loads(done.out)["tasks"][0]["metric"] == "exact_upper"
+    answers = data.root / "merge.jsonl"
+    for text, score in (("RED", 100.0), ("red.", 0.0)):
+        answers.write_text(json.dumps({"question_id": "7", "prompt": "Which?", "text": text}) + "\n")
+        scored = micl("score", answers, "--task", "cl4vqa/recognition", "--json")
+        assert json.loads(scored.out)["scores"][0]["score"] == score
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -90,11 +90,21 @@ def test_boxes_and_sizes_are_kept_for_the_scorer(build: Any, read: Any) -> None:
     assert row.references == ("[0.1, 0.2, 0.5, 0.6]",)
 
 
+@pytest.mark.parametrize("box", [[0.1, 0.2, 0.5, 0.6], "[0.1,0.2,0.5,0.6]", "0.1, 0.2, 0.5, 0.6"])
+def test_boxes_may_be_lists_or_texts(box: Any, build: Any, read: Any) -> None:
+    data = build("coin")
+    items = data.items("Instructions_Original/Grounding/test.json")
+    data.write("Instructions_Original/Grounding/test.json", [{**items[0], "answer_bbox": box}])
+    assert read("coin/grounding", data.root, "test")[0].meta["bbox"] == [0.1, 0.2, 0.5, 0.6]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"answer_bbox": [0.1, 0.2]}, "answer_bbox is not a list of 4 numbers"),
-        ({"answer_bbox": "[0, 0, 1, 1]"}, "answer_bbox is not a list of 4 numbers"),
+        ({"answer_bbox": "[0, 0, 1]"}, "answer_bbox is not a list of 4 numbers"),
+        ({"answer_bbox": "[0, 0, 1, nan]"}, "answer_bbox is not a list of 4 numbers"),
+        ({"answer_bbox": "left"}, "answer_bbox is not a list of 4 numbers"),
         ({"answer_bbox": [0, 0, 1, 10**400]}, "answer_bbox is not a list of 4 numbers"),
         ({"answer_bbox": [False, 0, 1, 1]}, "answer_bbox is not a list of 4 numbers"),
         ({"answer_bbox": [0.5, 0.2, 0.1, 0.6]}, "has no area"),

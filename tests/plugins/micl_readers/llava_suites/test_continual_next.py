@@ -48,5 +48,15 @@ def test_long_answers_need_a_sentence_model(build: Any, micl: Any) -> None:
 
 
 def test_years_are_tasks_of_continual_news(build: Any, read: Any) -> None:
-    rows = read("continual-news/2023", build("continual-news").root, "test")
+    data = build("continual-news")
+    rows = read("continual-news/2023", data.root, "test")
     assert rows[0].prompt == "Who won race 0 of 2023?"
+    (data.root / "test_data").mkdir()
+    (data.root / "2023_train.json").rename(data.root / "2023.json")
+    (data.root / "2023_test.json").rename(data.root / "test_data" / "2023-test.json")
+    assert read("continual-news/2023", data.root, "test") == rows
+
+
+def test_news_are_scored_by_the_cosine_of_embeddings(build: Any, micl: Any) -> None:
+    done = micl("prepare", "continual-news/2022", "--root", build("continual-news").root, "--json")
+    assert json.loads(done.out)["tasks"][0]["metric"] == "sentence_cosine"

@@ -15,9 +15,14 @@ TASKS = {
     "trigap": "pmcvqa,docvqa",
     "cvit": "scienceqa,flickr30k",
     "cl4vqa": "recognition,count",
+    "mm-mergebench": "rec,iconqa",
     "continual-next": "geochat,mathqa",
     "continual-news": "2022,2023",
 }
+
+
+OPTIONS = {"continual-news": ("--scorer", "short")}
+"""The scorer that needs no sentence model."""
 
 
 @pytest.mark.parametrize("benchmark", TASKS)
@@ -25,7 +30,7 @@ def test_a_suite_is_prepared_learnt_scored_and_reported(
     benchmark: str, build: Any, micl: Any, home: Path, learn_words: Any
 ) -> None:
     names = [f"{benchmark}/{task}" for task in TASKS[benchmark].split(",")]
-    done = micl("prepare", *names, "--root", build(benchmark).root, "--json")
+    done = micl("prepare", *names, "--root", build(benchmark).root, *OPTIONS.get(benchmark, ()), "--json")
     assert done.code == 0, done.err
     assert [task["counts"]["test"] for task in json.loads(done.out)["tasks"]] == [3, 3]
     done = micl(*learn_words("--tasks", ",".join(names), "--max-steps", "2", "--eval-batch-size", "3", "--json"))
@@ -46,6 +51,8 @@ def test_bare_names_stand_for_the_sequence_of_a_suite() -> None:
         "coin": "scienceqa textvqa imagenet gqa vizwiz grounding vqav2 ocr-vqa",
         "coin-asd": "scienceqa textvqa imagenet gqa vizwiz grounding vqav2 ocr-vqa",
         "cvit": "scienceqa textvqa flickr30k imagenet gqa vqav2",
+        "mm-mergebench": "scienceqa vizwiz-cap imagenet vqav2 rec iconqa flickr30k ocr-vqa",
+        "mm-mergebench:unseen": "aokvqa imagenet-r screen2words tabmwp",
         "cvit:unseen": "vizwiz textcaps ocr-vqa places365",
         "trigap": "pmcvqa docvqa chartqa iconqa infographicvqa arxivqa roadside chemvqa floodnetvqa clevr",
         "cl4vqa": "recognition location judge commonsense count action color type subcategory causal",

@@ -25,6 +25,23 @@ def test_images_are_found_below_datasets_whatever_their_paths_begin_with(build: 
     assert images(read("ucit/clevr-math", root, media_root=root / "datasets"))[0] == "CLEVR/train/0.jpg"
 
 
+@pytest.mark.parametrize(
+    ("task", "old", "new"),
+    [
+        ("vizwiz-cap", "VizWiz", "VizWiz-caption"),
+        ("flickr30k-cap", "Flickr30k", "Flickr30k-cap"),
+        ("clevr-math", "CLEVR", "CLEVR-Math"),
+    ],
+)
+def test_instructions_may_lie_beside_the_images_in_folders_named_by_the_task(
+    task: str, old: str, new: str, build: Any, read: Any
+) -> None:
+    root = build("ucit").root
+    before = read(f"ucit/{task}", root)
+    (root / "instructions" / old).rename(root / new)
+    assert read(f"ucit/{task}", root) == before
+
+
 def test_rows_have_the_published_ids_prompts_and_answers(build: Any, read: Any) -> None:
     train, *_, test, _, _ = read("ucit/imagenet-r", build("ucit").root)
     asked = "Which colour is it?\nAnswer the question using a single word or phrase."

@@ -103,5 +103,14 @@ def test_predictions_of_app_are_a_table_for_the_server(write: Any, rows: Any) ->
     found = rows(Ability, "app", write())
     text = "".join(Ability().export("app", MMT_BENCH, predictions(found, "I choose (B).", "who knows")))
     first, second = csv.DictReader(text.splitlines(keepends=True), delimiter="\t")
-    assert (first["index"], first["prediction"], first["question"]) == ("11", "B", questions(found)[0].prompt)
-    assert (second["index"], second["prediction"], second["A"]) == ("12", "who knows", "a bell")
+    assert (first["index"], first["opt"], first["question"]) == ("11", "B", questions(found)[0].prompt)
+    assert first["prediction"] == "I choose (B)."
+    assert (second["index"], second["opt"], second["prediction"]) == ("12", "Z", "who knows")
+    assert second["A"] == "a bell"
+
+
+def test_ids_of_app_are_rows_of_the_table_of_the_server(write: Any, rows: Any) -> None:
+    item = {"question_id": "ALL_205", "image": "APP_test/images/0.png", "text": "Which icon?", "answer": "A"}
+    found = rows(Ability, "app", write(APP=[item]))
+    text = "".join(Ability().export("app", MMT_BENCH, predictions(found, "a")))
+    assert text.splitlines() == ["index\tquestion\tprediction\topt", "205\tWhich icon?\ta\tA"]

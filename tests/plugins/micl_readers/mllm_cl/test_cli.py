@@ -51,7 +51,7 @@ def test_predictions_are_written_in_the_form_that_judges_take(write: Any, micl: 
     assert (done.code, list(json.loads(done.out))) == (0, ["17", "2"])
     done = micl("predictions", "@last", "--task", "app", "--format", "mmt-bench")
     assert done.code == 0
-    assert done.out.startswith("index\tquestion\tcategory\tA\tB\tprediction\n11\t")
+    assert done.out.startswith("index\tquestion\tcategory\tA\tB\tprediction\topt\n11\t")
     wrong = micl("predictions", "@last", "--task", "app", "--format", "mathvista")
     assert wrong.code == 2
     assert "have no format 'mathvista'" in wrong.err

@@ -11,21 +11,21 @@ from micl_tasks.open import clips
 from micl_tasks.open.clips import FRAMES, QUESTIONS, SIZE, STANDS, WALKS, WORKS
 from micl_tasks.open.sprites import figures, figures_of, texture
 
-DEEDS = (WALKS, WORKS, STANDS)
+ACTIONS = (WALKS, WORKS, STANDS)
 
 
 def test_figures_are_read_with_their_animations(game: Path) -> None:
     everyone = figures(game)
     assert len(everyone) == 36
-    assert {figure.folk for figure in everyone} == {"Amazon", "Atlantean", "barbarian", "Roman", "Frisian", "animal"}
+    assert {figure.group for figure in everyone} == {"Amazon", "Atlantean", "barbarian", "Roman", "Frisian", "animal"}
     figure = everyone[0]
     walks = {("walk", direction) for direction in ("e", "ne", "nw", "w", "sw", "se")}
-    assert figure.by_deed.keys() == {*walks, ("idle", ""), ("dig", "")}  # nothing is carried
-    assert len(figure.by_deed["idle", ""].images()) == 4
+    assert figure.by_action.keys() == {*walks, ("idle", ""), ("dig", "")}  # nothing is carried
+    assert len(figure.by_action["idle", ""].images()) == 4
 
 
 def test_frames_share_the_box_that_any_of_them_fills(game: Path) -> None:
-    images = figures(game)[0].by_deed["walk", "e"].images()
+    images = figures(game)[0].by_action["walk", "e"].images()
     assert {image.size for image in images} == {(7, 6)}
     assert [image.getchannel("A").getbbox() for image in images] == [(i, 0, i + 4, 6) for i in range(4)]
 
@@ -34,15 +34,15 @@ def test_the_largest_scale_is_taken(game: Path) -> None:
     folder = game / "world/critters/beast0"
     (folder / "dig_4.png").write_bytes((folder / "dig.png").read_bytes())
     beast = next(figure for figure in figures(game) if figure.identity == "critters/beast0")
-    assert beast.by_deed["dig", ""].path.name == "dig_4.png"
+    assert beast.by_action["dig", ""].path.name == "dig_4.png"
 
 
-def test_figures_belong_to_one_split_and_folks_to_all(game: Path) -> None:
+def test_figures_belong_to_one_split_and_groups_to_all(game: Path) -> None:
     everyone = figures(game)
     sets = {split: figures_of(split, everyone) for split in ("train", "val", "test")}
-    held = [figure.identity for folks in sets.values() for members in folks.values() for figure in members]
+    held = [figure.identity for groups in sets.values() for members in groups.values() for figure in members]
     assert sorted(held) == sorted(figure.identity for figure in everyone)
-    assert all(members for folks in sets.values() for members in folks.values())
+    assert all(members for groups in sets.values() for members in groups.values())
 
 
 def test_figures_with_the_same_sprites_share_their_split(game: Path) -> None:
@@ -54,16 +54,16 @@ def test_figures_with_the_same_sprites_share_their_split(game: Path) -> None:
 
 
 def test_captions_and_answers_agree_with_the_clip(game: Path) -> None:
-    rng, folks = default_rng(1), figures_of("train", figures(game))
+    rng, groups = default_rng(1), figures_of("train", figures(game))
     for _ in range(300):
-        clip = clips.draw(folks, DEEDS, rng)
+        clip = clips.draw(groups, ACTIONS, rng)
         captions = clips.captions(clip)
         assert len(set(captions)) == 8
-        assert all(clip.figure.folk in caption and clip.ground in caption for caption in captions)
+        assert all(clip.figure.group in caption and clip.ground in caption for caption in captions)
         assert all(clip.way in caption for caption in captions)
-        figure, ground, way, deed = (ask(clip, rng) for ask in QUESTIONS.values())
-        assert (figure.answer, ground.answer, deed.answer) == (clip.figure.folk, clip.ground, clip.deed)
-        assert (way is None) == (clip.deed != WALKS)
+        figure, ground, way, action = (ask(clip, rng) for ask in QUESTIONS.values())
+        assert (figure.answer, ground.answer, action.answer) == (clip.figure.group, clip.ground, clip.action)
+        assert (way is None) == (clip.action != WALKS)
         assert clip.terrain in clips.GROUNDS[clip.ground]
 
 
