@@ -232,6 +232,9 @@ def split_tasks(text: str, benchmark: str, registry: Registry | None = None) -> 
 
 def _task_names(word: str, benchmark: str, registry: Registry | None) -> tuple[str, ...]:
     whole = registry.benchmark_tasks(word.lower()) if registry and "/" not in word else ()
+    if ":" in word and not whole:
+        hint = "Name tasks in order, as in img_cap,aud_qa, or a published benchmark: micl:order-1"
+        raise UsageError(f"{word!r} is neither a task nor an order of a benchmark", hint)
     return whole or (full_name(word, benchmark),)
 
 

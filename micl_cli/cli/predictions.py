@@ -21,7 +21,8 @@ Examples:
   micl score answers.jsonl --task mini/img_qa
 
 \b
-Formats: text, csv, jsonl (one object a line, which `micl score` reads), and release (the keys of
+Formats: text, csv (for spreadsheets: text that would be evaluated as a formula is prefixed with an
+apostrophe), jsonl (the exact answers, one object a line, which `micl score` reads), and release (the keys of
 LLaVA-style prediction files; for one task). A benchmark may have formats of its own for a judge or
 a server, such as mathvista for mllm-cl-ability/math."""
 

@@ -15,7 +15,7 @@ from micl_cli.cli.context import current_settings
 from micl_cli.cli.own_options import NAMES as OWN_NAMES
 from micl_cli.cli.own_options import own_options, own_request, refuse_without_inputs
 from micl_cli.cli.status import DownloadBars, preparing
-from micl_cli.errors import UsageError
+from micl_cli.errors import MiclError, UsageError
 
 if TYPE_CHECKING:
     from micl_cli.api.task import Task
@@ -76,9 +76,8 @@ def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, jobs: int, as_
 
     library = TaskLibrary(current_settings(), jobs=jobs)
     own = {name: given.pop(name) for name in OWN_NAMES}
-    done = []
-    for prepared in _chosen(library, what, benchmark, own, given, on_error):
-        done.append(prepared)
+    done: list[Prepared] = []
+    for prepared in _telling(_chosen(library, what, benchmark, own, given, on_error), done):
         for text in (*prepared.notes, *prepared.leaks):
             note(f"{prepared.task.name}: {text}")
         if prepared.refused:
@@ -88,6 +87,18 @@ def prepare(what: tuple[str, ...], benchmark: str, on_error: Any, jobs: int, as_
         return
     rows = [[*_facts(p.task), *_counts(p), p.task.sha256[:12], str(p.folder)] for p in done]
     echo(table(["task", "modalities", "type", "train", "val", "test", "skipped", "sha256", "folder"], rows))
+
+
+def _telling(preparing: Iterator[Prepared], done: list[Prepared]) -> Iterator[Prepared]:
+    """Add tasks to ``done``, and tell which are if it ends early."""
+    try:
+        for prepared in preparing:
+            done.append(prepared)
+            yield prepared
+    except (MiclError, KeyboardInterrupt):
+        if done:
+            note(f"prepared before: {', '.join(prepared.task.name for prepared in done)}")
+        raise
 
 
 def _chosen(
@@ -138,6 +149,8 @@ def _prepared(
     given = [f"--{name.replace('_', '-')}" for name, value in reading.items() if value is not None]
     if given and len(published) < len(names):
         other = next(name for name in names if name not in published)
+        if not Path(other).is_dir():
+            library.check_known(other)
         raise UsageError(f"{', '.join(given)} cannot be used for {other}", "It is for published benchmarks.")
     if published and reading["root"] is None:
         hint = f"Name the folder of the data set: micl prepare {published[0]} --root DIR"

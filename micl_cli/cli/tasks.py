@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,8 @@ def new_task(folder: Path, modalities: tuple[str, ...], task_type: str, metric: 
     write_sample(folder, description)
     echo(escape(str(folder)))
     media = f"your media into {folder / 'media'} and " if modalities else ""
-    note(f"Put {media}your examples into {folder / 'manifest.jsonl'}, then: micl prepare {folder}")
+    command = shlex.join(["micl", "prepare", str(folder)])
+    note(f"Put {media}your examples into {folder / 'manifest.jsonl'}, then: {command}")
 
 
 @tasks.command("rm")

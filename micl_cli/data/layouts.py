@@ -19,12 +19,12 @@ LAYOUTS = {
 """Well-known data sets without a reader: paths, with wildcards, of which one identifies the data set."""
 
 
-def recognise(root: Path, marks: Mapping[str, tuple[str, ...]]) -> str:
+def recognise(root: Path, marks: Mapping[str, tuple[str, ...]], others: Mapping[str, tuple[str, ...]] = LAYOUTS) -> str:
     """Return "It looks like NAME." for the data set at ``root``, or an empty string.
 
-    ``marks`` holds the identifying paths of further data sets, by title.
+    ``marks`` holds the identifying paths of further data sets than the ``others``, by title.
     """
-    for title, paths in {**marks, **LAYOUTS}.items():
+    for title, paths in {**marks, **others}.items():
         if any(next(root.glob(path), None) for path in paths):
             return f"It looks like {title}."
     return ""

@@ -77,9 +77,7 @@ def prepare_published(
     a note. Raises UsageError for an unknown variant; otherwise like :func:`prepare_read`.
     """
     spec = reader.tasks[task]
-    specs = reader.tasks.values()
-    prompts = _variant("prompts", request.prompts, spec.prompts, [each.prompts for each in specs])
-    scorer = _variant("scorer", request.scorer, tuple(spec.scorers), [tuple(each.scorers) for each in specs])
+    prompts, scorer = chosen_variants(reader, task, request)
     kept = [
         f"{what} is {used}, the only variant of this task"
         for what, given, used in (("prompts", request.prompts, prompts), ("scorer", request.scorer, scorer))
@@ -107,6 +105,15 @@ def prepare_published(
         required=("test",) if spec.evaluation_only else ("train", "test"), on_error=on_error, progress=progress,
     )  # fmt: skip
     return replace(prepared, notes=(*prepared.notes, *kept, *_notes(spec, prepared, home)))
+
+
+def chosen_variants(reader: Reader, task: str, request: ReadRequest) -> tuple[str, str]:
+    """Return the variants of prompts and scorer that a task is prepared in. Raises UsageError if it lacks one."""
+    name, spec, specs = f"{reader.benchmark}/{task}", reader.tasks[task], reader.tasks.values()
+    return (
+        _variant(name, "prompts", request.prompts, spec.prompts, [each.prompts for each in specs]),
+        _variant(name, "scorer", request.scorer, tuple(spec.scorers), [tuple(each.scorers) for each in specs]),
+    )
 
 
 def prepare_read(
@@ -176,19 +183,20 @@ def _remove_unused(folder: Path, record: Record) -> None:
             path.unlink()
 
 
-def _variant(what: str, given: str | None, known: Sequence[str], all_known: Iterable[Sequence[str]]) -> str:
+def _variant(name: str, what: str, given: str | None, known: Sequence[str], all_known: Iterable[Sequence[str]]) -> str:
     """Return the variant to prepare: ``given``, if the task has it. ``all_known`` are those of the benchmark."""
     if given is None or (len(known) == 1 and any(given in each for each in all_known)):
         return known[0]
     if given not in known:
         hint = f"{nearest(given, known)} It has: {', '.join(known)}.".strip()
-        raise UsageError(f"the task has no {what} variant {given!r}", hint)
+        raise UsageError(f"{name} has no {what} variant {given!r}", hint)
     return given
 
 
 def _folder(path: Path) -> Path:
     if not path.is_dir():
-        raise PlanError(f"no folder {path}", "Name the folder of the data set with --root.")
+        what = f"{path} is not a folder" if path.exists() else f"no folder {path}"
+        raise PlanError(what, "Name the folder of the data set with --root.")
     return path.resolve()
 
 

@@ -97,7 +97,7 @@ class Record:
     def command(self, name: str) -> str:
         """Return the command that prepares the task again."""
         if self.source is None:
-            return f"micl prepare {self.root or name}"
+            return shlex.join(["micl", "prepare", self.root or name])
         if self.source.arguments:
             return shlex.join(["micl", "prepare", *self.source.arguments])
         values = {"root": self.source.root, **self.source.options}

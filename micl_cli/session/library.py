@@ -14,18 +14,19 @@ from micl_cli.api.predictions import Prediction
 from micl_cli.api.presets import FetchProgress
 from micl_cli.api.reader import Reader
 from micl_cli.api.task import Task
+from micl_cli.data.description import DESCRIPTION
 from micl_cli.data.inspection import Progress
-from micl_cli.data.layouts import recognise
 from micl_cli.data.own.preparation import prepare_own
 from micl_cli.data.own.request import OwnRequest
 from micl_cli.data.preparation import OnError, Prepared, prepare_folder, prepare_source
 from micl_cli.data.prepared import is_prepared, open_task, prepared_tasks, task_folder
-from micl_cli.data.reading import ReadRequest, prepare_published
+from micl_cli.data.reading import ReadRequest, chosen_variants, prepare_published
 from micl_cli.data.record import read_record
 from micl_cli.data.vocabulary import check_names
 from micl_cli.errors import ManifestError, PlanError, PluginError, UsageError, nearest
 from micl_cli.registry import Registry
 from micl_cli.session.recorder import task_record
+from micl_cli.session.suggestions import folder_hint, root_hint, task_hint
 from micl_cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class TaskLibrary:
         Raises PlanError, ManifestError, MediaError or PluginError.
         """
         if Path(what).is_dir():
+            self._refuse_data_set(Path(what))
             prepared = prepare_folder(
                 Path(what),
                 self.settings.home,
@@ -101,8 +103,9 @@ class TaskLibrary:
         """
         request = replace(request, jobs=self.jobs)
         chosen = [(*self._reader_of(name), name) for name in names]
-        for reader, task, _ in chosen:
-            self._locate(reader, task, request)
+        for reader, task, name in chosen:
+            chosen_variants(reader, task, request)
+            self._locate(reader, task, name, request)
         for reader, task, name in chosen:
             with watch(name) as progress:
                 prepared = prepare_published(
@@ -110,6 +113,13 @@ class TaskLibrary:
                 )
             self._register(prepared)
             yield prepared
+
+    def check_known(self, name: str) -> None:
+        """Raise PluginError if there is no such task, neither published nor registered nor prepared."""
+        if self.is_published(name):
+            self._reader_of(name)
+        elif not is_prepared(name, self.settings.home):
+            self._task_source(name)
 
     def prepare_own(
         self, request: OwnRequest, *, on_error: OnError = "fail", progress: Progress | None = None
@@ -133,12 +143,17 @@ class TaskLibrary:
 
         Raises UsageError, which lists ``others`` too, if it has no such format.
         """
+        self.check_export(name, form, others)
+        reader, task = self._reader_of(name)
+        return "".join(reader.export(task, form, predictions))
+
+    def check_export(self, name: str, form: str, others: Sequence[str] = ()) -> None:
+        """Raise UsageError, which lists ``others`` too, if the predictions of a task have no such format."""
         reader, task = self._reader_of(name) if self.is_published(name) else (None, "")
         formats = (*others, *(reader.tasks[task].exports if reader else ()))
-        if reader is None or form not in formats:
+        if form not in formats:
             hint = f"{nearest(form, formats)} It has: {', '.join(formats)}.".strip()
             raise UsageError(f"the predictions of {name} have no format {form!r}", hint)
-        return "".join(reader.export(task, form, predictions))
 
     def _reader_of(self, name: str) -> tuple[Reader, str]:
         """Return the reader of a published task, and the task's name in its benchmark. Raises PluginError."""
@@ -152,19 +167,13 @@ class TaskLibrary:
             self.registry.find("metrics", metric)  # raises for an unknown metric before any data is read
         return reader, task
 
-    def _locate(self, reader: Reader, task: str, request: ReadRequest) -> None:
-        """Raise ManifestError if files of a task are missing, with a hint at the data set that the folder resembles."""
+    def _locate(self, reader: Reader, task: str, name: str, request: ReadRequest) -> None:
+        """Raise ManifestError, with the root that was probably meant, if the files of a task are not found."""
         try:
             reader.locate(task, request.source())
         except ManifestError as error:
-            raise ManifestError(
-                error.message, f"{error.hint} {self._likeness(reader, request.root)}".strip()
-            ) from error
-
-    def _likeness(self, reader: Reader, root: Path) -> str:
-        readers = {part.name: self.registry.load("readers", part.name) for part in self.registry.parts("readers")}
-        marks = {f"{other.title} ({name})": other.marks for name, other in readers.items() if name != reader.benchmark}
-        return recognise(root, marks) or f"--root is the folder of {reader.title}, as it was published."
+            hint = root_hint(self.registry, reader, task, request)
+            raise ManifestError(f"{name}: {error.message}", f"{error.hint} {hint}".strip()) from error
 
     def _prepare_source(
         self, name: str, home: Path, on_error: OnError, progress: Progress | None, tell: FetchProgress = silent
@@ -195,10 +204,10 @@ class TaskLibrary:
         Raises PlanError if a task is not prepared and not embedded, or if its data has changed;
         PluginError if there is no such task.
         """
-        for name in names:
-            if not is_prepared(name, self.settings.home):
-                self._refuse_unread(name)
-                self._task_source(name)  # reports an unknown task before any is prepared
+        missing = [name for name in names if not is_prepared(name, self.settings.home)]
+        self._refuse_unread([name for name in missing if self.is_published(name)])
+        for name in missing:
+            self._task_source(name)  # reports an unknown task before any is prepared
         return [self._open(name, dry, watch) for name in names]
 
     def open_recorded(self, name: str) -> Task:
@@ -222,11 +231,20 @@ class TaskLibrary:
         self._register(prepared)
         return prepared.task
 
-    def _refuse_unread(self, name: str) -> None:
-        """Raise PlanError for a published task that is not prepared, PluginError if its benchmark has no such task."""
-        if self.is_published(name):
+    def _refuse_data_set(self, folder: Path) -> None:
+        """Raise ManifestError if a folder contains no task, but a data set that a reader reads."""
+        if not (folder / DESCRIPTION).exists() and (hint := folder_hint(self.registry, folder)):
+            raise ManifestError(f"{folder} contains no task: it has no {DESCRIPTION}", hint)
+
+    def _refuse_unread(self, names: Sequence[str]) -> None:
+        """Raise PlanError if there are published tasks, none of which is prepared; PluginError for an unknown one."""
+        for name in names:
             self._reader_of(name)
-            raise PlanError(f"{name} is not prepared", f"Prepare it: micl prepare {name} --root DIR")
+        if names:
+            first = names[0].partition("/")[0]
+            together = ",".join(name for name in names if name.startswith(f"{first}/"))
+            what = f"{names[0]} is not prepared" if len(names) == 1 else f"{', '.join(names)} are not prepared"
+            raise PlanError(what, f"Prepare {'it' if len(names) == 1 else 'them'}: micl prepare {together} --root DIR")
 
     def _refuse_shadowing(self, name: str) -> None:
         """Raise PlanError if a user's folder was prepared under the name of a registered task."""
@@ -241,7 +259,5 @@ class TaskLibrary:
     def _task_source(self, name: str) -> type[Any]:
         registered = {part.name for part in self.registry.parts("tasks")}
         if name not in registered:
-            guess = nearest(name, registered | {*prepared_tasks(self.settings.home)})
-            commands = "`micl plugins --kind tasks` lists tasks; `micl prepare FOLDER` prepares your own."
-            raise PluginError(f"no task {name!r}", f"{guess} {commands}".strip())
+            raise PluginError(f"no task {name!r}", task_hint(self.registry, name, prepared_tasks(self.settings.home)))
         return self.registry.load("tasks", name)

@@ -119,6 +119,8 @@ def rendered_answers(session: Session, sets: Sequence[AnswerSet], form: str) -> 
     PlanError if the reader's format needs examples that are not prepared here.
     """
     if len(sets) > 1 and (form not in PREDICTION_FORMATS or form == "release"):
+        for each in sets:
+            session.tasks.check_export(each.task, form, PREDICTION_FORMATS)
         names = ", ".join(each.task for each in sets)
         raise UsageError(f"a file in the format {form} holds the answers to one task", f"Name it with --task: {names}.")
     if form in PREDICTION_FORMATS:

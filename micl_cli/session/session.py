@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from micl_cli.api.resources import Resources
 from micl_cli.api.task import Task
+from micl_cli.data.prepared import task_folder
+from micl_cli.data.record import read_record
 from micl_cli.errors import PlanError, UsageError
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.registry import Registry
@@ -106,10 +108,22 @@ class Session:
         for task in tasks:
             if task.sha256 != plan.data[task.name]:
                 raise PlanError(
-                    f"the data of {task.name} has changed since run {run_id} started",
-                    "Restore the data and prepare it again, or start a new run by naming strategy and tasks.",
+                    f"the data of {task.name} has changed since run {run_id} started", self._change(run_id, task)
                 )
         return tasks
+
+    def _change(self, run_id: str, task: Task) -> str:
+        """Return how a task was prepared for a run and how it is now, as far as is known, and what to do."""
+        with self.store_to_read() as store:
+            scores = [score for score in store.details(run_id).scores if score.task == task.name and score.main]
+        then = {"prompts": scores[-1].prompts, "scorer": scores[-1].scorer} if scores else {}
+        differing = [f"{what} {value!r}" for what, value in then.items() if value != getattr(task, what)]
+        known = f"It was prepared with {' and '.join(differing)} then. " if differing else ""
+        record = read_record(task_folder(task.name, self.settings.home))
+        now = f"It is prepared now by: {record.command(task.name)}. " if record and record.source else ""
+        return (
+            f"{known}{now}Restore its data and prepare it as it was, or start a new run by naming strategy and tasks."
+        )
 
     def components(self, plan: Plan, tasks: Sequence[Task], device: str = "auto") -> RunComponents:
         """Load the components of a plan and check that they fit. Raises PluginError, OptionError or PlanError."""

@@ -469,3 +469,16 @@ def test_switches_go_before_files(learn: Any, tmp_path: Path) -> None:
     words = ("--no-eval-unseen", "--no-gradient-checkpointing", "--dry-run", "--json")
     plan = plan_of(learn(*words))
     assert (plan["evaluation"]["unseen"], plan["training"]["gradient_checkpointing"]) == (False, False)
+
+
+def test_a_task_in_another_variant_says_how_it_was_prepared_for_the_run(suite: Path, learn: Any, micl: Any) -> None:
+    assert micl("prepare", "suite/one", "--root", suite).code == 0
+    run = learn("--tasks", "suite/one,own/aud_qa").out.strip()
+    assert micl("prepare", "suite/one", "--root", suite, "--scorer", "strict").code == 0
+    done = micl("eval", run)
+    assert done.code == 4
+    assert f"the data of suite/one has changed since run {run} started" in done.err
+    assert "It was prepared with scorer 'release' then. It is prepared now by: micl prepare suite/one" in done.err
+    assert "--prompts published --scorer strict. Restore" in done.err
+    assert micl("prepare", "suite/one", "--root", suite).code == 0
+    assert micl("eval", run).code == 0

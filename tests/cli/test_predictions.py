@@ -131,3 +131,10 @@ def test_exported_answers_score_exactly_what_the_run_scored(
     (own,) = (s for s in run["scores"] if (s["task"], s["after"], s["main"]) == (task, 2, True))
     assert (score["score"], score["metric"], score["n"]) == (own["value"], own["metric"], own["n"])
     assert (score["missing"], score["unknown"], score["repeated"], score["figures"]) == (0, 0, 0, own["figures"])
+
+
+def test_an_unknown_format_is_refused_for_any_number_of_tasks(finished: str, micl: Any) -> None:
+    done = micl("predictions", finished, "--format", "html")
+    assert (done.code, done.out) == (2, "")
+    assert "have no format 'html'" in done.err
+    assert "It has: text, csv, jsonl, release." in done.err

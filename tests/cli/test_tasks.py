@@ -199,3 +199,14 @@ def test_a_home_without_anything_lists_what_plugins_offer(isolated: Path, micl: 
     shutil.rmtree(isolated, ignore_errors=True)
     assert "mini/img_cap" in listed(micl)
     assert not isolated.exists()
+
+
+def test_the_command_for_a_new_task_is_quoted_and_its_folder_is_told(
+    micl: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "then: micl prepare 'my tasks/one'\n" in micl("tasks", "new", "my tasks/one").err
+    assert micl("tasks", "new", "own/two").code == 0
+    done = micl("learn", "--strategy", "finetune", "--tasks", "own/two", "--dry-run")
+    assert done.code == 3
+    assert "It is a folder; prepare the task in it: micl prepare own/two\n" in done.err
