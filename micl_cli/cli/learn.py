@@ -75,8 +75,8 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--save-seconds", default=5.0, type=click.FloatRange(0), help="Seconds between step checkpoints.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0: as the backbone prefers.")
-@click.option("--loader-workers", type=click.IntRange(0),
-              help="Threads that read media ahead; by default up to 4, none on a single core.")  # fmt: skip
+@click.option("--loader-workers", default=0, type=click.IntRange(0),
+              help="Threads that read media ahead while the model learns (experimental).")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check and show the plan with an estimate; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write events as JSON lines.")
 def learn(
@@ -86,7 +86,7 @@ def learn(
     save_seconds: float,
     device: str,
     threads: int,
-    loader_workers: int | None,
+    loader_workers: int,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
@@ -100,7 +100,6 @@ def learn(
     from micl_cli.session import learn as learn_plan
     from micl_cli.session.signals import stop_on_signal
     from micl_cli.training.loop import Control
-    from micl_cli.training.read_ahead import default_workers
 
     settings = current_settings()
     arguments = LearnArguments.from_flags(flags)
@@ -113,8 +112,7 @@ def learn(
             return
         with stop_on_signal(stopping_note) as stop:
             kept = max_answers(predictions, save_predictions)
-            workers = default_workers() if loader_workers is None else loader_workers
-            control = Control(stop=stop, save_seconds=save_seconds, max_answers=kept, loader_workers=workers)
+            control = Control(stop=stop, save_seconds=save_seconds, max_answers=kept, loader_workers=loader_workers)
             events = learn_plan(session, plan, tasks, control, device=device, threads=threads, listeners=factories)
             _show_events(events, as_json)
     if not as_json:

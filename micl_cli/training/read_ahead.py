@@ -6,7 +6,6 @@ as without threads, in the same order.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -15,12 +14,6 @@ STEPS = 2
 """The number of steps whose media are read ahead."""
 _MISSES = 32
 """The number of unused results after which reading ahead stops, as when media are already cached."""
-
-
-def default_workers() -> int:
-    """Return the number of threads that read ahead: none on a single core, else at most 4."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, cores - 1)
 
 
 class ReadAhead:
