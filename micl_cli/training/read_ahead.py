@@ -28,6 +28,11 @@ class ReadAhead:
         """Start ``workers`` threads."""
         self._threads = ThreadPoolExecutor(workers, "micl-read-ahead") if workers else None
 
+    @property
+    def active(self) -> bool:
+        """Whether there are threads."""
+        return self._threads is not None
+
     def next_step(self) -> None:
         """Discard unused results of past steps."""
         self._step += 1

@@ -33,7 +33,8 @@ def train_step(components: RunComponents, state: StageState) -> Step:
     started, epoch = time.perf_counter(), state.epoch
     learning_rate = state.set_learning_rate()
     examples = state.next_examples()
-    components.read_ahead(state.upcoming(STEPS))
+    if components.features.ahead.active:
+        components.read_ahead(state.upcoming(STEPS))
     total, terms = accumulate_gradients(components, examples)
     _check_finite(total, state)
     strategy.constrain()
