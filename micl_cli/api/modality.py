@@ -54,7 +54,10 @@ class Modality(ABC):
 
     @abstractmethod
     def read(self, path: Path) -> Any:
-        """Return the medium in its canonical form. Raises MediaError if it cannot be read."""
+        """Return the medium in its canonical form. Raises MediaError if it cannot be read.
+
+        Several threads may call it at the same time, unless the modality augments.
+        """
 
     @abstractmethod
     def inspect(self, path: Path) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from itertools import islice
@@ -43,7 +44,7 @@ class Video(Modality):
         if frames < 1:
             raise OptionError(f"video: frames must be at least 1, not {frames}", "A few are usual, for example 4.")
         self.frames = frames
-        self._scaler = VideoReformatter()  # shared by all frames: creating one takes longer than using it
+        self._of_thread = threading.local()
 
     def read(self, path: Path) -> Clip:
         """Return the sampled frames with their times. Raises MediaError."""
@@ -69,6 +70,14 @@ class Video(Modality):
                 if index in indices:
                     sampled[index] = upright(self._rgb(frame, size), matrix)
             return _timeline(stamps, stream), sampled
+
+    @property
+    def _scaler(self) -> VideoReformatter:
+        """The scaler of this thread, which others must not share. It serves all frames: creating one takes time."""
+        if not hasattr(self._of_thread, "scaler"):
+            self._of_thread.scaler = VideoReformatter()
+        scaler: VideoReformatter = self._of_thread.scaler
+        return scaler
 
     def _rgb(self, frame: VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
         reformatted = self._scaler.reformat(frame, width=size[0], height=size[1], format="rgb24")

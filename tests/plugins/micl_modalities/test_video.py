@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -29,6 +30,13 @@ def test_samples_the_middle_of_equal_parts(write_video: Write) -> None:
     assert frames.shape == (4, 16, 32, 3)
     assert frames.dtype == np.uint8
     assert brightness(frames) == pytest.approx([RAMP[i] for i in (2, 6, 10, 14)], abs=6)
+
+
+def test_threads_may_read_at_the_same_time(write_video: Write) -> None:
+    video, path = Video(frames=4), write_video(RAMP)
+    alone = np.array(video.read(path))
+    with ThreadPoolExecutor(4) as threads:
+        assert all((np.array(clip) == alone).all() for clip in threads.map(video.read, [path] * 60))
 
 
 def test_short_clip_repeats_frames(write_video: Write) -> None:
