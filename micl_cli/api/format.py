@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 from micl_cli.api.reader import Fault, Source
 from micl_cli.errors import ManifestError
 from micl_cli.io.json_stream import read_json_items
-from micl_cli.io.text import TextError, decode, open_regular, parse_json, read_lines
+from micl_cli.io.text import TextError, parse_json, read_head, read_lines
 
 _HEAD_BYTES = 1 << 16
 _KEY = re.compile(r'"((?:[^"\\\n]|\\.){1,64})"\s*:')
@@ -100,9 +100,7 @@ def json_head(path: Path) -> JsonHead:
 
     Raises OSError, TextError.
     """
-    with open_regular(path) as file:
-        data = file.read(_HEAD_BYTES)
-    text = decode(data[: data.rfind(b"\n") + 1 or len(data)] if len(data) == _HEAD_BYTES else data).lstrip()
+    text = read_head(path, _HEAD_BYTES).lstrip()
     if path.suffix.lower() in _LINES or _has_objects_in_lines(text):
         line = next((parse_json(line) for _, line in islice(read_lines(path), 1)), None)
         return JsonHead("lines", _keys(line))

@@ -14,6 +14,7 @@ from micl_cli.api.task import Row
 from micl_cli.errors import ManifestError
 from micl_cli.io.csv_text import read_table
 from micl_cli.io.json_stream import read_json_items
+from micl_cli.io.spelling import Spellings
 from micl_cli.io.text import MAX_LINE_BYTES, TextError, parse_json, read_json, read_lines
 
 MAX_ANNOTATIONS = 512 << 20
@@ -110,13 +111,6 @@ class Source:
         """Return whether one of ``candidates``, paths below the root, is a file."""
         return any((self.root / candidate).is_file() for candidate in candidates)
 
-    def folder_of(self, *candidates: str) -> str:
-        """Return the first of ``candidates`` that is a folder below the media root. Raises ManifestError if none is."""
-        for candidate in candidates:
-            if (self.media_root / candidate).is_dir():
-                return candidate
-        raise ManifestError(f"{self.media_root} has no folder {' or '.join(candidates)}")
-
     def first_medium(self, candidates: Sequence[str]) -> str:
         """Return the first of several paths below the media root that exists, or the first of all if none does."""
         return next((path for path in candidates if self.has_medium(path)), candidates[0])
@@ -181,13 +175,9 @@ class Source:
 
     def _other_spelling(self, candidates: Sequence[str]) -> str:
         """Return a hint that names a file which differs from a candidate in case only, or an empty string."""
-        for candidate in candidates:
-            folder = (self.root / candidate).parent
-            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-            for name in names:
-                if name.lower() == Path(candidate).name.lower():
-                    return f"There is {folder / name}: rename it, since names of files differ by case."
-        return ""
+        spellings = Spellings(self.root)
+        other = next(filter(None, map(spellings.find, candidates)), "")
+        return f"There is {self.root / other}: rename it, since names of files differ by case." if other else ""
 
     def _listing(self, folder: str) -> frozenset[str]:
         if folder not in self._listings:

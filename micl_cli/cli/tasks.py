@@ -109,15 +109,15 @@ def new_task(folder: Path, modalities: tuple[str, ...], task_type: str, metric: 
     Example: micl tasks new my-task --modality image --type qa
     """
     from micl_cli.data.description import DESCRIPTION
-    from micl_cli.data.sample import describe_sample, write_sample
+    from micl_cli.data.template import describe_template, write_template
     from micl_cli.data.vocabulary import check_names
 
     registry = _library().registry
     for modality in modalities:
         registry.find("modalities", modality)
-    description = describe_sample(folder, name, modalities, task_type, metric)
+    description = describe_template(folder, name, modalities, task_type, metric)
     check_names(description, folder / DESCRIPTION, registry)
-    write_sample(folder, description)
+    write_template(folder, description)
     echo(escape(str(folder)))
     media = f"your media into {folder / 'media'} and " if modalities else ""
     command = shlex.join(["micl", "prepare", str(folder)])

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from micl_cli.api.task import SPLITS, Example, Media
-from micl_cli.data.description import Description
-from micl_cli.data.manifest import parse_row, relative_path
+from micl_cli.api.task import SPLITS, Content, Example, Media, Row
+from micl_cli.data.description import LINE_KEYS
+from micl_cli.data.manifest import relative_path
 from micl_cli.io.text import open_regular
 
 
@@ -58,12 +58,12 @@ class StoredExamples(Sequence[Example]):
         self,
         lines: ManifestLines,
         numbers: Sequence[int],
-        description: Description,
+        task: str,
         root: Path,
         digests: Mapping[str, str],
     ) -> None:
         self.lines, self.numbers = lines, numbers
-        self.description, self.root, self.digests = description, root, digests
+        self.task, self.root, self.digests = task, root, digests
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -90,10 +90,9 @@ class StoredExamples(Sequence[Example]):
     __hash__ = None  # type: ignore[assignment]
 
     def _example(self, number: int) -> Example:
-        row, _ = parse_row(self.lines[number], self.description, f"{self.lines.path}:{number + 1}")
+        row = stored_row(self.lines[number])
         content = tuple(item if isinstance(item, str) else self._medium(item) for item in row.content)
-        task = self.description.full_name
-        return Example(row.id, content, row.references, row.choices, task=task, meta=row.meta)
+        return Example(row.id, content, row.references, row.choices, task=self.task, meta=row.meta)
 
     def _medium(self, medium: Media) -> Media:
         path = relative_path(medium)
@@ -105,13 +104,19 @@ def numbers_by_split(splits: Sequence[str]) -> dict[str, array[int]]:
     return {split: array("Q", (n for n, each in enumerate(splits) if each == split)) for split in SPLITS}
 
 
-def line_facts(line: str) -> tuple[str, list[str], list[str]]:
-    """Return the split, paths of media and references of a canonical manifest line. Raises ValueError, KeyError."""
+def stored_row(line: str) -> Row:
+    """Return the row of a line that micl wrote, without checking it again. Raises ValueError, KeyError, TypeError."""
     fields: Mapping[str, Any] = json.loads(line)
+    references, choices = tuple(fields["references"]), tuple(fields.get("choices", ()))
+    return Row(fields["id"], fields["split"], _content(fields), references, choices, fields.get("meta", {}))
+
+
+def _content(fields: Mapping[str, Any]) -> Content:
     if "content" in fields:
-        items = [item for item in fields["content"] if not isinstance(item, str)]
-        paths = [path for item in items for path in item.values()]
-    else:
-        known = ("id", "split", "prompt", "references", "choices", "meta")
-        paths = [fields[key] for key in fields if key not in known]
-    return fields["split"], paths, fields["references"]
+        return tuple(item if isinstance(item, str) else _medium(*item.items()) for item in fields["content"])
+    media = [_medium(item) for item in fields.items() if item[0] not in LINE_KEYS]
+    return (*media, fields["prompt"]) if fields["prompt"] else tuple(media)
+
+
+def _medium(item: tuple[str, str]) -> Media:
+    return Media(item[0], Path(item[1]))

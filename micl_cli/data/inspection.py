@@ -42,7 +42,7 @@ class Inspection:
         for done, row in enumerate(rows, 1):
             for key in medium_keys(row):
                 if key not in self.records and key not in self.faults:
-                    self._take(key, inspect_medium(self.root, key[1], self.readers[key[0]], self.known.get(key)))
+                    self._take(key, inspect_medium(self.root, key[1], self.readers[key[0]]))
             self._add(row)
             if progress:
                 progress(done, None)

@@ -12,17 +12,16 @@ MISSING = "the file does not exist"
 """The fault of a medium whose file does not exist."""
 
 
-def inspect_medium(root: Path, name: str, reader: Modality, known: FileRecord | None = None) -> FileRecord | str:
+def inspect_medium(root: Path, name: str, reader: Modality) -> FileRecord | str:
     """Return the record of a medium, or its fault.
 
-    ``name`` is its path relative to ``root``, a path without symbolic links. A file that has not changed
-    since the record ``known`` is not opened.
+    ``name`` is its path relative to ``root``, a path without symbolic links.
     """
     path = root / name
     try:
         if not path.resolve().is_relative_to(root):
             raise MediaError("a symbolic link leads out of the task's folder")
-        return _record(path, name, reader, known)
+        return _record(path, name, reader)
     except FileNotFoundError:
         return MISSING
     except MediaError as error:
@@ -31,13 +30,11 @@ def inspect_medium(root: Path, name: str, reader: Modality, known: FileRecord | 
         return getattr(error, "strerror", None) or str(error)
 
 
-def _record(path: Path, name: str, reader: Modality, known: FileRecord | None) -> FileRecord:
+def _record(path: Path, name: str, reader: Modality) -> FileRecord:
     if path.exists() and not path.is_file():
         raise MediaError("it is not a regular file")  # a pipe would block its reader
     if not path.exists():
         if "\\" in name:
             raise MediaError("no such file (write / between folders)")
         raise FileNotFoundError
-    if known and known.same_stat(path):
-        return known
     return record_file(path, reader.inspect(path))

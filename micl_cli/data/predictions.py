@@ -1,4 +1,4 @@
-"""Prediction files: answers to the examples of a task, by id or by order.
+"""FilePrediction files: answers to the examples of a task, by id or by order.
 
 The format is that of LLaVA-style releases: one JSON object a line with ``question_id`` and ``text``, or a JSON list of
 such objects. ``image_id`` and ``caption`` (COCO's results format) are accepted too. The files of `micl predictions`
@@ -33,7 +33,7 @@ By = Literal["id", "order"]
 OnProblem = Literal["fail", "skip"]
 
 
-class Prediction(NamedTuple):
+class FilePrediction(NamedTuple):
     """One prediction: its line, the example's id as text ("" if it has none), and the answer, which may be missing.
 
     ``task`` and ``split`` are those of the example, if the file names them.
@@ -60,7 +60,7 @@ class Matched:
     repeated: int = 0
 
 
-def read_predictions(path: Path) -> Iterator[Prediction]:
+def read_predictions(path: Path) -> Iterator[FilePrediction]:
     """Yield the predictions of a file in order. Raises ManifestError, with file and line, at the first bad one."""
     empty = True
     for line, item in _items(path):
@@ -72,7 +72,7 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
 
 def match(
     path: Path,
-    predictions: Iterable[Prediction],
+    predictions: Iterable[FilePrediction],
     task: Task,
     split: str,
     examples: Sequence[Example],
@@ -93,7 +93,7 @@ def match(
 
 
 def _by_id(
-    path: Path, predictions: Sequence[Prediction], task: Task, examples: Sequence[Example], on_problem: OnProblem
+    path: Path, predictions: Sequence[FilePrediction], task: Task, examples: Sequence[Example], on_problem: OnProblem
 ) -> Matched:
     known = {example.id: number for number, example in enumerate(examples)}
     answers = [Answer("", missing=True)] * len(examples)
@@ -118,7 +118,7 @@ def _by_id(
     return Matched(answers, missing, len(unknown), len(repeated))
 
 
-def _numbered(predictions: Iterable[Prediction], known: Container[str]) -> Iterator[Prediction]:
+def _numbered(predictions: Iterable[FilePrediction], known: Container[str]) -> Iterator[FilePrediction]:
     """Yield predictions. The n-th one of an id that the published file repeats gets the id "ID#n"."""
     counts: Counter[str] = Counter()
     for each in predictions:
@@ -127,7 +127,7 @@ def _numbered(predictions: Iterable[Prediction], known: Container[str]) -> Itera
         yield each._replace(id=numbered) if each.id not in known and numbered in known else each
 
 
-def _by_order(path: Path, predictions: Sequence[Prediction], task: Task, examples: Sequence[Example]) -> Matched:
+def _by_order(path: Path, predictions: Sequence[FilePrediction], task: Task, examples: Sequence[Example]) -> Matched:
     ids, own = [each.id for each in predictions], [example.id for example in examples]
     if len(ids) != len(own):
         what = f"{path} has {len(ids):,} predictions, and {task.name} has {len(own):,} examples"
@@ -144,7 +144,7 @@ def _no_known_id(unknown: Sequence[str], task: Task, examples: Sequence[Example]
     return ManifestError(f"{unknown[0]} of {task.name}, nor is that of any other prediction", hint)
 
 
-def _no_id(path: Path, prediction: Prediction) -> str:
+def _no_id(path: Path, prediction: FilePrediction) -> str:
     return f"{path}:{prediction.line}: there is no {' or '.join(IDS)}, as an example"
 
 
@@ -178,11 +178,11 @@ def _items(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _is_list(path: Path) -> bool:
     """Return whether a file holds a JSON list, and not JSON Lines, by its first character."""
-    with open_regular(path) as file:
+    with open_regular(path) as file:  # bytes: what is not UTF-8 is reported later, with its line
         return file.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
-def _prediction(where: str, line: int, item: Any) -> Prediction:
+def _prediction(where: str, line: int, item: Any) -> FilePrediction:
     if not isinstance(item, Mapping):
         raise ManifestError(f"{where}: it is not an object", _FORM)
     missing = item.get("missing", False)
@@ -190,7 +190,7 @@ def _prediction(where: str, line: int, item: Any) -> Prediction:
         raise ManifestError(f"{where}: missing is neither true nor false", 'Write "missing": true without an answer.')
     text = "" if missing else _text(where, item)
     labels = {key: _label(where, key, item) for key in ("task", "split")}
-    return Prediction(line, _id(where, item), Answer(text, missing=missing), **labels)
+    return FilePrediction(line, _id(where, item), Answer(text, missing=missing), **labels)
 
 
 def _id(where: str, item: Mapping[str, Any]) -> str:

@@ -25,11 +25,18 @@ from micl_cli.data.placement import (
     stamp,
     writable,
 )
-from micl_cli.data.prepared import description_sha256, fingerprint, longest_reference, task_folder, task_toml_sha256
+from micl_cli.data.prepared import (
+    description_sha256,
+    fingerprint,
+    longest_reference,
+    open_with_record,
+    task_folder,
+    task_toml_sha256,
+)
 from micl_cli.data.prepared import is_prepared as is_prepared
 from micl_cli.data.prepared import open_task as open_task
 from micl_cli.data.prepared import prepared_tasks as prepared_tasks
-from micl_cli.data.record import FileRecord, Record, Refused, read_record, record_file
+from micl_cli.data.record import FileRecord, Record, Refused, SourceRecord, record_file
 from micl_cli.errors import ManifestError, MediaError, PlanError
 
 OnError = Literal["fail", "skip"]
@@ -48,7 +55,8 @@ _LISTED_KEYS = 8
 class Prepared:
     """A prepared task: the folder of its record, the folder of its media (``root``), and the skipped examples.
 
-    ``notes`` are messages about the manifest for the user, ``leaks`` what its splits have in common.
+    ``notes`` are messages about the manifest for the user, ``leaks`` what its splits have in common. ``source`` records
+    the data set that a reader read, if there is one.
     """
 
     task: Task
@@ -57,6 +65,7 @@ class Prepared:
     refused: tuple[Refused, ...] = ()
     notes: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    source: SourceRecord | None = None
 
 
 def prepare_source(
@@ -138,9 +147,9 @@ def prepare_folder(
 def opened(name: str, home: Path) -> Prepared:
     """Open a task that has just been prepared. Raises PlanError if it is damaged."""
     folder = task_folder(name, home)
-    task, record = open_task(name, home, verify=False), read_record(folder)
-    root = Path(record.root) if record and record.root else folder
-    return Prepared(task, folder, root, record.refused if record else (), leaks=find_leaks(task))
+    task, record = open_with_record(name, home, verify=False)
+    root = Path(record.root) if record.root else folder
+    return Prepared(task, folder, root, record.refused, leaks=find_leaks(task), source=record.source)
 
 
 def readers_of(description: Description, modality: ModalityLoader) -> dict[str, Modality]:

@@ -23,7 +23,7 @@ from micl_cli.data.description import (
     is_full_name,
     read_description,
 )
-from micl_cli.data.example_store import ManifestLines, StoredExamples, line_facts, numbers_by_split
+from micl_cli.data.example_store import ManifestLines, StoredExamples, numbers_by_split, stored_row
 from micl_cli.data.manifest import relative_path, row_text
 from micl_cli.data.record import RECORD, FileRecord, Record, read_record
 from micl_cli.errors import ManifestError, PlanError
@@ -66,6 +66,11 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
     Sizes and modification times are compared, and contents if the times differ, so that an
     identical copy passes. Raises PlanError if the task is not prepared, or is damaged, changed or missing.
     """
+    return open_with_record(name, home, verify=verify)[0]
+
+
+def open_with_record(name: str, home: Path, *, verify: bool = True) -> tuple[Task, Record]:
+    """Return a prepared task and its record, like :func:`open_task`."""
     folder = task_folder(name, home)
     record = read_record(folder)
     if record is None:
@@ -83,21 +88,22 @@ def open_task(name: str, home: Path, *, verify: bool = True) -> Task:
     if verify and (changes := list(_changes(folder, record))):
         hint = f"Restore the files, or prepare the task again: {command}"
         raise PlanError(f"{name} has changed since it was prepared: {_listing(changes)}", hint)
-    return _task(name, description, record, manifest, folder)
+    return _task(name, description, record, manifest, folder), record
 
 
 class _Manifest:
     """Facts from the lines of a prepared manifest: splits, longest reference, and the sha256 of the task."""
 
     def __init__(self, lines: ManifestLines, description: Description, record: Record) -> None:
-        self.lines, self.longest_reference = lines, ""
+        self.lines, self.longest_reference = lines, record.longest_reference or ""
         self.splits: list[str] = []
         digest = TaskDigest(description)
         for line in lines:
-            split, paths, references = line_facts(line)
-            self.splits.append(sys.intern(split))
-            digest.update(line, [record.media[path].sha256 for path in paths])
-            self.longest_reference = max(self.longest_reference, *references, key=_bytes)
+            row = stored_row(line)
+            self.splits.append(sys.intern(row.split))
+            digest.update(line, [record.media[relative_path(medium)].sha256 for medium in row.media])
+            if record.longest_reference is None:
+                self.longest_reference = max(self.longest_reference, *row.references, key=_bytes)
         self.sha256 = digest.hexdigest()
 
 
@@ -184,7 +190,7 @@ def _task(name: str, description: Description, record: Record, manifest: _Manife
     root = Path(record.root) if record.root else folder
     numbers = numbers_by_split(manifest.splits)
     digests = {path: file.sha256 for path, file in record.media.items()}
-    examples = {split: StoredExamples(manifest.lines, numbers[split], description, root, digests) for split in SPLITS}
+    examples = {split: StoredExamples(manifest.lines, numbers[split], name, root, digests) for split in SPLITS}
     return Task(
         name=name,
         modalities=description.modalities,
@@ -198,7 +204,7 @@ def _task(name: str, description: Description, record: Record, manifest: _Manife
         sha256=record.sha256,
         counts=dict(record.counts),
         answers=record.answers,
-        longest_reference=manifest.longest_reference if record.longest_reference is None else record.longest_reference,
+        longest_reference=manifest.longest_reference,
         facts={file.sha256: file.facts for file in record.media.values()},
         load=examples.__getitem__,
     )

@@ -52,8 +52,8 @@ class ReadRequest:
 
     def source(self, folder: Path | None = None) -> Source:
         """Return the source, with ``folder`` for extracted media. Raises PlanError if a folder is missing."""
-        root = _folder(self.root)
-        media_root = _folder(self.media_root) if self.media_root else root
+        root = _folder(self.root, "--root")
+        media_root = _folder(self.media_root, "--media-root") if self.media_root else root
         return Source(root, media_root, folder or root, self.prompts or "", self.scorer or "")
 
 
@@ -104,7 +104,7 @@ def prepare_published(
         declared, read, reader.benchmark, request, home, modality, extracts=spec.extracts,
         required=("test",) if spec.evaluation_only else ("train", "test"), on_error=on_error, progress=progress,
     )  # fmt: skip
-    return replace(prepared, notes=(*prepared.notes, *kept, *_notes(spec, prepared, home)))
+    return replace(prepared, notes=(*prepared.notes, *kept, *_notes(spec, prepared.source)))
 
 
 def chosen_variants(reader: Reader, task: str, request: ReadRequest) -> tuple[str, str]:
@@ -139,8 +139,8 @@ def prepare_read(
     """
     name = declared.full_name
     target = task_folder(name, home)
-    _check_name(name, reader, target)
     earlier = _intact_record(target)
+    _check_name(name, reader, earlier)
     with exclusive(target), fresh_folder(target) as fresh:
         source = request.source(fresh.resolve())
         base = source.folder if extracts else source.media_root
@@ -168,11 +168,16 @@ def prepare_read(
         record = replace(record, root=None if extracts else str(base), source=origin)
         if extracts:
             _remove_unused(fresh, record)
-        present = open_if_intact(name, home)
-        if earlier != record or present is None or present.description != description.description:
+        if earlier != record or not _is_present(name, description, home):
             replace_folder(fresh, target, description, inspection.rows, record)
-    del inspection, chosen, record, earlier, present  # the opened task holds its own copies; these may be large
+    del inspection, chosen, record, earlier  # the opened task holds its own copies; these may be large
     return replace(opened(name, home), notes=tuple(source.notes))
+
+
+def _is_present(name: str, description: Description, home: Path) -> bool:
+    """Return whether the task is prepared and intact, with the same free-text description."""
+    present = open_if_intact(name, home)
+    return present is not None and present.description == description.description
 
 
 def _remove_unused(folder: Path, record: Record) -> None:
@@ -193,10 +198,10 @@ def _variant(name: str, what: str, given: str | None, known: Sequence[str], all_
     return given
 
 
-def _folder(path: Path) -> Path:
+def _folder(path: Path, flag: str) -> Path:
     if not path.is_dir():
         what = f"{path} is not a folder" if path.exists() else f"no folder {path}"
-        raise PlanError(what, "Name the folder of the data set with --root.")
+        raise PlanError(what, f"Name a folder with {flag}.")
     return path.resolve()
 
 
@@ -207,9 +212,8 @@ def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _check_name(name: str, reader: str, target: Path) -> None:
+def _check_name(name: str, reader: str, earlier: Record | None) -> None:
     """Raise PlanError if the name is used for a task that this reader did not read."""
-    earlier = _intact_record(target)
     if earlier is None or (earlier.source and earlier.source.reader == reader):
         return
     origin = earlier.source.root if earlier.source else earlier.root or "the registered task of that name"
@@ -270,11 +274,10 @@ def _fault_error(name: str, faults: Iterable[Fault], usable: int) -> ManifestErr
     return ManifestError("\n".join([f"{name}: {count}:", *lines, *more]), hint)
 
 
-def _notes(spec: ReaderTask, prepared: Prepared, home: Path) -> Iterator[str]:
+def _notes(spec: ReaderTask, source: SourceRecord | None) -> Iterator[str]:
     """Yield comparisons with the published numbers of examples, and notes about the protocol."""
-    record: Record | None = read_record(task_folder(prepared.task.name, home))
-    if record and record.source:
-        yield from (text for split, count in spec.counts.items() if (text := _compared(split, count, record.source)))
+    if source:
+        yield from (text for split, count in spec.counts.items() if (text := _compared(split, count, source)))
     if spec.max_new_tokens:
         yield f"published answers have at most {spec.max_new_tokens} tokens: --max-new-tokens {spec.max_new_tokens}"
     if spec.note:

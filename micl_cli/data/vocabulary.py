@@ -9,6 +9,9 @@ from micl_cli.data.description import OWN, Description
 from micl_cli.errors import ManifestError, PluginError, nearest
 from micl_cli.registry import Registry
 
+DEFAULT_METRICS = {CAPTIONING: "cider", QA: "accuracy", CHOICE: "accuracy"}
+"""The metric of each task type with built-in behaviour, unless another is named."""
+
 
 def check_names(description: Description, path: Path | str, registry: Registry) -> None:
     """Raise ManifestError for an unknown metric or task type, or for the benchmark of registered tasks.

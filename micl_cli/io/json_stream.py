@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from micl_cli.io.text import MAX_FILE_BYTES, MAX_LINE_BYTES, TextError, check_size, decode, open_regular
+from micl_cli.io.text import MAX_FILE_BYTES, MAX_LINE_BYTES, TextError, check_size, open_regular, refuse_other_encoding
 
 _CHUNK = 1 << 18
 _TAIL = 16  # characters: an error nearer to the end of the buffer may come from a value that is not complete yet
@@ -34,15 +34,6 @@ def read_json_items(path: Path, key: str = "", *, max_item: int = MAX_LINE_BYTES
             text.expect_end()
 
 
-def json_keys(path: Path) -> tuple[str, ...] | None:
-    """Return the keys of a JSON document that is an object, or None if it is not. Raises OSError, TextError."""
-    with open_regular(path) as file:
-        text = _Text(file, MAX_FILE_BYTES)
-        if text.peek() != "{":
-            return None
-        return tuple(_keys(text))
-
-
 class _Text:
     """The text of a file; ``buffer`` from ``position`` on is read, but not yet consumed."""
 
@@ -63,7 +54,7 @@ class _Text:
         rest = self.buffer[self.position :]
         data = self.file.read(max(_CHUNK, len(rest)))
         if not self.total:
-            decode(data[:4])  # names another encoding by its byte order mark
+            refuse_other_encoding(data)
         self.total += len(data)
         check_size(self.total, MAX_FILE_BYTES)
         self.ended = not data
@@ -134,34 +125,22 @@ def _items(text: _Text) -> Iterator[tuple[int, Any]]:
 
 def _find_key(text: _Text, key: str) -> None:
     """Move to the value of ``key``. Raises TextError if the document is no object or has no such key."""
-    if text.peek() != "{":
-        text.fail(f"it is not an object with the key {key!r}")
-    for name in _keys(text, until=key):
-        if name == key:
-            return
-    text.fail(f"it has no key {key!r}")
-
-
-def _keys(text: _Text, until: str = "") -> Iterator[str]:
-    """Yield the keys of an object, skipping the values of all but ``until``."""
-    text.expect("{", "it is not an object")
+    text.expect("{", f"it is not an object with the key {key!r}")
+    limit, text.max_item = text.max_item, MAX_FILE_BYTES
     while text.peek() != "}":
-        limit, text.max_item = text.max_item, MAX_FILE_BYTES
         name = text.value()
         if not isinstance(name, str):
             text.fail("not JSON: a key is not a string")
         text.expect(":", "not JSON: a colon is missing after a key")
-        if name == until:
+        if name == key:
             text.max_item = limit
-            yield name
             return
         text.value()
-        text.max_item = limit
-        yield name
         if text.peek() == ",":
             text.move(text.position + 1)
         elif text.peek() != "}":
             text.fail("not JSON: a comma is missing between two keys")
+    text.fail(f"it has no key {key!r}")
 
 
 def _refuse_constant(constant: str) -> NoReturn:

@@ -6,6 +6,7 @@ size. Failures are OSError (the file cannot be read) or TextError (its content i
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import os
@@ -93,6 +94,20 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     return decode(read_bytes(path, limit)).replace("\r\n", "\n").replace("\r", "\n")
 
 
+def read_head(path: Path, size: int) -> str:
+    """Return the beginning of a UTF-8 file, of at most ``size`` bytes, without a character that the limit cuts.
+
+    Raises OSError, or TextError if it is in another encoding.
+    """
+    with open_regular(path) as file:
+        data = file.read(size)
+    refuse_other_encoding(data)
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(data, final=len(data) < size)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error) from error
+
+
 def read_lines(
     path: Path, max_line: int = MAX_LINE_BYTES, limit: int = MAX_FILE_BYTES, *, blank: bool = False
 ) -> Iterator[tuple[int, str]]:
@@ -124,15 +139,24 @@ def _decoded_line(data: bytes, limit: int, number: int) -> str:
 
 def decode(data: bytes) -> str:
     """Return UTF-8 text without its byte order mark. Raises TextError that names the encoding, if it is another."""
+    refuse_other_encoding(data)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error) from error
+
+
+def _not_utf8(error: UnicodeDecodeError) -> TextError:
+    return TextError(f"it is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8")
+
+
+def refuse_other_encoding(data: bytes) -> None:
+    """Raise TextError, which names the encoding, if the beginning of a text shows that it is not UTF-8."""
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "")
     if not encoding and b"\0" in data[:_HEAD_BYTES]:
         encoding = "UTF-16 without a byte order mark, or binary"
     if encoding:
         raise TextError(f"it is {encoding}, not UTF-8: save it as UTF-8")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TextError(f"it is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
 
 
 def check_size(size: int, limit: int) -> None:

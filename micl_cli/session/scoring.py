@@ -62,11 +62,12 @@ def score_file(
     PlanError, or ManifestError with file and line.
     """
     task = library.open_recorded(name)
-    chosen = list(subset(task.examples(split), examples))  # an example is parsed on each access
+    chosen = subset(task.examples(split), examples)
     if not chosen:
         raise PlanError(f"task {task.name} has no {split} examples", "Choose another --split.")
     metric = metric or (scorer_metric(library, task, scorer) if scorer else task.metric)
-    rule = Resources(library.settings.home, library.registry.load).metric(metric)
+    settings = library.settings
+    rule = Resources(settings.home, library.registry.load, settings.judge_model).metric(metric)
     matched = match(path, read_predictions(path), task, split, chosen, by, on_problem)
     result = rule.score_examples(matched.answers, chosen)
     return FileScore(

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from micl_cli.api import Content, ManifestError, Media, Source, field_of, text_field
+from micl_cli.api import Content, ManifestError, Media, field_of, text_field
 from micl_readers.llava import joined
 
 MODALITIES = ("image", "video", "audio")
@@ -46,11 +46,6 @@ class _Message(NamedTuple):
 
 _Media = dict[str, list[str]]
 """Paths by modality, in order."""
-
-
-def is_chat(item: Any) -> bool:
-    """Return whether an item has the keys of one of the formats."""
-    return isinstance(item, Mapping) and any(all(key in item for key in keys) for keys in _FORMATS)
 
 
 def chat_turns(item: Any, where: str, place: Place) -> list[ChatTurn]:
@@ -215,26 +210,3 @@ _FORMATS: dict[tuple[str, ...], Callable[[Mapping[str, Any], str, _Media], list[
     ("query", "response"): _from_query,
 }
 """The formats by the keys that identify them."""
-
-
-# Files
-
-
-def json_records(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the location and value of each item of a JSON list, or of each line of a file in JSON Lines.
-
-    A file named .json may be in JSON Lines, too, which its first character shows. Raises ManifestError.
-    """
-    if path.suffix == ".jsonl" or begins_with_object(path):
-        yield from source.json_lines(path)
-    else:
-        yield from source.json_items(path)
-
-
-def begins_with_object(path: Path) -> bool:
-    """Return whether a JSON file begins with an object; False if it cannot be read, which is reported later."""
-    try:
-        with path.open("rb") as file:
-            return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
-    except OSError:
-        return False

@@ -31,11 +31,12 @@ from micl_cli.api import (
     Row,
     Source,
     SourceRows,
+    TextError,
     field_of,
+    json_head,
     rows_of_each,
     text_field,
 )
-from micl_readers.chat_formats import begins_with_object
 from micl_readers.llava import conversation, images_of, published_id, question_row, under
 from micl_readers.llava_suite import MAX_NEW_TOKENS, below, whole_number
 
@@ -106,7 +107,7 @@ def _rows(source: Source, path: Path, role: str) -> SourceRows:
 
 def _items(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
     """Yield the location and value of each question; the two lists of VQA v2 are joined."""
-    if not begins_with_object(path):
+    if _is_list(path):
         yield from source.json_items(path)
         return
     annotations: dict[str, Any] = {}
@@ -120,6 +121,14 @@ def _items(source: Source, path: Path) -> Iterator[tuple[str, Any]]:
         if name not in annotations:
             raise ManifestError(f"{where}: question {name} has no annotation", "Is this the published file?")
         yield where, {**annotations[name], **question}
+
+
+def _is_list(path: Path) -> bool:
+    """Return whether a file holds a list, and not an object, or cannot be read, which is reported later."""
+    try:
+        return json_head(path).shape == "list"
+    except (OSError, TextError):
+        return True
 
 
 def _made(item: Any, where: str, source: Source, role: str) -> Sequence[Row]:

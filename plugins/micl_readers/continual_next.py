@@ -27,9 +27,10 @@ from micl_cli.api import (
     Source,
     SourceRow,
     SourceRows,
+    json_values,
     text_field,
 )
-from micl_readers.chat_formats import chat_turns, json_records
+from micl_readers.chat_formats import chat_turns
 from micl_readers.llava import Places, clean_path, under
 from micl_readers.llava_suite import below
 
@@ -79,7 +80,7 @@ class _ChatSuite(Reader):
 
 def _rows(source: Source, path: Path, split: str, places: Places) -> SourceRows:
     counts: Counter[str] = Counter()
-    for number, (where, item) in enumerate(json_records(source, path), 1):
+    for number, (where, item) in enumerate(json_values(path, source), 1):
         try:
             turns = chat_turns(item, where, lambda _, name: source.first_medium(places(clean_path(name))))
             name = _name(item, number, where)

@@ -11,7 +11,7 @@ variant "published"; other variants keep its place. The marks of several images 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -231,9 +231,3 @@ def _mismatch(marks: int, images: Sequence[str], modality: str) -> str:
         one = "an image" if modality == "image" else f"a {modality}"
         return f"the text refers to {one}, but the key {modality!r} is missing"
     return f"the text refers to {marks} {modality}s, and {len(images)} are given"
-
-
-def chained(*parts: Iterable[Any]) -> SourceRows:
-    """Yield the rows of several files, one after the other."""
-    for part in parts:
-        yield from part

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,6 @@ from micl_cli.api import PUBLISHED, ManifestError, Reader, Row, Source, SourceRo
 from micl_readers.llava import (
     MakeQuestion,
     Places,
-    chained,
     conversation_rows,
     images_of,
     question_row,
@@ -69,7 +69,7 @@ class LlavaSuite(Reader):
         """Yield the conversations, then the questions. Raises ManifestError for a malformed file."""
         layout = self.layout(task, source)
         learnt = replace(source, prompts=PUBLISHED)  # other variants only select files: images always come first
-        return chained(
+        return chain(
             conversation_rows(learnt, files["train"], under(*layout.train_images)),
             self.questions(task, files, source, under(*layout.test_images)),
         )

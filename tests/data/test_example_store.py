@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from micl_cli.api import Media, Row
-from micl_cli.data.description import Description
-from micl_cli.data.example_store import ManifestLines, StoredExamples, line_facts, numbers_by_split
+from micl_cli.data.example_store import ManifestLines, StoredExamples, numbers_by_split, stored_row
 from micl_cli.data.manifest import row_text, write_manifest
 
 ROWS = [
@@ -16,7 +15,6 @@ ROWS = [
     Row("2", "test", ("first", Media("image", Path("a.png")), Media("image", Path("ü b.png"))), ("z",), ("z", "w")),
     Row("3", "train", ("text alone",), ("ä\u2028",)),
 ]
-TASK = Description("t", frozenset({"image"}), "qa", "accuracy")
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def lines(tmp_path: Path) -> ManifestLines:
 
 def examples(lines: ManifestLines, split: str) -> StoredExamples:
     numbers = numbers_by_split([row.split for row in ROWS])[split]
-    return StoredExamples(lines, numbers, TASK, Path("/root"), {"a.png": "d1", "ü b.png": "d2"})
+    return StoredExamples(lines, numbers, "own/t", Path("/root"), {"a.png": "d1", "ü b.png": "d2"})
 
 
 def test_lines_are_those_of_the_file(lines: ManifestLines) -> None:
@@ -59,9 +57,5 @@ def test_they_stay_those_of_the_file_that_was_opened(lines: ManifestLines, tmp_p
     assert train[0].id == "1"
 
 
-def test_facts_of_a_line_are_read_without_the_description() -> None:
-    assert [line_facts(row_text(row)) for row in ROWS] == [
-        ("train", ["a.png"], ["x", "y"]),
-        ("test", ["a.png", "ü b.png"], ["z"]),
-        ("train", [], ["ä\u2028"]),
-    ]
+def test_a_row_is_read_as_it_was_written() -> None:
+    assert [stored_row(row_text(row)) for row in ROWS] == ROWS

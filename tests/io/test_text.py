@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from micl_cli.io.text import TextError, parse_json, parse_toml, read_json, read_lines, read_text, read_toml
+from micl_cli.io.text import (
+    TextError,
+    parse_json,
+    parse_toml,
+    read_head,
+    read_json,
+    read_lines,
+    read_text,
+    read_toml,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -156,3 +165,15 @@ def test_toml_is_read_as_the_standard_library_reads_it(text: str) -> None:
             parse_toml(text)
     else:
         assert parse_toml(text) == expected
+
+
+def test_the_beginning_of_a_text_may_end_within_a_character(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("\ufeffaé")
+    assert [read_head(path, size) for size in (4, 5, 6, 100)] == ["a", "a", "aé", "aé"]
+    path.write_bytes(b"a\xc3")
+    with pytest.raises(TextError, match="not UTF-8"):
+        read_head(path, 100)
+    path.write_text("a", encoding="utf-16")
+    with pytest.raises(TextError, match="UTF-16"):
+        read_head(path, 4)

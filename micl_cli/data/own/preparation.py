@@ -30,7 +30,7 @@ from micl_cli.data.preparation import OnError, Prepared
 from micl_cli.data.prepared import task_folder
 from micl_cli.data.reading import ReadRequest, prepare_read
 from micl_cli.data.record import read_record
-from micl_cli.data.vocabulary import check_names
+from micl_cli.data.vocabulary import DEFAULT_METRICS, check_names
 from micl_cli.errors import ManifestError, PlanError, UsageError
 from micl_cli.registry import Registry
 
@@ -39,7 +39,6 @@ PREFIX = "format:"
 _HEAD = 100
 """The number of items from which columns are guessed."""
 _CAPTIONS = ("caption", "captions", "sentence", "sentences")
-_METRICS = {CAPTIONING: "cider", QA: "accuracy", CHOICE: "accuracy"}
 
 
 def prepare_own(
@@ -164,7 +163,7 @@ def _description(data: DataSet, columns: ColumnMap, request: OwnRequest) -> tupl
     """Return the description of the task, and notes about guessed values."""
     benchmark, _, name = request.name.partition("/")
     task_type = request.type or data.format.type or _guessed_type(columns)
-    metric = request.metric or (data.format.metric if not request.type else "") or _METRICS.get(task_type, "")
+    metric = request.metric or (data.format.metric if not request.type else "") or DEFAULT_METRICS.get(task_type, "")
     if not metric:
         raise UsageError(f"a task of type {task_type} needs a metric", "Name it: --metric NAME")
     notes = [columns.note()] if columns.guessed else []

@@ -7,6 +7,7 @@ Every answer of the assistant is an example, whose content holds all turns befor
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -104,9 +105,9 @@ class _Dialogues(Format):
             examples.append(Item(where, values, group=name if len(answers) > 1 else ""))
         yield from examples
 
+    @abstractmethod
     def turns(self, value: Any, where: str) -> Iterator[Turn]:
         """Yield the turns of a dialogue. Raises ManifestError."""
-        raise NotImplementedError
 
 
 class Conversations(_Dialogues):

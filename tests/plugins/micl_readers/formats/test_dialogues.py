@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from micl_cli.api import json_head
 
 SHARES = ("--split", "50/50")
 
@@ -106,3 +110,11 @@ def test_a_modality_that_occurs_late_is_named(data_folder: Any, rows_of: Any, mi
     assert "talk.jsonl:121: 'image' is not a modality of the task" in failed.err
     rows_of("--from", path, *SHARES, "--modality", "image")
     assert rows_of.task["modalities"] == ["image"]
+
+
+def test_the_shape_of_a_large_file_is_seen_without_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for start in range(3):  # a limit of bytes falls within a character of some of them
+        items = [{"conversations": "x" * start + "語" * 30_000}]
+        path.write_text(json.dumps(items, ensure_ascii=False), encoding="utf-8")
+        assert json_head(path) == ("list", frozenset({"conversations"}))

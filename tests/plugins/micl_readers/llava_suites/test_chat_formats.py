@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micl_cli.api import ManifestError, Media, Source
-from micl_readers.chat_formats import chat_turns, is_chat, json_records
+from micl_cli.api import ManifestError, Media, Source, json_values
+from micl_readers.chat_formats import chat_turns
 
 TURNS = [("Who?", "Ann."), ("Where?", "Here.")]
 FORMATS = {
@@ -49,7 +49,6 @@ def turns(item: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_all_formats_have_the_same_turns(name: str) -> None:
-    assert is_chat(FORMATS[name])
     assert turns(FORMATS[name]) == [(("Who?",), "Ann."), (("Who?\nAnn.\nWhere?",), "Here.")]
     (first, _) = turns({**FORMATS[name], "system": "Be brief."})
     assert first.content == ("Be brief.\nWho?",)
@@ -139,4 +138,4 @@ def test_json_and_json_lines_are_told_by_their_content(tmp_path: Path) -> None:
         ("c.json", '\ufeff{"n": 1}\n{"n": 2}\n'),
     ):
         (tmp_path / name).write_text(text)
-        assert [item for _, item in json_records(source, tmp_path / name)] == [{"n": 1}, {"n": 2}]
+        assert [item for _, item in json_values(tmp_path / name, source)] == [{"n": 1}, {"n": 2}]

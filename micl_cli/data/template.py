@@ -9,19 +9,18 @@ from pathlib import Path
 from micl_cli.api.task import CAPTIONING, CHOICE, QA, SPLITS, Media, Row
 from micl_cli.data.description import DESCRIPTION, MANIFEST, Description, description_text, is_full_name
 from micl_cli.data.manifest import row_text
+from micl_cli.data.vocabulary import DEFAULT_METRICS
 from micl_cli.errors import MiclError, UsageError
 
-METRICS = {CAPTIONING: "cider", QA: "accuracy", CHOICE: "accuracy"}
-"""The default metric of each built-in task type."""
 _SUFFIXES = {"image": "jpg", "audio": "wav", "video": "mp4"}
 _PROMPTS = {CAPTIONING: "describe the {media}.", QA: "what is it?", CHOICE: "which of these is it?"}
 _REFERENCES = {CAPTIONING: ("a caption", "another caption of the same"), QA: ("the answer",), CHOICE: ("first",)}
 
 
-def describe_sample(folder: Path, name: str, modalities: Sequence[str], type: str, metric: str) -> Description:
+def describe_template(folder: Path, name: str, modalities: Sequence[str], type: str, metric: str) -> Description:
     """Return the description of a template; its name is by default that of the folder. Raises UsageError."""
     name = name or re.sub(r"[^a-z0-9_-]+", "-", folder.absolute().name.lower()).strip("-_")[:64]
-    metric = metric or METRICS.get(type, "")
+    metric = metric or DEFAULT_METRICS.get(type, "")
     if not metric:
         raise UsageError(f"type {type!r} has no default metric", "Name one: --metric accuracy")
     if not is_full_name(f"own/{name}"):
@@ -30,7 +29,7 @@ def describe_sample(folder: Path, name: str, modalities: Sequence[str], type: st
     return Description(name=name, modalities=frozenset(modalities), type=type, metric=metric)
 
 
-def write_sample(folder: Path, description: Description) -> None:
+def write_template(folder: Path, description: Description) -> None:
     """Write ``task.toml`` and ``manifest.jsonl`` into a folder, which is created if it does not exist.
 
     Raises UsageError if one of the files exists, MiclError if they cannot be written.
