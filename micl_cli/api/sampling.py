@@ -20,7 +20,8 @@ def subset(examples: Sequence[Example], size: int | None, salt: str = "") -> Seq
     every machine, in every run and for every order of the examples, so that scores on it are comparable. Examples of
     one group (see ``GROUP``) are selected together, so that fewer than ``size`` may be returned.
     """
-    examples = list(examples)  # those of a prepared task are parsed on each access
+    if not isinstance(examples, list | tuple):
+        examples = list(examples)  # those of a prepared task are parsed on each access
     if size is None or size >= len(examples):
         return examples
     repeated: Counter[str] = Counter()
