@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from micl_cli.errors import OptionError as OptionError
     from micl_cli.errors import PlanError as PlanError
     from micl_cli.errors import nearest as nearest
+    from micl_cli.io.digest import file_sha256 as file_sha256
     from micl_cli.io.download import RETRY_HINT as RETRY_HINT
     from micl_cli.io.download import download as download
     from micl_cli.io.processes import module_command as module_command
@@ -166,6 +167,7 @@ _ERRORS = ("ManifestError", "MediaError", "MiclError", "OptionError", "PlanError
 _HOME |= dict.fromkeys(_ERRORS, "micl_cli.errors")
 _HOME |= dict.fromkeys(("TextError", "parse_json", "read_json", "read_lines", "read_toml"), "micl_cli.io.text")
 _HOME |= dict.fromkeys(("RETRY_HINT", "download"), "micl_cli.io.download")
+_HOME["file_sha256"] = "micl_cli.io.digest"
 _HOME["module_command"] = "micl_cli.io.processes"
 
 __all__ = sorted(_HOME)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from micl_cli.errors import PlanError
+from micl_cli.io.digest import file_sha256
 
 CHUNK = 1 << 18
 RETRY_HINT = "The same command resumes the download."
@@ -26,14 +26,10 @@ def download(
         _receive(Request(source) if isinstance(source, str) else source, partial, size, tell)
     except (URLError, HTTPException, OSError) as error:
         raise PlanError(f"the download of {called} failed: {error}", RETRY_HINT) from error
-    with partial.open("rb") as file:
-        actual = sha256()
-        while chunk := file.read(1 << 20):
-            actual.update(chunk)
-    if actual.hexdigest() != digest:
+    if (actual := file_sha256(partial)) != digest:
         partial.unlink()
         raise PlanError(
-            f"{called} does not match its pinned digest: its sha256 is {actual.hexdigest()}",
+            f"{called} does not match its pinned digest: its sha256 is {actual}",
             "It was deleted. Try again; if the digest still differs, do not use this registry.",
         )
     partial.replace(target)

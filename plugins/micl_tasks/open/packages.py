@@ -9,12 +9,11 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 
 from filelock import FileLock
 
-from micl_cli.api import FetchProgress, PlanError, download, read_toml
+from micl_cli.api import FetchProgress, PlanError, download, file_sha256, read_toml
 from micl_tasks.open.archive import unpack
 
 FOLDER_VARIABLE = "MICL_OPEN_PACKAGES"
@@ -85,19 +84,11 @@ def _given(package: Package, folder: Path) -> Path:
     if not folder.is_dir():
         raise PlanError(f"{FOLDER_VARIABLE} names {folder}, which is not a folder", _hint(package))
     same_size = [path for path in sorted(folder.glob("*.deb")) if path.stat().st_size == package.bytes]
-    if match := next((path for path in same_size if _sha256(path) == package.sha256), None):
+    if match := next((path for path in same_size if file_sha256(path) == package.sha256), None):
         return match
     named = sorted(path.name for path in folder.glob(f"{package.package}_*.deb"))
     other = f"; {', '.join(named)} has another sha256" if named else ""
     raise PlanError(f"{folder} has no {package.package} {package.version}{other}", _hint(package))
-
-
-def _sha256(path: Path) -> str:
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 # apt
