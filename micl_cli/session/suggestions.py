@@ -26,11 +26,14 @@ def root_hint(registry: Registry, reader: Reader, task: str, request: ReadReques
     near = next((path for path in _near(request.root) if _is_located(reader, task, replace(request, root=path))), None)
     if near:
         return f"Did you mean --root {shlex.quote(str(near))}?"
+    is_own = recognise(request.root, {reader.title: reader.marks}, {})
+    likeness = "" if is_own else recognise(request.root, _marks(registry, reader.benchmark))
+    if likeness:  # suites have files of the same names: tasks found here would be another suite's
+        return likeness
     if present := [each for each in reader.tasks if _is_located(reader, each, request)]:
         names = ",".join(f"{reader.benchmark}/{each}" for each in present)
         return f"The files of other tasks are there, which can be prepared without it: micl prepare {names}"
-    likeness = recognise(request.root, _marks(registry, reader.benchmark))
-    return likeness or f"--root is the folder of {reader.title}, as it was published."
+    return f"--root is the folder of {reader.title}, as it was published."
 
 
 def folder_hint(registry: Registry, folder: Path) -> str:
