@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from micl_cli.api import Backbone, Range, Stage
 from micl_strategies.fusion import fuse, teacher_weights
-from micl_strategies.single import SingleAdapter
+from micl_strategies.single_adapter import SingleAdapter
 
 
 class EWF(SingleAdapter):

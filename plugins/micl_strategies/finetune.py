@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from micl_strategies.single import SingleAdapter
+from micl_strategies.single_adapter import SingleAdapter
 
 
 class Finetune(SingleAdapter):

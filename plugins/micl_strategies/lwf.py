@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from micl_cli.api import Backbone, Batch, Loss, Range, Stage, answer_loss, distillation_loss
-from micl_strategies.single import TEACHER, SingleAdapter
+from micl_strategies.single_adapter import TEACHER, SingleAdapter
 
 
 class LwF(SingleAdapter):

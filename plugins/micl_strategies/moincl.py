@@ -47,7 +47,7 @@ from micl_cli.api import (
 )
 from micl_strategies.fusion import fuse, teacher_weights
 from micl_strategies.pseudo_targets import PseudoTargets
-from micl_strategies.single import TEACHER, SingleAdapter
+from micl_strategies.single_adapter import TEACHER, SingleAdapter
 from micl_strategies.writer import chunks, read_lines, write_questions
 
 CACHE_BYTES = 512 * 10**6
