@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from micl_cli.testing import StrategyContract
+from micl_strategies.connectors import Connectors
 from micl_strategies.ewc import EWC
 from micl_strategies.ewf import EWF
 from micl_strategies.finetune import Finetune
@@ -12,6 +13,7 @@ from micl_strategies.moincl import MoInCL
 from micl_strategies.olora import OLoRA
 from micl_strategies.replay import Replay
 from micl_strategies.router import RouterIsolation
+from micl_strategies.single_task import SingleTask
 
 
 class TestFinetune(StrategyContract):
@@ -20,6 +22,20 @@ class TestFinetune(StrategyContract):
 
 class TestJoint(StrategyContract):
     strategy = Joint
+
+
+class TestConnectors(StrategyContract):
+    strategy = Connectors
+
+
+class TestConnectorsWithReplay(StrategyContract):
+    strategy = Connectors
+    options = {"replay": 6, "replay_batch": 2}
+
+
+class TestSingleTask(StrategyContract):
+    strategy = SingleTask
+    adapter = None
 
 
 class TestMoInCL(StrategyContract):
