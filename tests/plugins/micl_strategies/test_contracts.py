@@ -42,6 +42,11 @@ class TestMoInCL(StrategyContract):
     strategy = MoInCL
 
 
+class TestMoInCLAsInThePaper(StrategyContract):
+    strategy = MoInCL
+    options = {"loss": "mean_over_all", "pseudo_weight": 0.5}
+
+
 class TestMoInCLByType(StrategyContract):
     strategy = MoInCL
     options = {"pseudo_when": "type", "fuse_every": 2, "fuse_connectors": True}
@@ -80,6 +85,11 @@ class TestEWFByEpoch(StrategyContract):
     options = {"fuse_after": "epoch", "fuse_connectors": True}
 
 
+class TestEWFAsInThePaper(StrategyContract):
+    strategy = EWF
+    options = {"alpha_rule": "tasks", "distill": 1.0}
+
+
 class TestReplay(StrategyContract):
     strategy = Replay
     options = {"replay": 6, "replay_batch": 3}
@@ -93,6 +103,11 @@ class TestReplayByReservoir(StrategyContract):
 class TestOLoRA(StrategyContract):
     strategy = OLoRA
     options = {"rank": 1}
+
+
+class TestOLoRAWithAGrownAdapter(StrategyContract):
+    strategy = OLoRA
+    options = {"rank": 2}
 
 
 class TestRouterIsolation(StrategyContract):
