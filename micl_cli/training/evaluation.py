@@ -93,9 +93,7 @@ def answer(
                 routing.route(components, indices, batch)
                 batch = routing.readable(components, indices, batch)
             with routing.selected(components, indices) if routing is not None else nullcontext():
-                texts = components.backbone.generate(
-                    batch, max_new_tokens=settings.max_new_tokens, num_beams=settings.num_beams
-                )
+                texts = components.backbone.generate(batch, **settings.decoding)
         for index, text in zip(indices, texts, strict=True):
             answers[index] = text
     return answers

@@ -51,7 +51,7 @@ ADAPTERS = "micl_adapters"
 class HF(HFAnswers):
     """A pretrained multimodal model with adapters on the linear layers of its language model."""
 
-    provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions"})
+    provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions", "penalties"})
 
     def __init__(
         self,
