@@ -17,7 +17,7 @@ from micl_backbones.composed.inputs import Inputs, left_padded
 from micl_backbones.composed.media import MediaTokens
 from micl_backbones.composed.preset import Preset, instruction_texts
 from micl_backbones.composed.prompt import Prompt
-from micl_backbones.instructions import GENERAL_INSTRUCTIONS, QUESTION_PROMPT
+from micl_backbones.instructions import QUESTION_PROMPT, general_instructions
 from micl_backbones.language import LanguageBackbone, answers_of, choices_of, generation_arguments, normalised_log_probs
 from micl_cli.api import Answer, Example, Media, PlanError, TextTokenizer
 
@@ -147,4 +147,4 @@ class ComposedAnswers(LanguageBackbone):
         return self.questions_from_template(self.preset.language.get("question_prompt", QUESTION_PROMPT), captions)
 
     def instructions(self) -> Sequence[str]:
-        return instruction_texts(self.preset) or GENERAL_INSTRUCTIONS
+        return instruction_texts(self.preset) or general_instructions()
