@@ -4,7 +4,8 @@ The score of a task is the same after every later stage, R[t][i] = R[i][i] for t
 sequence without forgetting or transfer. Each example is answered by the adapter of its own task.
 
 Deviations: none from the usual definition but that the tasks of a run share what the backbone calibrates once per
-modality, on the first task that has it. Tasks that have not been learnt are answered by the base model.
+modality, on the first task that has it, and that the order in which examples are drawn depends on the position of the
+task. Tasks that have not been learnt are answered by the base model.
 """
 
 from __future__ import annotations
