@@ -122,7 +122,7 @@ def test_distillation_is_the_divergence_from_the_model_before_the_task() -> None
         expected = 0.5 * float((p.exp() * (p - q)).sum(-1).mean())
         answers = float(new.loss(new.batch(batch.examples)))
     assert expected > 1e-4
-    assert {name: float(term) for name, term in terms.items()} == pytest.approx(
+    assert {name: float(term.detach()) for name, term in terms.items()} == pytest.approx(
         {"answers": answers, "distillation": expected}, rel=1e-3
     )
 
