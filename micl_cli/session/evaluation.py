@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from micl_cli.api.events import Event, Notice
+from micl_cli.api.options import parse_options
 from micl_cli.api.task import Task
 from micl_cli.errors import CheckpointError, StoreError, UsageError
-from micl_cli.plan import Plan, check_fit
+from micl_cli.plan import Evaluation, Plan, check_fit
 from micl_cli.session.learning import use_threads
 from micl_cli.session.library import Watch, unwatched
 from micl_cli.session.notices import answers_over_limit
@@ -78,9 +79,13 @@ def evaluate(
 
 
 def _other_decoding(plan: Plan, decoding: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of ``decoding`` that differ from those of the plan; None stands for the plan's."""
-    own = plan.evaluation
-    return {name: value for name, value in decoding.items() if value is not None and value != getattr(own, name)}
+    """Return the settings of ``decoding`` that differ from those of the plan; None stands for the plan's.
+
+    Raises OptionError for a value that is not valid.
+    """
+    given = {name: value for name, value in decoding.items() if value is not None}
+    parsed = parse_options(Evaluation, given, owner="evaluation")
+    return {name: value for name, value in parsed.items() if value != getattr(plan.evaluation, name)}
 
 
 def _answer_notices(tasks: Sequence[Task], split: str, kept: bool, plan: Plan, control: Control) -> Iterator[str]:

@@ -134,7 +134,7 @@ def generation_arguments(search: Mapping[str, Any], prompt_length: int) -> dict[
     if penalty := arguments.pop("repetition_penalty", None):
         from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
-        processor = RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=prompt_length)
+        processor = RepetitionPenaltyLogitsProcessor(float(penalty), prompt_ignore_length=prompt_length)
         arguments["logits_processor"] = LogitsProcessorList([processor])
     return arguments
 

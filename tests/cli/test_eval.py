@@ -146,6 +146,8 @@ def test_answers_on_a_few_examples_are_said_not_to_be_kept(finished: str, micl: 
         (("--predictions", "some"), 2, "is neither a number nor all or none"),
         (("--tasks", "own/nothing"), 3, "no task 'own/nothing'"),
         (("--split", "all"), 2, "Invalid value for '--split'"),
+        (("--num-beams", "0"), 2, "Invalid value for '--num-beams'"),
+        (("--length-penalty", "nan"), 2, "option 'length_penalty' of evaluation expects a number"),
     ],
 )
 def test_what_cannot_be_scored(finished: str, micl: Any, words: Any, code: int, message: str) -> None:
