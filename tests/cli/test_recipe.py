@@ -30,7 +30,7 @@ def test_the_papers_orders_come_with_micl() -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_built_in_recipe_names_options_and_settings_that_exist(name: str) -> None:
     recipe = read_recipe(name)
-    cls = Registry.discover().load("strategies", recipe.strategy)
+    cls = Registry.discover().load("strategies", recipe.strategy or "finetune")
     parse_options(cls, {key.rpartition(":")[2]: value for key, value in recipe.options.items()}, owner=name)
     resolve_settings(Training, {}, recipe.training)
     resolve_settings(Evaluation, {}, recipe.evaluation)
@@ -99,10 +99,10 @@ def test_every_option_of_the_recipes_exists() -> None:
             position, _, option = key.rpartition(":")
             stages.setdefault(position, {})[option] = value
         request = Request(
-            strategy=recipe.strategy,
+            strategy=recipe.strategy or "finetune",
             backbone="tiny",
             tasks=tuple(task.name for task in tasks),
-            strategy_options=stages.pop(""),
+            strategy_options=stages.pop("", {}),
             stage_options=stages,
         )
         assert Session(load_settings()).plan(request, tasks).stage_options == stages
