@@ -134,6 +134,8 @@ def _document(details: RunDetails, folder: str) -> dict[str, Any]:
         "folder": folder,
         "plan": run.plan,
         "environment": run.environment,
+        "environments": [asdict(environment) for environment in details.environments],
+        "recipe": run.recipe,
         "plugins": [asdict(plugin) for plugin in details.plugins],
         "stages": [asdict(stage) for stage in details.stages],
         "scores": [asdict(score) for score in details.scores],

@@ -14,10 +14,11 @@ from micl_cli.errors import BusyError, Interrupted, StoreError
 from micl_cli.io.lock import locked_folder
 from micl_cli.plan import Plan
 from micl_cli.redaction import redact
+from micl_cli.session.environment import changes, environment_of
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
 from micl_cli.session.notices import answers_over_limit, rename, unheard, unstored_answers
-from micl_cli.session.recorder import Recorder, changes, environment_of, new_run
+from micl_cli.session.recorder import Recorder, new_run
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
 
@@ -66,11 +67,11 @@ def learn(
             components = session.components(plan, tasks, device)
             if plan.parent:
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
-            environment = environment_of(components)
+            environment = environment_of(components, session.registry)
             session.tasks.register_missing(tasks, store)
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
             store.start_run(new_run(plan, environment, session.registry))
-            recorder = Recorder(store, plan.id)
+            recorder = Recorder(store, plan.id, environment)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
             notices += answers_over_limit(tasks, plan.evaluation.split, plan.evaluation.examples, control.max_answers)
             notices += [*repaired, *changes(run.environment if run else {}, environment), *components.notes]

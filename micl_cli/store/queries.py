@@ -45,7 +45,7 @@ def run_record(row: models.Run) -> RunRecord:
     problem = next(validation.problems(RunRecord, values), "")
     if not problem:
         return RunRecord(**values)
-    texts = {name: str(values[name] or "") for name in ("id", "name", "started", "finished")}
+    texts: dict[str, Any] = {name: str(values[name] or "") for name in ("id", "name", "started", "finished")}
     return RunRecord(**texts, parent=None, plan={}, environment={}, status=validation.DAMAGED, error=problem)
 
 

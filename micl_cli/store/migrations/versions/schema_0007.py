@@ -11,8 +11,8 @@ down_revision = "0006"
 
 def upgrade() -> None:
     """Add the column and the table. Of earlier runs, one environment is known: that of their latest start."""
-    with op.batch_alter_table("runs") as runs:
-        runs.add_column(sa.Column("recipe", sa.JSON))
+    with op.batch_alter_table("runs") as altered:
+        altered.add_column(sa.Column("recipe", sa.JSON))
     environments = op.create_table(
         "environments",
         sa.Column("run", sa.String(64), nullable=False),
