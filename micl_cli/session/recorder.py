@@ -126,7 +126,7 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
         environments=environments,
         validations=details.validations,
         plan=plan.as_json(),
-        recipe=details.run.recipe or {},
+        recipe={name: f"{value}" for name, value in (details.run.recipe or {}).items() if value is not None},
     )
 
 

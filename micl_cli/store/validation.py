@@ -25,6 +25,7 @@ STATUSES = ("running", "finished", "interrupted", "failed")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _known_hints: dict[Any, dict[str, Any]] = {}
 _SECTIONS = ("training", "evaluation")
+_SCALAR = str | float | None
 _COUNTS = ("threads", "cores", "weights_bytes")
 """The entries of an environment that are numbers."""
 _IDENTIFIERS = {
@@ -76,13 +77,13 @@ def _run_problems(values: Mapping[str, Any]) -> Iterator[str]:
         yield problem
     yield from _environment_problems(values)
     for name, value in (values["recipe"] or {}).items():
-        if not isinstance(value, str | None):
-            yield f"the {name} of its recipe is not text"
+        if not _conforms(value, _SCALAR):
+            yield f"the {name} of its recipe is neither text nor a number"
 
 
 def _environment_problems(values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values["environment"].items():
-        if not isinstance(value, str | int | float | None):
+        if not _conforms(value, _SCALAR):
             yield f"the {name} of its environment is neither text nor a number"
     for name in _COUNTS:
         if not _conforms(count := values["environment"].get(name, 0), int) or count < 0:
