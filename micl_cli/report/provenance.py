@@ -11,7 +11,7 @@ from micl_cli.report.blocks import MISSING, Table, labels, number
 from micl_cli.report.data import UNKNOWN, RunData
 
 _DIGEST = 12
-_MACHINE = ("device", "precision", "threads", "cores", "cpu", "cpu_capability", "platform")
+_MACHINE = ("device", "cuda", "matmul_precision", "precision", "threads", "cores", "cpu", "cpu_capability", "platform")
 _CODE = ("micl", "commit", "code")
 _SIZE = "weights_bytes"
 
@@ -26,7 +26,7 @@ def provenance(run: RunData) -> Table:
         ("backbone", run.settings.get("backbone.digest", "")[:_DIGEST]),
         ("data", ", ".join(f"{task} {digest[:_DIGEST]}" for task, digest in run.data.items())),
         ("recipe", ", ".join(f"{name} {_shortened(value)}" for name, value in run.recipe.items() if value)),
-        *_later(run.environments),
+        *later_environments(run.environments),
     ]
     shown = [(name, text) for name, text in rows if text]
     return Table("Provenance", ("", ""), shown if run.environment or run.data else [], prose=True)
@@ -47,7 +47,7 @@ def _shortened(value: str) -> str:
     return value[:_DIGEST] if is_digest else value
 
 
-def _later(environments: Sequence[EnvironmentRecord]) -> Iterator[tuple[str, str]]:
+def later_environments(environments: Sequence[EnvironmentRecord]) -> Iterator[tuple[str, str]]:
     """Yield where the environment changed, and what was different from then on."""
     for before, now in pairwise(environments):
         changed = environment_changes(before.environment, now.environment)

@@ -42,6 +42,7 @@ def environment_of(components: RunComponents, registry: Registry) -> dict[str, A
         **{name: _version(name) for name in _LIBRARIES},
         "bitsandbytes": _version("bitsandbytes") if _is_quantised(components.backbone.module) else "",
         "cuda": torch.version.cuda if gpu else "",
+        "matmul_precision": torch.get_float32_matmul_precision() if gpu else "",
         **{f"plugin.{part.distribution}": part.version for part in parts if part.distribution != OWN},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),

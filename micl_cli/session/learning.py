@@ -71,6 +71,7 @@ def learn(
             session.tasks.register_missing(tasks, store)
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
             store.start_run(new_run(plan, environment, session.registry))
+            _inherit_environments(plan, store)
             recorder = Recorder(store, plan.id, environment)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
             notices += answers_over_limit(tasks, plan.evaluation.split, plan.evaluation.examples, control.max_answers)
@@ -85,6 +86,15 @@ def _is_complete(folder: RunFolder, store: Store, run: str) -> bool:
     except StoreError:
         return False
     return folder.has_stages(stages) and folder.has_scores(stages)
+
+
+def _inherit_environments(plan: Plan, store: Store) -> None:
+    """Record the environments of the run that a plan continues, unless that is done: its stages were learnt in them."""
+    if plan.parent:
+        with suppress(StoreError):  # its rows may have been deleted
+            if not store.details(plan.id).environments:
+                for record in store.details(plan.parent).environments:
+                    store.record_environment(plan.id, record)
 
 
 def use_threads(session: Session, plan: Plan, run: RunRecord | None, threads: int = 0) -> None:

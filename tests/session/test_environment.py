@@ -61,6 +61,16 @@ def test_a_resume_in_the_same_environment_is_not_recorded_again(
     assert [each.step for each in session.details(plan.id).environments] == [0]
 
 
+def test_a_continued_run_has_the_environments_of_its_first_stages(
+    finished: str, micl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("micl_cli.session.environment.code_digest", lambda parts, registry: "0123456789ab")
+    child = micl("learn", "--after", finished, "--tasks", "own/img_qa").out.strip()
+    first, second = json.loads(micl("runs", "show", child, "--json").out)["environments"]
+    assert first == json.loads(micl("runs", "show", finished, "--json").out)["environments"][0]
+    assert (second["position"], second["step"], second["environment"]["code"]) == (3, 0, "0123456789ab")
+
+
 def test_scores_made_again_by_other_code_are_recorded(
     finished: str, micl: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
