@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from micl_cli.report.blocks import Block, Paragraph, Table, number
 from micl_cli.report.code import code_of
 from micl_cli.report.data import UNKNOWN, RunData
+from micl_cli.report.provenance import WITHOUT_EFFECT, beginning, environment_changes
 from micl_cli.report.rules import rule_of
 
 NONE = "none"
@@ -20,9 +22,6 @@ _SECTIONS = {
     "option_files": "file",
 }
 """Short names of mappings within a plan."""
-
-_WITHOUT_EFFECT = frozenset({"commit", "cores"})
-"""Entries of an environment that change no score by themselves: the digest of the code tells what a commit changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ class RunDiff:
 def diff(first: RunData, second: RunData) -> RunDiff:
     """Return the differences of two runs in plan, environment, recipe, scores, figures and cost."""
     fields = [*_plan(first, second), *_environment(first, second), *_recipe(first, second), *_results(first, second)]
-    same_run, unknown = first.id == second.id, UNKNOWN in (code_of(first), code_of(second))
+    same_run, unknown = first.id == second.id, any(UNKNOWN in code_of(run) for run in (first, second))
     changed = [field for field in fields if field.differs]
     return RunDiff(
         runs=(first.id, second.id),
@@ -121,8 +120,19 @@ def _flat(plan: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def _environment(first: RunData, second: RunData) -> Iterator[Field]:
     ours, theirs = ({"code": code_of(run), **run.environment} for run in (first, second))
     for name, one, other in _paired(ours, theirs):
-        decides = name not in _WITHOUT_EFFECT
+        decides = name not in WITHOUT_EFFECT
         yield Field(section="environment", name=name, first=one, second=other, decides=decides)
+    yield Field(section="environment", name="changes", first=_changes(first), second=_changes(second), decides=True)
+
+
+def _changes(run: RunData) -> str | None:
+    """Return where an environment began that may change scores, and what was different from then on."""
+    changes = [
+        f"{', '.join(sorted(names))} {beginning(now)}"
+        for before, now in pairwise(run.environments)
+        if (names := environment_changes(before.environment, now.environment).keys() - WITHOUT_EFFECT)
+    ]
+    return "; ".join(changes) or None
 
 
 def _recipe(first: RunData, second: RunData) -> Iterator[Field]:

@@ -14,6 +14,8 @@ _DIGEST = 12
 _MACHINE = ("device", "cuda", "matmul_precision", "precision", "threads", "cores", "cpu", "cpu_capability", "platform")
 _CODE = ("micl", "commit", "code")
 _SIZE = "weights_bytes"
+WITHOUT_EFFECT = frozenset({"commit", "cores"})
+"""Entries of an environment that change no score by themselves: the digest of the code tells what a commit changed."""
 
 
 def provenance(run: RunData) -> Table:
@@ -48,13 +50,14 @@ def _shortened(value: str) -> str:
 
 
 def later_environments(environments: Sequence[EnvironmentRecord]) -> Iterator[tuple[str, str]]:
-    """Yield where the environment changed, and what was different from then on."""
+    """Yield where the environment of a run changed, and what was different from then on, as text."""
     for before, now in pairwise(environments):
         changed = environment_changes(before.environment, now.environment)
-        yield _from(now), ", ".join(f"{name} {new} (before: {old})" for name, (old, new) in changed.items())
+        yield beginning(now), ", ".join(f"{name} {new} (before: {old})" for name, (old, new) in changed.items())
 
 
-def _from(record: EnvironmentRecord) -> str:
+def beginning(record: EnvironmentRecord) -> str:
+    """Return from where on a run was learnt, or scored again, in an environment."""
     if record.purpose == "scoring":
         return f"scored again from stage {record.position} on"
     return f"from stage {record.position}{f', step {record.step}' if record.step else ''} on"

@@ -15,6 +15,7 @@ from micl_cli import __version__
 from micl_cli.errors import PluginError
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.registry import Part, Registry
+from micl_cli.report.provenance import WITHOUT_EFFECT
 from micl_cli.session.code import OWN, code_digest, commit
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "numpy", "scipy")
 _NAMED_IN_OPTIONS = ("routers", "adapters", "encoders")
 """Kinds of plugins that a run imports when it needs them; options, presets and strategies name them."""
-_WITHOUT_EFFECT = ("commit", "cores")
-"""Entries that change no result by themselves: the digest of the code and the number of threads tell what matters."""
 
 
 def environment_of(components: RunComponents, registry: Registry) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
         f"{key} was {before[key]} when this run started and is {value} now: results may differ slightly"
         for key, value in now.items()
-        if key in before and before[key] != value and key not in _WITHOUT_EFFECT
+        if key in before and before[key] != value and key not in WITHOUT_EFFECT
     ]
 
 

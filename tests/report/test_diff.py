@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from micl_cli.plan import Plan, Training
+from micl_cli.records import EnvironmentRecord
 from micl_cli.report.blocks import Paragraph, Table
 from micl_cli.report.data import RunData
 from micl_cli.report.diff import Field, RunDiff, diff, diff_blocks
@@ -109,6 +110,25 @@ def test_runs_of_unknown_code_are_not_said_to_be_equal(run: RunData) -> None:
     found = diff(first, second)
     assert not found.equal
     assert "was not recorded" in found.warnings[0]
+
+
+def test_where_the_environment_changed_decides_scores_too(run: RunData) -> None:
+    def changing(at: int, name: str) -> RunData:
+        environments = [
+            EnvironmentRecord(environment={"threads": 1}),
+            EnvironmentRecord(position=at, environment={"threads": 1, name: 2}),
+        ]
+        return of(run, PLAN.again(at), environments=environments)
+
+    found = diff(changing(2, "threads"), changing(3, "threads"))
+    assert not found.equal
+    assert changed(found)["environment changes"] == ("threads from stage 2 on", "threads from stage 3 on")
+    assert diff(changing(2, "cores"), changing(3, "cores")).equal
+
+
+def test_code_that_was_unknown_at_first_is_not_said_to_be_equal(run: RunData) -> None:
+    mixed = {"environment": {"code": "unknown, then a7078ecf6d83"}}
+    assert not diff(of(run, PLAN, **mixed), of(run, PLAN.again(1), **mixed)).equal
 
 
 def test_a_run_is_equal_to_itself(run: RunData) -> None:
