@@ -31,7 +31,7 @@ def provenance(run: RunData) -> Table:
         *later_environments(run.environments),
     ]
     shown = [(name, text) for name, text in rows if text]
-    return Table("Provenance", ("", ""), shown if run.environment or run.data else [], prose=True)
+    return Table("Provenance", ("what", "value"), shown if run.environment or run.data else [], prose=True)
 
 
 def _code(environment: Mapping[str, Any]) -> str:

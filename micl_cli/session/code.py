@@ -53,11 +53,12 @@ def code_digest(parts: Iterable[Part], registry: Registry) -> str:
 def _packages(distribution: str, registry: Registry) -> set[str]:
     """Return the top-level modules of a distribution that may decide scores."""
     parts = [part for part in registry.parts() if part.distribution == distribution]
-    deciding = {_top(part) for part in parts if part.kind in _DECIDING}
-    return deciding | (_installed(distribution) - {_top(part) for part in parts})
+    deciding = {top_level(part) for part in parts if part.kind in _DECIDING}
+    return deciding | (_installed(distribution) - {top_level(part) for part in parts})
 
 
-def _top(part: Part) -> str:
+def top_level(part: Part) -> str:
+    """Return the name of the top-level module that contains the class of a part."""
     return part.target.partition(":")[0].partition(".")[0]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -16,14 +15,14 @@ from micl_cli.errors import PluginError
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.registry import Part, Registry
 from micl_cli.report.provenance import WITHOUT_EFFECT
-from micl_cli.session.code import OWN, code_digest, commit
+from micl_cli.session.code import OWN, code_digest, commit, top_level
 
 if TYPE_CHECKING:
     from micl_cli.training.components import RunComponents
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "numpy", "scipy")
-_NAMED_IN_OPTIONS = ("routers", "adapters", "encoders")
-"""Kinds of plugins that a run imports when it needs them; options, presets and strategies name them."""
+_WITHIN_OTHERS = ("routers", "adapters", "encoders")
+"""Kinds of plugins that options name, or that are modules of the backbone, as its preset names them."""
 
 
 def environment_of(components: RunComponents, registry: Registry) -> dict[str, Any]:
@@ -66,12 +65,9 @@ def used_parts(components: RunComponents, registry: Registry) -> list[Part]:
         with suppress(PluginError):  # a backbone may read a modality of its own
             parts.append(registry.find(kind, name))
     options = set(_texts(plan))
-    for kind in _NAMED_IN_OPTIONS:
-        for part in registry.parts(kind):
-            imported = part.target.partition(":")[0] in sys.modules
-            if imported or options & {part.name, part.qualified}:
-                parts.append(part)
-    return parts
+    packages = {type(each).__module__.partition(".")[0] for each in components.backbone.module.modules()}
+    within = [part for kind in _WITHIN_OTHERS for part in registry.parts(kind)]
+    return parts + [part for part in within if top_level(part) in packages or options & {part.name, part.qualified}]
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ import pytest
 from micl_cli.api import Task
 from micl_cli.errors import Interrupted
 from micl_cli.plan import Plan
+from micl_cli.registry import Registry
 from micl_cli.session import Session, learn
-from micl_cli.session.environment import changes
+from micl_cli.session.environment import changes, used_parts
 from micl_cli.training.loop import Control
 
 
@@ -36,6 +39,34 @@ def test_code_machine_and_versions_are_recorded(finished: str, micl: Any) -> Non
     (first,) = shown["environments"]
     assert (first["purpose"], first["position"], first["step"], first["environment"]) == ("learning", 1, 0, known)
     assert shown["recipe"] is None
+
+
+ROUTERS = """
+from torch import nn
+from micl_cli.api import hookimpl
+
+class Mine(nn.Module): ...
+
+@hookimpl
+def micl_register_routers(register):
+    register("mine", "mine_routers:Mine", "a router")
+"""
+
+
+@pytest.mark.parametrize(("options", "used"), [({"router": "mine"}, True), ({"router": "ridge"}, False)])
+def test_a_plugin_counts_as_used_if_an_option_names_it(options: dict[str, str], used: bool, install: Any) -> None:
+    from torch import nn
+
+    install("micl-mine", entry_points="[micl]\nmine = mine_routers\n", files={"mine_routers.py": ROUTERS})
+    plan = Plan(strategy="router", backbone="composed:tiny", tasks=("own/a",), strategy_options=options)
+    backbone = SimpleNamespace(module=nn.Linear(1, 1))
+    components: Any = SimpleNamespace(plan=plan, tasks=[], metrics={"accuracy": None}, backbone=backbone)
+    registry = Registry.discover()
+    found = used_parts(components, registry)
+    assert {"router", "composed", "accuracy"} <= {part.name for part in found}
+    assert ("micl-mine" in {part.distribution for part in found}) is used
+    backbone.module = nn.Sequential(import_module("mine_routers").Mine())
+    assert "micl-mine" in {part.distribution for part in used_parts(components, registry)}
 
 
 def test_a_resume_with_other_threads_is_recorded_from_its_step_on(
