@@ -9,7 +9,7 @@ from micl_cli.report.code import code_of
 from micl_cli.report.data import RunData
 from micl_cli.report.rules import rule_of
 
-_EVALUATION = ("max_new_tokens", "num_beams", "split", "examples")
+_EVALUATION = ("max_new_tokens", "num_beams", "repetition_penalty", "length_penalty", "split", "examples")
 _LENGTH = ("training.epochs", "training.max_steps", "training.examples_per_step")
 _DECIDING = frozenset(
     ("backbone", "backbone.digest", "split", "environment.micl", "environment.precision", *_LENGTH)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from micl_cli.api import Backbone, Batch, Example, Loss, Progress, Range, Stage, State, Task
-from micl_strategies.single import SingleAdapter
+from micl_strategies.single_adapter import SingleAdapter
 
 
 class EWC(SingleAdapter):
