@@ -134,7 +134,9 @@ def _description(part: Part, text: str, options: Mapping[str, Option]) -> str:
 
 
 def _help(option: Option) -> str:
-    return f"{option.help} ({option.range})" if option.range else option.help
+    space = f"tuned in {option.search}" if option.search else ""
+    facts = "; ".join(filter(None, (str(option.range or ""), space)))
+    return f"{option.help} ({facts})" if facts else option.help
 
 
 def _default(option: Option) -> str:
