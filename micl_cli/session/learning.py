@@ -36,11 +36,13 @@ def learn(
     device: str = "auto",
     threads: int = 0,
     listeners: Mapping[str, ListenerFactory] | None = None,
+    recipe: Mapping[str, str] | None = None,
     skip_finished_elsewhere: bool = False,
 ) -> Generator[Event, None, None]:
     """Carry out a plan, or resume its run. For a finished run, the recorded events are yielded again.
 
-    With ``skip_finished_elsewhere``, nothing is yielded for a run that another machine with the same store has
+    ``recipe`` holds the name, sha256 and citation of the recipe that the plan is from, which the run records. With
+    ``skip_finished_elsewhere``, nothing is yielded for a run that another machine with the same store has
     finished. Raises BusyError if another process or machine works on the run, Interrupted once all is saved, and any
     error of a component.
     """
@@ -70,7 +72,7 @@ def learn(
             environment = environment_of(components, session.registry)
             session.tasks.register_missing(tasks, store)
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
-            store.start_run(new_run(plan, environment, session.registry))
+            store.start_run(new_run(plan, environment, session.registry, recipe))
             _inherit_environments(plan, store)
             recorder = Recorder(store, plan.id, environment)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
