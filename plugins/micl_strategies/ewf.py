@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from micl_cli.api import Backbone, Range, Stage
+from micl_cli.api import Backbone, Range, Search, Stage
 from micl_strategies.fusion import fuse, teacher_weights
 from micl_strategies.single import SingleAdapter
 
@@ -25,7 +25,9 @@ class EWF(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        alpha: Annotated[float, "share of the new weights in the fusion; 0 restores the old ones", Range(0, 1)] = 0.3,
+        alpha: Annotated[
+            float, "share of the new weights in the fusion; 0 restores the old ones", Range(0, 1), Search(0.1, 0.9)
+        ] = 0.3,
         fuse_after: Annotated[Literal["task", "epoch"], "fuse when a task ends, or after every epoch"] = "task",
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         **options: Any,

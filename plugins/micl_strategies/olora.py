@@ -27,6 +27,7 @@ from micl_cli.api import (
     PartLoader,
     PlanError,
     Range,
+    Search,
     Stage,
     State,
     Strategy,
@@ -42,7 +43,10 @@ class OLoRA(Strategy):
         backbone: Backbone,
         *,
         lambda_orthogonal: Annotated[
-            float, "weight of the orthogonality penalty between the new and the old subspaces", Range(0)
+            float,
+            "weight of the orthogonality penalty between the new and the old subspaces",
+            Range(0),
+            Search(0.05, 5.0, log=True),
         ] = 0.5,
         rank: Annotated[int, "LoRA rank per task (0: the adapter's rank divided among the tasks)", Range(0)] = 0,
         **options: Any,
