@@ -17,7 +17,7 @@ from micl_cli.redaction import redact
 from micl_cli.session.environment import changes, environment_of
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
-from micl_cli.session.notices import answers_over_limit, rename, unheard, unstored_answers
+from micl_cli.session.notices import answers_over_limit, cite, rename, unheard, unstored_answers
 from micl_cli.session.recorder import Recorder, new_run
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
@@ -55,7 +55,8 @@ def learn(
         folder.tidy()
         repaired = folder.repair()
         run = store.run(plan.id)
-        notices = [*rename(store, plan, run), *(unstored_answers(store, run) if control.max_answers is None else ())]
+        notices = [*rename(store, plan, run), *cite(store, run, recipe)]
+        notices += [*(unstored_answers(store, run) if control.max_answers is None else ())]
         if run and run.status == "finished" and _is_complete(folder, store, plan.id):
             notices += unheard(bool(listeners))
             yield from _with_notices(_recorded_events(plan, store, folder), notices)

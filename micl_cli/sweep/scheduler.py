@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
+from micl_cli.session.notices import cite
 from micl_cli.session.session import Session
 from micl_cli.sweep.executor import CellEvent, ProcessExecutor, ProcessExit
 from micl_cli.sweep.grid import Cell, CellState, cell_state
@@ -87,6 +88,8 @@ def _start(session: Session, executor: ProcessExecutor, cell: Cell, options: Cel
     """Start a cell, unless it is finished or another process or machine works on it."""
     with session.store() as store:
         state = cell_state(cell, store, session.settings)
+        if state == "finished":
+            list(cite(store, store.run(cell.plan.id), cell.recipe))
     if state in ("finished", "busy"):
         return CellEnded(cell, state)
     executor.start(

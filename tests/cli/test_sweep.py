@@ -331,7 +331,10 @@ def test_a_recipe_set_has_the_options_of_each_strategy(
     plain = ("--strategy", "ewc", "-o", "lambda_ewc", "7", "--weight-decay", "0.1", "--dry-run", "--json")
     assert own["run"] == json.loads(learn(*plain).out)["run"]
     assert cells("--strategy", "ewc", "--recipe-set", str(recipe_set / "tuned"))[0]["run"] == own["run"]
+    # A run that was learnt before it was that of a recipe is cited, too.
+    assert sweep("--strategy", "ewc[lambda_ewc=7]", "--weight-decay", "0.1").out.split() == [own["run"]]
     done = sweep("--strategy", "ewc,ewc[lambda_ewc=2]", "--recipe-set", "tuned")
+    assert in_process.count(own["run"]) == 1
     assert done.code == 0, done.err
     assert "note: recipe tuned-ewc was tuned on own/aud_qa: scores on these tasks are no fair test" in done.err
     with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
