@@ -171,7 +171,7 @@ def recipe_use(recipe: Recipe, plan: Plan) -> dict[str, str] | None:
 
 
 def citation_text(citation: Mapping[str, Any]) -> str:
-    """Return the citation of a recipe on one line: "8 trials x 2 seeds on mini:tuning, val"."""
+    """Return the citation of a recipe on one line: "8 trials x 2 seeds on mini-tuning, val"."""
     trials, seeds, tasks = (citation.get(key) for key in ("trials", "seeds", "task_set"))
     if isinstance(trials, int) and isinstance(seeds, list) and isinstance(tasks, str):
         return f"{trials} trials x {len(seeds)} seeds on {tasks}, {citation.get('split', '')}".rstrip(", ")

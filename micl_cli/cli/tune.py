@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  micl tune --strategy moincl,ewc,lwf --tasks mini:tuning --for mini --name tuned
+  micl tune --strategy moincl,ewc,lwf --tasks mini-tuning --for mini --name tuned
   micl tune --strategy ewc --tasks aud_cap,img_qa --space lambda_ewc=0.01..10:log --jobs 2
   micl tune show tuned
   micl tune freeze tuned --as tuned
@@ -55,7 +55,7 @@ def tune() -> None:
 
     \b
     Examples:
-      micl tune --strategy moincl,ewc --tasks mini:tuning --for mini --name tuned
+      micl tune --strategy moincl,ewc --tasks mini-tuning --for mini --name tuned
       micl tune show tuned
       micl tune freeze tuned --as tuned
     """

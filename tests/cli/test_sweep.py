@@ -309,7 +309,7 @@ weight_decay = 0.1
 [citation]
 trials = 8
 seeds = [0, 1]
-task_set = "mini:tuning"
+task_set = "mini-tuning"
 tasks = ["own/aud_qa"]
 split = "val"
 backbone = "toy"
@@ -340,8 +340,8 @@ def test_a_recipe_set_has_the_options_of_each_strategy(
     with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
         recipes = [store.run(run) for run in done.out.split()]
     assert [run and run.recipe and (run.recipe["name"], run.recipe["citation"]) for run in recipes] == [
-        ("tuned-ewc", "8 trials x 2 seeds on mini:tuning, val"),
-        ("tuned-ewc", "8 trials x 2 seeds on mini:tuning, val; with other values of lambda_ewc"),
+        ("tuned-ewc", "8 trials x 2 seeds on mini-tuning, val"),
+        ("tuned-ewc", "8 trials x 2 seeds on mini-tuning, val; with other values of lambda_ewc"),
     ]
 
 
