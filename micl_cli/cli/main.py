@@ -21,6 +21,7 @@ COMMANDS = {
     "prepare": Lazy("micl_cli.cli.prepare:prepare", "Prepare tasks for learning."),
     "learn": Lazy("micl_cli.cli.learn:learn", "Learn a sequence of tasks, and score after each."),
     "sweep": Lazy("micl_cli.cli.sweep:sweep", "Learn a grid of strategies, orders and seeds."),
+    "tune": Lazy("micl_cli.cli.tune:tune", "Tune strategies on validation data."),
     "eval": Lazy("micl_cli.cli.eval:evaluate", "Score a run's model on tasks."),
     "report": Lazy("micl_cli.cli.report:report", "Show scores, forgetting and cost of runs."),
     "diff": Lazy("micl_cli.cli.diff:diff", "Show what two runs differ in."),

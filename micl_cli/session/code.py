@@ -1,7 +1,7 @@
 """Identification of the code that a run is carried out with: a digest of sources, and the commit of a checkout.
 
 What a plan scores is decided by the core up to the training layer and by plugins. The layers above (command line,
-sweeps, sessions), the store and reports decide what is planned, kept and shown, so that they do not count.
+tuning, sweeps, sessions), the store and reports decide what is planned, kept and shown, so that they do not count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHANGES = "+changes"
 
 _DECIDING = frozenset({"modalities", "backbones", "strategies", "routers", "metrics", "encoders", "adapters"})
 """Kinds of plugins that decide scores. Tasks, readers and formats make data, which plans identify by its own digest."""
-_NOT_DECIDING = frozenset({"cli", "sweep", "session", "store", "report", "recipes", "scaffold", "testing"})
+_NOT_DECIDING = frozenset({"cli", "tune", "sweep", "session", "store", "report", "recipes", "scaffold", "testing"})
 """Folders of the core without influence on the scores of a plan."""
 
 _DIGITS = 12

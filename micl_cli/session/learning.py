@@ -17,7 +17,7 @@ from micl_cli.redaction import redact
 from micl_cli.session.environment import changes, environment_of
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
-from micl_cli.session.notices import answers_over_limit, rename, unheard, unstored_answers
+from micl_cli.session.notices import answers_over_limit, cite, rename, unheard, unstored_answers
 from micl_cli.session.recorder import Recorder, new_run
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
@@ -36,11 +36,13 @@ def learn(
     device: str = "auto",
     threads: int = 0,
     listeners: Mapping[str, ListenerFactory] | None = None,
+    recipe: Mapping[str, str] | None = None,
     skip_finished_elsewhere: bool = False,
 ) -> Generator[Event, None, None]:
     """Carry out a plan, or resume its run. For a finished run, the recorded events are yielded again.
 
-    With ``skip_finished_elsewhere``, nothing is yielded for a run that another machine with the same store has
+    ``recipe`` holds the name, sha256 and citation of the recipe that the plan is from, which the run records. With
+    ``skip_finished_elsewhere``, nothing is yielded for a run that another machine with the same store has
     finished. Raises BusyError if another process or machine works on the run, Interrupted once all is saved, and any
     error of a component.
     """
@@ -53,7 +55,8 @@ def learn(
         folder.tidy()
         repaired = folder.repair()
         run = store.run(plan.id)
-        notices = [*rename(store, plan, run), *(unstored_answers(store, run) if control.max_answers is None else ())]
+        notices = [*rename(store, plan, run), *cite(store, run, recipe)]
+        notices += [*(unstored_answers(store, run) if control.max_answers is None else ())]
         if run and run.status == "finished" and _is_complete(folder, store, plan.id):
             notices += unheard(bool(listeners))
             yield from _with_notices(_recorded_events(plan, store, folder), notices)
@@ -70,7 +73,7 @@ def learn(
             environment = environment_of(components, session.registry)
             session.tasks.register_missing(tasks, store)
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
-            store.start_run(new_run(plan, environment, session.registry))
+            store.start_run(new_run(plan, environment, session.registry, recipe))
             _inherit_environments(plan, store)
             recorder = Recorder(store, plan.id, environment)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -187,6 +187,11 @@ class Store:
             session.flush()
             session.execute(delete(models.RunPlugin).where(models.RunPlugin.run == run.id))
             session.add_all(models.RunPlugin(run=run.id, **asdict(plugin)) for plugin in run.plugins)
+
+    def record_recipe(self, run_id: str, recipe: Mapping[str, str]) -> None:
+        """Record the recipe that a run is from."""
+        with self._writing(run_id) as session:
+            queries.existing_run(session, run_id).recipe = dict(recipe)
 
     def end_run(self, run_id: str, status: str, error: str = "") -> None:
         """Set the status of a run, and of a stage in progress, to "finished", "interrupted" or "failed"."""
