@@ -44,6 +44,7 @@ else of micl. `micl plugins new strategy NAME` writes a package to start from.
 
 Options are keyword-only constructor parameters: `alpha: Annotated[float, "share of new weights", Range(0, 1)] = 0.5`.
 The command line, `micl.toml`, recipes, `--dry-run` and `micl plugins show` take type, range, default and help from it.
+`Search(0.1, 0.9)` beside `Range` declares the space in which `micl tune` looks for the value of the option.
 
 `micl_cli.testing` has contract tests for most kinds: subclass one, name your class, run pytest.
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 from micl_cli.api.events import CHOICES
 from micl_cli.api.options import Option, Range, options_of, parse_options
+from micl_cli.api.search import Search
 from micl_cli.api.task import CHOICE
 from micl_cli.errors import PlanError, UsageError
 
@@ -59,7 +60,11 @@ class Training:
     batch_size: Annotated[int, "examples in one forward pass", Range(1)] = 8
     accumulation: Annotated[int, "batches in one optimiser step", Range(1)] = 1
     learning_rate: Annotated[
-        float, "peak learning rate of AdamW", Range(0, low_open=True), Flag("--learning-rate", "--lr")
+        float,
+        "peak learning rate of AdamW",
+        Range(0, low_open=True),
+        Search(0.2, 5.0, log=True, relative=True),
+        Flag("--learning-rate", "--lr"),
     ] = 1e-4
     weight_decay: Annotated[float, "weight decay of AdamW", Range(0)] = 0.05
     warmup: Annotated[float, "fraction of the steps for linear warmup, before cosine decay", Range(0, 1)] = 0.05

@@ -137,7 +137,9 @@ def _description(part: Part, text: str, deviations: str, options: Mapping[str, O
 
 
 def _help(option: Option) -> str:
-    return f"{option.help} ({option.range})" if option.range else option.help
+    space = f"tuned in {option.search}" if option.search else ""
+    facts = "; ".join(filter(None, (str(option.range or ""), space)))
+    return f"{option.help} ({facts})" if facts else option.help
 
 
 def _default(option: Option) -> str:

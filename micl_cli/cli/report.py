@@ -27,22 +27,26 @@ Examples:
     type=click.Choice(["train", "val", "test"]),
     help="Split of the scores; by default that of the run.",
 )
-def report(runs: tuple[str, ...], style: str, as_json: bool, split: str | None) -> None:
-    """Show the R matrix, forgetting with its formulas, and cost; compare several runs.
+@click.option("--strict", is_flag=True, help="Refuse runs of different or unknown code, instead of marking them.")
+def report(runs: tuple[str, ...], style: str, as_json: bool, split: str | None, strict: bool) -> None:
+    """Show the R matrix, forgetting with its formulas, cost and provenance; compare several runs.
 
     RUN is an id, a prefix of one, a name, or @last. Runs of one plan with different seeds are also
     shown as a group, with means and 95 % confidence intervals; strategies with common orders and
-    seeds are compared in pairs.
+    seeds are compared in pairs. Rows that come from different code are marked.
     """
     import shutil
     import sys
 
     from micl_cli.cli.console import wants_colour
+    from micl_cli.report.code import check_same_code
     from micl_cli.report.render import render
     from micl_cli.session import Session
 
     session = Session(current_settings())
     ids = [session.resolve(run) for run in runs]
     data = [session.report(run_id, split) for run_id in dict.fromkeys(ids)]
+    if strict:
+        check_same_code(data)
     width = shutil.get_terminal_size().columns
     echo(render(data, "json" if as_json else style, width=width, colour=wants_colour(sys.stdout)).rstrip("\n"))

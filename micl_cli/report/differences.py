@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from micl_cli.report.code import code_of
 from micl_cli.report.data import RunData
 from micl_cli.report.rules import rule_of
 
@@ -80,6 +81,7 @@ def _facts(run: RunData) -> dict[str, str]:
         **settings,
         **_examples_per_step(run.settings),
         **{f"environment.{name}": value for name, value in run.environment.items()},
+        "environment.code": code_of(run),
     }
 
 

@@ -10,6 +10,7 @@ from micl_cli.report.blocks import PASSES, Block, Code, Heading, Paragraph, Tabl
 from micl_cli.report.comparison import comparison
 from micl_cli.report.data import Cost, RunData, time_columns
 from micl_cli.report.matrix import FIGURES
+from micl_cli.report.provenance import provenance, validations
 from micl_cli.report.quantized import NONE, bits_of
 from micl_cli.report.scoring import mixture, outside, rules, subscores
 
@@ -20,7 +21,7 @@ MINI = (
 
 
 def document(runs: Sequence[RunData]) -> list[Block]:
-    """Return the scores, figures with formulas and costs of each run, and a comparison of several runs."""
+    """Return the scores, figures, costs and provenance of each run, and a comparison of several runs."""
     if not runs:
         return [Paragraph("No runs to report.")]
     if len(runs) == 1:
@@ -51,6 +52,8 @@ def _results(run: RunData) -> list[Block]:
         subscores(run),
         _cut_answers(run),
         _other_metrics(run),
+        validations(run),
+        provenance(run),
     )
     found = (table for table in tables if table.rows)
     return [_scores(run), *mixture(run), _figures(run), *_forgetting(run), *_routing(run), *found]

@@ -12,6 +12,8 @@ from micl_cli.api.options import parse_options
 from micl_cli.api.task import Task
 from micl_cli.errors import CheckpointError, StoreError, UsageError
 from micl_cli.plan import Evaluation, Plan, check_fit
+from micl_cli.records import EnvironmentRecord
+from micl_cli.session.environment import environment_of
 from micl_cli.session.learning import use_threads
 from micl_cli.session.library import Watch, unwatched
 from micl_cli.session.notices import answers_over_limit
@@ -68,10 +70,12 @@ def evaluate(
     notices = [*notices, *components.notes, *metric_notes(components, tasks, split)]
     notices += _answer_notices(tasks, split, kept, plan, control)
     yield from (Notice(text=text) for text in notices)
+    environment = environment_of(components, session.registry)
+    record = EnvironmentRecord(purpose="scoring", position=positions[0], environment=environment)
     with session.store_to_read() as store:
         problems: set[str] = set()
         for events in _scored(components, folder, tasks, positions, split, control):
-            problem = _stored(store, run_id, events) if kept else ""
+            problem = _stored(store, run_id, events, record) if kept else ""
             yield from events
             if problem and problem not in problems:
                 problems.add(problem)
@@ -115,9 +119,13 @@ def _scored(
                 yield score_task(components, task, position, split, control)
 
 
-def _stored(store: Store, run_id: str, events: Sequence[Event]) -> str:
-    """Write events to the store. Return why that failed, or an empty text: computed scores are shown in any case."""
+def _stored(store: Store, run_id: str, events: Sequence[Event], environment: EnvironmentRecord) -> str:
+    """Write events and their environment to the store. Return why that failed, or an empty text.
+
+    Computed scores are shown in any case.
+    """
     try:
+        store.record_environment(run_id, environment)
         store.write(run_id, events)
     except StoreError as error:
         return error.message

@@ -18,7 +18,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import Annotated, Any, Literal
 
-from micl_cli.api import AddedLater, Backbone, Batch, Loss, Range, Stage, answer_loss, distillation_loss
+from micl_cli.api import AddedLater, Backbone, Batch, Loss, Range, Search, Stage, answer_loss, distillation_loss
 from micl_strategies.fusion import fuse, teacher_weights
 from micl_strategies.single_adapter import SingleAdapter
 
@@ -30,7 +30,9 @@ class EWF(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        alpha: Annotated[float, "share of the new weights in the fusion; 0 restores the old ones", Range(0, 1)] = 0.3,
+        alpha: Annotated[
+            float, "share of the new weights in the fusion; 0 restores the old ones", Range(0, 1), Search(0.1, 0.9)
+        ] = 0.3,
         alpha_rule: Annotated[
             Literal["constant", "tasks"],
             "alpha as given, or sqrt(n_new / (n_new + n_old)) for the numbers of tasks, like the paper's of classes",

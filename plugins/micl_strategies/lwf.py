@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from micl_cli.api import Backbone, Batch, Loss, Range, Stage, answer_loss, distillation_loss
+from micl_cli.api import Backbone, Batch, Loss, Range, Search, Stage, answer_loss, distillation_loss
 from micl_strategies.single_adapter import SingleAdapter
 
 
@@ -25,7 +25,7 @@ class LwF(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        lambda_lwf: Annotated[float, "weight of the distillation loss", Range(0)] = 1.0,
+        lambda_lwf: Annotated[float, "weight of the distillation loss", Range(0), Search(0.01, 10.0, log=True)] = 1.0,
         temperature: Annotated[float, "temperature T of the distillation", Range(0, low_open=True)] = 2.0,
         **options: Any,
     ) -> None:

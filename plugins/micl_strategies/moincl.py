@@ -42,6 +42,7 @@ from micl_cli.api import (
     PlanError,
     Progress,
     Range,
+    Search,
     Stage,
     State,
     Task,
@@ -82,13 +83,19 @@ class MoInCL(SingleAdapter):
             "the cross entropy as one mean over new and one over pseudo samples, or as one over both (the paper's)",
             AddedLater(),
         ] = "separate",
-        lambda_kl: Annotated[float, "weight of the distillation on pseudo samples", Range(0)] = 1.0,
+        lambda_kl: Annotated[
+            float, "weight of the distillation on pseudo samples", Range(0), Search(0.1, 10.0, log=True)
+        ] = 1.0,
         text_instruct_num: Annotated[
             int, "text-only instructions per optimiser step for distillation (0: none)", Range(0)
         ] = 4,
-        lambda_text: Annotated[float, "weight of the distillation on text-only instructions", Range(0)] = 2.0,
+        lambda_text: Annotated[
+            float, "weight of the distillation on text-only instructions", Range(0), Search(0.2, 20.0, log=True)
+        ] = 2.0,
         temperature: Annotated[float, "temperature T of both distillations", Range(0, low_open=True)] = 2.0,
-        alpha: Annotated[float, "share of the new weights in the fusion; 0 restores the teacher's", Range(0, 1)] = 0.5,
+        alpha: Annotated[
+            float, "share of the new weights in the fusion; 0 restores the teacher's", Range(0, 1), Search(0.1, 0.9)
+        ] = 0.5,
         fuse_every: Annotated[int, "steps between fusions (0: fuse after every epoch)", Range(0)] = 0,
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         instructions: Annotated[

@@ -29,6 +29,7 @@ from micl_cli.api import (
     PartLoader,
     PlanError,
     Range,
+    Search,
     Stage,
     State,
     Strategy,
@@ -44,7 +45,10 @@ class OLoRA(Strategy):
         backbone: Backbone,
         *,
         lambda_orthogonal: Annotated[
-            float, "weight of the orthogonality penalty between the new and the old subspaces", Range(0)
+            float,
+            "weight of the orthogonality penalty between the new and the old subspaces",
+            Range(0),
+            Search(0.05, 5.0, log=True),
         ] = 0.5,
         rank: Annotated[
             int, "LoRA rank per task, for which the adapter grows (0: its own rank divided among the tasks)", Range(0)

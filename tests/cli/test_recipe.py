@@ -58,6 +58,22 @@ def test_a_recipe_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     assert read_recipe(str(tmp_path / "r.toml")).tasks == "a,b"
 
 
+def test_recipes_of_the_home_folder_are_found_by_name(isolated: Path) -> None:
+    from micl_cli.settings import load_settings
+
+    settings = load_settings()
+    settings.recipes.mkdir(parents=True)
+    (settings.recipes / "mine.toml").write_text("tasks = ['a']\n[citation]\ndate = 2026-03-01\nruns = ['x']\n")
+    (settings.recipes / "micl-order-1.toml").write_text("tasks = ['a']\n")
+    assert recipe_names(settings) == sorted([*recipe_names(), "mine"])
+    recipe = read_recipe("mine", settings)
+    assert (recipe.name, recipe.tasks, len(recipe.sha256)) == ("mine", "a", 64)
+    assert recipe.citation == {"date": "2026-03-01", "runs": ["x"]}
+    assert read_recipe("micl-order-1", settings).strategy == "moincl"
+    with pytest.raises(UsageError, match="no recipe 'mine'"):
+        read_recipe("mine")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="named pipes")
 def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "r.toml")

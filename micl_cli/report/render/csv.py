@@ -26,7 +26,7 @@ def write(runs: Sequence[RunData]) -> str:
     ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits, and the
     numbers of cut and missing answers), "subscore" (figures of a metric, such as those of categories), "outside" (the
     change of tasks outside the sequence), "rule" (``value`` is the version or variant by which the latest score was
-    made), "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra".
+    made), "figure", "cost" (without ``stage``: the whole run), "forgetting", "validation", "routing" or "extra".
     Several runs are followed by rows of "difference" or "not comparable" (``quantity`` is what the runs differ in,
     ``value`` that of a run), of "mean" (over seeds; ``run`` is the strategy, ``task`` the order or empty for all
     orders, ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a spreadsheet
@@ -105,6 +105,9 @@ def _values(run: RunData) -> Iterator[Value]:
     for entry in run.forgetting_types:
         for name, value in (("superficial_forgetting", entry.superficial), ("essential_forgetting", entry.essential)):
             yield "forgetting", entry.after, entry.task, name, value, "", run.split
+    for each in run.validations:
+        quantity = f"{each.criterion} at step {each.step}{' (final)' if each.final else ''}"
+        yield "validation", each.position, "", quantity, each.value, "", "val"
     if routing := run.routing:
         for name in ("accuracy", "unsure", "seconds_per_query", "passes", "base"):
             yield "routing", len(run.tasks), "", name, getattr(routing, name), "", run.split

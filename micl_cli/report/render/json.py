@@ -41,6 +41,8 @@ def _run(run: RunData) -> dict[str, Any]:
         "split": run.split,
         "weights_bytes": run.weights_bytes,
         "environment": dict(run.environment),
+        "environments": [asdict(each) for each in run.environments],
+        "validations": [asdict(each) for each in run.validations],
         "matrix": run.r.rows(),
         "zero_shot": None if run.zero_shot is None else [run.r[0, i] for i in run.r.tasks],
         "metrics": run.metrics,

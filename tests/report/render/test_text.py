@@ -66,6 +66,9 @@ mini/ tasks are micl's own small tasks, generated from a
 seed. They are not the published datasets: compare their
 scores only with each other.
 
+The code of these runs is unknown: it was not recorded when
+they started.
+
 Final scores, x100
                    seed  img_cap  aud_qa     MFN
 -----------------  ----  -------  ------  ------
