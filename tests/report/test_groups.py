@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from micl_cli.report.data import RunData
-from micl_cli.report.groups import Mean, groups_of, mean_of, paired_of, t_quantile
+from micl_cli.report.groups import groups_of, paired_of
 from micl_cli.report.render import render
 
 # The t of two values, at one degree of freedom: tan(0.475 pi).
