@@ -35,7 +35,7 @@ class Method:
     """A row of a summary: the runs of a method with its samples and means by figure.
 
     ``rank`` is the mean over tasks and common seeds of the rank among the methods, 1 for the best; None if there is
-    one method, or if not all are comparable.
+    one method, or if not all are comparable and share a task order.
     """
 
     label: str
@@ -130,11 +130,11 @@ def _summary(runs: Runs, options: ReportOptions) -> Summary:
         reference=selected.reference.strategy if selected.reference else None,
         interval=options.interval,
         margin=options.margin,
-        methods=_ranked(methods, finals),
+        methods=_ranked(methods, finals) if selected.shared else methods,
         headline=headline,
         mixture=mixture,
         comparisons=compare(_comparable_pairs(selected, methods), compared, options),
-        noise=_noise(selected, scorer, compared),
+        noise=_noise(selected, scorer, headline),
         notes=[*notes_on(selected, scorer, options), *type_notes],
     )
 
