@@ -100,6 +100,18 @@ def type_figures(runs: Sequence[RunData]) -> tuple[list[SummaryFigure], list[str
     return figures, notes
 
 
+def means_by_type(run: RunData) -> dict[str, float | None]:
+    """Return the mean final score (x100) of a run over the tasks of each type, by the title of the type."""
+    figures, _ = type_figures([run])
+    return {figure.title: _value(run, figure.weights(run)) for figure in figures}
+
+
+def _value(run: RunData, weights: Weights) -> float | None:
+    terms = [(weight, run.r[t, i]) for (t, i), weight in weights.items()]
+    scores = [weight * score for weight, score in terms if score is not None]
+    return sum(scores) if len(scores) == len(terms) else None
+
+
 def _type_of(task: str, runs: Sequence[RunData]) -> str:
     for run in runs:
         if task in run.types:
