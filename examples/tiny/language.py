@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import cos, pi
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,8 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 from micl_tasks.mini.language import FIELDS, draw
 from micl_tasks.mini.scenes import pick
 
+Draw = Callable[[str, Generator], Sample]
+"""Draws a training sample of a split."""
 IGNORE_INDEX = -100
 PROMPT_WEIGHT = 0.05
 STEPS = 2400
@@ -129,14 +131,16 @@ def embed(model: LlamaForCausalLM, ids: Tensor, bags: list[tuple[int, int, list[
     return embeds.index_put((row, place), blends)
 
 
-def train(tokenizer: Tokenizer, steps: int, batch_size: int, rate: float, seed: int) -> LlamaForCausalLM:
-    """Train a new model to describe, answer and ask, on scenes of the train split in words and in slots."""
+def train(
+    tokenizer: Tokenizer, steps: int, batch_size: int, rate: float, seed: int, draw_sample: Draw = text.sample
+) -> LlamaForCausalLM:
+    """Train a new model on samples; by default to describe, answer and ask about scenes in words and in slots."""
     model, collate, rng = new_model(tokenizer, seed), Collator(tokenizer), default_rng([seed, 1])
     optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, (step + 1) / 100) * (0.02 + 0.98 * (1 + cos(pi * step / steps)) / 2)
-        texts = collate([text.sample("train", rng) for _ in range(batch_size)])
+        texts = collate([draw_sample("train", rng) for _ in range(batch_size)])
         logits, labels, weights = forward(model, texts)
         losses = F.cross_entropy(logits, labels, reduction="none")
         loss = (losses * weights).sum() / weights.sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -140,7 +140,8 @@ def sample(split: str, rng: Generator, soft: float = 0.5) -> Sample:
     return question_writing(world, split, rng) if choice < 0.97 else echo(rng)
 
 
-def _corpus(rng: Generator, lines: int) -> Iterator[str]:
+def corpus(rng: Generator, lines: int) -> Iterator[str]:
+    """Yield texts about mini's scenes for the tokenizer."""
     for _ in range(lines):
         one = sample("train", rng, soft=0.0)
         if not one.head.startswith("Repeat"):
@@ -150,8 +151,8 @@ def _corpus(rng: Generator, lines: int) -> Iterator[str]:
         yield from [f"{word}\n {word}"] * (lines // 10)
 
 
-def learn_tokenizer(rng: Generator, size: int) -> Tokenizer:
-    """Train a byte-level BPE tokenizer with all 256 bytes on mini's language."""
+def learn_tokenizer(corpus: Iterable[str], size: int) -> Tokenizer:
+    """Train a byte-level BPE tokenizer with all 256 bytes on the texts of a corpus."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -162,5 +163,5 @@ def learn_tokenizer(rng: Generator, size: int) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_corpus(rng, 1000), trainer)
+    tokenizer.train_from_iterator(corpus, trainer)
     return tokenizer

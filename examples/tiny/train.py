@@ -1,13 +1,19 @@
-"""Train the tiny preset's weights from scratch: tokenizer, language model, encoders, instructions.
+"""Train the weights of tiny or tiny-plain from scratch: tokenizer, language model, encoders, instructions.
 
-    python examples/tiny/train.py                     all components, into the package's folder
-    python examples/tiny/train.py --only image,audio  some components
-    python examples/tiny/train.py --output /tmp/tiny  into another folder
+    python examples/tiny/train.py                       all components of tiny, into the package's folder
+    python examples/tiny/train.py --preset tiny-plain   those of tiny-plain
+    python examples/tiny/train.py --only image,audio    some components
+    python examples/tiny/train.py --output /tmp/tiny    into another folder
 
-The language model learns from text alone: mini's scenes in words, and the same with blends of words in place of a
-medium's tokens. The encoders learn to classify the attributes of rendered scenes. Neither is trained on scenes of
-mini's val or test split; the last lines report the scores on test scenes. Training takes about half an hour on one
-core. The same seed gives the same weights on the same machine with the same number of threads.
+tiny: the language model learns from text alone: mini's scenes in words, and the same with blends of words in place of a
+medium's tokens. The encoders learn to classify the attributes of rendered scenes.
+
+tiny-plain: the language model learns general texts, without a scene, caption, instruction or question of mini. The
+encoders learn to reconstruct media, without labels.
+
+None is trained on scenes of mini's val or test split; the last lines report the scores on held-out data. Training
+takes about half an hour on one core. The same seed gives the same weights on the same machine with the same number of
+threads.
 """
 
 from __future__ import annotations
@@ -15,11 +21,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import general
 import language
+import reconstruct
 import senses
 import text
 import torch
@@ -28,16 +37,21 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from micl_backbones.weights.digest import record_digests
+from micl_cli.api import Encoder
 from micl_cli.io.digest import file_sha256
-from micl_tasks.mini.language import FIELDS
 
 PARTS = ("tokenizer", "language", "image", "audio", "video", "instructions")
-PACKAGE = Path(__file__).parents[2] / "plugins" / "micl_backbones" / "presets" / "tiny"
+PLAIN = "tiny-plain"
+PRESETS = Path(__file__).parents[2] / "plugins" / "micl_backbones" / "presets"
 
 
 def make_tokenizer(arguments: argparse.Namespace) -> None:
     """Train the tokenizer and write it."""
-    tokenizer = text.learn_tokenizer(default_rng([arguments.seed, 0]), size=640)
+    rng = default_rng([arguments.seed, 0])
+    if arguments.preset == PLAIN:
+        tokenizer = text.learn_tokenizer(general.corpus(rng, 1500), size=1100)
+    else:
+        tokenizer = text.learn_tokenizer(text.corpus(rng, 1000), size=640)
     (arguments.output / "language").mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(arguments.output / "language" / "tokenizer.json"))
     print(f"tokenizer: {tokenizer.get_vocab_size()} tokens")
@@ -47,47 +61,60 @@ def make_language(arguments: argparse.Namespace) -> None:
     """Train the language model, write it, and print its scores."""
     folder = arguments.output / "language"
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    model = language.train(
-        tokenizer, round(arguments.effort * language.STEPS), batch_size=32, rate=2e-3, seed=arguments.seed
-    )
+    plain = arguments.preset == PLAIN
+    steps, draw_sample = (general.STEPS, general.sample) if plain else (language.STEPS, text.sample)
+    model = language.train(tokenizer, round(arguments.effort * steps), 32, 2e-3, arguments.seed, draw_sample)
     language.save(model, tokenizer, folder)
-    for name, score in language.held_out_scores(model, tokenizer, count=200, seed=arguments.seed).items():
+    if plain:
+        complete = partial(language.complete, model, tokenizer)
+        scores = general.held_out_scores(complete, 200, default_rng([arguments.seed, 2]))
+    else:
+        scores = language.held_out_scores(model, tokenizer, count=200, seed=arguments.seed)
+    for name, score in scores.items():
         print(f"held-out {name}: {100 * score:.1f} %", flush=True)
 
 
 def make_encoder(arguments: argparse.Namespace, modality: str) -> None:
     """Pretrain one encoder, write it, and print its scores."""
+    if arguments.preset == PLAIN:
+        steps = round(arguments.effort * reconstruct.STEPS[modality])
+        model = reconstruct.train(modality, steps, batch_size=64, rate=2e-3, seed=arguments.seed)
+        _save(model.encoder, arguments.output / f"{modality}.safetensors")
+        print(f"held-out {modality} unexplained variance: {reconstruct.held_out_loss(model, arguments.seed):.3f}")
+        return
     namer = senses.train(
         modality, round(arguments.effort * senses.STEPS[modality]), batch_size=64, rate=2e-3, seed=arguments.seed
     )
-    path = arguments.output / f"{modality}.safetensors"
-    save_file(namer.encoder.state_dict(), path)
-    path.chmod(0o644)
+    _save(namer.encoder, arguments.output / f"{modality}.safetensors")
     held_out = senses.media_set(modality, namer.encoder, "test", 500, default_rng([arguments.seed, 4]))
     scores = senses.accuracy(namer, modality, *held_out)
     for name, score in scores.items():
         print(f"held-out {modality} {name}: {100 * score:.1f} %", flush=True)
 
 
+def _save(encoder: Encoder, path: Path) -> None:
+    save_file(encoder.state_dict(), path)
+    path.chmod(0o644)
+
+
 def make_instructions(arguments: argparse.Namespace, count: int = 600) -> None:
-    """Write the text-only instructions, half descriptions and half answers."""
-    rng, lines = default_rng([arguments.seed, 5]), []
-    worlds = list(FIELDS.values())
-    for number in range(count):
-        draw = text.description if number % 2 else text.answer
-        lines.append(json.dumps({"text": draw(worlds[number // 2 % 3], "train", rng).text}))
+    """Write the texts for distillation: general ones for both presets, without a scene of any task."""
+    texts = general.instruction_texts(default_rng([arguments.seed, 5]), count)
+    lines = [json.dumps({"text": each}) for each in texts]
     (arguments.output / "instructions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Train the requested components."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, default=PACKAGE, help="folder of the preset")
+    parser.add_argument("--preset", choices=("tiny", PLAIN), default="tiny")
+    parser.add_argument("--output", type=Path, help="folder of the preset (default: that of the package)")
     parser.add_argument("--only", default=",".join(PARTS), help=f"components to train, out of {', '.join(PARTS)}")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every number of steps")
     arguments = parser.parse_args()
+    arguments.output = arguments.output or PRESETS / arguments.preset
     torch.set_num_threads(arguments.threads)
     arguments.output.mkdir(parents=True, exist_ok=True)
     wanted = arguments.only.split(",")

@@ -10,6 +10,10 @@ BACKBONES = {
         "a language model, one frozen encoder per modality, and connectors",
     ),
     "tiny": ("micl_backbones.composed.named:Tiny", "composed of small models in this package; no download"),
+    "tiny-plain": (
+        "micl_backbones.composed.named:TinyPlain",
+        "as tiny, but taught nothing about mini: for comparisons",
+    ),
     "smol": ("micl_backbones.composed.named:Smol", "composed of pretrained models of laptop size; fetched once"),
     "hf": ("micl_backbones.hf.backbone:HF", "any multimodal transformers checkpoint: hf:ID or hf:FOLDER"),
 }

@@ -20,6 +20,12 @@ class Tiny(_Named):
     """Composed of the small models in this package: no download, no GPU."""
 
 
+class TinyPlain(_Named):
+    """Composed of small models in this package that were taught nothing about mini."""
+
+    preset_name = "tiny-plain"
+
+
 class Smol(_Named):
     """Composed of pretrained models of laptop size, downloaded by `micl backbones fetch smol`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from numpy.random import Generator
 
@@ -110,16 +110,12 @@ def _only(values: Sequence[str], rng: Generator) -> int | None:
     return pick(rng, unique) if unique else None
 
 
-def _image_asker(ask: Callable[[ImageScene, Generator], Question | None]) -> Asker:
-    return lambda scene, rng: ask(scene, rng) if isinstance(scene, ImageScene) else None
+S = TypeVar("S", bound=Scene)
 
 
-def _sound_asker(ask: Callable[[SoundScene, Generator], Question | None]) -> Asker:
-    return lambda scene, rng: ask(scene, rng) if isinstance(scene, SoundScene) else None
-
-
-def _video_asker(ask: Callable[[VideoScene, Generator], Question | None]) -> Asker:
-    return lambda scene, rng: ask(scene, rng) if isinstance(scene, VideoScene) else None
+def asker(scene_type: type[S], ask: Callable[[S, Generator], Question | None]) -> Asker:
+    """Return ``ask`` as a function of any scene, which asks nothing about scenes of another type."""
+    return lambda scene, rng: ask(scene, rng) if isinstance(scene, scene_type) else None
 
 
 def _colour(scene: ImageScene, rng: Generator) -> Question | None:
@@ -255,12 +251,12 @@ IMAGE = Field(
     image_scene,
     image_captions,
     {
-        "colour": _image_asker(_colour),
-        "shape": _image_asker(_shape),
-        "at_place": _image_asker(_at_place),
-        "place": _image_asker(_place),
-        "count": _image_asker(_image_count),
-        "relation": _image_asker(_relation),
+        "colour": asker(ImageScene, _colour),
+        "shape": asker(ImageScene, _shape),
+        "at_place": asker(ImageScene, _at_place),
+        "place": asker(ImageScene, _place),
+        "count": asker(ImageScene, _image_count),
+        "relation": asker(ImageScene, _relation),
     },
     (*COLOURS, *SHAPES, *PLACES, *NUMBERS),
 )
@@ -270,14 +266,14 @@ AUDIO = Field(
     sound_scene,
     sound_captions,
     {
-        "first": _sound_asker(_first),
-        "last": _sound_asker(_last),
-        "neighbour": _sound_asker(_neighbour),
-        "count": _sound_asker(_sound_count),
-        "pitch": _sound_asker(_pitch),
-        "end_pitch": _sound_asker(_first_pitch),
-        "of_pitch": _sound_asker(_of_pitch),
-        "exists": _sound_asker(_sound_exists),
+        "first": asker(SoundScene, _first),
+        "last": asker(SoundScene, _last),
+        "neighbour": asker(SoundScene, _neighbour),
+        "count": asker(SoundScene, _sound_count),
+        "pitch": asker(SoundScene, _pitch),
+        "end_pitch": asker(SoundScene, _first_pitch),
+        "of_pitch": asker(SoundScene, _of_pitch),
+        "exists": asker(SoundScene, _sound_exists),
     },
     (*TIMBRES, *PITCHES, *NUMBERS, "yes", "no"),
 )
@@ -287,14 +283,14 @@ VIDEO = Field(
     video_scene,
     video_captions,
     {
-        "direction": _video_asker(_direction),
-        "moving_shape": _video_asker(_moving_shape),
-        "moving_colour": _video_asker(_moving_colour),
-        "speed": _video_asker(_speed),
-        "still_shape": _video_asker(_still_shape),
-        "still_colour": _video_asker(_still_colour),
-        "count": _video_asker(_video_count),
-        "colour": _video_asker(_video_colour),
+        "direction": asker(VideoScene, _direction),
+        "moving_shape": asker(VideoScene, _moving_shape),
+        "moving_colour": asker(VideoScene, _moving_colour),
+        "speed": asker(VideoScene, _speed),
+        "still_shape": asker(VideoScene, _still_shape),
+        "still_colour": asker(VideoScene, _still_colour),
+        "count": asker(VideoScene, _video_count),
+        "colour": asker(VideoScene, _video_colour),
     },
     (*COLOURS, *SHAPES, *DIRECTIONS, *SPEEDS, *NUMBERS[:2], "none"),
 )

@@ -27,7 +27,7 @@ SECONDS = 2.0
 Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 
-_RGB = {
+RGB = {
     "red": (215, 45, 40),
     "green": (45, 175, 60),
     "blue": (50, 90, 225),
@@ -35,7 +35,7 @@ _RGB = {
     "white": (235, 235, 235),
     "purple": (155, 60, 190),
 }
-_CENTRES = {"top left": (12, 12), "top right": (36, 12), "bottom left": (12, 36), "bottom right": (36, 36)}
+CENTRES = {"top left": (12, 12), "top right": (36, 12), "bottom left": (12, 36), "bottom right": (36, 36)}
 _HERTZ = {"low": (220.0, 320.0), "medium": (620.0, 880.0), "high": (1600.0, 2300.0)}
 _STEPS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 _TRAVEL = {"slowly": (8.0, 12.0), "quickly": (22.0, 27.0)}
@@ -92,7 +92,7 @@ def _mask(shape: str, x: Floats, y: Floats, radius: float, turn: float) -> Float
 def _paint(canvas: Floats, thing: Thing, centres: Floats, rng: Generator) -> None:
     """Paint the thing on ``canvas`` [frames, SIZE, SIZE, 3] at one centre per frame."""
     radius, turn = rng.uniform(7.0, 9.5), rng.uniform(-0.25, 0.25)
-    colour = np.array(_RGB[thing.colour]) * rng.uniform(0.85, 1.1) + rng.normal(0, 8, 3)
+    colour = np.array(RGB[thing.colour]) * rng.uniform(0.85, 1.1) + rng.normal(0, 8, 3)
     reach = radius * _outline(thing.shape).max()
     low = np.clip(centres.min(0) - reach - 1, 0, SIZE).astype(int)
     high = np.clip(centres.max(0) + reach + 2, 0, SIZE).astype(int)
@@ -101,7 +101,7 @@ def _paint(canvas: Floats, thing: Thing, centres: Floats, rng: Generator) -> Non
     region += _mask(thing.shape, x, y, radius, turn)[..., None] * (colour - region)
 
 
-def _canvas(frames: int, rng: Generator) -> Floats:
+def background(frames: int, rng: Generator) -> Floats:
     """Return a dark background with a brightness gradient, [frames, SIZE, SIZE, 3]."""
     x, y = np.meshgrid(np.linspace(-1, 1, SIZE), np.linspace(-1, 1, SIZE))
     slope = rng.uniform(-12, 12) * x + rng.uniform(-12, 12) * y
@@ -109,16 +109,16 @@ def _canvas(frames: int, rng: Generator) -> Floats:
     return np.repeat(ground[None], frames, axis=0)
 
 
-def _finish(canvas: Floats, noise: float, rng: Generator) -> Bytes:
+def to_pixels(canvas: Floats, noise: float, rng: Generator) -> Bytes:
     return np.clip(canvas + rng.normal(0, noise, canvas.shape), 0, 255).astype(np.uint8)
 
 
 def render_image(scene: ImageScene, rng: Generator) -> Bytes:
     """Render the scene as RGB pixels, uint8 [SIZE, SIZE, 3]."""
-    canvas = _canvas(1, rng)
+    canvas = background(1, rng)
     for thing in scene.things:
-        _paint(canvas, thing, np.array([_CENTRES[thing.place]]) + rng.uniform(-3, 3, (1, 2)), rng)
-    frame: Bytes = _finish(canvas, rng.uniform(4, 12), rng)[0]
+        _paint(canvas, thing, np.array([CENTRES[thing.place]]) + rng.uniform(-3, 3, (1, 2)), rng)
+    frame: Bytes = to_pixels(canvas, rng.uniform(4, 12), rng)[0]
     return frame
 
 
@@ -137,12 +137,12 @@ def _path(scene: VideoScene, rng: Generator) -> tuple[Floats, Floats]:
 
 def render_video(scene: VideoScene, rng: Generator) -> Bytes:
     """Render the scene as RGB frames, uint8 [FRAMES, SIZE, SIZE, 3]."""
-    canvas = _canvas(FRAMES, rng)
+    canvas = background(FRAMES, rng)
     moving, resting = _path(scene, rng)
     if scene.still:
         _paint(canvas, scene.still, resting, rng)
     _paint(canvas, scene.mover, moving, rng)
-    return _finish(canvas, rng.uniform(2, 6), rng)
+    return to_pixels(canvas, rng.uniform(2, 6), rng)
 
 
 def timing(scene: SoundScene, rng: Generator) -> tuple[tuple[Interval, ...], float]:
@@ -166,7 +166,7 @@ def _hiss(n: int, hertz: float, rng: Generator) -> Floats:
     return wave
 
 
-def _partials(hertz: float, ratios: Sequence[float], t: Floats) -> Floats:
+def partials(hertz: float, ratios: Sequence[float], t: Floats) -> Floats:
     """Return the sum of sines at ``ratios`` times ``hertz`` with amplitude 1 / ratio, below half the sample rate."""
     audible = np.array([r for r in ratios if r * hertz < RATE / 2])
     waves: Floats = (np.sin(2 * pi * hertz * audible[:, None] * t) / audible[:, None]).sum(0)
@@ -180,11 +180,11 @@ def _wave(timbre: str, n: int, hertz: float, rng: Generator) -> Floats:
     if timbre == "hiss":
         wave = _hiss(n, hertz, rng)
     elif timbre == "buzz":
-        wave = _partials(hertz, (1, 2, 3, 4), t) * np.where(np.sin(2 * pi * rng.uniform(25, 35) * t) > 0, 0.7, 0.1)
+        wave = partials(hertz, (1, 2, 3, 4), t) * np.where(np.sin(2 * pi * rng.uniform(25, 35) * t) > 0, 0.7, 0.1)
     elif timbre == "chirp":
         wave = np.sin(2 * pi * hertz * (0.65 * t + 0.4 * t**2 / t[-1]))
     elif timbre == "bell":
-        wave = _partials(hertz, (1.0, 1.5, 2.1), t) * np.exp(-t * 11) * 0.7
+        wave = partials(hertz, (1.0, 1.5, 2.1), t) * np.exp(-t * 11) * 0.7
     elif timbre == "knock":
         beat = t % (t[-1] / 3)
         wave = np.sin(2 * pi * hertz * beat) * np.exp(-beat * 70)

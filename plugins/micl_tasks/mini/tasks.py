@@ -1,4 +1,8 @@
-"""The six tasks of ``mini``: captioning and question answering in three modalities."""
+"""The tasks of ``mini``: captioning and question answering in three modalities.
+
+The second edition scores captions by their attributes, and has tasks that share modality and prompts with others (the
+patterns): a router must look at their content. ``mini-tuning`` has tasks of other families, to choose settings on.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import Any, ClassVar
 from numpy.random import Generator, default_rng
 
 from micl_cli.api import CAPTIONING, QA, Media, Row, TaskSource
-from micl_tasks.mini import language, media
+from micl_tasks.mini import lamps, language, media, melodies, patterns
 from micl_tasks.mini.language import Field
 from micl_tasks.mini.scenes import Scene
 
@@ -56,10 +60,10 @@ class MiniTask(TaskSource):
 
 
 class Captioning(MiniTask):
-    """Describe the medium; scored by CIDEr-D with several references."""
+    """Describe the medium; scored by the attributes that the caption names."""
 
     type = CAPTIONING
-    metric = "cider"
+    metric = "mini_attributes"
 
     def draw(self, split: str, rng: Generator) -> tuple[Scene, list[Query]]:
         scene = language.draw(self.field, split, rng)
@@ -144,3 +148,71 @@ class VideoQA(QuestionAnswering, _Video):
 
     name = "vid_qa"
     description = "answer questions about short generated clips of moving shapes"
+
+
+class _Pattern(MiniTask):
+    modalities = frozenset({"image"})
+    field = patterns.PATTERN
+    suffix = ".png"
+    write = staticmethod(patterns.write_pattern)
+
+
+class PatternCaptioning(Captioning, _Pattern):
+    """Captions of 48x48 patterns, with the instruction of the captions of shapes."""
+
+    name = "pat_cap"
+    description = "caption small generated pictures of patterns"
+    instruction = patterns.PATTERN.instruction
+
+
+class PatternQA(QuestionAnswering, _Pattern):
+    """Questions about figure, colours and width of 48x48 patterns."""
+
+    name = "pat_qa"
+    description = "answer questions about small generated pictures of patterns"
+
+
+class _Melody(MiniTask):
+    benchmark = "mini-tuning"
+    modalities = frozenset({"audio"})
+    field = melodies.MELODY
+    suffix = ".wav"
+    write = staticmethod(melodies.write_melody)
+
+
+class MelodyCaptioning(Captioning, _Melody):
+    """Captions of one or two short phrases on instruments."""
+
+    name = "mel_cap"
+    description = "caption short generated melodies"
+    instruction = melodies.MELODY.instruction
+
+
+class MelodyQA(QuestionAnswering, _Melody):
+    """Questions about instrument, contour and number of notes of short phrases."""
+
+    name = "mel_qa"
+    description = "answer questions about short generated melodies"
+
+
+class _Lamp(MiniTask):
+    benchmark = "mini-tuning"
+    modalities = frozenset({"video"})
+    field = lamps.LAMP
+    suffix = ".mp4"
+    write = staticmethod(lamps.write_lamps)
+
+
+class LampCaptioning(Captioning, _Lamp):
+    """Captions of one-second clips of one or two lamps."""
+
+    name = "lamp_cap"
+    description = "caption short generated clips of lamps"
+    instruction = lamps.LAMP.instruction
+
+
+class LampQA(QuestionAnswering, _Lamp):
+    """Questions about colour, place and change of one or two lamps."""
+
+    name = "lamp_qa"
+    description = "answer questions about short generated clips of lamps"

@@ -5,12 +5,19 @@ import re
 import pytest
 from numpy.random import default_rng
 
+from micl_tasks.mini.lamps import LAMP, Lamp, LampScene
 from micl_tasks.mini.language import AUDIO, FIELDS, IMAGE, REFERENCES, VIDEO, Field, draw_question, references
+from micl_tasks.mini.melodies import MELODY, MelodyScene, Phrase
+from micl_tasks.mini.patterns import PATTERN, PatternScene
 from micl_tasks.mini.scenes import ImageScene, Scene, SoundScene, Thing, Tone, VideoScene
 
-WORLDS = pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
+EVERY = {**FIELDS, "patterns": PATTERN, "melodies": MELODY, "lamps": LAMP}
+WORLDS = pytest.mark.parametrize("field", EVERY.values(), ids=EVERY)
 PICTURE = ImageScene((Thing("red", "circle", "top left"), Thing("blue", "square", "bottom left")))
 SOUND = SoundScene((Tone("low", "beep"), Tone("high", "buzz")))
+PATTERNED = PatternScene("fine", "red", "dots", "white", "blue")
+TUNE = MelodyScene((Phrase("two", "rising", "harp"), Phrase("four", "level", "horn")))
+LAMPS = LampScene((Lamp("red", "blinks", "top left"), Lamp("blue", "grows", "bottom right")))
 CLIP = VideoScene(Thing("red", "circle"), "left", "quickly", Thing("blue", "square"))
 
 
@@ -26,6 +33,9 @@ def asked(field: Field, scene: Scene, type: str) -> set[tuple[str, str]]:
         (IMAGE, PICTURE, "a red circle at the top left and a blue square at the bottom left"),
         (AUDIO, SOUND, "a low beep, then a high buzz"),
         (VIDEO, CLIP, "a red circle moves left quickly while a blue square stands still"),
+        (PATTERN, PATTERNED, "fine red dots on a white ground in a blue frame"),
+        (MELODY, TUNE, "two rising harp notes, then four level horn notes"),
+        (LAMP, LAMPS, "a red lamp blinks at the top left and a blue lamp grows at the bottom right"),
     ],
 )
 def test_captions_read_as_english(field: Field, scene: Scene, caption: str) -> None:
@@ -81,6 +91,12 @@ def test_answers_come_from_the_closed_set(field: Field) -> None:
         (VIDEO, CLIP, "moving_shape", {("which shape moves?", "circle")}),
         (VIDEO, CLIP, "speed", {("how fast does the circle move?", "quickly")}),
         (VIDEO, CLIP, "still_colour", {("what colour is the still shape?", "blue")}),
+        (PATTERN, PATTERNED, "figure", {("which pattern is red?", "dots")}),
+        (PATTERN, PATTERNED, "colour", {("what colour are the dots?", "red")}),
+        (PATTERN, PATTERNED, "frame", {("what colour is the frame?", "blue")}),
+        (MELODY, TUNE, "last", {("which instrument plays last?", "horn")}),
+        (MELODY, TUNE, "alone", {("does one instrument play alone?", "no")}),
+        (LAMP, LAMPS, "change", {("what does the red lamp do?", "blinks"), ("what does the blue lamp do?", "grows")}),
     ],
 )
 def test_questions_have_their_answers(field: Field, scene: Scene, type: str, expected: set[tuple[str, str]]) -> None:

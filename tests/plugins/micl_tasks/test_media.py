@@ -10,7 +10,7 @@ import soundfile
 from numpy.random import default_rng
 from PIL import Image
 
-from micl_tasks.mini import media
+from micl_tasks.mini import lamps, media, melodies, patterns
 from micl_tasks.mini.scenes import (
     COLOURS,
     SHAPES,
@@ -52,7 +52,7 @@ def test_each_shape_can_be_seen(shape: str) -> None:
 def test_a_thing_has_its_colour(colour: str) -> None:
     frame = picture(colour, "circle", "top left")
     y, x = (round(v) for v in brightest(frame)[::-1])
-    ground = np.array(media._RGB[colour])
+    ground = np.array(media.RGB[colour])
     assert np.abs(frame[y - 2 : y + 3, x - 2 : x + 3].mean((0, 1)) - ground).max() < 60
 
 
@@ -97,6 +97,53 @@ def test_higher_pitch_has_higher_frequencies(timbre: str) -> None:
         power = np.abs(np.fft.rfft(wave[800:4000])) ** 2
         centres.append((power * np.arange(len(power))).sum() / power.sum())
     assert centres[0] < centres[1] < centres[2]
+
+
+@pytest.mark.parametrize("figure", patterns.FIGURES)
+def test_a_pattern_covers_less_than_its_ground(figure: str) -> None:
+    pixels = patterns.render_pattern(patterns.PatternScene("coarse", "white", figure, "blue"), default_rng(0))
+    covered = (pixels.astype(int).min(-1) > 130).mean()
+    assert 0.1 < covered < 0.5
+
+
+def test_a_frame_surrounds_the_pattern() -> None:
+    scene = patterns.PatternScene("fine", "red", "dots", "blue", "white")
+    pixels = patterns.render_pattern(scene, default_rng(0)).astype(int)
+    border = np.concatenate([pixels[:4].reshape(-1, 3), pixels[:, :4].reshape(-1, 3)])
+    assert (border.min(-1) > 130).mean() > 0.95
+    assert (pixels[8:40, 8:40].min(-1) > 150).mean() < 0.05
+
+
+def test_a_fine_pattern_repeats_more_often_than_a_coarse_one() -> None:
+    changes = []
+    for width in patterns.WIDTHS:
+        pixels = patterns.render_pattern(patterns.PatternScene(width, "white", "stripes", "blue"), default_rng(0))
+        bright = pixels[24].astype(int).min(-1) > 130
+        changes.append(int((bright[1:] != bright[:-1]).sum()))
+    assert changes[0] > 1.5 * changes[1]
+
+
+@pytest.mark.parametrize(("contour", "sign"), [("rising", 1), ("falling", -1), ("level", 0)])
+@pytest.mark.parametrize("instrument", melodies.INSTRUMENTS)
+def test_a_melody_has_its_contour(contour: str, sign: int, instrument: str) -> None:
+    wave = melodies.render_melody(melodies.MelodyScene((melodies.Phrase("two", contour, instrument),)), default_rng(3))
+    loud = np.flatnonzero(np.abs(wave) > 0.1)
+    first, last = wave[loud[0] : loud[0] + 2000], wave[loud[-1] - 2000 : loud[-1]]
+    hertz = [np.abs(np.fft.rfft(part, 16000))[500:1600].argmax() / 2 + 250 for part in (first, last)]
+    assert np.sign(round((hertz[1] - hertz[0]) / 30)) == sign
+
+
+@pytest.mark.parametrize(("change", "sign"), [("grows", 1), ("shrinks", -1), ("fades", -1), ("glows", 0)])
+def test_a_lamp_changes_as_it_says(change: str, sign: int) -> None:
+    scene = lamps.LampScene((lamps.Lamp("white", change, "top left"),))
+    light = lamps.render_lamps(scene, default_rng(0)).astype(float).sum((1, 2, 3))
+    assert np.sign(round((light[-1] - light[0]) / light[0], 1)) == sign
+
+
+def test_a_lamp_that_blinks_is_off_in_between() -> None:
+    scene = lamps.LampScene((lamps.Lamp("white", "blinks", "top left"),))
+    frames = lamps.render_lamps(scene, default_rng(0))
+    assert [bool(frame.max() > 180) for frame in frames] == [True, True, False, False] * 2
 
 
 def test_files_are_what_their_names_say(tmp_path: Path) -> None:

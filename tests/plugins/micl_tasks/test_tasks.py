@@ -20,8 +20,14 @@ TASKS = (
     tasks.AudioQA,
     tasks.VideoCaptioning,
     tasks.VideoQA,
+    tasks.PatternCaptioning,
+    tasks.PatternQA,
+    tasks.MelodyCaptioning,
+    tasks.MelodyQA,
+    tasks.LampCaptioning,
+    tasks.LampQA,
 )
-QA = (tasks.ImageQA, tasks.AudioQA, tasks.VideoQA)
+QA = tuple(task for task in TASKS if task.type == "qa")
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ def test_no_test_or_val_scene_occurs_in_train(
     assert not train & val and not train & test and not val & test
 
 
-@pytest.mark.parametrize("pair", [TASKS[0:2], TASKS[2:4], TASKS[4:6]], ids=lambda pair: pair[0].field.modality)
+@pytest.mark.parametrize("pair", [TASKS[i : i + 2] for i in range(0, len(TASKS), 2)], ids=lambda pair: pair[0].name)
 def test_nor_in_the_other_task_of_the_modality(
     pair: tuple[type[MiniTask], ...], tmp_path: Path, unwritten: dict[str, list[str]]
 ) -> None:
@@ -100,11 +106,27 @@ def test_files_are_the_same_each_time(task: type[MiniTask], tmp_path: Path, monk
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_a_task_says_what_it_is(task: type[MiniTask]) -> None:
-    assert (task.benchmark, task.embedded) == ("mini", True)
-    assert task.name.startswith(task.field.modality[:3].replace("ima", "img"))
+    assert task.embedded
+    assert task.benchmark == ("mini-tuning" if task.name.startswith(("mel", "lamp")) else "mini")
     assert task.modalities == {task.field.modality}
-    assert (task.type, task.metric) in {("captioning", "cider"), ("qa", "accuracy")}
+    assert (task.type, task.metric) in {("captioning", "mini_attributes"), ("qa", "accuracy")}
     assert bool(task.instruction) == (task.type == "captioning")
+
+
+def test_patterns_share_modality_and_instruction_with_shapes() -> None:
+    for pattern, shape in ((tasks.PatternCaptioning, tasks.ImageCaptioning), (tasks.PatternQA, tasks.ImageQA)):
+        assert (pattern.modalities, pattern.instruction) == (shape.modalities, shape.instruction)
+
+
+def test_tuning_tasks_share_no_scene_with_the_others(tmp_path: Path, unwritten: dict[str, list[str]]) -> None:
+    scenes: dict[str, set[str]] = {}
+    for benchmark in ("mini", "mini-tuning"):
+        unwritten.clear()
+        for task in TASKS:
+            if task.benchmark == benchmark:
+                list(task().rows(tmp_path))
+        scenes[benchmark] = {words for split in unwritten.values() for words in split}
+    assert not scenes["mini"] & scenes["mini-tuning"]
 
 
 def test_captioning_rows_share_the_instruction_and_have_several_references(
