@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micl_cli.records import ScoreRecord
@@ -161,6 +161,7 @@ class TestRelativeScores:
         assert "none of the runs is of the strategy single" in missing
 
     @given(st.lists(st.tuples(st.floats(0.1, 900), st.floats(0.1, 100)), min_size=1, max_size=5), st.floats(0.1, 10))
+    @settings(max_examples=20)
     def test_do_not_depend_on_the_scale_of_a_metric(self, finals: list[tuple[float, float]], factor: float) -> None:
         runs = [
             run

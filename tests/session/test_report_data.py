@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +11,12 @@ from micl_cli.registry import Registry
 from micl_cli.report.data import RunData
 from micl_cli.session import Session
 from micl_cli.session.report_data import with_task_facts
-from micl_cli.settings import Settings
+from micl_cli.settings import load_settings
 
 
 @pytest.fixture
-def session(isolated: Path, finished: str) -> Session:
-    return Session(Settings(home=isolated))
+def session(finished: str) -> Session:
+    return Session(load_settings())
 
 
 def rescaled(session: Session, run_id: str, **score: Any) -> RunData:
