@@ -386,7 +386,7 @@ class TestFormats:
         text = render(seeds, "text", width=150)
         assert text.startswith(TEXT.strip("\n"))
         assert f"\nRun {seeds[0].id}\n" in text
-        assert "ewc minus finetune        3    33.50 [29.77, 37.23]  <0.001       0.002  ewc higher" in text
+        assert "ewc minus finetune        3     33.50 [29.77, 37.23]  <0.001       0.002  ewc higher" in text
 
     @pytest.mark.parametrize("format", ["text", "md", "latex"])
     def test_the_summary_alone_has_no_run(self, seeds: list[RunData], format: str) -> None:
