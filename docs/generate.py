@@ -1,4 +1,5 @@
-"""Write docs/plugins.md from the code: every hook, every base class, every name that a plugin may import.
+"""Write docs/plugins.md from the code: every hook, base class and name that a plugin may import, and what the methods
+that come with micl do otherwise than their papers.
 
 Usage: python docs/generate.py [--check]
 
@@ -17,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from micl_cli import api
+from micl_cli.api.deviations import deviations_of
 from micl_cli.api.hookspecs import Hooks
-from micl_cli.registry import KINDS
+from micl_cli.registry import KINDS, Registry
 
 PAGE = Path(__file__).parent / "plugins.md"
 INTRODUCTION = """# Writing plugins
@@ -42,6 +44,7 @@ else of micl. `micl plugins new strategy NAME` writes a package to start from.
 
 Options are keyword-only constructor parameters: `alpha: Annotated[float, "share of new weights", Range(0, 1)] = 0.5`.
 The command line, `micl.toml`, recipes, `--dry-run` and `micl plugins show` take type, range, default and help from it.
+`Search(0.1, 0.9)` beside `Range` declares the space in which `micl tune` looks for the value of the option.
 
 `micl_cli.testing` has contract tests for most kinds: subclass one, name your class, run pytest.
 """
@@ -50,6 +53,7 @@ The command line, `micl.toml`, recipes, `--dry-run` and `micl plugins show` take
 def page() -> str:
     """Return the text of docs/plugins.md. Raises ValueError where something has no docstring."""
     parts = ["## Hooks\n", *_hooks(), "## Base classes\n", *_bases(), "## Other names\n", *_names()]
+    parts += ["## Methods that come with micl, and their deviations\n", *_methods()]
     text = "\n".join([INTRODUCTION, *parts])
     return re.sub(r":\w+:`([^`]+)`", r"`\1`", text).replace("``", "`")
 
@@ -94,6 +98,19 @@ def _names() -> Iterator[str]:
         if not text:
             raise ValueError(f"micl_cli.api.{name} is not documented")
         yield f"- `{name}`: {_indented(text.partition(chr(10) * 2)[0])}"
+    yield ""
+
+
+def _methods() -> Iterator[str]:
+    """Yield what the strategies and routers of this distribution do otherwise than their papers."""
+    registry = Registry.discover()
+    for kind in ("strategies", "routers"):
+        for part in registry.parts(kind):
+            if part.distribution == "micl-cli":
+                text = deviations_of(registry.load(kind, part.name))
+                if not text:
+                    raise ValueError(f"the module of {KINDS[kind][0]} {part.name} does not state its deviations")
+                yield f"- {KINDS[kind][0]} `{part.name}`: {' '.join(text.split())}"
     yield ""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 from micl_cli.api.events import CHOICES
 from micl_cli.api.options import Option, Range, options_of, parse_options
+from micl_cli.api.search import Search
 from micl_cli.api.task import CHOICE
 from micl_cli.errors import PlanError, UsageError
 
@@ -21,11 +22,20 @@ if TYPE_CHECKING:
     from micl_cli.registry import Registry
 
 ID_LENGTH = 12
-_ADDED_LATER = (("evaluation", "score", "answers"),)
+_ADDED_LATER = (
+    ("evaluation", "score", "answers"),
+    ("evaluation", "repetition_penalty", 1.0),
+    ("evaluation", "length_penalty", 1.0),
+)
 """(section, setting, default) of settings that earlier versions did not have.
 
 At their default, they are left out of the fingerprint, so that the ids of earlier runs stay valid.
 """
+
+PENALTIES = ("repetition_penalty", "length_penalty")
+"""The settings of evaluation that need the capability "penalties" of the backbone, unless they are 1."""
+DECODING = ("max_new_tokens", "num_beams", *PENALTIES)
+"""The settings of evaluation that determine how an answer is generated."""
 
 _S = TypeVar("_S")
 
@@ -50,7 +60,11 @@ class Training:
     batch_size: Annotated[int, "examples in one forward pass", Range(1)] = 8
     accumulation: Annotated[int, "batches in one optimiser step", Range(1)] = 1
     learning_rate: Annotated[
-        float, "peak learning rate of AdamW", Range(0, low_open=True), Flag("--learning-rate", "--lr")
+        float,
+        "peak learning rate of AdamW",
+        Range(0, low_open=True),
+        Search(0.2, 5.0, log=True, relative=True),
+        Flag("--learning-rate", "--lr"),
     ] = 1e-4
     weight_decay: Annotated[float, "weight decay of AdamW", Range(0)] = 0.05
     warmup: Annotated[float, "fraction of the steps for linear warmup, before cosine decay", Range(0, 1)] = 0.05
@@ -69,6 +83,14 @@ class Evaluation:
     batch_size: Annotated[int, "examples answered at once", Range(1), Flag("--eval-batch-size")] = 32
     max_new_tokens: Annotated[int, "maximum length of an answer in tokens", Range(1)] = 40
     num_beams: Annotated[int, "number of beams in the search for an answer; 1: greedy", Range(1)] = 1
+    repetition_penalty: Annotated[
+        float,
+        "factor by which the scores of tokens that an answer has already are lowered; 1: none",
+        Range(0, low_open=True),
+    ] = 1.0
+    length_penalty: Annotated[
+        float, "exponent of the length by which the score of a beam is divided; 0 favours short answers"
+    ] = 1.0
     split: Annotated[
         Literal["test", "val"],
         "split to score on; use val to choose settings, so that test data stays unseen",
@@ -84,6 +106,12 @@ class Evaluation:
         Literal["answers", "choices"],
         "choices: also score closed questions by their most likely answer, to separate lost format from lost knowledge",
     ] = "answers"
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """The arguments of ``Backbone.generate``; penalties, which not every backbone has, only where they act."""
+        penalties = {name: getattr(self, name) for name in PENALTIES if getattr(self, name) != 1.0}
+        return {"max_new_tokens": self.max_new_tokens, "num_beams": self.num_beams, **penalties}
 
 
 class Setting(NamedTuple):
@@ -149,11 +177,8 @@ class Plan:
     @property
     def id(self) -> str:
         """The fingerprint, equal for equal plans on equal data."""
-        content = self.as_json()
+        content = without_added_defaults(self.as_json())
         del content["name"]
-        for section, name, default in _ADDED_LATER:
-            if content[section][name] == default:
-                del content[section][name]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
@@ -182,6 +207,15 @@ class Plan:
     def options_at(self, position: int) -> dict[str, Any]:
         """Return the strategy's options at a 1-based stage position."""
         return {**self.strategy_options, **self.stage_options.get(str(position), {})}
+
+
+def without_added_defaults(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON of a plan, of this or an earlier version, without later settings that have their default."""
+    content = dict(plan)
+    for section, name, default in _ADDED_LATER:
+        if isinstance(settings := content.get(section), Mapping) and settings.get(name) == default:
+            content[section] = {key: value for key, value in settings.items() if key != name}
+    return content
 
 
 def _without_unknown(cls: type[Any], data: Mapping[str, Any]) -> Any:
@@ -255,6 +289,7 @@ def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Back
     UsageError if a stage option is for a stage that does not exist.
     """
     _check_choices(plan, tasks, backbone)
+    _check_penalties(plan, backbone)
     if missing := sorted(strategy.needs - backbone.provides):
         raise PlanError(
             f"strategy {plan.strategy!r} needs {', '.join(missing)}, which backbone {plan.backbone!r} does not provide",
@@ -273,6 +308,16 @@ def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Back
                 f"option for task {position}, but there are {len(plan.tasks)} tasks",
                 "In `-o 3:NAME VALUE` the number is the task's position in --tasks, from 1.",
             )
+
+
+def _check_penalties(plan: Plan, backbone: type[Backbone] | Backbone) -> None:
+    """Raise PlanError if answers are to be generated with penalties that the backbone does not have."""
+    needed = [name for name in PENALTIES if name in plan.evaluation.decoding]
+    if needed and "penalties" not in backbone.provides:
+        raise PlanError(
+            f"backbone {plan.backbone!r} generates without a {needed[0].replace('_', ' ')}",
+            f"Leave out --{needed[0].replace('_', '-')}, or choose another --backbone.",
+        )
 
 
 def _check_choices(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Backbone) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,10 @@ class PluginRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
-    """A run to start. ``id`` is the fingerprint of its plan, ``parent`` the run that it continues."""
+    """A run to start. ``id`` is the fingerprint of its plan, ``parent`` the run that it continues.
+
+    ``recipe`` describes the recipe that it is started with; None keeps that of an existing run.
+    """
 
     id: str
     plan: Mapping[str, Any]
@@ -48,6 +51,7 @@ class NewRun:
     name: str = ""
     parent: str | None = None
     plugins: tuple[PluginRecord, ...] = ()
+    recipe: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,8 @@ class RunRecord:
     """A run. ``status`` is "running", "finished", "interrupted" or "failed"; ``started`` is its latest start time.
 
     If the process of a run was killed, its status is still "running". If its row cannot be read, its status is
-    "damaged", ``error`` says why, and its plan is empty.
+    "damaged", ``error`` says why, and its plan is empty. ``environment`` is that of the latest start. ``recipe`` holds
+    the name, sha256 and citation of the recipe that the run was started with; None without one.
     """
 
     id: str
@@ -67,6 +72,23 @@ class RunRecord:
     started: str
     finished: str
     error: str
+    recipe: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentRecord:
+    """The environment in which a run was learnt from ``step`` of stage ``position`` on.
+
+    With ``purpose`` "scoring", it is the environment in which stages from ``position`` on were scored again. A record
+    is made when a run starts, and when it goes on in another environment; ``number`` counts them when they are written.
+    """
+
+    number: int = 0
+    purpose: Literal["learning", "scoring"] = "learning"
+    position: int = 1
+    step: int = 0
+    started: str = ""
+    environment: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +219,10 @@ class PredictionSet(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
-    """A run with its plugins, stages by position, scores and routings by stage and task, and validations."""
+    """A run with its plugins, stages by position, scores and routings by stage and task, and validations.
+
+    ``environments`` are those in which it was learnt and scored, in the order of their start.
+    """
 
     run: RunRecord
     plugins: tuple[PluginRecord, ...]
@@ -205,6 +230,7 @@ class RunDetails:
     scores: tuple[ScoreRecord, ...]
     routings: tuple[RoutingRecord, ...] = ()
     validations: tuple[ValidationRecord, ...] = ()
+    environments: tuple[EnvironmentRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

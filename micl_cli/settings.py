@@ -97,6 +97,11 @@ class Settings:
         return self.home / "tasks"
 
     @property
+    def recipes(self) -> Path:
+        """The folder of the user's own recipes, such as those of ``micl tune freeze``."""
+        return self.home / "recipes"
+
+    @property
     def features(self) -> Path:
         """The folder of cached encoder features."""
         return self.home / "features"

@@ -87,8 +87,8 @@ class Backbone(AdapterHost, LayerStatistics):
 
     ``read`` and ``cache`` are set after construction. ``modalities`` names the supported modalities; ``provides`` the
     capabilities that strategies may require ("adapters", "text", "generate", "choices", "features", "questions",
-    "states"), which an instance may extend for its model. The constructor takes the preset or checkpoint that the user
-    chose, ``resources``, and options as keyword-only parameters.
+    "states", "penalties"), which an instance may extend for its model. The constructor takes the preset or checkpoint
+    that the user chose, ``resources``, and options as keyword-only parameters.
     """
 
     provides: frozenset[str] = frozenset({"adapters", "text", "generate", "choices", "features"})
@@ -196,8 +196,21 @@ class Backbone(AdapterHost, LayerStatistics):
     # Answers
 
     @abstractmethod
-    def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 32, num_beams: int = 1) -> list[str]:
+    def generate(
+        self,
+        examples: Sequence[Example],
+        *,
+        max_new_tokens: int = 32,
+        num_beams: int = 1,
+        repetition_penalty: float = 1.0,
+        length_penalty: float = 1.0,
+    ) -> list[str]:
         """Return one answer for each example, by greedy or beam search, using the active selection.
+
+        The penalties are passed only to a backbone that provides "penalties". ``repetition_penalty`` divides the scores
+        of tokens that the answer has already, not those of the prompt, if they are positive, and multiplies them if
+        they are negative (Keskar et al., arXiv 1909.05858). The score of a beam is the sum of its log-probabilities
+        divided by its length to the power of ``length_penalty``.
 
         Answers may be of type :class:`Answer`, so that reports show how many were cut at ``max_new_tokens``.
         """

@@ -2,7 +2,7 @@
 
 ``lambda_kl: Annotated[float, "weight of the distillation term", Range(0)] = 0.5`` is an option; a
 parameter without a help text is not. The help text may be followed by a :class:`Range`,
-:class:`Choices`, :class:`ExistingFile` or :class:`AddedLater`.
+:class:`Choices`, :class:`ExistingFile`, :class:`AddedLater` or :class:`Search`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from micl_cli.api.search import Search
 from micl_cli.errors import OptionError, PluginError, nearest
 
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
@@ -74,7 +75,7 @@ class Option:
     ``type`` is bool, int, float, str or Path; ``optional`` allows None as well. ``default`` is JSON-ready, and None if
     ``required``. ``choices`` is empty if any value of the type is valid. ``range`` limits a number. ``existing_file``
     marks the path of a file that must exist, and ``or_folder`` one that may be a folder. ``added_later`` marks an
-    option that earlier versions did not have.
+    option that earlier versions did not have. ``search`` is the space of ``micl tune``, if one is declared.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Option:
     existing_file: bool = False
     or_folder: bool = False
     added_later: bool = False
+    search: Search | None = None
 
     @property
     def type_name(self) -> str:
@@ -108,7 +110,8 @@ class Option:
         """Return JSON-ready fields."""
         fields = {"name": self.name, "type": self.type_name, "default": self.default, "help": self.help}
         fields |= {"required": self.required, "choices": list(self.choices)}
-        return {**fields, "range": str(self.range) if self.range else None}
+        fields |= {"range": str(self.range) if self.range else None}
+        return {**fields, "search": str(self.search) if self.search else None}
 
     def parse(self, raw: Any) -> Any:
         """Convert text, or a value from TOML or JSON, to the option's type. Raises ValueError."""
@@ -203,7 +206,7 @@ def _option(cls: type[Any], init: Callable[..., None], parameter: inspect.Parame
     value_type, choices, optional = _type(cls, parameter.name, inner)
     required = parameter.default is parameter.empty
     default = None if required else parameter.default
-    return Option(
+    option = Option(
         name=parameter.name,
         type=value_type,
         default=str(default) if isinstance(default, Path) else default,
@@ -215,7 +218,26 @@ def _option(cls: type[Any], init: Callable[..., None], parameter: inspect.Parame
         existing_file=ExistingFile in extra or any(isinstance(mark, ExistingFile) for mark in extra),
         or_folder=any(isinstance(mark, ExistingFile) and mark.folder for mark in extra),
         added_later=AddedLater in extra or any(isinstance(mark, AddedLater) for mark in extra),
+        search=next((mark for mark in extra if isinstance(mark, Search)), None),
     )
+    if option.search and (problem := _search_problem(option, option.search)):
+        raise _defect(cls, parameter.name, problem)
+    return option
+
+
+def _search_problem(option: Option, search: Search) -> str:
+    """Return what is wrong with the space that an option declares, or an empty text."""
+    if search.problem:
+        return search.problem
+    if not search.choices and (option.choices or option.type not in (int, float)):
+        return f"the space {search} is for numbers; name choices instead"
+    values = search.choices or (() if search.relative else (search.low, search.high))
+    for value in values:
+        try:
+            option.parse(option.type(value) if option.type in (int, float) else value)
+        except (ValueError, OverflowError):
+            return f"its space includes {value}, which is not {option.expected}"
+    return ""
 
 
 def _resolve(cls: type[Any], init: Callable[..., None], parameter: inspect.Parameter) -> Any:

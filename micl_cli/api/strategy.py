@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from micl_cli.api.backbone import Backbone, Batch
+from micl_cli.api.metric import Metric
 from micl_cli.api.resources import PartLoader
 from micl_cli.api.selection import Selection
 from micl_cli.api.task import Example, Task
@@ -71,6 +72,7 @@ class Stage:
     were learnt before, in order. ``rng`` is the only source of randomness, ``seed`` is that of the run. Outside
     training steps, ``batch_size`` is the number of examples to process at once, and ``autocast()`` a context that
     computes in the number format of training. ``load_part`` returns a registered class ("routers", "ridge").
+    ``metrics`` holds the metrics of the run's tasks by name, after their ``setup``.
     """
 
     position: int
@@ -81,6 +83,7 @@ class Stage:
     batch_size: int = 32
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     load_part: PartLoader = _no_parts
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
     @property
     def modalities(self) -> frozenset[str]:
@@ -93,8 +96,10 @@ class Strategy:
 
     A strategy overrides the methods in which it differs from that; they are called in the order in which they are
     defined here. Options are keyword-only constructor parameters annotated with ``Annotated[type, "help"]`` and stored
-    as attributes of the same name; they may be changed for a single stage (``-o 3:lambda_kl 0.5``). ``needs`` names the
-    capabilities that the backbone must provide.
+    as attributes of the same name, with an underscore after it if a method has that name (see ``attribute_of``); they
+    may be changed for a single stage (``-o 3:lambda_kl 0.5``). ``needs`` names the capabilities that the backbone must
+    provide. ``knows_task`` states that ``route`` uses the known task of an example, so that no accuracy of routing is
+    reported.
 
     ``stage`` is the current stage. ``modules`` holds the strategy's own trainable modules (gates, keys, scalars), which
     are moved, saved, restored, counted and included in the best weights like those of an adapter. Modules that
@@ -102,6 +107,7 @@ class Strategy:
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"adapters"})
+    knows_task: ClassVar[bool] = False
     stage: Stage
 
     def __init__(self, backbone: Backbone) -> None:
@@ -116,7 +122,7 @@ class Strategy:
         """Set the current stage and the options that apply in it. Called before ``begin``, and also on resuming."""
         self.stage = stage
         for name, value in options.items():
-            setattr(self, name, value)
+            setattr(self, attribute_of(type(self), name), value)
 
     def begin(self, stage: Stage) -> None:
         """Prepare a stage: add an adapter, freeze old weights, keep a teacher.
@@ -213,6 +219,13 @@ class Strategy:
         """Return a route for each example, without knowing its task, or None to use the active selection."""
         return None
 
+    def answers(self, examples: Sequence[Example]) -> Sequence[str] | None:
+        """Return an answer to each example of a task without the backbone, or None to let the backbone answer.
+
+        For reference rows without a model. An example with choices is to be answered by one of them.
+        """
+        return None
+
     @property
     def routed_by(self) -> tuple[str, int]:
         """The name of the router behind ``route``, and its passes of the language model for each query."""
@@ -224,6 +237,11 @@ class Strategy:
 
     def restore(self, state: State) -> None:
         """Restore what ``state`` returned. The strategy has already entered the stage."""
+
+
+def attribute_of(strategy: type[Strategy], option: str) -> str:
+    """Return the name of the attribute that holds an option: its own, or "loss_" for one that a method is called by."""
+    return f"{option}_" if callable(getattr(strategy, option, None)) else option
 
 
 def joined(groups: Mapping[str, Sequence[Example]]) -> tuple[list[Example], dict[str, Sequence[int]]]:

@@ -69,11 +69,11 @@ def complete_strategy_list(ctx: click.Context, param: click.Parameter, incomplet
 
 @_silent
 def complete_orders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the last name of a comma-separated list of MICL's orders."""
-    from micl_cli.cli.recipe import recipe_names
+    """Complete the last name of a comma-separated list of MICL's orders: the recipes with tasks."""
+    from micl_cli.cli.recipe import read_recipe, recipe_names
 
     before, comma, last = incomplete.rpartition(",")
-    known = [name.removeprefix("micl-") for name in recipe_names()]
+    known = [name.removeprefix("micl-") for name in recipe_names() if read_recipe(name).tasks]
     return [CompletionItem(before + comma + name) for name in known if name.startswith(last)]
 
 

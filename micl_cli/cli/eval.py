@@ -11,7 +11,7 @@ from micl_cli.cli.command import Command, JoinedOption
 from micl_cli.cli.completers import complete_runs, complete_tasks
 from micl_cli.cli.console import echo, note, table
 from micl_cli.cli.context import current_settings
-from micl_cli.cli.plan_options import trust_option
+from micl_cli.cli.plan_options import decoding_options, trust_option
 from micl_cli.cli.predictions_options import max_answers, predictions_options
 from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries
 from micl_cli.errors import Interrupted, UsageError
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   micl eval @last --split val
-  micl eval 3f2a --tasks vid_cap,own/mine --stage 0,last"""
+  micl eval 3f2a --tasks vid_cap,own/mine --stage 0,last
+  micl eval @last --num-beams 5 --repetition-penalty 1.15"""
 _STAGES = re.compile(r"(?:(\d{1,6})\.\.)?(\d{1,6}|last)")
 
 
@@ -61,6 +62,7 @@ def _bound(text: str) -> int | None:
     type=click.Choice(["answers", "choices"]),
     help="choices: also score closed questions by their most likely answer; by default as in the run.",
 )
+@decoding_options
 @predictions_options
 @trust_option
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")
@@ -73,6 +75,10 @@ def evaluate(
     benchmark: str,
     examples: int | None,
     score: str | None,
+    max_new_tokens: int | None,
+    num_beams: int | None,
+    repetition_penalty: float | None,
+    length_penalty: float | None,
     predictions: int | None,
     save_predictions: bool,
     trust_remote_code: bool,
@@ -95,6 +101,12 @@ def evaluate(
     names = split_tasks(tasks, benchmark, session.registry) if tasks else ()
     control = Control(max_answers=max_answers(predictions, save_predictions))
     options: dict[str, Any] = {"stages": stages, "examples": examples, "scoring": score, "device": device}
+    options["decoding"] = {
+        "max_new_tokens": max_new_tokens,
+        "num_beams": num_beams,
+        "repetition_penalty": repetition_penalty,
+        "length_penalty": length_penalty,
+    }
     events = evaluate_run(session, run_id, names, split, control, **options, watch=preparing)
     rows: list[list[Any]] = []
     try:

@@ -51,7 +51,9 @@ The same command again resumes the run, or shows it if it is finished."""
               help="Tasks in order: img_cap,aud_qa or own/mine,mini/vid_qa; may be repeated.")  # fmt: skip
 @click.option("--backbone", default="tiny", shell_complete=complete_backbones, help="The model: NAME or NAME:ARGUMENT.")
 @click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
-@click.option("--recipe", help="A recipe by name (micl-order-1, micl-order-2) or a TOML file; flags override it.")
+@click.option(
+    "--recipe", help="A recipe by name (micl-order-1, or one of `micl tune freeze`) or a TOML file; flags override it."
+)
 @click.option("-o", "--option", "options", type=(str, str), multiple=True, metavar="NAME VALUE",
               callback=unique_names,
               help="Set an option of the strategy; 3:NAME sets it for the third task only.")  # fmt: skip
@@ -106,15 +108,15 @@ def learn(
     session = Session(settings, progress=DownloadBars().update, trusted=arguments.trusted)
     factories = configured_listeners(listeners, settings, session.registry)
     with quiet_libraries():
-        plan, tasks = make_learn_plan(session, arguments, settings.options("learn"), dry_run)
+        plan, tasks, recipe = make_learn_plan(session, arguments, settings.options("learn"), dry_run)
         if dry_run:
             _show_plan(session, plan, tasks, device, as_json)
             return
         with stop_on_signal(stopping_note) as stop:
             kept = max_answers(predictions, save_predictions)
             control = Control(stop=stop, save_seconds=save_seconds, max_answers=kept, loader_workers=loader_workers)
-            events = learn_plan(session, plan, tasks, control, device=device, threads=threads, listeners=factories)
-            _show_events(events, as_json)
+            options: dict[str, Any] = {"device": device, "threads": threads, "listeners": factories, "recipe": recipe}
+            _show_events(learn_plan(session, plan, tasks, control, **options), as_json)
     if not as_json:
         echo(plan.id)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
 from micl_cli.cli.console import note
 from micl_cli.cli.plan_options import given_settings, pop_settings
-from micl_cli.cli.recipe import Recipe, read_recipe
+from micl_cli.cli.recipe import Recipe, read_recipe, recipe_notes, recipe_use
 from micl_cli.cli.status import preparing
 from micl_cli.errors import PlanError, UsageError
 from micl_cli.plan import BackboneName, Evaluation, Plan, Training, split_tasks
@@ -131,25 +131,36 @@ def split_stage_options(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     return options, stages
 
 
+class PlannedRun(NamedTuple):
+    """The plan of a run, its prepared tasks, and what the run records of the recipe that it uses."""
+
+    plan: Plan
+    tasks: list[Task]
+    recipe: dict[str, str] | None = None
+
+
 def make_learn_plan(
     session: Session, arguments: LearnArguments, configured: Mapping[str, Any], dry: bool
-) -> tuple[Plan, list[Task]]:
+) -> PlannedRun:
     """Return the plan for the arguments, and its prepared tasks.
 
     ``configured`` holds the strategy options of the configuration files. With ``dry``, nothing is written.
     """
     if arguments.resume:
-        return _plan_to_resume(session, arguments, dry)
+        return PlannedRun(*_plan_to_resume(session, arguments, dry))
+    recipe = Recipe()
     if arguments.after:
         request = _request_after(session, arguments, dry)
     else:
-        request = _new_request(arguments, configured, session.registry)
+        recipe = read_recipe(arguments.recipe, session.settings) if arguments.recipe else recipe
+        request = _new_request(arguments, recipe, configured, session.registry)
     session.plan(request, ())  # reports invalid arguments before any data is prepared
     tasks = session.tasks.open_tasks(request.tasks, dry=dry, watch=preparing)
     plan = session.plan(request, tasks)
-    return (
-        session.further_attempt(plan) if arguments.again else session.with_earlier_digest([plan], dry=dry)[0]
-    ), tasks
+    plan = session.further_attempt(plan) if arguments.again else session.with_earlier_digest([plan], dry=dry)[0]
+    for text in recipe_notes(recipe, plan):
+        note(f"note: {text}")
+    return PlannedRun(plan, tasks, recipe_use(recipe, plan))
 
 
 def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> tuple[Plan, list[Task]]:
@@ -165,10 +176,11 @@ def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> t
     return plan, session.open_planned(run_id, plan, dry=dry, watch=preparing)
 
 
-def _new_request(arguments: LearnArguments, configured: Mapping[str, Any], registry: Registry) -> Request:
+def _new_request(
+    arguments: LearnArguments, recipe: Recipe, configured: Mapping[str, Any], registry: Registry
+) -> Request:
     from micl_cli.session import Request
 
-    recipe = read_recipe(arguments.recipe) if arguments.recipe else Recipe()
     strategy, tasks = _first(arguments, recipe, "strategy"), _first(arguments, recipe, "tasks")
     if not strategy:
         hint = "Name one: --strategy moincl; `micl plugins --kind strategies` lists them."

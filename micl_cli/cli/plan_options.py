@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from micl_cli.plan import Evaluation, Setting, Training, declared_settings
+from micl_cli.plan import DECODING, Evaluation, Setting, Training, declared_settings
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
@@ -25,6 +25,17 @@ def plan_options(command: _C) -> _C:
     settings = [*declared_settings(Training).values(), *declared_settings(Evaluation).values()]
     for setting in reversed(settings):
         _option(setting)(command)
+    return command
+
+
+def decoding_options(command: _C) -> _C:
+    """Add an option to a command for each setting of how answers are generated, by default as in the run."""
+    settings = declared_settings(Evaluation)
+    for name in reversed(DECODING):
+        option = settings[name].option
+        text = f"{option.help[0].upper()}{option.help[1:]}. By default as in the run; other scores are not stored."
+        flags = (*settings[name].flags, settings[name].parameter)
+        click.option(*flags, type=_type(settings[name]), default=None, help=text)(command)
     return command
 
 

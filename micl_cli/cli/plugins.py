@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from micl_cli.api.deviations import deviations_of
 from micl_cli.api.options import Option, options_of
 from micl_cli.cli.completers import complete_kinds, complete_parts
 from micl_cli.cli.console import echo, echo_json, escape, note, table
@@ -67,7 +68,7 @@ def list_(kind: str | None, as_json: bool) -> None:
 @click.argument("name", shell_complete=complete_parts)
 @as_json
 def show(kind: str, name: str, as_json: bool) -> None:
-    """Show the description and options of the plugin NAME of KIND.
+    """Show the description of the plugin NAME of KIND, its deviations from its paper, and its options.
 
     NAME may be DISTRIBUTION:NAME.
 
@@ -77,11 +78,12 @@ def show(kind: str, name: str, as_json: bool) -> None:
     registry = Registry.discover()
     part = registry.find(kind, name)
     cls = registry.load(kind, name)
-    text, options = inspect.getdoc(cls) or "", options_of(cls)
+    text, deviations, options = inspect.getdoc(cls) or "", deviations_of(cls), options_of(cls)
     if as_json:
-        echo_json({**asdict(part), "doc": text, "options": [option.as_json() for option in options.values()]})
+        shown = {"doc": text, "deviations": " ".join(deviations.split())}
+        echo_json({**asdict(part), **shown, "options": [option.as_json() for option in options.values()]})
         return
-    echo(_description(part, text, options))
+    echo(_description(part, text, deviations, options))
 
 
 @plugins.command()
@@ -119,11 +121,12 @@ def _row(part: Part) -> list[Any]:
     return [part.kind, part.name, part.distribution, part.version, part.state, part.error or part.summary]
 
 
-def _description(part: Part, text: str, options: Mapping[str, Option]) -> str:
+def _description(part: Part, text: str, deviations: str, options: Mapping[str, Option]) -> str:
     origin = f"from {part.distribution} {part.version} ({part.target})"
     blocks = [
         escape(f"{KINDS[part.kind][0]} {part.name}: {part.summary}\n{origin}", keep="\n"),
         escape(text, keep="\n"),
+        escape(deviations, keep="\n"),
     ]
     if options:
         rows = [[option.name, option.type_name, _default(option), _help(option)] for option in options.values()]
@@ -134,7 +137,9 @@ def _description(part: Part, text: str, options: Mapping[str, Option]) -> str:
 
 
 def _help(option: Option) -> str:
-    return f"{option.help} ({option.range})" if option.range else option.help
+    space = f"tuned in {option.search}" if option.search else ""
+    facts = "; ".join(filter(None, (str(option.range or ""), space)))
+    return f"{option.help} ({facts})" if facts else option.help
 
 
 def _default(option: Option) -> str:

@@ -1,16 +1,25 @@
-"""Recipes: files with a strategy, a task order, and options."""
+"""Recipes: files with a strategy, a task order, and options. Those of `micl tune` cite the study that found them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from micl_cli.errors import UsageError, nearest
-from micl_cli.io.text import read_toml
+from micl_cli.io.text import decode, parse_toml, read_bytes
+
+if TYPE_CHECKING:
+    from micl_cli.plan import Plan
+    from micl_cli.settings import Settings
 
 FOLDER = Path(__file__).parent.parent / "recipes"
+_SUFFIX = ".toml"
+_ORDER_PREFIX = "micl-"
+"""The optional prefix of the recipes with MICL's orders (``order-1``)."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +27,8 @@ class Recipe:
     """The content of a recipe. Missing entries are taken from the command line.
 
     ``options`` are those of the strategy, with "3:name" for the third task only. ``training`` and ``evaluation`` hold
-    settings by field name of :class:`micl_cli.plan.Training` and :class:`micl_cli.plan.Evaluation`.
+    settings by field name of :class:`micl_cli.plan.Training` and :class:`micl_cli.plan.Evaluation`. ``citation`` says
+    how the options were found. ``name`` and ``sha256`` are those of the file.
     """
 
     summary: str = ""
@@ -27,29 +37,36 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+    citation: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    sha256: str = ""
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the built-in recipes."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+_KEYS = ("summary", "strategy", "tasks", "options", "training", "evaluation", "citation")
 
 
-def read_recipe(name: str) -> Recipe:
-    """Return a recipe by name, or from a TOML file. Raises UsageError if it is missing or malformed."""
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not path.exists() or (not name.endswith(".toml") and name not in recipe_names()):
-        hint = nearest(name, recipe_names()) or f"Recipes: {', '.join(recipe_names())}; or a path to a .toml file."
-        raise UsageError(f"no recipe {name!r}", hint)
+def recipe_names(settings: Settings | None = None) -> list[str]:
+    """Return the names of the built-in recipes and, with ``settings``, of those in the home folder."""
+    own = settings.recipes.glob(f"*{_SUFFIX}") if settings else ()
+    return sorted({path.stem for path in (*FOLDER.glob(f"*{_SUFFIX}"), *own)})
+
+
+def read_recipe(name: str, settings: Settings | None = None) -> Recipe:
+    """Return a recipe by name, or from a TOML file. Raises UsageError if it is missing or malformed.
+
+    Recipes in the home folder are found with ``settings``; a built-in one of the same name goes first.
+    """
+    path = _recipe_path(name, settings)
     try:
-        data = read_toml(path)
+        content = read_bytes(path)
+        data = parse_toml(decode(content).replace("\r\n", "\n").replace("\r", "\n"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"{path} is not a recipe: {reason}", "A recipe is a TOML file with strategy and tasks."
         ) from error
-    known = {f.name for f in fields(Recipe)}
-    if unknown := sorted(data.keys() - known):
-        hint = nearest(unknown[0], known) or f"Known: {', '.join(sorted(known))}."
+    if unknown := sorted(data.keys() - set(_KEYS)):
+        hint = nearest(unknown[0], _KEYS) or f"Known: {', '.join(sorted(_KEYS))}."
         raise UsageError(f"{path}: unknown key {unknown[0]!r}", hint)
     if isinstance(data.get("tasks"), list):
         data["tasks"] = ",".join(map(str, data["tasks"]))
@@ -57,7 +74,22 @@ def read_recipe(name: str) -> Recipe:
         if not isinstance(value, type(getattr(Recipe(), key))):
             expected = "a table" if isinstance(getattr(Recipe(), key), dict) else "a string"
             raise UsageError(f"{path}: {key} is {value!r}", f"It must be {expected}.")
-    return Recipe(**{**data, "options": _flat(data.get("options", {}))})
+    data["options"], data["citation"] = _flat(data.get("options", {})), _plain(data.get("citation", {}))
+    return Recipe(**data, name=path.stem, sha256=sha256(content).hexdigest())
+
+
+def _recipe_path(name: str, settings: Settings | None) -> Path:
+    known = recipe_names(settings)
+    if name.endswith(_SUFFIX):
+        path = Path(name)
+    else:
+        folders = [FOLDER, settings.recipes] if settings else [FOLDER]
+        paths = [folder / f"{name}{_SUFFIX}" for folder in folders if name in known]
+        path = next((path for path in paths if path.exists()), Path())
+    if not path.exists() or path == Path():
+        hint = nearest(name, known) or f"Recipes: {', '.join(known)}; or a path to a .toml file."
+        raise UsageError(f"no recipe {name!r}", hint)
+    return path
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,3 +98,101 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         flat |= {f"{name}:{inner}": v for inner, v in value.items()} if isinstance(value, Mapping) else {name: value}
     return flat
+
+
+def _plain(value: Any) -> Any:
+    """Return a TOML value as JSON has it: dates and times become text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value.isoformat() if isinstance(value, (date, datetime, time)) else value
+
+
+# Orders and sets of recipes
+
+
+def order_tasks(name: str, settings: Settings) -> str:
+    """Return the tasks of an order: that of a recipe by name or file, or "order-1" for "micl-order-1"."""
+    known = recipe_names(settings)
+    short = {recipe.removeprefix(_ORDER_PREFIX) for recipe in known}
+    if not name.endswith(_SUFFIX) and name.removeprefix(_ORDER_PREFIX) not in short:
+        hint = nearest(name, short) or f"Known: {', '.join(sorted(short))}; or a recipe's .toml file; or use --tasks."
+        raise UsageError(f"no order {name!r}", hint)
+    recipe = read_recipe(name if name in known or name.endswith(_SUFFIX) else _ORDER_PREFIX + name, settings)
+    if not recipe.tasks:
+        raise UsageError(f"recipe {name} has no tasks", "Name them with --tasks.")
+    return recipe.tasks
+
+
+def recipe_set(prefix: str, strategies: Sequence[str], settings: Settings) -> dict[str, Recipe | None]:
+    """Return the recipe ``PREFIX-STRATEGY`` of each strategy, or None if there is none.
+
+    ``prefix`` may be that of a path, for recipes in another folder. Raises UsageError if there is none at all, or if
+    one is for another strategy.
+    """
+    found: dict[str, Recipe | None] = {}
+    for strategy in dict.fromkeys(strategies):
+        name = set_member(prefix, strategy)
+        file = Path(f"{name}{_SUFFIX}")
+        in_folder = file.parent != Path() and file.exists()
+        known = in_folder or name in recipe_names(settings)
+        recipe = read_recipe(str(file) if in_folder else name, settings) if known else None
+        if recipe and recipe.strategy != strategy:
+            problem = f"recipe {name} is for strategy {recipe.strategy or 'any'}, not {strategy}"
+            raise UsageError(problem, "Name another --recipe-set.")
+        found[strategy] = recipe
+    if not any(found.values()):
+        hint = nearest(prefix, {name.rpartition("-")[0] for name in recipe_names(settings)})
+        raise UsageError(f"no recipe set {prefix!r}", hint or "`micl tune freeze STUDY --as NAME` writes one.")
+    return found
+
+
+def set_member(prefix: str, strategy: str) -> str:
+    """Return the name of the recipe of a strategy in a set, which is also that of its file."""
+    return f"{prefix}-{strategy.replace(':', '-')}"
+
+
+# The use of a recipe by a run
+
+
+def recipe_use(recipe: Recipe, plan: Plan) -> dict[str, str] | None:
+    """Return what a run records of its recipe as text: name, sha256, and the citation, with the changed options.
+
+    None if the plan has another strategy, and therefore nothing of the recipe's options.
+    """
+    if not recipe.name or recipe.strategy not in ("", plan.strategy):
+        return None
+    changed = [name for name, value in recipe.options.items() if not _same(value, _planned(plan, name))]
+    changed += [name for name, value in recipe.training.items() if not _same(value, getattr(plan.training, name, None))]
+    other = f"with other values of {', '.join(sorted(changed))}" if changed else ""
+    citation = "; ".join(filter(None, (citation_text(recipe.citation), other)))
+    return {"name": recipe.name, "sha256": recipe.sha256, "citation": citation}
+
+
+def citation_text(citation: Mapping[str, Any]) -> str:
+    """Return the citation of a recipe on one line: "8 trials x 2 seeds on mini-tuning, val"."""
+    trials, seeds, tasks = (citation.get(key) for key in ("trials", "seeds", "task_set"))
+    if isinstance(trials, int) and isinstance(seeds, list) and isinstance(tasks, str):
+        return f"{trials} trials x {len(seeds)} seeds on {tasks}, {citation.get('split', '')}".rstrip(", ")
+    return ""
+
+
+def _planned(plan: Plan, name: str) -> Any:
+    position, _, bare = name.rpartition(":")
+    return plan.options_at(int(position)).get(bare) if position.isdecimal() else plan.strategy_options.get(bare)
+
+
+def _same(given: Any, planned: Any) -> bool:
+    return given == planned or str(given).strip().lower() == str(planned).lower()
+
+
+def recipe_notes(recipe: Recipe, plan: Plan) -> list[str]:
+    """Return what a user should know about a recipe of `micl tune` that is used for a plan."""
+    tuned, backbone = recipe.citation.get("tasks"), recipe.citation.get("backbone")
+    notes = []
+    if isinstance(tuned, Sequence) and (shared := [task for task in plan.tasks if task in tuned]):
+        notes.append(f"recipe {recipe.name} was tuned on {', '.join(shared)}: scores on these tasks are no fair test")
+    if isinstance(backbone, str) and backbone != plan.backbone:
+        notes.append(f"recipe {recipe.name} was tuned with backbone {backbone}, not {plan.backbone}")
+    return notes

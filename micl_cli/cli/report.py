@@ -41,6 +41,7 @@ its figures and statistics."""
     type=click.Choice(["train", "val", "test"]),
     help="Split of the scores; by default that of the run.",
 )
+@click.option("--strict", is_flag=True, help="Refuse runs of different or unknown code, instead of marking them.")
 @click.option("--summary", "summary_only", is_flag=True, help="Show the summary of all runs only.")
 @click.option(
     "--relative-to",
@@ -65,23 +66,25 @@ def report(
     style: str,
     as_json: bool,
     split: str | None,
+    strict: bool,
     summary_only: bool,
     relative_to: str | None,
     interval: IntervalMethod,
     margin: float | None,
     output: Path | None,
 ) -> None:
-    """Show the R matrix, forgetting with its formulas, and cost; summarise and compare several runs.
+    """Show the R matrix, forgetting with its formulas, cost and provenance; summarise and compare several runs.
 
     RUN is an id, a prefix of one, a name, or @last. Several runs are summarised first: means over
     seeds with 95 % intervals, and paired comparisons of methods over common seeds, with p values
-    adjusted for the number of comparisons.
+    adjusted for the number of comparisons. Rows that come from different code are marked.
     """
     import shutil
     import sys
 
     from micl_cli.cli.console import wants_colour
     from micl_cli.io.files import write_text
+    from micl_cli.report.code import check_same_code
     from micl_cli.report.options import ReportOptions
     from micl_cli.report.render import render
     from micl_cli.session import Session
@@ -90,6 +93,8 @@ def report(
     ids = [session.resolve(run) for run in runs]
     examples = interval == "hierarchical"
     data = [session.report(run_id, split, examples=examples) for run_id in dict.fromkeys(ids)]
+    if strict:
+        check_same_code(data)
     options = ReportOptions(summary_only=summary_only, relative_to=relative_to, interval=interval, margin=margin)
     width = shutil.get_terminal_size().columns
     colour = output is None and wants_colour(sys.stdout)

@@ -58,7 +58,7 @@ def list_runs(status: str | None, limit: int, as_json: bool) -> None:
 @click.argument("run", shell_complete=complete_runs)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show_run(run: str, as_json: bool) -> None:
-    """Show a run's plan, environment, stages and scores.
+    """Show a run's plan, environment with its changes, recipe, stages and scores.
 
     \b
     Example: micl runs show @last
@@ -134,6 +134,8 @@ def _document(details: RunDetails, folder: str) -> dict[str, Any]:
         "folder": folder,
         "plan": run.plan,
         "environment": run.environment,
+        "environments": [asdict(environment) for environment in details.environments],
+        "recipe": run.recipe,
         "plugins": [asdict(plugin) for plugin in details.plugins],
         "stages": [asdict(stage) for stage in details.stages],
         "scores": [asdict(score) for score in details.scores],
@@ -143,6 +145,7 @@ def _document(details: RunDetails, folder: str) -> dict[str, Any]:
 
 def _print(details: RunDetails, folder: str) -> None:
     from micl_cli.report.data import time_columns
+    from micl_cli.report.provenance import later_environments
 
     run = details.run
     facts = {
@@ -155,9 +158,11 @@ def _print(details: RunDetails, folder: str) -> None:
         "folder": folder,
         **{key: _value(value) for key, value in run.plan.items() if key not in ("name", "parent", "data")},
         **{f"with {key}": value for key, value in run.environment.items()},
+        "recipe": _value(run.recipe or {}),
         **{f"plugin {p.kind}": f"{p.distribution}:{p.name} {p.version}" for p in details.plugins},
     }
-    echo(table(["what", "value"], [[key, value] for key, value in facts.items() if value != ""]))
+    rows = [*facts.items(), *later_environments(details.environments)]
+    echo(table(["what", "value"], [[key, value] for key, value in rows if value != ""]))
     echo()
     times = time_columns(details.stages)
     stages = [

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from micl_cli.cli.command import Command, JoinedOption
+from micl_cli.cli.cell_requests import CellCommand, cell_requests, shared_options
+from micl_cli.cli.command import JoinedOption
 from micl_cli.cli.completers import complete_orders, complete_strategy_list, complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, output, table
 from micl_cli.cli.context import current_settings
-from micl_cli.cli.groups import defaults
-from micl_cli.cli.learn import learn
-from micl_cli.cli.learn_request import allows_code, backbone_options, not_none, split_stage_options, with_trust
-from micl_cli.cli.plan_options import pop_settings
+from micl_cli.cli.learn_request import allows_code
 from micl_cli.cli.predictions_options import max_answers
-from micl_cli.cli.recipe import read_recipe, recipe_names
+from micl_cli.cli.recipe import Recipe, order_tasks, recipe_notes, recipe_set, recipe_use
 from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries, stopping_note
-from micl_cli.errors import Interrupted, UsageError, nearest
-from micl_cli.plan import Evaluation, Training, split_tasks
+from micl_cli.errors import Interrupted, UsageError
+from micl_cli.plan import split_tasks
 
 if TYPE_CHECKING:
-    from micl_cli.registry import Registry
-    from micl_cli.session import Request, Session
+    from micl_cli.session import Session
+    from micl_cli.settings import Settings
     from micl_cli.sweep.grid import Cell, Variant
     from micl_cli.sweep.scheduler import CellOptions
 
-_NOT_SHARED = frozenset(
-    ("strategy", "tasks", "recipe", "seed", "name", "again", "resume", "after", "dry_run", "as_json")
-)
-"""Options of ``micl learn`` that identify a single run; all others apply to every cell."""
-_RECIPE_PREFIX = "micl-"
-"""The optional prefix of the recipes with MICL's orders (``order-1``)."""
 
 EPILOG = """\b
 Examples:
   micl sweep --strategy finetune,lwf,ewc --order order-1,order-2 --seed 0..2
   micl sweep --strategy 'ewc[lambda_ewc=10],ewc[lambda_ewc=100]' --order order-1 --eval-split val
   micl sweep --strategy finetune,replay --tasks img_cap,aud_qa --tasks aud_qa,img_cap -o replay 32
+  micl sweep --strategy ewc,moincl --recipe-set tuned --order order-1 --seed 0..2
   micl report $(micl sweep --strategy finetune,moincl --order order-1 --seed 0..2)
 
 \b
@@ -52,19 +44,7 @@ The settings of [learn] in micl.toml also apply; [sweep] takes precedence.
 Exit codes: 0 ok (busy cells are skipped), 1 a cell failed, 130 interrupted."""
 
 
-class _Sweep(Command):
-    """A command that inherits the values in configuration files for ``micl learn``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Use the defaults of ``micl learn`` unless the command has its own."""
-        if not (ctx.resilient_parsing or {"-h", "--help"} & set(args)):
-            of_learn = defaults(current_settings(ctx), learn, "learn", ctx)
-            inherited = {name: value for name, value in of_learn.items() if name not in {*_NOT_SHARED, "options"}}
-            ctx.default_map = {**inherited, **(ctx.default_map or {})}
-        return super().parse_args(ctx, args)
-
-
-@click.command(cls=_Sweep, epilog=EPILOG)
+@click.command(cls=CellCommand, epilog=EPILOG)
 @click.option(
     "--strategy", cls=JoinedOption, shell_complete=complete_strategy_list, metavar="A,B[OPTION=VALUE,...]",
     help="The methods, optionally with their own options in brackets.",
@@ -76,6 +56,13 @@ class _Sweep(Command):
 @click.option("--tasks", "tasks", multiple=True, shell_complete=complete_tasks, metavar="TASK,...",
               help="An additional order as a list of tasks; may be repeated.")  # fmt: skip
 @click.option("--seed", cls=JoinedOption, default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
+@click.option(
+    "--recipe-set", "recipe_set_name", metavar="NAME",
+    help="Use the recipe NAME-STRATEGY for each strategy, as `micl tune freeze` writes them; flags override it.",
+)  # fmt: skip
+@click.option(
+    "--allow-defaults", is_flag=True, help="With --recipe-set: use the defaults of a strategy without a recipe.",
+)  # fmt: skip
 @click.option(
     "--jobs",
     default=1,
@@ -89,6 +76,8 @@ def sweep(
     order: str | None,
     tasks: tuple[str, ...],
     seed: str,
+    recipe_set_name: str | None,
+    allow_defaults: bool,
     jobs: int,
     dry_run: bool,
     as_json: bool,
@@ -107,14 +96,18 @@ def sweep(
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trusted)
     seeds = parse_seeds(seed)
     variants = parse_variants(strategy or "")
-    orders = _orders(order or "", tasks, flags["benchmark"], session.registry)
+    orders = _orders(order or "", tasks, flags["benchmark"], session)
     shared = {name: flags.pop(name) for name in ("device", "threads", "save_seconds", "listeners")}
     kept = max_answers(flags.pop("predictions"), flags.pop("save_predictions"))
     options = CellOptions(jobs=jobs, debug=output.debug, max_answers=kept, **shared)
     configured_listeners(options.listeners, session.settings, session.registry)  # reports invalid ones
     with quiet_libraries():
-        requests = _requests(session, variants, flags)
+        recipes = _recipes(variants, recipe_set_name, allow_defaults, session.settings)
+        requests = cell_requests(session, variants, flags, "sweep", recipes)
         cells = grid(session, requests, orders, seeds, dry=dry_run, watch=preparing)
+        cells = [replace(cell, recipe=recipe_use(recipes.get(cell.strategy, Recipe()), cell.plan)) for cell in cells]
+        for text in dict.fromkeys(t for c in cells for t in recipe_notes(recipes.get(c.strategy, Recipe()), c.plan)):
+            note(f"note: {text}")
         if dry_run:
             _show_grid(session, cells, options, as_json)
         else:
@@ -149,71 +142,40 @@ def _note_unstored_answers(session: Session, runs: Sequence[str]) -> None:
         note(f"{text} ({', '.join(unstored)}); store them: micl eval RUN --predictions all")
 
 
-def _shared_options() -> list[click.Option]:
-    """Return copies of the options of ``micl learn`` that apply to every cell."""
-    options = [parameter for parameter in learn.params if isinstance(parameter, click.Option)]
-    shared = [copy.copy(option) for option in options if option.expose_value and option.name not in _NOT_SHARED]
-    for option in shared:
-        option.envvar = None  # named after the command; it may already be that of learn
-        if option.name == "options":
-            option.help = "Set an option of all strategies that have it; 3:NAME sets it for the third task only."
-    return shared
+sweep.params += shared_options()
 
 
-sweep.params += _shared_options()
+def _recipes(
+    variants: Sequence[Variant], name: str | None, allow_defaults: bool, settings: Settings
+) -> dict[str, Recipe]:
+    """Return the recipe of each strategy by label; of a strategy without one, it is said that its defaults are used.
+
+    Raises UsageError for a strategy without a recipe unless ``allow_defaults``.
+    """
+    if name is None:
+        return {}
+    found = recipe_set(name, [variant.strategy for variant in variants], settings)
+    if missing := [strategy for strategy, recipe in found.items() if recipe is None]:
+        text = f"the recipe set {name} has no recipe for {', '.join(missing)}"
+        if not allow_defaults:
+            raise UsageError(text, "Tune it, leave it out, or use its defaults with --allow-defaults.")
+        note(f"note: {text}: the defaults are used")
+    return {variant.label: recipe for variant in variants if (recipe := found[variant.strategy])}
 
 
-def _orders(text: str, lists: Sequence[str], benchmark: str, registry: Registry) -> dict[str, tuple[str, ...]]:
+def _orders(text: str, lists: Sequence[str], benchmark: str, session: Session) -> dict[str, tuple[str, ...]]:
     """Return the tasks of each order, by its label."""
-    recipes = [(name, _order(name)) for name in (name.strip() for name in text.split(",")) if name]
+    named = (name.strip() for name in text.split(","))
+    recipes = [(name, order_tasks(name, session.settings)) for name in named if name]
     orders: dict[str, tuple[str, ...]] = {}
     for label, tasks in [*recipes, *((text, text) for text in lists)]:
-        names = split_tasks(tasks, benchmark, registry)
+        names = split_tasks(tasks, benchmark, session.registry)
         if duplicate := next((other for other in orders if orders[other] == names), None):
             raise UsageError(f"the orders {duplicate} and {label} are the same", "Leave one of them out.")
         orders[label] = names
     if not orders:
         raise UsageError("no order is named", "Name one: --order order-1, or --tasks img_cap,aud_qa")
     return orders
-
-
-def _order(name: str) -> str:
-    known = {recipe.removeprefix(_RECIPE_PREFIX) for recipe in recipe_names()}
-    if not name.endswith(".toml") and name.removeprefix(_RECIPE_PREFIX) not in known:
-        hint = nearest(name, known) or f"Known: {', '.join(sorted(known))}; or a recipe's .toml file; or use --tasks."
-        raise UsageError(f"no order {name!r}", hint)
-    recipe = read_recipe(name if name in recipe_names() or name.endswith(".toml") else _RECIPE_PREFIX + name)
-    if not recipe.tasks:
-        raise UsageError(f"recipe {name} has no tasks", "Name them with --tasks.")
-    return recipe.tasks
-
-
-def _requests(session: Session, variants: Sequence[Variant], flags: dict[str, Any]) -> list[tuple[str, Request]]:
-    """Return a label and a request for each variant, without tasks."""
-    from micl_cli.session import Request
-    from micl_cli.sweep.grid import options_for
-
-    settings = session.settings
-    configured = {**settings.options("learn"), **settings.options("sweep")}
-    source = click.get_current_context().get_parameter_source("options")
-    given = {} if source is ParameterSource.DEFAULT_MAP else dict(flags["options"])
-    training, evaluation = not_none(pop_settings(Training, flags)), not_none(pop_settings(Evaluation, flags))
-    pairs = backbone_options(flags["quantize"], flags["backbone_options"])
-    requests = []
-    for variant, raw in zip(variants, options_for(variants, given, configured, session.registry), strict=True):
-        options, stage_options = split_stage_options(raw)
-        request = Request(
-            strategy=variant.strategy,
-            backbone=flags["backbone"],
-            tasks=(),
-            strategy_options=options,
-            stage_options=stage_options,
-            backbone_options=with_trust(pairs, flags["trust_remote_code"], flags["backbone"], session.registry),
-            training=training,
-            evaluation=evaluation,
-        )
-        requests.append((variant.label, request))
-    return requests
 
 
 def _show_grid(session: Session, cells: Sequence[Cell], options: CellOptions, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,20 +27,25 @@ _BAR_FORMAT = "{desc} |{bar}| {percentage:3.0f} % [{elapsed}<{remaining}]"
 
 
 class SweepDisplay:
-    """The display of a sweep on stderr, or as JSON lines on stdout. The progress bar counts learnt tasks."""
+    """The display of a sweep on stderr, or as JSON lines on stdout. The progress bar counts learnt tasks.
 
-    def __init__(self, session: Session, cells: Sequence[Cell], as_json: bool) -> None:
-        self.session, self.as_json = session, as_json
+    ``total`` and ``tasks`` are the numbers of cells and of all their tasks, if not all cells are known yet.
+    """
+
+    def __init__(self, session: Session, cells: Sequence[Cell], as_json: bool, total: int = 0, tasks: int = 0) -> None:
+        self.session, self.as_json, self.total = session, as_json, total or len(cells)
         self.cells = {cell.plan.id: cell for cell in cells}
         self.status: dict[str, str] = {}
         self._started: dict[str, float] = {}
-        self._learnt = dict.fromkeys(self.cells, 0)
-        self._shown = dict.fromkeys(self.cells, 0.0)
-        self._stage = dict.fromkeys(self.cells, (0, 1))
-        self._bar = self._new_bar()
+        self._learnt: defaultdict[str, int] = defaultdict(int)
+        self._shown: defaultdict[str, float] = defaultdict(float)
+        self._stage: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 1))
+        self._bar = self._new_bar(tasks or sum(len(cell.plan.tasks) for cell in cells))
 
     def consume(self, message: CellStarted | CellEvent | CellEnded) -> None:
         """Show an event of the sweep."""
+        if not isinstance(message, CellEvent):
+            self.cells.setdefault(message.cell.plan.id, message.cell)
         if isinstance(message, CellStarted):
             self._started[message.cell.plan.id] = time.monotonic()
         elif isinstance(message, CellEvent):
@@ -73,13 +79,13 @@ class SweepDisplay:
         if self.as_json:
             line = {"event": "cell", **cell.as_json(), "status": status, **figures, "seconds": round(seconds, 3)}
             write_json_line({**line, "error": error} if status == "failed" else line)
-        text = f"{len(self.status)}/{len(self.cells)} {cell.title}: "
+        text = f"{len(self.status)}/{self.total} {cell.title}: "
         if status == "finished":
             earlier = "" if cell.plan.id in self._started else ", finished earlier"
             text += f"{shown} ({seconds:.0f} s{earlier})"
         else:
             text += f"failed: {error}" if status == "failed" else status
-        self._write_line(text)
+        self.write_line(text)
         self._show(cell, len(cell.plan.tasks))
 
     def _result(self, cell: Cell, status: str) -> tuple[float, dict[str, float | None], str]:
@@ -92,17 +98,16 @@ class SweepDisplay:
 
     # The progress bar
 
-    def _new_bar(self) -> tqdm[Any] | None:
+    def _new_bar(self, tasks: int) -> tqdm[Any] | None:
         if self.as_json or output.quiet or not sys.stderr.isatty():
             return None
         from tqdm import tqdm
 
-        total = sum(len(cell.plan.tasks) for cell in self.cells.values())
         form: dict[str, Any] = {"bar_format": _BAR_FORMAT, "smoothing": 0.02, "leave": False}
-        return tqdm(total=total, desc=self._count(), file=sys.stderr, **form)
+        return tqdm(total=tasks, desc=self._count(), file=sys.stderr, **form)
 
     def _count(self) -> str:
-        return f"{len(self.status)}/{len(self.cells)} cells"
+        return f"{len(self.status)}/{self.total} cells"
 
     def _advance(self, cell: Cell, event: Mapping[str, Any]) -> None:
         """Advance the bar: a stage counts as its tasks, and a step as its share of them."""
@@ -124,7 +129,8 @@ class SweepDisplay:
             self._bar.set_description_str(self._count(), refresh=False)
             self._bar.update(now - before)
 
-    def _write_line(self, text: str) -> None:
+    def write_line(self, text: str) -> None:
+        """Write a line above the progress bar."""
         if self.as_json or output.quiet:
             return
         if self._bar is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from micl_cli.errors import ManifestError, nearest
 from micl_cli.io.text import read_toml
+from micl_cli.io.toml_text import toml_string
 
 DESCRIPTION = "task.toml"
 MANIFEST = "manifest.jsonl"
@@ -60,8 +60,8 @@ def modality_line(modalities: Iterable[str]) -> str:
     """Return the line of ``task.toml`` that declares modalities, or an empty string for none."""
     names = sorted(modalities)
     if len(names) == 1:
-        return f"modality = {_toml(names[0])}"
-    return f"modalities = [{', '.join(map(_toml, names))}]" if names else ""
+        return f"modality = {toml_string(names[0])}"
+    return f"modalities = [{', '.join(map(toml_string, names))}]" if names else ""
 
 
 def read_description(path: Path) -> Description:
@@ -81,14 +81,9 @@ def read_description(path: Path) -> Description:
 def description_text(description: Description) -> str:
     """Return ``description`` as the text of a ``task.toml``."""
     keys = ("benchmark", "name", "type", "metric", "description", "instruction", "prompts", "scorer")
-    lines = [f"{key} = {_toml(value)}" for key in keys if (value := getattr(description, key))]
+    lines = [f"{key} = {toml_string(value)}" for key in keys if (value := getattr(description, key))]
     lines.insert(2, modality_line(description.modalities))
     return "".join(f"{line}\n" for line in lines if line)
-
-
-def _toml(text: str) -> str:
-    # A JSON string is a valid TOML string, except for DEL, which TOML requires to be escaped.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _description(path: Path, table: Mapping[str, Any]) -> Description:

@@ -1,4 +1,4 @@
-"""The lock file of a run, which only one process at a time may work on."""
+"""Lock files of runs and studies, on which only one process at a time may work."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if os.name == "posix":
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path, subject: str = "", hint: str = "") -> Iterator[None]:
     """Hold the lock of a folder during the block. The operating system releases it if the process is killed.
 
+    ``subject`` and ``hint`` are for the message; by default, the folder is that of a run.
     Raises BusyError with the id of the process that holds it, or CheckpointError if the folder is not writable.
     """
     try:
@@ -34,8 +35,8 @@ def locked_folder(folder: Path) -> Iterator[None]:
         if os.name == "posix" and not _acquire(file):
             file.seek(0)
             raise BusyError(
-                f"process {file.read().strip() or 'another'} works on run {folder.name}",
-                "Wait for it, or stop it; --again starts another run of the same plan.",
+                f"process {file.read().strip() or 'another'} works on {subject or f'run {folder.name}'}",
+                hint or "Wait for it, or stop it; --again starts another run of the same plan.",
             )
         with suppress(OSError):  # the id is only for messages, and a full disk must not prevent a removal
             os.ftruncate(file.fileno(), 0)

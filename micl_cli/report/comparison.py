@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from micl_cli.report.blocks import MISSING, PASSES, Block, Paragraph, Table, interval, labels, number, size
+from micl_cli.report.code import code_marks, code_notes, marks_of
 from micl_cli.report.data import RunData, time_columns
 from micl_cli.report.differences import Difference, comparable, differences_of
 from micl_cli.report.groups import Group, groups_of
@@ -22,7 +23,7 @@ def comparison(runs: Sequence[RunData]) -> list[Block]:
     blocks: list[Block] = []
     if len({tuple(run.tasks) for run in runs}) > 1:
         blocks.append(Paragraph("The runs differ in their tasks or task order: compare their means with care."))
-    blocks += _differences(runs)
+    blocks += [*_differences(runs), *map(Paragraph, code_notes(runs))]
     tables = (*_routers(runs), *_quantized(runs), *_means(runs))
     return [*blocks, _final_scores(runs), _all_figures(runs), *tables]
 
@@ -30,9 +31,15 @@ def comparison(runs: Sequence[RunData]) -> list[Block]:
 def _differences(runs: Sequence[RunData]) -> list[Block]:
     """Return what the runs differ in, and which of it keeps them from being compared."""
     names = dict(zip((run.id for run in runs), _run_labels(runs), strict=True))
-    rows = [(each.name, "yes" if each.comparable else "no", _values(each, names)) for each in differences_of(runs)]
+    rows = [(each.name, _comparable(each), _values(each, names)) for each in differences_of(runs)]
     title = "What the runs differ in besides strategy and seed; what is not comparable is neither paired nor averaged"
     return [Table(title, ("", "comparable", "values"), rows, prose=True)] if rows else []
+
+
+def _comparable(difference: Difference) -> str:
+    if difference.name == "environment.code":
+        return "marked"
+    return "yes" if difference.comparable else "no"
 
 
 def _values(difference: Difference, names: Mapping[str, str]) -> str:
@@ -122,10 +129,14 @@ def _means(runs: Sequence[RunData]) -> list[Block]:
     groups = groups_of(runs)
     if all(group.n == 1 for group in groups):
         return []
-    orders = orders_of(runs)
+    orders, marks = orders_of(runs), code_marks(runs)
     shown = [name for name in FIGURES if any(name in group.means for group in groups)]
     rows = [
-        (_group_label(group, orders), f"{group.n}", *(interval(group.means.get(name)) for name in shown))
+        (
+            f"{_group_label(group, orders)}{marks_of(group.runs, marks)}",
+            f"{group.n}",
+            *(interval(group.means.get(name)) for name in shown),
+        )
         for group in groups
     ]
     title = "Raw figures, x100: mean over seeds [95 % interval by Student's t]"
@@ -171,7 +182,11 @@ def _cost(run: RunData, times: Sequence[str]) -> tuple[str, ...]:
 
 
 def _run_labels(runs: Sequence[RunData]) -> list[str]:
-    """Return the strategy of each run with the shortest prefix of its id, of at least 8 characters, that is unique."""
+    """Return the strategy of each run with the shortest prefix of its id, of at least 8 characters, that is unique.
+
+    Runs of different code are marked.
+    """
     ids = {run.id for run in runs}
     length = next((n for n in range(8, 64) if len({each[:n] for each in ids}) == len(ids)), None)
-    return [f"{run.strategy} {run.id[:length]}" for run in runs]
+    marks = code_marks(runs)
+    return [f"{run.strategy} {run.id[:length]}{marks_of([run], marks)}" for run in runs]

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from micl_cli.api.events import CHOICES
-from micl_cli.records import RoutingRecord, ScoreRecord, StageRecord
+from micl_cli.records import EnvironmentRecord, RoutingRecord, ScoreRecord, StageRecord, ValidationRecord
 from micl_cli.report.forgetting import ForgettingTypes, forgetting_types
 from micl_cli.report.matrix import FIGURES, Row, Rows, ScoreMatrix, figures
 from micl_cli.report.outside import OutsideTask, outside_tasks
@@ -47,11 +48,13 @@ class RunData:
     the scores before any learning. Both are for ``split`` and made by :func:`score_matrix`. ``settings`` are those of
     the plan by dotted name, without tasks, seed, attempt and names; ``data`` holds the sha256 by task. Runs of one
     strategy with equal settings, data and order differ only in seed or attempt. ``weights_bytes`` is the memory of
-    the frozen weights, 0 if unknown; ``environment`` holds versions, device, number format and threads.
+    the frozen weights, 0 if unknown; ``environment`` holds code, versions, device, number format and threads, made by
+    :func:`merged_environment` from the ``environments`` in which the run was learnt and scored. ``plan`` is the plan as
+    JSON-ready data; ``recipe`` holds name, sha256 and citation of the recipe that the run was started with.
 
     ``types`` holds the type of each task, ``scales`` the scale of its metric, where they are known. ``examples`` holds
     the scores (x100) of single test examples by example id, for each row of R (1 to T) and task of which answers are
-    stored; None if they were not read. ``recipe`` is the tuned recipe by which the run was started, if any.
+    stored; None if they were not read.
     """
 
     id: str
@@ -75,6 +78,9 @@ class RunData:
     types: Mapping[str, str] = field(default_factory=dict)
     scales: Mapping[str, Scale | None] = field(default_factory=dict)
     examples: Mapping[tuple[int, str], Mapping[str, float | None]] | None = None
+    environments: Sequence[EnvironmentRecord] = ()
+    validations: Sequence[ValidationRecord] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -140,6 +146,27 @@ class RunData:
             trainable_parameters=max((stage.trainable_parameters for stage in self.stages), default=0),
             stored_bytes=stored[-1] if stored else 0,
         )
+
+
+UNKNOWN = "unknown"
+"""The code of runs of earlier versions of micl, which recorded none."""
+THEN = ", then "
+"""Separates the values of an environment that changed during a run."""
+
+
+def merged_environment(environments: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the entries of the environments of one run as text: "1, then 2" where they differ.
+
+    Of an environment without the digest of its code, that is unknown. The size of the weights is left out.
+    """
+    names = dict.fromkeys(name for each in environments for name in each)
+    return {name: THEN.join(dict.fromkeys(_values(environments, name))) for name in names if name != "weights_bytes"}
+
+
+def _values(environments: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    default = UNKNOWN if name == "code" else None
+    values = [each.get(name, default) for each in environments]
+    return [f"{value}" for value in values if value is not None]
 
 
 def score_matrix(

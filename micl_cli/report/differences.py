@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from micl_cli.report.code import code_of
 from micl_cli.report.data import RunData
 from micl_cli.report.rules import rule_of
 
-_EVALUATION = ("max_new_tokens", "num_beams", "split", "examples")
+_EVALUATION = ("max_new_tokens", "num_beams", "repetition_penalty", "length_penalty", "split", "examples")
 _LENGTH = ("training.epochs", "training.max_steps", "training.examples_per_step")
 _DECIDING = frozenset(
     ("backbone", "backbone.digest", "split", "environment.micl", "environment.precision", *_LENGTH)
@@ -80,6 +81,7 @@ def _facts(run: RunData) -> dict[str, str]:
         **settings,
         **_examples_per_step(run.settings),
         **{f"environment.{name}": value for name, value in run.environment.items()},
+        "environment.code": code_of(run),
     }
 
 

@@ -10,8 +10,8 @@ from micl_cli.records import ScoreRecord, StageRecord
 from micl_cli.report.blocks import PASSES, Block, Code, Heading, Paragraph, Table, labels, number, size
 from micl_cli.report.comparison import comparison
 from micl_cli.report.data import Cost, RunData, time_columns
-from micl_cli.report.facts import recipe_text
 from micl_cli.report.matrix import FIGURES
+from micl_cli.report.provenance import provenance, validations
 from micl_cli.report.quantized import NONE, bits_of
 from micl_cli.report.scales import marked
 from micl_cli.report.scoring import mixture, outside, rules, subscores
@@ -53,8 +53,6 @@ def _head(run: RunData) -> list[Block]:
     if run.weights_bytes:
         bits = "" if bits_of(run) == NONE else f", quantised to {bits_of(run)}"
         facts += f" Frozen weights: {size(run.weights_bytes)}{bits}."
-    if run.recipe:
-        facts += f" Recipe: {recipe_text(run)}."
     return [Heading(title), Paragraph(facts), Paragraph(f"Tasks in order: {_task_list(run)}.")]
 
 
@@ -71,6 +69,8 @@ def _results(run: RunData) -> list[Block]:
         subscores(run),
         _cut_answers(run),
         _other_metrics(run),
+        validations(run),
+        provenance(run),
     )
     found = (table for table in tables if table.rows)
     return [_scores(run), *mixture(run), _figures(run), *_forgetting(run), *_routing(run), *found]

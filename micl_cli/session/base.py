@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from micl_cli.api.resources import Resources
 from micl_cli.errors import PlanError, UsageError
-from micl_cli.plan import BackboneName, Plan
+from micl_cli.plan import BackboneName, Plan, without_added_defaults
 from micl_cli.records import RunRecord
 from micl_cli.registry import Registry
 from micl_cli.settings import TRUST
@@ -88,7 +88,8 @@ def with_earlier_digest(plan: Plan, runs: Iterable[RunRecord], registry: Registr
 
 
 def _compared(plan: Mapping[str, Any]) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(json.dumps({k: v for k, v in plan.items() if k not in _NOT_COMPARED}))
+    compared = {k: v for k, v in without_added_defaults(plan).items() if k not in _NOT_COMPARED}
+    content: dict[str, Any] = json.loads(json.dumps(compared))
     return content
 
 

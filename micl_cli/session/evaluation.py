@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from micl_cli.api.events import Event, Notice
+from micl_cli.api.options import parse_options
 from micl_cli.api.task import Task
 from micl_cli.errors import CheckpointError, StoreError, UsageError
-from micl_cli.plan import Plan, check_fit
+from micl_cli.plan import Evaluation, Plan, check_fit
+from micl_cli.records import EnvironmentRecord
+from micl_cli.session.environment import environment_of
 from micl_cli.session.learning import use_threads
 from micl_cli.session.library import Watch, unwatched
 from micl_cli.session.notices import answers_over_limit
@@ -37,14 +40,16 @@ def evaluate(
     stages: Sequence[StageRange] = (LAST_STAGE,),
     examples: int | None = None,
     scoring: str | None = None,
+    decoding: Mapping[str, Any] | None = None,
     device: str = "auto",
     watch: Watch = unwatched,
 ) -> Iterator[Event]:
     """Score a run's model after each of ``stages`` on the named tasks, by default on the tasks of the run.
 
-    Scores are stored, unless ``examples`` limits their number; if that fails, a notice says why. Raises
-    UsageError if a stage is not learnt, CheckpointError if its checkpoint is gone or damaged, PlanError if a task
-    does not fit or the base model has changed.
+    ``decoding`` holds settings of evaluation that replace those of the run in generating answers, by name; None stands
+    for the run's. Scores are stored, unless ``examples`` limits their number or answers are generated otherwise than in
+    the run; if that fails, a notice says why. Raises UsageError if a stage is not learnt, CheckpointError if its
+    checkpoint is gone or damaged, PlanError if a task does not fit or the base model has changed.
     """
     from micl_cli.training.checkpoint import RunFolder
     from micl_cli.training.evaluation import metric_notes
@@ -57,30 +62,42 @@ def evaluate(
     use_threads(session, plan, run)
     changed: dict[str, Any] = {"examples": examples, "score": scoring}
     changed = {name: value for name, value in changed.items() if value}
-    plan = replace(plan, evaluation=replace(plan.evaluation, **changed))
+    others = _other_decoding(plan, decoding or {})
+    plan = replace(plan, evaluation=replace(plan.evaluation, **changed, **others))
+    kept = not (examples or others)
     components = _components(session, plan, own, tasks, device)
     positions = _positions(session, folder, run, stages)
     notices = [*notices, *components.notes, *metric_notes(components, tasks, split)]
-    notices += _answer_notices(tasks, split, examples, plan, control)
+    notices += _answer_notices(tasks, split, kept, plan, control)
     yield from (Notice(text=text) for text in notices)
+    environment = environment_of(components, session.registry)
+    record = EnvironmentRecord(purpose="scoring", position=positions[0], environment=environment)
     with session.store_to_read() as store:
         problems: set[str] = set()
         for events in _scored(components, folder, tasks, positions, split, control):
-            problem = "" if examples else _stored(store, run_id, events)
+            problem = _stored(store, run_id, events, record) if kept else ""
             yield from events
             if problem and problem not in problems:
                 problems.add(problem)
                 yield Notice(text=f"scores are not stored: {problem}")
 
 
-def _answer_notices(
-    tasks: Sequence[Task], split: str, examples: int | None, plan: Plan, control: Control
-) -> Iterator[str]:
+def _other_decoding(plan: Plan, decoding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of ``decoding`` that differ from those of the plan; None stands for the plan's.
+
+    Raises OptionError for a value that is not valid.
+    """
+    given = {name: value for name, value in decoding.items() if value is not None}
+    parsed = parse_options(Evaluation, given, owner="evaluation")
+    return {name: value for name, value in parsed.items() if value != getattr(plan.evaluation, name)}
+
+
+def _answer_notices(tasks: Sequence[Task], split: str, kept: bool, plan: Plan, control: Control) -> Iterator[str]:
     """Yield notices about answers that are not stored."""
-    if not examples:
+    if kept:
         yield from answers_over_limit(tasks, split, plan.evaluation.examples, control.max_answers)
     elif control.max_answers is None:
-        yield "answers are not stored: scores on --examples are not stored either"
+        yield "answers are not stored: neither are scores on --examples or with another decoding than the run's"
 
 
 def _scored(
@@ -102,9 +119,13 @@ def _scored(
                 yield score_task(components, task, position, split, control)
 
 
-def _stored(store: Store, run_id: str, events: Sequence[Event]) -> str:
-    """Write events to the store. Return why that failed, or an empty text: computed scores are shown in any case."""
+def _stored(store: Store, run_id: str, events: Sequence[Event], environment: EnvironmentRecord) -> str:
+    """Write events and their environment to the store. Return why that failed, or an empty text.
+
+    Computed scores are shown in any case.
+    """
     try:
+        store.record_environment(run_id, environment)
         store.write(run_id, events)
     except StoreError as error:
         return error.message

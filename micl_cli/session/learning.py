@@ -14,10 +14,11 @@ from micl_cli.errors import BusyError, Interrupted, StoreError
 from micl_cli.io.lock import locked_folder
 from micl_cli.plan import Plan
 from micl_cli.redaction import redact
+from micl_cli.session.environment import changes, environment_of
 from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
-from micl_cli.session.notices import answers_over_limit, rename, unheard, unstored_answers
-from micl_cli.session.recorder import Recorder, changes, environment_of, new_run
+from micl_cli.session.notices import answers_over_limit, cite, rename, unheard, unstored_answers
+from micl_cli.session.recorder import Recorder, new_run
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
 
@@ -35,11 +36,13 @@ def learn(
     device: str = "auto",
     threads: int = 0,
     listeners: Mapping[str, ListenerFactory] | None = None,
+    recipe: Mapping[str, str] | None = None,
     skip_finished_elsewhere: bool = False,
 ) -> Generator[Event, None, None]:
     """Carry out a plan, or resume its run. For a finished run, the recorded events are yielded again.
 
-    With ``skip_finished_elsewhere``, nothing is yielded for a run that another machine with the same store has
+    ``recipe`` holds the name, sha256 and citation of the recipe that the plan is from, which the run records. With
+    ``skip_finished_elsewhere``, nothing is yielded for a run that another machine with the same store has
     finished. Raises BusyError if another process or machine works on the run, Interrupted once all is saved, and any
     error of a component.
     """
@@ -52,7 +55,8 @@ def learn(
         folder.tidy()
         repaired = folder.repair()
         run = store.run(plan.id)
-        notices = [*rename(store, plan, run), *(unstored_answers(store, run) if control.max_answers is None else ())]
+        notices = [*rename(store, plan, run), *cite(store, run, recipe)]
+        notices += [*(unstored_answers(store, run) if control.max_answers is None else ())]
         if run and run.status == "finished" and _is_complete(folder, store, plan.id):
             notices += unheard(bool(listeners))
             yield from _with_notices(_recorded_events(plan, store, folder), notices)
@@ -66,11 +70,12 @@ def learn(
             components = session.components(plan, tasks, device)
             if plan.parent:
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
-            environment = environment_of(components)
+            environment = environment_of(components, session.registry)
             session.tasks.register_missing(tasks, store)
             delivery = EventDelivery(plan.id, session.registry, listeners or {})
-            store.start_run(new_run(plan, environment, session.registry))
-            recorder = Recorder(store, plan.id)
+            store.start_run(new_run(plan, environment, session.registry, recipe))
+            _inherit_environments(plan, store)
+            recorder = Recorder(store, plan.id, environment)
             learning = learn_stages(components, folder, replace(control, commit=recorder.flush))
             notices += answers_over_limit(tasks, plan.evaluation.split, plan.evaluation.examples, control.max_answers)
             notices += [*repaired, *changes(run.environment if run else {}, environment), *components.notes]
@@ -84,6 +89,15 @@ def _is_complete(folder: RunFolder, store: Store, run: str) -> bool:
     except StoreError:
         return False
     return folder.has_stages(stages) and folder.has_scores(stages)
+
+
+def _inherit_environments(plan: Plan, store: Store) -> None:
+    """Record the environments of the run that a plan continues, unless that is done: its stages were learnt in them."""
+    if plan.parent:
+        with suppress(StoreError):  # its rows may have been deleted
+            if not store.details(plan.id).environments:
+                for record in store.details(plan.parent).environments:
+                    store.record_environment(plan.id, record)
 
 
 def use_threads(session: Session, plan: Plan, run: RunRecord | None, threads: int = 0) -> None:

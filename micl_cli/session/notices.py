@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from micl_cli.api.task import Task
 from micl_cli.plan import Plan
@@ -23,6 +23,13 @@ def rename(store: Store, plan: Plan, run: RunRecord | None) -> Iterator[str]:
         )
     if others := [other for other in store.named(plan.name) if other != plan.id]:
         yield f"{', '.join(others)} also has the name {plan.name!r}: use the ids to tell these runs apart"
+
+
+def cite(store: Store, run: RunRecord | None, recipe: Mapping[str, str] | None) -> Iterator[str]:
+    """Record the recipe of an existing run that has the same plan without one, and yield a notice about that."""
+    if run and recipe and run.recipe is None:
+        store.record_recipe(run.id, recipe)
+        yield f"the run is of recipe {recipe['name']} from now on"
 
 
 def unstored_answers(store: Store, run: RunRecord | None) -> Iterator[str]:

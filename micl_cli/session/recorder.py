@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from micl_cli import __version__
 from micl_cli.api.events import Event, PassProgress, RunFinished, RunStarted, Step, TaskStarted
 from micl_cli.api.task import Task
 from micl_cli.plan import BackboneName, Plan
-from micl_cli.records import NewRun, PluginRecord, RunDetails, TaskRecord
+from micl_cli.records import EnvironmentRecord, NewRun, PluginRecord, RunDetails, TaskRecord
 from micl_cli.registry import Registry
-from micl_cli.report.data import RunData, score_matrix
+from micl_cli.report.data import RunData, merged_environment, score_matrix
 
 if TYPE_CHECKING:
     from micl_cli.store import Store
-    from micl_cli.training.components import RunComponents
 
 STORE_SECONDS = 1.0
 """Seconds between writes of steps, so that fast steps do not wait for the disk."""
 
 
 class Recorder:
-    """Writes the events of a run to the store, steps in batches."""
+    """Writes the events of a run to the store, steps in batches, and the environment from where they begin."""
 
-    def __init__(self, store: Store, run: str) -> None:
-        self.store, self.run = store, run
+    def __init__(self, store: Store, run: str, environment: Mapping[str, Any] | None = None) -> None:
+        self.store, self.run, self.environment = store, run, environment
         self.ended = False
         self._resumed_from: tuple[int, int] | None = None
         self._pending: list[Event] = []
@@ -40,6 +36,7 @@ class Recorder:
         """Record an event: steps and progress are written every STORE_SECONDS, all others at once."""
         if isinstance(event, RunStarted):
             self._resumed_from = event.resumed_from
+            self._record_environment(*event.resumed_from or (1, 0))
         if isinstance(event, TaskStarted):
             self._discard_repeated(event.position)
         self._pending.append(event)
@@ -60,14 +57,21 @@ class Recorder:
         self._pending = []
         self._written = time.monotonic()
 
+    def _record_environment(self, position: int, step: int) -> None:
+        if self.environment is not None:
+            record = EnvironmentRecord(position=position, step=step, environment=self.environment)
+            self.store.record_environment(self.run, record)
+
     def _discard_repeated(self, position: int) -> None:
         """Delete the stored steps of a stage beyond the checkpoint from which it is learnt now."""
         stage, step = self._resumed_from or (0, 0)
         self.store.discard_after(self.run, position, step if stage == position else 0)
 
 
-def new_run(plan: Plan, environment: Mapping[str, Any], registry: Registry) -> NewRun:
-    """Return the record for starting or resuming a run."""
+def new_run(
+    plan: Plan, environment: Mapping[str, Any], registry: Registry, recipe: Mapping[str, Any] | None = None
+) -> NewRun:
+    """Return the record for starting or resuming a run, ``recipe`` being the name, sha256 and citation of a recipe."""
     named = [("strategies", plan.strategy), ("backbones", BackboneName.parse(plan.backbone, registry).name)]
     parts = [registry.find(kind, name) for kind, name in named]
     plugins = [PluginRecord(kind=p.kind, name=p.name, distribution=p.distribution, version=p.version) for p in parts]
@@ -78,41 +82,8 @@ def new_run(plan: Plan, environment: Mapping[str, Any], registry: Registry) -> N
         name=plan.name,
         parent=plan.parent,
         plugins=tuple(plugins),
+        recipe=recipe,
     )
-
-
-def environment_of(components: RunComponents) -> dict[str, Any]:
-    """Return what may cause differences between two runs of one plan: versions, device, precision, threads."""
-    import torch
-
-    device = components.accelerator.device
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    libraries = {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")}
-    return {
-        "micl": __version__,
-        "python": platform.python_version(),
-        **libraries,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "device": gpu or device.type,
-        "precision": components.accelerator.mixed_precision,
-        "threads": torch.get_num_threads(),
-        "weights_bytes": _weight_bytes(components.backbone.module),
-    }
-
-
-def _weight_bytes(module: Any) -> int:
-    """Return the bytes of the weights of the base model in memory, before any adapter is added."""
-    tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return a line for each entry of the environment that changed since a run started."""
-    return [
-        f"{key} was {before[key]} when this run started and is {value} now: results may differ slightly"
-        for key, value in now.items()
-        if key in before and before[key] != value
-    ]
 
 
 def task_record(task: Task, folder: Path) -> TaskRecord:
@@ -133,6 +104,7 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
     plan = Plan.from_json(details.run.plan)
     split = split or plan.evaluation.split
     matrix, zero_shot = score_matrix(plan.tasks, details.stages, details.scores, split)
+    environments = details.environments or (EnvironmentRecord(environment=details.run.environment),)
     return RunData(
         id=details.run.id,
         name=details.run.name,
@@ -150,7 +122,11 @@ def run_data(details: RunDetails, split: str | None = None) -> RunData:
         data=plan.data,
         split=split,
         weights_bytes=int(details.run.environment.get("weights_bytes", 0)),
-        environment={name: f"{value}" for name, value in details.run.environment.items() if name != "weights_bytes"},
+        environment=merged_environment([each.environment for each in environments]),
+        environments=environments,
+        validations=details.validations,
+        plan=plan.as_json(),
+        recipe={name: f"{value}" for name, value in (details.run.recipe or {}).items() if value is not None},
     )
 
 

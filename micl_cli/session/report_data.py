@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from micl_cli.errors import PluginError, StoreError
-from micl_cli.records import RunDetails, ScoreRecord
+from micl_cli.records import ScoreRecord
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData, Scale, matrix_rows
 from micl_cli.store import Store
@@ -15,8 +14,8 @@ from micl_cli.store import Store
 _ROUNDING = 1e-6
 
 
-def with_task_facts(data: RunData, details: RunDetails, store: Store, registry: Registry) -> RunData:
-    """Return the data of a run with the types of its tasks, the scales of their metrics, and its recipe, if known."""
+def with_task_facts(data: RunData, store: Store, registry: Registry) -> RunData:
+    """Return the data of a run with the types of its tasks, the scales of their metrics, where they are known."""
     types: dict[str, str] = {}
     with suppress(StoreError):  # a damaged record of a task only hides its type
         types = {task.name: task.type for task in store.tasks() if task.name in data.tasks}
@@ -25,8 +24,7 @@ def with_task_facts(data: RunData, details: RunDetails, store: Store, registry: 
         for task in data.latest
         if task in data.tasks
     }
-    recipe: Any = getattr(details.run, "recipe", None) or {}
-    return replace(data, types=types, scales=scales, recipe={name: f"{value}" for name, value in recipe.items()})
+    return replace(data, types=types, scales=scales)
 
 
 def _scale(registry: Registry, scores: list[ScoreRecord]) -> Scale | None:

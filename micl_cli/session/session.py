@@ -201,7 +201,7 @@ class Session:
             details = store.details(run_id)
             stored_plan(details.run)
             data = run_data(details, split)
-            data = with_task_facts(data, details, store, self.registry)
+            data = with_task_facts(data, store, self.registry)
             if examples:
                 data = with_example_scores(data, store)
         extra: dict[str, float] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from micl_cli.records import EnvironmentRecord as EnvironmentRecord
 from micl_cli.records import NewRun as NewRun
 from micl_cli.records import PluginRecord as PluginRecord
 from micl_cli.records import PredictionRecord as PredictionRecord
@@ -46,6 +47,7 @@ _HOME |= dict.fromkeys(("DAMAGED", "is_run_id", "plan_problem"), "validation")
 
 __all__ = [
     "LEASE_SECONDS",
+    "EnvironmentRecord",
     "NewRun",
     "PluginRecord",
     "PredictionRecord",

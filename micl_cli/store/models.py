@@ -50,6 +50,24 @@ class Run(Base):
     error: Mapped[Long] = mapped_column(default="")
     # The number of the start, since two runs may start within the same second and @last needs the later one.
     turn: Mapped[int] = mapped_column(index=True)
+    # Name, sha256 and citation of the recipe that the run was started with; null without one.
+    recipe: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class Environment(Base):
+    """An environment in which a run was learnt or scored, from a stage and step on."""
+
+    __tablename__ = "environments"
+
+    run: Mapped[Owner]
+    # In the order of their start, since scores may be made again at any stage.
+    number: Mapped[int] = mapped_column(primary_key=True)
+    # "learning", or "scoring" of stages that were learnt before.
+    purpose: Mapped[Word]
+    position: Mapped[int]
+    step: Mapped[int]
+    started: Mapped[Time]
+    environment: Mapped[dict[str, Any]]
 
 
 class Lease(Base):

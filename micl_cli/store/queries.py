@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from micl_cli.errors import StoreError, UsageError, nearest
 from micl_cli.records import (
+    EnvironmentRecord,
     PluginRecord,
     PredictionRecord,
     PredictionSet,
@@ -44,7 +45,7 @@ def run_record(row: models.Run) -> RunRecord:
     problem = next(validation.problems(RunRecord, values), "")
     if not problem:
         return RunRecord(**values)
-    texts = {name: str(values[name] or "") for name in ("id", "name", "started", "finished")}
+    texts: dict[str, Any] = {name: str(values[name] or "") for name in ("id", "name", "started", "finished")}
     return RunRecord(**texts, parent=None, plan={}, environment={}, status=validation.DAMAGED, error=problem)
 
 
@@ -76,7 +77,7 @@ def existing_run(session: Session, run: str) -> models.Run:
 
 
 def run_details(session: Session, run: str) -> RunDetails:
-    """Return a run with its plugins, stages, scores and routings. Raises StoreError if it does not exist."""
+    """Return a run with its rows of all tables but steps and predictions. Raises StoreError if it does not exist."""
     plugin, stage, score, routing = models.RunPlugin, models.Stage, models.Score, models.Routing
     plugins = select(plugin).order_by(plugin.kind, plugin.name)
     stages = select(stage).order_by(stage.position)
@@ -84,6 +85,7 @@ def run_details(session: Session, run: str) -> RunDetails:
     routings = select(routing).order_by(routing.after, routing.task, routing.split)
     validated = models.Validation
     validations = select(validated).order_by(validated.position, validated.step, validated.final)
+    environments = select(models.Environment).order_by(models.Environment.number)
     row = run_record(existing_run(session, run))
     if row.status == validation.DAMAGED:
         raise damaged_run(run, row.error)
@@ -94,6 +96,7 @@ def run_details(session: Session, run: str) -> RunDetails:
         scores=_records(ScoreRecord, session, scores, run),
         routings=_records(RoutingRecord, session, routings, run),
         validations=_records(ValidationRecord, session, validations, run),
+        environments=_records(EnvironmentRecord, session, environments, run),
     )
 
 

@@ -9,7 +9,15 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import Session
 
 from micl_cli.errors import StoreError
-from micl_cli.records import PluginRecord, RoutingRecord, ScoreRecord, StageRecord, TaskRecord, ValidationRecord
+from micl_cli.records import (
+    EnvironmentRecord,
+    PluginRecord,
+    RoutingRecord,
+    ScoreRecord,
+    StageRecord,
+    TaskRecord,
+    ValidationRecord,
+)
 from micl_cli.store import models, queries, validation
 
 _RECORDS: tuple[tuple[type[Any], type[models.Base]], ...] = (
@@ -19,6 +27,7 @@ _RECORDS: tuple[tuple[type[Any], type[models.Base]], ...] = (
     (ScoreRecord, models.Score),
     (RoutingRecord, models.Routing),
     (ValidationRecord, models.Validation),
+    (EnvironmentRecord, models.Environment),
 )
 _MANY = ((models.Step, models.Step.terms), (models.Prediction, models.Prediction.references))
 """Tables with too many rows to read all, and their JSON columns."""

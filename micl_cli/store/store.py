@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from types import TracebackType
 
@@ -15,13 +15,22 @@ from sqlalchemy.orm import Session
 
 from micl_cli.api.events import Event
 from micl_cli.errors import StoreError, UsageError
-from micl_cli.records import NewRun, PredictionRecord, PredictionSet, RunDetails, RunRecord, StepRecord, TaskRecord
+from micl_cli.records import (
+    EnvironmentRecord,
+    NewRun,
+    PredictionRecord,
+    PredictionSet,
+    RunDetails,
+    RunRecord,
+    StepRecord,
+    TaskRecord,
+)
 from micl_cli.store import leases, models, queries, schema
 from micl_cli.store.connect import connect, make_folder, parse_url, shown, store_file, use_wal, writing
 from micl_cli.store.failures import reported
 from micl_cli.store.reading import is_writable, only_readable, open_current, open_read_only
 from micl_cli.store.validation import is_run_id
-from micl_cli.store.writing import apply_events, write_predictions
+from micl_cli.store.writing import apply_events, write_environment, write_predictions
 
 ENDINGS = ("finished", "interrupted", "failed")
 
@@ -170,12 +179,19 @@ class Store:
             row.parent = run.parent or (row.parent if is_run_id(row.parent) else None)
             row.plan = {**run.plan, "name": row.name} if "name" in run.plan else dict(run.plan)
             row.environment = dict(run.environment)
+            if run.recipe is not None or not isinstance(row.recipe, dict):
+                row.recipe = None if run.recipe is None else dict(run.recipe)
             row.status, row.started, row.finished, row.error = "running", _now(), "", ""
             with session.no_autoflush:
                 row.turn = 1 + (session.scalar(queries.last_turn()) or 0)
             session.flush()
             session.execute(delete(models.RunPlugin).where(models.RunPlugin.run == run.id))
             session.add_all(models.RunPlugin(run=run.id, **asdict(plugin)) for plugin in run.plugins)
+
+    def record_recipe(self, run_id: str, recipe: Mapping[str, str]) -> None:
+        """Record the recipe that a run is from."""
+        with self._writing(run_id) as session:
+            queries.existing_run(session, run_id).recipe = dict(recipe)
 
     def end_run(self, run_id: str, status: str, error: str = "") -> None:
         """Set the status of a run, and of a stage in progress, to "finished", "interrupted" or "failed"."""
@@ -196,6 +212,11 @@ class Store:
         if events:
             with self._writing(run_id) as session:
                 apply_events(session, run_id, events)
+
+    def record_environment(self, run_id: str, record: EnvironmentRecord) -> None:
+        """Write the environment in which a run goes on, unless it is the one before."""
+        with self._writing(run_id) as session:
+            write_environment(session, run_id, replace(record, started=record.started or _now()))
 
     def write_predictions(
         self, run_id: str, after: int, task: str, split: str, rows: Sequence[PredictionRecord]

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal, Union
 
 from micl_cli.plan import Plan
-from micl_cli.records import RunRecord, StageRecord
+from micl_cli.records import EnvironmentRecord, RunRecord, StageRecord
 from micl_cli.store.connect import Undecodable
 
 DAMAGED = "damaged"
@@ -25,8 +25,14 @@ STATUSES = ("running", "finished", "interrupted", "failed")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _known_hints: dict[Any, dict[str, Any]] = {}
 _SECTIONS = ("training", "evaluation")
-_COUNTS = ("threads", "weights_bytes")
+_SCALAR = str | float | None
+_COUNTS = ("threads", "cores", "weights_bytes")
 """The entries of an environment that are numbers."""
+_IDENTIFIERS = {
+    "code": re.compile(r"(?:[0-9a-f]{8,64})?", re.ASCII),
+    "commit": re.compile(r"(?:[0-9a-f]{7,64}(?:\+changes)?)?", re.ASCII),
+}
+"""The entries of an environment that identify code: hexadecimal digits, or empty if it is unknown."""
 
 
 def is_run_id(text: Any) -> bool:
@@ -69,9 +75,24 @@ def _run_problems(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"its status is {values['status']!r}"
     if problem := plan_problem(values["plan"], complete=False):
         yield problem
+    yield from _environment_problems(values)
+    for name, value in (values["recipe"] or {}).items():
+        if not _conforms(value, _SCALAR):
+            yield f"the {name} of its recipe is neither text nor a number"
+
+
+def _environment_problems(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values["environment"].items():
+        if not _conforms(value, _SCALAR):
+            yield f"the {name} of its environment is neither text nor a number"
     for name in _COUNTS:
         if not _conforms(count := values["environment"].get(name, 0), int) or count < 0:
             yield f"the {name} of its environment is not a number"
+    for name, pattern in _IDENTIFIERS.items():
+        if not (isinstance(text := values["environment"].get(name, ""), str) and pattern.fullmatch(text)):
+            yield f"the {name} of its environment is not an identifier"
+    if values.get("position", 0) < 0 or values.get("step", 0) < 0:
+        yield "its stage or step is negative"
 
 
 def _stage_problems(values: Mapping[str, Any]) -> Iterator[str]:
@@ -80,7 +101,7 @@ def _stage_problems(values: Mapping[str, Any]) -> Iterator[str]:
         yield "its checkpoint is not in the folder of the run"
 
 
-_SPECIAL = {RunRecord: _run_problems, StageRecord: _stage_problems}
+_SPECIAL = {RunRecord: _run_problems, EnvironmentRecord: _environment_problems, StageRecord: _stage_problems}
 
 
 def _hints(cls: Any) -> dict[str, Any]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import singledispatch
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from micl_cli.api.events import Answered, Event, Routed, Scored, Step, TaskLearned, TaskStarted, Validated
-from micl_cli.records import PredictionRecord
-from micl_cli.store import models
+from micl_cli.errors import StoreError
+from micl_cli.records import EnvironmentRecord, PredictionRecord
+from micl_cli.store import models, queries
 
 _UNLEARNT: Mapping[str, Any] = {"data_sha256": [], "steps": 0, "seconds": 0.0, "peak_bytes": 0, "stored_bytes": 0}
 
@@ -68,6 +70,33 @@ def _(event: Answered, session: Session, run: str) -> None:
         for row, value in zip(event.rows, scores, strict=True)
     ]
     write_predictions(session, run, event.after, event.task, event.split, rows)
+
+
+def write_environment(session: Session, run: str, record: EnvironmentRecord) -> None:
+    """Write the environment in which a run goes on, unless it is the one before.
+
+    Those of steps that are learnt again from here on are deleted, and so are damaged ones.
+    """
+    table = models.Environment
+    rows = session.scalars(select(table).filter_by(run=run).order_by(table.number)).all()
+    kept = [row for row in rows if not _is_replaced(row, record)]
+    for row in rows:
+        if row not in kept:
+            session.delete(row)
+    session.flush()
+    before = [row for row in kept if record.purpose == "scoring" or row.purpose == "learning"]
+    if not before or before[-1].environment != record.environment:
+        number = 1 + max((row.number for row in kept), default=0)
+        session.add(table(**{**asdict(record), "run": run, "number": number}))
+
+
+def _is_replaced(row: models.Environment, record: EnvironmentRecord) -> bool:
+    try:
+        known = queries.record(EnvironmentRecord, row)
+    except StoreError:
+        return True
+    repeated = (known.position, known.step) >= (record.position, record.step)
+    return repeated and known.purpose == record.purpose == "learning"
 
 
 def write_predictions(

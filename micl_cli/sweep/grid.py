@@ -41,13 +41,14 @@ class Variant:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep. ``strategy`` and ``order`` are labels."""
+    """One run of a sweep. ``strategy`` and ``order`` are labels; the run records the ``recipe`` that it is from."""
 
     strategy: str
     order: str
     seed: int
     plan: Plan
     tasks: Sequence[Task]
+    recipe: Mapping[str, str] | None = None
 
     @property
     def title(self) -> str:
@@ -147,12 +148,17 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def options_for(
-    variants: Sequence[Variant], given: Mapping[str, Any], configured: Mapping[str, Any], registry: Registry
+    variants: Sequence[Variant],
+    given: Mapping[str, Any],
+    configured: Mapping[str, Any],
+    registry: Registry,
+    of_recipes: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Return the unparsed options of each variant: those of ``configured`` and ``given`` that it has, and its own.
+    """Return the unparsed options of each variant: those that it has of ``configured``, of its recipe and ``given``.
 
-    Later sources take precedence. Keys may be "3:name", for the third task. Raises UsageError for a given option that
-    no variant has, PluginError for an unknown strategy.
+    Later sources take precedence, and its own options over all of them. Keys may be "3:name", for the third task.
+    ``of_recipes`` holds the options of a recipe for each variant. Raises UsageError for a given option that no variant
+    has, PluginError for an unknown strategy.
     """
     known = {v.strategy: options_of(registry.load("strategies", v.strategy)).keys() for v in variants}
     options = {name for names in known.values() for name in names}
@@ -160,11 +166,15 @@ def options_for(
         if name not in options:
             hint = f"{nearest(name, options)} `micl plugins show strategy NAME` lists a strategy's options.".strip()
             raise UsageError(f"no strategy of this sweep has the option {name!r}", hint)
-    shared = {**configured, **given}
-    return [
-        {**{n: v for n, v in shared.items() if _without_position(n) in known[x.strategy]}, **x.options}
-        for x in variants
-    ]
+    options_of_each = []
+    for variant, of_recipe in zip(variants, of_recipes, strict=True):
+        names = known[variant.strategy]
+        shared = [
+            {name: value for name, value in source.items() if _without_position(name) in names}
+            for source in (configured, given)
+        ]
+        options_of_each.append({**shared[0], **of_recipe, **shared[1], **variant.options})
+    return options_of_each
 
 
 def _without_position(name: str) -> str:

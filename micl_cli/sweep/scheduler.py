@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
+from micl_cli.session.notices import cite
 from micl_cli.session.session import Session
 from micl_cli.sweep.executor import CellEvent, ProcessExecutor, ProcessExit
 from micl_cli.sweep.grid import Cell, CellState, cell_state
@@ -25,11 +26,15 @@ class CellStarted:
 
 @dataclass(frozen=True)
 class CellEnded:
-    """A cell ended for this sweep, as "finished", "busy", "interrupted" or "failed"."""
+    """A cell ended for this sweep, as "finished", "busy", "interrupted" or "failed".
+
+    ``killed`` is whether a signal ended its process, which says nothing about the run.
+    """
 
     cell: Cell
     status: str
     error: str = ""
+    killed: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,20 +57,29 @@ def run_cells(
 
     After ``stop`` returns True, no further cell is started, and running cells save their state and end.
     """
-    waiting, by_run = deque(cells), {cell.plan.id: cell for cell in cells}
+    yield from run_queue(session, deque(cells), options, stop)
+
+
+def run_queue(
+    session: Session, waiting: deque[Cell], options: CellOptions, stop: Callable[[], bool]
+) -> Generator[CellStarted | CellEvent | CellEnded, None, None]:
+    """Learn the ``waiting`` cells like :func:`run_cells`. The caller may append further ones after each event."""
+    by_run: dict[str, Cell] = {}
     with ProcessExecutor(options.jobs) as executor:
         while waiting or len(executor):
             if stop():
                 waiting.clear()
                 executor.stop()
             while waiting and len(executor) < options.jobs:
-                yield _start(session, executor, waiting.popleft(), options)
+                cell = waiting.popleft()
+                by_run[cell.plan.id] = cell
+                yield _start(session, executor, cell, options)
             message = executor.next_message(_POLL_SECONDS) if len(executor) else None
             if isinstance(message, ProcessExit):
                 # The signal ended the process before it had installed its handler.
                 interrupted = stop() and message.code < 0
                 status = "interrupted" if interrupted else message.status
-                yield CellEnded(by_run[message.run], status, message.error)
+                yield CellEnded(by_run[message.run], status, message.error, killed=message.code < 0)
             elif message is not None:
                 yield message
 
@@ -74,6 +88,8 @@ def _start(session: Session, executor: ProcessExecutor, cell: Cell, options: Cel
     """Start a cell, unless it is finished or another process or machine works on it."""
     with session.store() as store:
         state = cell_state(cell, store, session.settings)
+        if state == "finished":
+            list(cite(store, store.run(cell.plan.id), cell.recipe))
     if state in ("finished", "busy"):
         return CellEnded(cell, state)
     executor.start(
@@ -88,6 +104,7 @@ def _start(session: Session, executor: ProcessExecutor, cell: Cell, options: Cel
             listeners=options.listeners,
             debug=options.debug,
             trusted=session.trusted,
+            recipe=cell.recipe,
         )
     )
     return CellStarted(cell)

@@ -39,6 +39,7 @@ class CellTask:
     listeners: tuple[str, ...] = ()
     debug: bool = False
     trusted: bool = False
+    recipe: Mapping[str, str] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON-ready fields, which are the arguments of the constructor."""
@@ -59,6 +60,7 @@ def learn_cell(task: CellTask) -> None:
         listeners = configured_listeners(task.listeners, session.settings, session.registry)
         control = Control(stop=stop, save_seconds=task.save_seconds, max_answers=task.max_answers)
         options: dict[str, Any] = {"device": task.device, "threads": task.threads, "listeners": listeners}
+        options["recipe"] = task.recipe
         # Closed immediately if the executor is gone, so that the end of the run is stored.
         with closing(learn(session, plan, tasks, control, **options, skip_finished_elsewhere=True)) as events:
             for event in events:

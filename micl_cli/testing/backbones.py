@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -156,6 +156,20 @@ class BackboneContract(AdapterTests):
         assert batched == [backbone.generate([example], max_new_tokens=6)[0] for example in examples]
         assert len(backbone.generate(examples, max_new_tokens=6, num_beams=2)) == len(examples)
         assert backbone.generate([]) == []
+
+    def test_penalised_generation_equals_single_generation(self, backbone: Backbone) -> None:
+        if "penalties" not in backbone.provides:
+            pytest.skip("the backbone does not provide penalties")
+        examples = list(self.examples(backbone))
+        for beams in (1, 2):
+            search: dict[str, Any] = {
+                "max_new_tokens": 6,
+                "num_beams": beams,
+                "repetition_penalty": 1.5,
+                "length_penalty": 0.0,
+            }
+            batched = backbone.generate(examples, **search)
+            assert batched == [backbone.generate([example], **search)[0] for example in examples]
 
     def test_batches_of_mixed_adapters_equal_single_adapters(self, backbone: Backbone) -> None:
         examples = list(self.examples(backbone))

@@ -16,7 +16,7 @@ from torch import Tensor
 from micl_cli.api.backbone import Backbone
 from micl_cli.api.options import options_of
 from micl_cli.api.selection import as_mixtures, combine
-from micl_cli.api.strategy import ADAPTER, Route, Strategy
+from micl_cli.api.strategy import ADAPTER, Route, Strategy, attribute_of
 from micl_cli.api.task import Example, Task
 from micl_cli.testing.course import BATCH_SIZE, Checkpoint, Course
 from micl_cli.testing.tasks import toy_tasks
@@ -69,12 +69,13 @@ class StrategyContract:
     def test_options_are_attributes_of_the_same_name(self) -> None:
         course = self.course()
         strategy = course.strategy
-        for name, option in options_of(self.strategy).items():
-            assert hasattr(strategy, name), f"option {name} is not an attribute"
-            value, attribute = self.options.get(name, option.default), getattr(strategy, name)
+        for option, declared in options_of(self.strategy).items():
+            name = attribute_of(self.strategy, option)
+            assert hasattr(strategy, name), f"option {option} is not an attribute {name}"
+            value, attribute = self.options.get(option, declared.default), getattr(strategy, name)
             assert attribute == value or str(attribute) == str(value), f"attribute {name} differs from the option"
-            strategy.enter(course.components.stage(1), {name: value})
-            assert getattr(strategy, name) == value, f"option {name} cannot be set for a stage"
+            strategy.enter(course.components.stage(1), {option: value})
+            assert getattr(strategy, name) == value, f"option {option} cannot be set for a stage"
 
     # Learning
 

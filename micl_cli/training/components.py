@@ -59,6 +59,7 @@ class RunComponents:
             batch_size=self.plan.evaluation.batch_size,
             autocast=self.accelerator.autocast,
             load_part=self.load_part,
+            metrics=self.metrics,
         )
 
     def enter(self, position: int) -> Stage:

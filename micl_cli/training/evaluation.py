@@ -93,9 +93,7 @@ def answer(
                 routing.route(components, indices, batch)
                 batch = routing.readable(components, indices, batch)
             with routing.selected(components, indices) if routing is not None else nullcontext():
-                texts = components.backbone.generate(
-                    batch, max_new_tokens=settings.max_new_tokens, num_beams=settings.num_beams
-                )
+                texts = components.backbone.generate(batch, **settings.decoding)
         for index, text in zip(indices, texts, strict=True):
             answers[index] = text
     return answers
@@ -124,8 +122,12 @@ def most_likely(
 ) -> list[str]:
     """Return the most likely of ``choices`` for each example, or of its own choices if ``choices`` is None.
 
-    ``routing`` collects the routes unless it has some already; without it, the active selection answers.
+    ``routing`` collects the routes unless it has some already; without it, the active selection answers. A strategy
+    that answers by itself is asked first.
     """
+    given = [replace(example, choices=tuple(choices)) for example in examples] if choices else examples
+    if (own := components.strategy.answers(given)) is not None:
+        return list(own)
     answers = []
     route = routing is not None and not routing.routes
     size = max(1, components.plan.evaluation.batch_size // 4)  # each prompt is read once for every choice
@@ -152,9 +154,14 @@ def answer_task(
     pause: Pause = _no_pause,
     routing: Routing | None = None,
 ) -> list[str]:
-    """Return an answer to each example: generated or, in multiple choice, the most likely of its own choices."""
+    """Return an answer to each example: generated or, in multiple choice, the most likely of its own choices.
+
+    A strategy that answers by itself is asked instead.
+    """
     if task.type == CHOICE:
         return most_likely(components, examples, None, pause, routing)
+    if (own := components.strategy.answers(examples)) is not None:
+        return list(own)
     return answer(components, examples, pause, routing)
 
 
@@ -201,7 +208,7 @@ def score(
         result = metrics[task.metric].score_examples(chosen, examples)
         seconds = time.perf_counter() - started
         yield scored(main=False, seconds=seconds, **_figures(metrics[task.metric], CHOICES, result))
-    if routing.routes:
+    if routing.routes and not components.strategy.knows_task:
         yield _routed(components, after, task, split, routing)
     if max_answers is None or len(answers) <= max_answers:
         rows = [(e.id, str(text), e.references) for e, text in zip(examples, answers, strict=True)]

@@ -1,47 +1,18 @@
-"""Text-only instructions for distillation, for language models whose preset has none of its own.
+"""Text-only instructions for distillation: files of texts, and the general ones of presets that have none of their own.
 
-Each is a task with its input, the form of Natural Instructions (Mishra et al., arXiv 2104.08773).
+Each is an instruction with its answer, in the form of Natural Instructions (Mishra et al., arXiv 2104.08773). The
+general ones are about knowledge, arithmetic, rewriting, lists and definitions: no medium, and no scene of a task.
 """
 
 from __future__ import annotations
 
-from itertools import product
+from functools import cache
+from pathlib import Path
 
-_TASKS = (
-    "Rewrite the sentence in the past tense.",
-    "Say in one word what the sentence is about.",
-    "Write a question that the sentence answers.",
-    "Continue with one more sentence.",
-    "Say the same in other words.",
-    "List the nouns of the sentence.",
-    "Tell whether the sentence is about something indoors or outdoors.",
-    "Give the sentence a title of three words.",
-    "Say the opposite of the sentence.",
-    "Shorten the sentence as much as you can.",
-    "Explain the sentence to a child.",
-    "Tell how the person who says this may feel.",
-)
-_INPUTS = (
-    "The train to the coast leaves at nine from the second platform.",
-    "My grandmother bakes bread every Saturday before the sun is up.",
-    "A good map shows the height of the hills and the depth of the lakes.",
-    "The council will vote on the new bridge after the summer.",
-    "He forgot the keys on the kitchen table and climbed through the window.",
-    "Water boils at a lower temperature high up in the mountains.",
-    "The orchestra stopped when the lights in the hall went out.",
-    "Wheat, barley and oats are sown in the fields behind the mill.",
-    "She learnt to swim in the river before she could read.",
-    "The doctor asked him to rest for a week and to drink enough.",
-    "Two foxes crossed the empty street while the town was asleep.",
-    "The old computer needs ten minutes until it shows the first picture.",
-    "Nobody in the village remembers who planted the chestnut tree.",
-    "If the wind turns, the boats can reach the harbour this evening.",
-    "The library lends tools and instruments as well as books.",
-    "They painted the door green because the shop had no other colour.",
-)
+from micl_cli.api import PlanError, parse_json, read_lines
 
-GENERAL_INSTRUCTIONS = tuple(f"{task}\n{text}" for text, task in product(_INPUTS, _TASKS))
-"""All pairs of task and input, ordered so that the tasks alternate."""
+GENERAL = Path(__file__).parent / "presets" / "instructions.jsonl"
+"""The file of the general instructions."""
 
 QUESTION_PROMPT = (
     "Caption: a black dog jumps over a log\nQuestion: what does the dog jump over? a log\n"
@@ -49,3 +20,21 @@ QUESTION_PROMPT = (
     "Caption: {caption}\nQuestion:"
 )
 """A two-shot prompt for a question and its answer, for any language model."""
+
+
+def read_instructions(path: Path) -> tuple[str, ...]:
+    """Return the texts of a file with one object {"text": ...} on each line. Raises PlanError."""
+    try:
+        texts = tuple(parse_json(line)["text"] for _, line in read_lines(path))
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError("it needs texts")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        hint = 'Write one object on each line: {"text": "..."}.'
+        raise PlanError(f"the instructions {path} cannot be read: {error}", hint) from error
+    return texts
+
+
+@cache
+def general_instructions() -> tuple[str, ...]:
+    """Return the instructions of backbones and presets that name no file of their own."""
+    return read_instructions(GENERAL)

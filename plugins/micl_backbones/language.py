@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any
@@ -72,11 +72,23 @@ class LanguageBackbone(Backbone):
     def answers(self, examples: Sequence[Example], **search: Any) -> Sequence[Answer]:
         """Generate one answer per example; ``search`` holds arguments of ``generate`` in transformers."""
 
-    def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 32, num_beams: int = 1) -> list[str]:
+    def generate(
+        self,
+        examples: Sequence[Example],
+        *,
+        max_new_tokens: int = 32,
+        num_beams: int = 1,
+        repetition_penalty: float = 1.0,
+        length_penalty: float = 1.0,
+    ) -> list[str]:
         if not examples:
             return []
+        search: dict[str, Any] = {"max_new_tokens": max_new_tokens, "num_beams": num_beams, "do_sample": False}
+        if num_beams > 1:
+            search["length_penalty"] = length_penalty
+        if repetition_penalty != 1.0:
+            search["repetition_penalty"] = repetition_penalty
         with self.evaluation_mode():
-            search = {"max_new_tokens": max_new_tokens, "num_beams": num_beams, "do_sample": False}
             return list(self.answers(examples, **search))
 
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
@@ -111,6 +123,20 @@ class LanguageBackbone(Backbone):
                 yield
         finally:
             self.module.train(training)
+
+
+def generation_arguments(search: Mapping[str, Any], prompt_length: int) -> dict[str, Any]:
+    """Return arguments of ``generate`` in transformers that penalise repetitions of the answer's tokens only.
+
+    By itself transformers also counts the prompt's tokens, and padding, which depends on the other prompts of a batch.
+    """
+    arguments = dict(search)
+    if penalty := arguments.pop("repetition_penalty", None):
+        from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
+
+        processor = RepetitionPenaltyLogitsProcessor(float(penalty), prompt_ignore_length=prompt_length)
+        arguments["logits_processor"] = LogitsProcessorList([processor])
+    return arguments
 
 
 def answers_of(

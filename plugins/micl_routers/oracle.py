@@ -1,4 +1,7 @@
-"""The oracle: the true task of each example, an upper bound that needs the test data in advance."""
+"""The oracle: the true task of each example, an upper bound that needs the test data in advance.
+
+Deviations: none, the oracle has no paper.
+"""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from micl_cli.api import Backbone, Batch, Example, Loss, Progress, Range, Stage, State, Task
-from micl_strategies.single import SingleAdapter
+from micl_cli.api import Backbone, Batch, Example, Loss, Progress, Range, Search, Stage, State, Task
+from micl_strategies.single_adapter import SingleAdapter
 
 
 class EWC(SingleAdapter):
@@ -31,7 +31,7 @@ class EWC(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        lambda_ewc: Annotated[float, "weight of the penalty", Range(0)] = 0.1,
+        lambda_ewc: Annotated[float, "weight of the penalty", Range(0), Search(0.01, 10.0, log=True)] = 0.1,
         fisher_from: Annotated[
             Literal["sampled", "labels"],
             "answers sampled from the model (true Fisher information), or the labels (empirical Fisher information)",

@@ -1,8 +1,11 @@
-"""Sequential fine-tuning, the baseline of every continual-learning paper."""
+"""Sequential fine-tuning, the baseline of every continual-learning paper.
+
+Deviations: none from the usual definition but that only the connectors of a task's own modalities are learnt with it.
+"""
 
 from __future__ import annotations
 
-from micl_strategies.single import SingleAdapter
+from micl_strategies.single_adapter import SingleAdapter
 
 
 class Finetune(SingleAdapter):

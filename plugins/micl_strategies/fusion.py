@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from micl_cli.api import ADAPTER
-from micl_strategies.single import TEACHER, SingleAdapter
+from micl_strategies.single_adapter import TEACHER, SingleAdapter
 
 
 def teacher_weights(strategy: SingleAdapter, *, connectors: bool) -> dict[str, Tensor]:

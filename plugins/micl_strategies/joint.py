@@ -1,4 +1,8 @@
-"""Joint learning (multi-task learning), the reference for all continual methods."""
+"""Joint learning (multi-task learning), the reference for all continual methods.
+
+Deviations: none from the usual definition. Examples of all tasks are shuffled together, so that a task counts by its
+size; ``--max-steps`` holds for each task, and the run has as many steps as one that learns the tasks in sequence.
+"""
 
 from __future__ import annotations
 

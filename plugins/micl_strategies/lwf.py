@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from micl_cli.api import Backbone, Batch, Loss, Range, Stage, answer_loss, distillation_loss
-from micl_strategies.single import TEACHER, SingleAdapter
+from micl_cli.api import Backbone, Batch, Loss, Range, Search, Stage, answer_loss, distillation_loss
+from micl_strategies.single_adapter import SingleAdapter
 
 
 class LwF(SingleAdapter):
@@ -25,7 +25,7 @@ class LwF(SingleAdapter):
         self,
         backbone: Backbone,
         *,
-        lambda_lwf: Annotated[float, "weight of the distillation loss", Range(0)] = 1.0,
+        lambda_lwf: Annotated[float, "weight of the distillation loss", Range(0), Search(0.01, 10.0, log=True)] = 1.0,
         temperature: Annotated[float, "temperature T of the distillation", Range(0, low_open=True)] = 2.0,
         **options: Any,
     ) -> None:
@@ -39,8 +39,7 @@ class LwF(SingleAdapter):
     def loss(self, batch: Batch) -> Loss:
         if not self.has_teacher:
             return super().loss(batch)
-        with self.backbone.adapters.using(TEACHER):
-            teacher, _ = self.backbone.answer_logits(self.backbone.batch(batch.examples))
+        teacher = self.teacher_logits(batch)
         student, labels = self.backbone.answer_logits(batch)
         return {
             "answers": answer_loss(student, labels),

@@ -7,13 +7,17 @@ From the second task on, with the model after the previous task as teacher and K
 2. Instruction-based distillation (IKD): lambda_text * KL on ``text_instruct_num`` texts per step, without media.
 3. Weight fusion after every epoch: theta <- (1 - alpha) theta_teacher + alpha theta.
 
+Without one of its parts: ``pseudo_num 0`` (no PTGM), ``text_instruct_num 0`` (no IKD), ``alpha 1`` (no fusion); with
+all three it is sequential fine-tuning. The recipe moincl-paper holds the paper's form and decoding, the recipes
+micl-order-1 and -2 its options of each task.
+
 Deviations from the authors' code: the teacher is an adapter on the same base, not a second model, and its last states
-are cached. KL is taken at aligned answer tokens, not over the last rows of differently padded batches. The cross
-entropy on pseudo samples is a term of its own, not part of one mean over the batch. Captions are generated once per
-medium; questions are written by the backbone's language model (theirs are pre-generated: ``pseudo_targets`` reads
-them, for all captions of an example). A step prefers pseudo samples on the batch's media. ``pseudo_when`` is by
-modality (theirs, in order 2: by type). The defaults of T (5), lambda_text (1) and alpha (set by hand per task) were
-tuned on mini; the recipes hold the paper's values. Texts are the backbone's, not Natural Instructions.
+are cached. KL is taken at aligned answer tokens, not over the last rows of differently padded batches. By default the
+cross entropy on pseudo samples is a mean of its own (``loss mean_over_all``: theirs, one mean over all answer tokens).
+Captions are generated once per medium; questions are written by the backbone's language model (theirs are
+pre-generated: ``pseudo_targets`` reads them, for all captions of an example). A step prefers pseudo samples on the
+batch's media. ``pseudo_when`` is by modality (theirs, in order 2: by type). T is 2 (paper: 5), lambda_text 2 (paper: 1)
+and alpha 0.5 for all tasks (paper: set by hand per task). Texts are the backbone's, not Natural Instructions.
 """
 
 from __future__ import annotations
@@ -22,7 +26,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from torch import Tensor
 
 from micl_cli.api import (
@@ -39,23 +42,22 @@ from micl_cli.api import (
     PlanError,
     Progress,
     Range,
+    Search,
     Stage,
     State,
     Task,
     answer_loss,
     distillation_loss,
 )
+from micl_strategies.cached_teacher import CachedTeacher
 from micl_strategies.fusion import fuse, teacher_weights
 from micl_strategies.pseudo_targets import PseudoTargets
-from micl_strategies.single import TEACHER, SingleAdapter
+from micl_strategies.single_adapter import TEACHER, SingleAdapter
 from micl_strategies.writer import chunks, read_lines, write_questions
 
-CACHE_BYTES = 512 * 10**6
-"""Limit for cached teacher states of texts and pseudo samples: about 20,000 captions at a width of 576."""
-
 PSEUDO, TEXT = "pseudo", "text"
-GROUPS = {"answers": NEW, "pseudo": PSEUDO, "pseudo_kl": PSEUDO, "text_kl": TEXT}
-"""The group of examples over whose answer tokens each term of the loss is a mean."""
+GROUPS = {"answers": (NEW,), "pseudo": (PSEUDO,), "pseudo_kl": (PSEUDO,), "text_kl": (TEXT,)}
+"""The groups of examples over whose answer tokens each term of the loss is a mean."""
 
 Samples = Generator[Progress, None, list[Example]]
 """A pass that yields its progress and returns pseudo samples."""
@@ -76,13 +78,24 @@ class MoInCL(SingleAdapter):
             "generate if the other task type was learnt in the same modalities, or in any modalities",
         ] = "modality",
         pseudo_weight: Annotated[float, "weight of the cross entropy on pseudo samples", Range(0)] = 1.0,
-        lambda_kl: Annotated[float, "weight of the distillation on pseudo samples", Range(0)] = 1.0,
+        loss: Annotated[
+            Literal["separate", "mean_over_all"],
+            "the cross entropy as one mean over new and one over pseudo samples, or as one over both (the paper's)",
+            AddedLater(),
+        ] = "separate",
+        lambda_kl: Annotated[
+            float, "weight of the distillation on pseudo samples", Range(0), Search(0.1, 10.0, log=True)
+        ] = 1.0,
         text_instruct_num: Annotated[
             int, "text-only instructions per optimiser step for distillation (0: none)", Range(0)
         ] = 4,
-        lambda_text: Annotated[float, "weight of the distillation on text-only instructions", Range(0)] = 2.0,
+        lambda_text: Annotated[
+            float, "weight of the distillation on text-only instructions", Range(0), Search(0.2, 20.0, log=True)
+        ] = 2.0,
         temperature: Annotated[float, "temperature T of both distillations", Range(0, low_open=True)] = 2.0,
-        alpha: Annotated[float, "share of the new weights in the fusion; 0 restores the teacher's", Range(0, 1)] = 0.5,
+        alpha: Annotated[
+            float, "share of the new weights in the fusion; 0 restores the teacher's", Range(0, 1), Search(0.1, 0.9)
+        ] = 0.5,
         fuse_every: Annotated[int, "steps between fusions (0: fuse after every epoch)", Range(0)] = 0,
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         instructions: Annotated[
@@ -99,6 +112,7 @@ class MoInCL(SingleAdapter):
     ) -> None:
         super().__init__(backbone, **options)
         self.pseudo_num, self.pseudo_when, self.pseudo_weight = pseudo_num, pseudo_when, pseudo_weight
+        self.loss_ = loss
         self.lambda_kl, self.lambda_text, self.temperature = lambda_kl, lambda_text, temperature
         self.text_instruct_num, self.instructions, self.writer = text_instruct_num, instructions, writer
         self.pseudo_targets = pseudo_targets
@@ -108,7 +122,7 @@ class MoInCL(SingleAdapter):
         self.pseudo: list[Example] = []
         self._pseudo_by_media: dict[tuple[str, ...], list[int]] = {}
         self.texts: list[Example] = []
-        self._teacher_states: dict[str, Tensor] = {}
+        self.teacher = CachedTeacher(backbone)
         self._teacher_weights: dict[str, Tensor] = {}
 
     # Before learning: the teacher, the texts, and the pseudo samples
@@ -142,7 +156,7 @@ class MoInCL(SingleAdapter):
             for task in stage.tasks:
                 self.pseudo += yield from self._pseudo_samples(task)
             self._pseudo_by_media = indices_by_media(self.pseudo)
-        yield from self._cache_teacher_states()
+        yield from self.teacher.fill([*self.texts, *self.pseudo], stage)
 
     def _pseudo_samples(self, task: Task) -> Samples:
         """Generate pseudo targets (PTGM): targets of the other task type for this task's inputs."""
@@ -200,26 +214,6 @@ class MoInCL(SingleAdapter):
         content: Content = (*source.media, prompt) if prompt else source.media
         return Example(f"pseudo/{number}", content, answer=answer, meta={"source": source.id, "given": given})
 
-    def _cache_teacher_states(self) -> Iterator[Progress]:
-        """Cache the teacher's states at the answer positions of texts, then of pseudo samples, up to CACHE_BYTES.
-
-        The teacher is constant during a task, so that no step has to run it on a cached sample again.
-        """
-        self._teacher_states = {}
-        if "states" not in self.backbone.provides:
-            return
-        size, samples = 0, [*self.texts, *self.pseudo]
-        for chunk in chunks(samples, self.stage.batch_size):
-            with self.backbone.adapters.using(TEACHER), self.stage.autocast():
-                batch = self.backbone.batch(chunk)
-                states = self.backbone.answer_states(batch)[0].cpu()
-            size += states.nbytes
-            if size > CACHE_BYTES:
-                break
-            split = torch.split(states, _answer_lengths(batch))
-            self._teacher_states |= {example.id: own for example, own in zip(chunk, split, strict=True)}
-            yield Progress(len(self._teacher_states), len(samples), "teacher states")
-
     # Each step: one forward pass of the student, and one of the teacher for samples that are not cached
 
     def step_examples(self, examples: Sequence[Example]) -> Mapping[str, Sequence[Example]]:
@@ -249,36 +243,31 @@ class MoInCL(SingleAdapter):
         distilled = [*batch.groups[PSEUDO], *batch.groups[TEXT]]
         if not distilled:
             return {"answers": self.backbone.loss(batch)}
-        teacher = self._teacher_logits([batch.examples[i] for i in distilled])
+        teacher = self.teacher.logits([batch.examples[i] for i in distilled])
         states, labels = self.backbone.answer_states(batch)
         new, pseudo = batch.positions(NEW), batch.positions(PSEUDO)
         student, split = self.backbone.project(states[~new]), int(pseudo.sum())
         temperature = self.temperature
+        on_new = answer_loss(self.backbone.project(states[new]), labels[new])
+        on_pseudo = self.pseudo_weight * answer_loss(student[:split], labels[pseudo])
         return {
-            "answers": answer_loss(self.backbone.project(states[new]), labels[new]),
-            "pseudo": self.pseudo_weight * answer_loss(student[:split], labels[pseudo]),
+            **self._cross_entropy(on_new, on_pseudo, int(new.sum()), split),
             "pseudo_kl": self.lambda_kl * distillation_loss(student[:split], teacher[:split], temperature),
             "text_kl": self.lambda_text * distillation_loss(student[split:], teacher[split:], temperature),
         }
 
-    def population(self, term: str, batch: Batch) -> int:
-        """Return the number of answer tokens in the term's group."""
-        return int(batch.positions(GROUPS[term]).sum()) if term in GROUPS else super().population(term, batch)
+    def _cross_entropy(self, new: Tensor, pseudo: Tensor, new_tokens: int, pseudo_tokens: int) -> dict[str, Tensor]:
+        """Return the terms of the cross entropy, given its means over new and over pseudo answer tokens."""
+        if self.loss_ == "separate":
+            return {"answers": new, "pseudo": pseudo}
+        return {"answers": (new * new_tokens + pseudo * pseudo_tokens) / max(1, new_tokens + pseudo_tokens)}
 
-    def _teacher_logits(self, examples: Sequence[Example]) -> Tensor:
-        """Return the teacher's logits at the answer positions of ``examples``, in their order."""
-        cached = {i: own for i, e in enumerate(examples) if (own := self._teacher_states.get(e.id)) is not None}
-        uncached = [i for i in range(len(examples)) if i not in cached]
-        logits: dict[int, Tensor] = {}
-        with self.backbone.adapters.using(TEACHER):
-            if uncached:
-                batch = self.backbone.batch([examples[i] for i in uncached])
-                split = torch.split(self.backbone.answer_logits(batch)[0], _answer_lengths(batch))
-                logits |= zip(uncached, split, strict=True)
-            if cached:
-                projected = self.backbone.project(torch.cat(list(cached.values())).to(self.backbone.device))
-                logits |= zip(cached, torch.split(projected, [len(own) for own in cached.values()]), strict=True)
-        return torch.cat([logits[i] for i in range(len(examples))])
+    def population(self, term: str, batch: Batch) -> int:
+        """Return the number of answer tokens in the term's groups."""
+        groups = (NEW, PSEUDO) if term == "answers" and self.loss_ == "mean_over_all" else GROUPS.get(term)
+        if groups is None:
+            return super().population(term, batch)
+        return sum(int(batch.positions(group).sum()) for group in groups)
 
     # Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta
 
@@ -303,7 +292,8 @@ class MoInCL(SingleAdapter):
 
     def _clear(self) -> None:
         self.pseudo, self._pseudo_by_media = [], {}
-        self._teacher_weights, self._teacher_states = {}, {}
+        self._teacher_weights = {}
+        self.teacher.clear()
 
     def state(self) -> State:
         """Return the generated pseudo samples. Those from files, which may be many, are read again on restoring."""
@@ -324,7 +314,7 @@ class MoInCL(SingleAdapter):
         self._pseudo_by_media = indices_by_media(self.pseudo)
         if self.has_teacher:
             self._use_teacher()
-            for _ in self._cache_teacher_states():
+            for _ in self.teacher.fill([*self.texts, *self.pseudo], self.stage):
                 pass
 
 
@@ -334,9 +324,3 @@ def indices_by_media(examples: Sequence[Example]) -> dict[tuple[str, ...], list[
     for index, example in enumerate(examples):
         indices.setdefault(example.media_key, []).append(index)
     return indices
-
-
-def _answer_lengths(batch: Batch) -> list[int]:
-    """Return the number of answer positions of each example."""
-    counts: list[int] = batch.example_index.bincount(minlength=len(batch)).tolist()
-    return counts

@@ -7,13 +7,14 @@ products B_i A_i, so the matrices share one adapter: task t owns the t-th block 
 
 Deviations: the penalty sums absolute values, as the authors' code does (their eq. 8 has squares). Their second penalty,
 lambda_2 times the L2 norm of the new matrices, is left to AdamW's weight decay. By default the tasks share the
-adapter's rank; the paper gives each task rank 8. alpha / r is that of the whole adapter. Connectors, which the paper
-does not have, are neither frozen nor penalised.
+adapter's rank; the paper gives each task rank 8 (``rank 8``, or the recipe olora-paper), for which the adapter grows to
+8 ranks a task at the same scale alpha / r. Connectors, which the paper does not have, are neither frozen nor penalised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -21,12 +22,14 @@ from torch import Tensor, nn
 
 from micl_cli.api import (
     ADAPTER,
+    Adapters,
     Backbone,
     Batch,
     Loss,
     PartLoader,
     PlanError,
     Range,
+    Search,
     Stage,
     State,
     Strategy,
@@ -42,9 +45,14 @@ class OLoRA(Strategy):
         backbone: Backbone,
         *,
         lambda_orthogonal: Annotated[
-            float, "weight of the orthogonality penalty between the new and the old subspaces", Range(0)
+            float,
+            "weight of the orthogonality penalty between the new and the old subspaces",
+            Range(0),
+            Search(0.05, 5.0, log=True),
         ] = 0.5,
-        rank: Annotated[int, "LoRA rank per task (0: the adapter's rank divided among the tasks)", Range(0)] = 0,
+        rank: Annotated[
+            int, "LoRA rank per task, for which the adapter grows (0: its own rank divided among the tasks)", Range(0)
+        ] = 0,
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
@@ -58,8 +66,15 @@ class OLoRA(Strategy):
 
     def begin(self, stage: Stage) -> None:
         super().begin(stage)
+        size = self._block_size or self.rank
+        grow_rank(self.backbone.adapters, self._task_total * size, seed=stage.seed)
         self._block_size = self._checked_block_size()
         self._old = self._clone_weights()
+
+    @property
+    def _task_total(self) -> int:
+        """The number of tasks that share the adapter."""
+        return max(self.stage.position, self._task_count)
 
     def _checked_block_size(self) -> int:
         """Return the rank per task. Raises PlanError, before anything is learnt, if the adapter's rank is too small."""
@@ -68,12 +83,12 @@ class OLoRA(Strategy):
                 f"olora cannot use rank {self.rank} here: each task so far has {self._block_size} LoRA ranks",
                 "Use the same rank for all tasks: -o rank N without a task's number.",
             )
-        tasks, total = max(self.stage.position, self._task_count), self._adapter_rank()
+        tasks, total = self._task_total, self._adapter_rank()
         size = self._block_size or self.rank or total // tasks
         if not size or tasks * size > total:
             raise PlanError(
                 f"olora has {total} LoRA ranks, too few for {tasks} tasks of rank {size or 1}",
-                "Raise the adapter's rank: -b lora_rank N, or lower the rank per task: -o rank N.",
+                "Give each task ranks of its own: -o rank N; or raise the adapter's rank: -b lora_rank N.",
             )
         return size
 
@@ -133,3 +148,33 @@ class OLoRA(Strategy):
     def restore(self, state: State) -> None:
         self._block_size = state.data["rank"]
         self._old = self._clone_weights()
+
+
+def grow_rank(adapters: Adapters, rank: int, *, seed: int) -> None:
+    """Raise the rank of the adapter to ``rank``, unless it has as many, without a change of what it computes.
+
+    The new rows of A are random, the new columns of B zero, and alpha / rank stays. Adapters that are not plain LoRA of
+    one rank in all layers are left as they are.
+    """
+    spec = adapters.spec(ADAPTER)
+    own = {len(a) for a, _, _ in adapters.low_rank(ADAPTER).values()}
+    if spec.kind != "lora" or len(own) != 1 or min(own) >= rank or spec.options.get("ranks"):
+        return
+    (former,), weights = own, adapters.state(ADAPTER)
+    alpha = next(scale for _, _, scale in adapters.low_rank(ADAPTER).values()) * rank
+    adapters.activate(None)
+    adapters.remove(ADAPTER)
+    adapters.add(ADAPTER, replace(spec, options={**spec.options, "rank": rank, "alpha": alpha}), seed=seed)
+    adapters.load(ADAPTER, {**weights, **_extended(adapters.parameters(ADAPTER), weights, former)})
+    adapters.activate(ADAPTER)
+
+
+def _extended(new: Mapping[str, Tensor], old: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
+    """Return the ``new`` matrices A and B, with the first ``rank`` ranks of the ``old`` ones."""
+    extended = {}
+    for name, weight in new.items():
+        if name.endswith(".A") and name.startswith("layers."):
+            extended[name] = torch.cat([old[name], weight.detach().cpu()[rank:]])
+        elif name.endswith(".B") and name.startswith("layers."):
+            extended[name] = torch.cat([old[name], weight.detach().cpu()[:, rank:]], dim=1)
+    return extended

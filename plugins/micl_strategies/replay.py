@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from micl_cli.api import Backbone, Range
-from micl_strategies.single import SingleAdapter
+from micl_strategies.single_adapter import SingleAdapter
 
 
 class Replay(SingleAdapter):

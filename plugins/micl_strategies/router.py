@@ -27,14 +27,14 @@ from micl_cli.api import (
     RouterContext,
     Stage,
     State,
-    Strategy,
     Task,
     parse_options,
     route_readable,
 )
+from micl_strategies.task_adapters import TaskAdapters
 
 
-class RouterIsolation(Strategy):
+class RouterIsolation(TaskAdapters):
     """Learn a new adapter for each task, and a router that selects one of them for each query."""
 
     needs = frozenset({"adapters", "generate"})
@@ -43,13 +43,12 @@ class RouterIsolation(Strategy):
         self,
         backbone: Backbone,
         *,
-        router: Annotated[str, "mllm, prototype, ridge, oracle, or another registered router"] = "mllm",
+        router: Annotated[str, "mllm, prototype, ridge, rule, oracle, or another registered router"] = "mllm",
         router_options: Annotated[str, "options of the router: name=value,name=value"] = "",
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
         self.router, self.router_options = router, router_options
-        self.experts: dict[str, str] = {}
         self._load_part: PartLoader
         self._built: tuple[tuple[str, str], Router] | None = None
 
@@ -78,15 +77,6 @@ class RouterIsolation(Strategy):
         _ = self.built_router  # raises before anything is learnt
         return super().stages(tasks, load_part)
 
-    def begin(self, stage: Stage) -> None:
-        name = f"expert{stage.position}"
-        if name not in self.backbone.adapters.names:
-            self.backbone.adapters.add(name, seed=stage.seed)
-        self.backbone.adapters.activate(name)
-
-    def end(self, stage: Stage) -> None:
-        self.experts |= {task.name: f"expert{stage.position}" for task in stage.tasks}
-
     def after(self, stage: Stage) -> Iterator[Progress]:
         context = RouterContext(experts=self.experts, rng=stage.rng, seed=stage.seed)
         for task in stage.tasks:
@@ -109,10 +99,10 @@ class RouterIsolation(Strategy):
             return State()
         state = self.built_router.state()
         tensors = {f"router/{name}": tensor for name, tensor in state.tensors.items()}
-        return State(tensors, {"experts": self.experts, "router": state.data})
+        return State(tensors, {**super().state().data, "router": state.data})
 
     def restore(self, state: State) -> None:
-        self.experts = dict(state.data.get("experts", {}))
+        super().restore(state)
         self._built = None
         if self.experts:
             tensors = {n.removeprefix("router/"): t for n, t in state.tensors.items() if n.startswith("router/")}

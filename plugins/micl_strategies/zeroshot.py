@@ -1,4 +1,8 @@
-"""Zero-shot evaluation: no training at all."""
+"""Zero-shot evaluation: no training at all.
+
+Deviations: none, the method has no paper. Media of a modality with a connector are read through its random initial
+weights, so that a composed backbone answers from the prompt.
+"""
 
 from __future__ import annotations
 

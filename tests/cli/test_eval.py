@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from micl_cli.store import Store
+from micl_cli.testing import ToyBackbone
 
 
 def scored(out: str) -> dict[tuple[str, str], float]:
@@ -58,6 +59,28 @@ def test_scores_on_a_few_examples_are_not_kept(finished: str, micl: Any, isolate
     (note,) = [event["text"] for event in found if event["event"] == "notice"]
     assert note.startswith("cider gives every answer to the test examples of own/img_cap the same score")
     assert kept(isolated, finished, 2) == before
+
+
+def test_answers_can_be_generated_otherwise_than_in_the_run(finished: str, micl: Any, isolated: Path) -> None:
+    before = kept(isolated, finished, 2)
+    same = micl("eval", finished, "--tasks", "own/aud_qa", "--num-beams", "1", "--json", "--predictions", "all")
+    words = ("--repetition-penalty", "40", "--length-penalty", "0", "--num-beams", "2", "--max-new-tokens", "9")
+    other = micl("eval", finished, "--tasks", "own/aud_qa", *words, "--json", "--predictions", "all")
+    assert (same.code, other.code) == (0, 0), other.err
+    first, second = (
+        [json.loads(line)["rows"] for line in done.out.splitlines() if json.loads(line)["event"] == "answered"]
+        for done in (same, other)
+    )
+    assert first != second
+    assert kept(isolated, finished, 2) == before, "scores with another decoding are not those of the run"
+
+
+def test_penalties_need_a_backbone_that_has_them(finished: str, micl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToyBackbone, "provides", ToyBackbone.provides - {"penalties"})
+    done = micl("eval", finished, "--repetition-penalty", "1.15")
+    assert done.code == 4
+    assert "generates without a repetition penalty" in done.err
+    assert "Leave out --repetition-penalty" in done.err
 
 
 def zero_shot(micl: Any, run: str) -> Any:
@@ -118,6 +141,8 @@ def test_answers_on_a_few_examples_are_said_not_to_be_kept(finished: str, micl: 
         (("--predictions", "some"), 2, "is neither a number nor all or none"),
         (("--tasks", "own/nothing"), 3, "no task 'own/nothing'"),
         (("--split", "all"), 2, "Invalid value for '--split'"),
+        (("--num-beams", "0"), 2, "Invalid value for '--num-beams'"),
+        (("--length-penalty", "nan"), 2, "option 'length_penalty' of evaluation expects a number"),
     ],
 )
 def test_what_cannot_be_scored(finished: str, micl: Any, words: Any, code: int, message: str) -> None:

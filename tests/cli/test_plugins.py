@@ -80,6 +80,16 @@ def test_show_as_json_lists_the_options(micl: Any) -> None:
     assert options["pseudo_when"]["choices"] == ["modality", "type"]
 
 
+@pytest.mark.parametrize("kind", ["strategies", "routers"])
+def test_every_method_states_its_deviations_from_its_paper(micl: Any, kind: str) -> None:
+    for part in json.loads(micl("plugins", "--kind", kind, "--json").out):
+        stated = json.loads(micl("plugins", "show", kind, part["name"], "--json").out)["deviations"]
+        assert stated.startswith("Deviations"), part["name"]
+        assert "\n" not in stated
+        shown = micl("plugins", "show", kind, part["name"]).out
+        assert stated in " ".join(shown.split())
+
+
 def test_show_tells_the_range_of_an_option(micl: Any, install: Any) -> None:
     plugin = announcing("micl_register_listeners", "register('bell', 'bell_part:Bell', 'rings')")
     bell = (

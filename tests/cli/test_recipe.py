@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from micl_cli.api.options import parse_options
 from micl_cli.api.task import Task
 from micl_cli.cli.recipe import read_recipe, recipe_names
 from micl_cli.errors import UsageError
+from micl_cli.plan import Evaluation, Training, resolve_settings
+from micl_cli.registry import Registry
 
 
 def write(tmp_path: Path, text: str) -> str:
@@ -18,11 +21,28 @@ def write(tmp_path: Path, text: str) -> str:
 
 
 def test_the_papers_orders_come_with_micl() -> None:
-    assert recipe_names() == ["micl-order-1", "micl-order-2"]
-    first, second = (read_recipe(name) for name in recipe_names())
+    first, second = (read_recipe(name) for name in ("micl-order-1", "micl-order-2"))
     assert sorted(first.tasks.split(",")) == sorted(second.tasks.split(","))
     assert first.options["5:lambda_kl"] == 0.5
     assert second.options["3:pseudo_num"] == 4
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_built_in_recipe_names_options_and_settings_that_exist(name: str) -> None:
+    recipe = read_recipe(name)
+    cls = Registry.discover().load("strategies", recipe.strategy)
+    parse_options(cls, {key.rpartition(":")[2]: value for key, value in recipe.options.items()}, owner=name)
+    resolve_settings(Training, {}, recipe.training)
+    resolve_settings(Evaluation, {}, recipe.evaluation)
+    assert recipe.summary
+
+
+def test_the_paper_s_form_of_moincl_has_the_paper_s_decoding() -> None:
+    recipe = read_recipe("moincl-paper")
+    assert recipe.options["loss"] == "mean_over_all"
+    assert recipe.evaluation["num_beams"] == 5
+    assert recipe.evaluation["repetition_penalty"] == 1.15
+    assert recipe.evaluation["length_penalty"] == 0
 
 
 def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
@@ -36,6 +56,22 @@ def test_a_recipe_is_read_from_a_file(tmp_path: Path) -> None:
 def test_a_recipe_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_bytes(b"\xef\xbb\xbftasks = ['a', 'b']\r\n")
     assert read_recipe(str(tmp_path / "r.toml")).tasks == "a,b"
+
+
+def test_recipes_of_the_home_folder_are_found_by_name(isolated: Path) -> None:
+    from micl_cli.settings import load_settings
+
+    settings = load_settings()
+    settings.recipes.mkdir(parents=True)
+    (settings.recipes / "mine.toml").write_text("tasks = ['a']\n[citation]\ndate = 2026-03-01\nruns = ['x']\n")
+    (settings.recipes / "micl-order-1.toml").write_text("tasks = ['a']\n")
+    assert recipe_names(settings) == sorted([*recipe_names(), "mine"])
+    recipe = read_recipe("mine", settings)
+    assert (recipe.name, recipe.tasks, len(recipe.sha256)) == ("mine", "a", 64)
+    assert recipe.citation == {"date": "2026-03-01", "runs": ["x"]}
+    assert read_recipe("micl-order-1", settings).strategy == "moincl"
+    with pytest.raises(UsageError, match="no recipe 'mine'"):
+        read_recipe("mine")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="named pipes")
@@ -72,7 +108,8 @@ def test_every_option_of_the_recipes_exists() -> None:
 
     for name in recipe_names():
         recipe = read_recipe(name)
-        tasks = [Task(t, frozenset({"image"}), "qa", "accuracy", sha256="0") for t in recipe.tasks.split(",")]
+        names = (recipe.tasks or "any").split(",")
+        tasks = [Task(name, frozenset({"image"}), "qa", "accuracy", sha256="0") for name in names]
         stages: dict[str, dict[str, object]] = {}
         for key, value in recipe.options.items():
             position, _, option = key.rpartition(":")

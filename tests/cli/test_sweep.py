@@ -299,6 +299,68 @@ def test_what_files_set_for_learn_holds_for_a_sweep(cells: Any, learn: Any, tmp_
     assert moincl["run"] == told["run"]
 
 
+RECIPE = """
+strategy = "ewc"
+[options]
+lambda_ewc = 7.0
+[training]
+learning_rate = 0.01
+weight_decay = 0.1
+[citation]
+trials = 8
+seeds = [0, 1]
+task_set = "mini-tuning"
+tasks = ["own/aud_qa"]
+split = "val"
+backbone = "toy"
+"""
+
+
+@pytest.fixture
+def recipe_set(home: Path) -> Path:
+    """The folder with the recipe set ``tuned``, which has a recipe for ewc."""
+    (home / "recipes").mkdir()
+    (home / "recipes" / "tuned-ewc.toml").write_text(RECIPE)
+    return home / "recipes"
+
+
+def test_a_recipe_set_has_the_options_of_each_strategy(
+    recipe_set: Path, cells: Any, learn: Any, sweep: Any, in_process: list[str], home: Path
+) -> None:
+    (own,) = cells("--strategy", "ewc", "--recipe-set", "tuned")
+    plain = ("--strategy", "ewc", "-o", "lambda_ewc", "7", "--weight-decay", "0.1", "--dry-run", "--json")
+    assert own["run"] == json.loads(learn(*plain).out)["run"]
+    assert cells("--strategy", "ewc", "--recipe-set", str(recipe_set / "tuned"))[0]["run"] == own["run"]
+    # A run that was learnt before it was that of a recipe is cited, too.
+    assert sweep("--strategy", "ewc[lambda_ewc=7]", "--weight-decay", "0.1").out.split() == [own["run"]]
+    done = sweep("--strategy", "ewc,ewc[lambda_ewc=2]", "--recipe-set", "tuned")
+    assert in_process.count(own["run"]) == 1
+    assert done.code == 0, done.err
+    assert "note: recipe tuned-ewc was tuned on own/aud_qa: scores on these tasks are no fair test" in done.err
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        recipes = [store.run(run) for run in done.out.split()]
+    assert [run and run.recipe and (run.recipe["name"], run.recipe["citation"]) for run in recipes] == [
+        ("tuned-ewc", "8 trials x 2 seeds on mini-tuning, val"),
+        ("tuned-ewc", "8 trials x 2 seeds on mini-tuning, val; with other values of lambda_ewc"),
+    ]
+
+
+def test_a_strategy_without_a_recipe_of_the_set_is_refused_or_said(recipe_set: Path, sweep: Any, cells: Any) -> None:
+    words = ("--strategy", "ewc,finetune", "--recipe-set", "tuned")
+    refused = sweep(*words)
+    assert (refused.code, refused.out) == (2, "")
+    assert "the recipe set tuned has no recipe for finetune\nhint: Tune it, leave it out" in refused.err
+    allowed = sweep(*words, "--allow-defaults", "--dry-run", "--json")
+    assert "the recipe set tuned has no recipe for finetune: the defaults are used" in allowed.err
+    (plain,) = cells("--strategy", "finetune")
+    assert json.loads(allowed.out)["cells"][1]["run"] == plain["run"]
+    unknown = sweep("--strategy", "ewc", "--recipe-set", "tunde")
+    assert (unknown.code, "no recipe set 'tunde'\nhint: Did you mean 'tuned'?" in unknown.err) == (2, True)
+    (recipe_set / "tuned-lwf.toml").write_text(RECIPE)
+    other = sweep("--strategy", "lwf", "--recipe-set", "tuned")
+    assert (other.code, "recipe tuned-lwf is for strategy ewc, not lwf" in other.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "code", "message"),
     [

@@ -29,6 +29,8 @@ SETTINGS = {
     "evaluation.examples": "null",
     "evaluation.batch_size": "32",
     "evaluation.max_new_tokens": "40",
+    "evaluation.repetition_penalty": "1.0",
+    "evaluation.length_penalty": "1.0",
     "evaluation.split": "test",
 }
 ENVIRONMENT = {"micl": "1.0", "precision": "no", "threads": "1", "device": "cpu"}
@@ -40,6 +42,8 @@ NOT_COMPARABLE: dict[str, dict[str, Any]] = {
     "training.examples_per_step": {"settings": {**SETTINGS, "training.accumulation": "2"}},
     "evaluation.examples": {"settings": {**SETTINGS, "evaluation.examples": "10"}},
     "evaluation.max_new_tokens": {"settings": {**SETTINGS, "evaluation.max_new_tokens": "5"}},
+    "evaluation.repetition_penalty": {"settings": {**SETTINGS, "evaluation.repetition_penalty": "1.15"}},
+    "evaluation.length_penalty": {"settings": {**SETTINGS, "evaluation.length_penalty": "0.0"}},
     "backbone": {"backbone": "composed:smol"},
     "split": {"split": "val"},
     "environment.micl": {"environment": {**ENVIRONMENT, "micl": "1.1"}},

@@ -57,7 +57,7 @@ def run(weights: Path, learn: Any) -> str:
 
 
 def set_digest(micl: Any, home: Path, run: str, digest: str) -> str:
-    """Let a run be one that was planned with ``digest``, and return its id."""
+    """Let a run be one that an earlier version planned with ``digest``, without later settings, and return its id."""
     import sqlite3
 
     from micl_cli.plan import Plan
@@ -65,6 +65,8 @@ def set_digest(micl: Any, home: Path, run: str, digest: str) -> str:
     with sqlite3.connect(home / "micl.db") as store:
         ((text,),) = store.execute("SELECT plan FROM runs WHERE id = ?", [run])
         plan = json.loads(text) | {"backbone_digest": digest}
+        for later in ("score", "repetition_penalty", "length_penalty"):
+            del plan["evaluation"][later]
         new = Plan.from_json(plan).id
         for (table,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             columns = {row[1] for row in store.execute(f"PRAGMA table_info({table})")}

@@ -61,7 +61,7 @@ def test_a_resumed_run_tells_what_has_changed(
 ) -> None:
     with pytest.raises(Interrupted):
         list(learn(session, plan, tasks, Control(stop=lambda: True)))
-    monkeypatch.setattr("micl_cli.session.recorder.__version__", "99.0")
+    monkeypatch.setattr("micl_cli.session.environment.__version__", "99.0")
     events = list(learn(session, plan, tasks, Control()))
     assert [event.name for event in events[:2]] == ["run_started", "notice"]
     assert "99.0" in events[1].as_json()["text"]

@@ -106,6 +106,18 @@ def test_a_resumed_run_repeats_the_steps_after_its_checkpoint(store: Store) -> N
     assert [each.step for each in store.steps(PLAN.id)] == [1, 2]
 
 
+def test_the_environment_is_recorded_from_where_a_run_goes_on(store: Store) -> None:
+    for resumed, threads in ((None, 1), ((1, 2), 2), ((1, 2), 2)):
+        started = RunStarted(run=PLAN.id, tasks=[], strategy="router", backbone="tiny", seed=0, resumed_from=resumed)
+        Recorder(store, PLAN.id, {"threads": threads, "code": "a" * 12}).take(started)
+    details = store.details(PLAN.id)
+    known = [(each.position, each.step, each.environment["threads"]) for each in details.environments]
+    assert known == [(1, 0, 1), (1, 2, 2)]
+    assert all(each.started for each in details.environments)
+    data = run_data(details)
+    assert (data.environment["threads"], data.environment["code"]) == ("1, then 2", "a" * 12)
+
+
 def test_events_that_cannot_be_written_are_not_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     recording = Recorder(store, PLAN.id)
     recording.take(step(1))

@@ -24,7 +24,7 @@ def rescaled(session: Session, run_id: str, **score: Any) -> RunData:
     data = session.report(run_id)
     with session.store_to_read() as store:
         changed = replace(data, scores=[replace(each, **score) for each in data.scores], types={}, scales={})
-        return with_task_facts(changed, store.details(run_id), store, Registry.discover())
+        return with_task_facts(changed, store, Registry.discover())
 
 
 def test_types_and_scales_come_from_the_store_and_the_metrics(session: Session, finished: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
+from contextlib import closing
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -21,8 +22,8 @@ NEWER = "0999"
 BROKEN = """
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade():
@@ -68,7 +69,7 @@ def test_a_new_store_is_made_with_its_folder(file, url):
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
-@pytest.mark.parametrize("written", ["first", "second", "third", "fourth", "fifth", "old"])
+@pytest.mark.parametrize("written", ["first", "second", "third", "fourth", "fifth", "sixth", "old"])
 def test_a_store_of_each_schema_opens_with_all_its_content(request, written, url):
     request.getfixturevalue(written)
     with Store.open(url) as store:
@@ -124,6 +125,38 @@ def test_how_a_score_was_made_is_kept(old, url):
     ]
 
 
+def test_the_environment_of_an_older_run_is_that_of_its_latest_start(sixth, url):
+    with Store.open(url) as store:
+        (known,) = store.details("3f2a9c0d1b7e").environments
+        assert store.run("3f2a9c0d1b7e").recipe is None
+    assert (known.purpose, known.position, known.step) == ("learning", 1, 0)
+    assert known.environment == {"device": "cpu", "torch": "2.13.0"}
+
+
+def test_a_row_without_an_environment_does_not_prevent_an_upgrade(sixth, url):
+    with closing(sqlite3.connect(sixth)) as connection:
+        connection.execute("UPDATE runs SET environment = '{' WHERE id = '77aa01'")
+        connection.commit()
+    with Store.open(url) as store:
+        assert [run.status for run in store.runs()].count("damaged") == 1
+        assert store.details("3f2a9c0d1b7e").environments
+
+
+def test_recipe_and_environments_are_kept(old, url):
+    with Store.open(url) as store:
+        details = store.details("b60e")
+    assert details.run.recipe == {"name": "tuned-moincl", "sha256": "ab" * 32, "citation": "Ada (2026)"}
+    known = [
+        (each.purpose, each.position, each.step, each.environment["threads"], each.environment["code"])
+        for each in details.environments
+    ]
+    assert known == [
+        ("learning", 1, 0, 1, "a7078ecf6d83"),
+        ("learning", 1, 40, 2, "a7078ecf6d83"),
+        ("scoring", 1, 0, 1, "0123456789ab"),
+    ]
+
+
 def test_the_number_of_cut_answers_is_kept(old, url):
     with Store.open(url) as store:
         (score,) = store.details("5e0d").scores
@@ -173,30 +206,30 @@ def test_an_older_store_is_copied_and_upgraded_on_opening(later, old, url, caplo
     assert [row[-1] for row in rows(old, "runs")] == ["none"] * 4
     # The table that others refer to was built anew, and their rows are still there.
     assert (rows(old, "scores"), rows(old, "run_plugins")) == (kept_scores, kept_plugins)
-    (copy,) = old.parent.glob("micl-0006-*.db")
-    assert rows(copy, "alembic_version") == [("0006",)]
+    (copy,) = old.parent.glob("micl-0007-*.db")
+    assert rows(copy, "alembic_version") == [("0007",)]
     assert rows(copy, "scores") == kept_scores
     assert str(copy) in caplog.text
 
 
 def test_upgrade_returns_what_it_applied(later, old, url):
-    assert upgrade(url) == ["0007"]
+    assert upgrade(url) == ["0008"]
     assert upgrade(url) == []
-    assert len(list(old.parent.glob("micl-0006-*.db"))) == 1
+    assert len(list(old.parent.glob("micl-0007-*.db"))) == 1
 
 
 def test_upgrade_makes_a_store_where_there_is_none(file, url):
-    assert upgrade(url) == ["0001", "0002", "0003", "0004", "0005", "0006"]
+    assert upgrade(url) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
 def test_a_failed_upgrade_leaves_the_store_as_it_was(later, old, url):
-    (later / "versions" / "schema_0007.py").write_text(BROKEN)
+    (later / "versions" / "schema_0008.py").write_text(BROKEN)
     before = rows(old, "scores")
     with pytest.raises(StoreError, match="nonsense"):
         Store.open(url)
     assert rows(old, "scores") == before
-    assert rows(old, "alembic_version") == [("0006",)]
+    assert rows(old, "alembic_version") == [("0007",)]
     with pytest.raises(sqlite3.OperationalError):
         rows(old, "half")
 
@@ -208,7 +241,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(later, old, url, monkeypa
     monkeypatch.setattr(schema, "_back_up", full)
     with pytest.raises(StoreError, match="the disk is full"):
         Store.open(url)
-    assert rows(old, "alembic_version") == [("0006",)]
+    assert rows(old, "alembic_version") == [("0007",)]
 
 
 # Refusing
@@ -241,7 +274,7 @@ def test_another_programs_database_is_refused_untouched(file, url, opening):
     assert everything(file.parent) == before
 
 
-@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0006")])
+@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0007")])
 def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeypatch, prepared, state):
     if prepared:
         request.getfixturevalue("old")
@@ -257,14 +290,14 @@ def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeyp
 
 
 def test_a_repeated_upgrade_makes_no_second_copy_of_the_same_store(later, old, url):
-    good = (later / "versions" / "schema_0007.py").read_text()
-    (later / "versions" / "schema_0007.py").write_text(BROKEN)
-    (old.parent / "micl-0006-20260101T000000Z.db.part").write_text("half")
+    good = (later / "versions" / "schema_0008.py").read_text()
+    (later / "versions" / "schema_0008.py").write_text(BROKEN)
+    (old.parent / "micl-0007-20260101T000000Z.db.part").write_text("half")
     for _ in range(2):
         with pytest.raises(StoreError):
             Store.open(url)
-    (first,) = old.parent.glob("micl-0006-*")
-    first.rename(old.parent / "micl-0006-20260101T000000Z.db")  # as if it were older
-    (later / "versions" / "schema_0007.py").write_text(good)
-    assert upgrade(url) == ["0007"]
-    assert [path.name for path in old.parent.glob("micl-0006-*")] == ["micl-0006-20260101T000000Z.db"]
+    (first,) = old.parent.glob("micl-0007-*")
+    first.rename(old.parent / "micl-0007-20260101T000000Z.db")  # as if it were older
+    (later / "versions" / "schema_0008.py").write_text(good)
+    assert upgrade(url) == ["0008"]
+    assert [path.name for path in old.parent.glob("micl-0007-*")] == ["micl-0007-20260101T000000Z.db"]

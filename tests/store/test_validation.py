@@ -13,7 +13,7 @@ import pytest
 
 from micl_cli.errors import MiclError, StoreError
 from micl_cli.plan import Plan
-from micl_cli.store import NewRun, PredictionRecord, Store, check
+from micl_cli.store import EnvironmentRecord, NewRun, PredictionRecord, Store, check
 from micl_cli.store.validation import is_run_id, plan_problem
 
 GOOD = "aaaaaaaaaaaa"
@@ -26,6 +26,7 @@ def two(store: Store, file: Path, stage: Any) -> Path:
     """A store with two runs, of which BAD is the last."""
     for run in (GOOD, BAD):
         store.start_run(NewRun(id=run, plan=PLAN, environment={"threads": 1, "torch": "2"}))
+        store.record_environment(run, EnvironmentRecord(environment={"threads": 1, "torch": "2"}))
         store.write(run, stage())
         store.write_predictions(run, 1, "mini/img_cap", "test", [PredictionRecord("a", "b", ("c",))])
         store.end_run(run, "finished")
@@ -84,6 +85,19 @@ def test_a_value_that_is_no_id_is_damage(two: Path, store: Store, run: str) -> N
         ("UPDATE runs SET status = ? WHERE id = ?", "done"),
         ("UPDATE runs SET environment = ? WHERE id = ?", '{"threads": "many"}'),
         ("UPDATE runs SET environment = ? WHERE id = ?", '{"threads": -1}'),
+        ("UPDATE runs SET environment = ? WHERE id = ?", '{"cores": true}'),
+        ("UPDATE runs SET environment = ? WHERE id = ?", '{"commit": "\\u001b[2J"}'),
+        ("UPDATE runs SET environment = ? WHERE id = ?", '{"commit": "8fa1c59d0eb5+changes\\n"}'),
+        ("UPDATE runs SET environment = ? WHERE id = ?", '{"code": "../../x"}'),
+        ("UPDATE runs SET environment = ? WHERE id = ?", '{"code": 5}'),
+        ("UPDATE runs SET environment = ? WHERE id = ?", '{"torch": ["2"]}'),
+        ("UPDATE runs SET recipe = ? WHERE id = ?", "[]"),
+        ("UPDATE runs SET recipe = ? WHERE id = ?", '{"name": {"a": 1}}'),
+        ("UPDATE environments SET environment = ? WHERE run = ?", '{"commit": "zz"}'),
+        ("UPDATE environments SET environment = ? WHERE run = ?", "{"),
+        ("UPDATE environments SET purpose = ? WHERE run = ?", "sleeping"),
+        ("UPDATE environments SET position = ? WHERE run = ?", -1),
+        ("UPDATE environments SET number = ? WHERE run = ?", "first"),
         ("UPDATE stages SET checkpoint = ? WHERE run = ?", "../../other"),
         ("UPDATE stages SET tasks = ? WHERE run = ?", '{"a": 1}'),
         ("UPDATE stages SET seconds = ? WHERE run = ?", float("inf")),
@@ -119,12 +133,20 @@ def test_a_damaged_run_is_written_again_by_starting_it(two: Path, store: Store) 
     assert store.resolve("@last") == BAD
 
 
+@pytest.mark.parametrize("damage", ["environment = '{'", "number = 'x'", "purpose = ''", "step = -5"])
+def test_a_damaged_environment_is_replaced_when_its_run_goes_on(two: Path, store: Store, damage: str) -> None:
+    change(two, f"UPDATE environments SET {damage} WHERE run = ?", BAD)
+    store.record_environment(BAD, EnvironmentRecord(position=2, environment={"threads": 3}))
+    (known,) = store.details(BAD).environments
+    assert (known.number, known.position, known.environment) == (1, 2, {"threads": 3})
+
+
 @pytest.mark.parametrize(
     "statement",
     [
         *(
             f"DROP TABLE {table}"
-            for table in ("runs", "stages", "scores", "steps", "predictions", "routings", "leases")
+            for table in ("runs", "environments", "stages", "scores", "steps", "predictions", "routings", "leases")
         ),
         "ALTER TABLE stages DROP COLUMN after_seconds",
         "DROP INDEX ix_runs_turn",
@@ -167,7 +189,7 @@ def test_random_damage_is_never_unforeseen(two: Path, store: Store, url: str) ->
                     assert error.hint or "damaged" in error.message
 
 
-TABLES = ("runs", "stages", "scores", "steps", "predictions", "run_plugins", "leases")
+TABLES = ("runs", "environments", "stages", "scores", "steps", "predictions", "run_plugins", "leases")
 
 
 def _check(url: str) -> Any:

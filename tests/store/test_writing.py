@@ -21,7 +21,7 @@ from micl_cli.api.events import (
     Validated,
 )
 from micl_cli.errors import StoreError
-from micl_cli.store import NewRun, PredictionRecord, RoutingRecord, Store
+from micl_cli.store import EnvironmentRecord, NewRun, PredictionRecord, RoutingRecord, Store
 
 RUN = "abc123"
 
@@ -220,3 +220,56 @@ def test_validations_are_kept_and_those_after_a_checkpoint_discarded(store, new_
     ]
     store.discard_after(RUN, 1, 2)
     assert [v.step for v in store.details(RUN).validations] == [2]
+
+
+# Environments
+
+
+ONE, TWO = {"threads": 1}, {"threads": 2}
+
+
+def environments(store, *records):
+    store.start_run(NewRun(id=RUN, plan={"strategy": "moincl"}, environment=ONE))
+    for purpose, position, step, environment in records:
+        store.record_environment(
+            RUN, EnvironmentRecord(purpose=purpose, position=position, step=step, environment=environment)
+        )
+    known = store.details(RUN).environments
+    assert [each.number for each in known] == list(range(1, 1 + len(known)))
+    return [(each.purpose, each.position, each.step, each.environment) for each in known]
+
+
+def test_an_environment_is_kept_from_where_it_begins(store):
+    first, second = ("learning", 1, 0, ONE), ("learning", 2, 7, TWO)
+    assert environments(store, first, second) == [first, second]
+
+
+def test_the_same_environment_is_not_kept_twice(store):
+    first = ("learning", 1, 0, ONE)
+    assert environments(store, first, ("learning", 1, 5, ONE), ("scoring", 1, 0, ONE)) == [first]
+
+
+def test_an_environment_of_steps_that_are_learnt_again_is_forgotten(store):
+    first = ("learning", 1, 0, ONE)
+    assert environments(store, first, ("learning", 2, 3, TWO), ("learning", 2, 1, ONE)) == [first]
+    assert environments(store, ("learning", 1, 0, TWO)) == [("learning", 1, 0, TWO)]
+
+
+def test_environments_of_scoring_stay_when_learning_goes_on(store):
+    first, scored = ("learning", 1, 0, ONE), ("scoring", 1, 0, TWO)
+    assert environments(store, first, scored, ("learning", 2, 0, ONE)) == [first, scored]
+    assert environments(store, ("scoring", 2, 0, ONE))[-1] == ("scoring", 2, 0, ONE)
+
+
+def test_the_environment_of_a_deleted_run_cannot_be_written(store):
+    with pytest.raises(StoreError, match="is not in the store"):
+        store.record_environment("nowhere", EnvironmentRecord(environment=ONE))
+
+
+def test_a_recipe_stays_with_its_run(store, new_run):
+    recipe = {"name": "fast", "sha256": "ab" * 32, "citation": ""}
+    store.start_run(new_run(recipe=recipe))
+    store.start_run(new_run())
+    assert store.run(RUN).recipe == recipe
+    store.start_run(new_run(recipe={"name": "slow"}))
+    assert store.run(RUN).recipe == {"name": "slow"}

@@ -54,6 +54,23 @@ class TestReplay(StrategyContract):
     strategy = Replay
 
 
+class NamedLikeAMethod(Strategy):
+    """Has an option with the name of a method, which stays callable."""
+
+    def __init__(
+        self, backbone: Backbone, *, loss: Annotated[str, "form of the loss"] = "mean", **options: Any
+    ) -> None:
+        super().__init__(backbone, **options)
+        self.loss_ = loss
+
+
+def test_an_option_with_the_name_of_a_method_does_not_replace_it() -> None:
+    strategy = NamedLikeAMethod(ToyBackbone())
+    strategy.enter(Stage(position=1, tasks=()), {"loss": "sum"})
+    assert strategy.loss_ == "sum"
+    assert callable(strategy.loss)
+
+
 class Gated(Strategy):
     """Scales each term of its loss by a gate of its own, and anchors the gate in a pass after each task."""
 

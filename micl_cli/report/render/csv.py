@@ -31,7 +31,8 @@ def write(runs: Sequence[RunData], summaries: Sequence[Summary] = (), *, summary
     ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits, and the
     numbers of cut and missing answers), "subscore" (figures of a metric, such as those of categories), "outside" (the
     change of tasks outside the sequence), "rule" (``value`` is the version or variant by which the latest score was
-    made), "figure", "cost" (without ``stage``: the whole run), "forgetting", "routing" or "extra".
+    made), "figure", "cost" (without ``stage``: the whole run), "forgetting", "validation", "routing" or
+    "extra".
     Several runs begin with rows of "summary" (``run`` is the method, ``quantity`` a figure of the summary with its mean
     and bounds, ``n`` the number of seeds), "comparison" (``run`` is one method minus another) and "noise" (standard
     deviations); with ``summary_only``, there are no others. Several runs end with rows of "difference" or
@@ -116,6 +117,9 @@ def _values(run: RunData) -> Iterator[Value]:
     for entry in run.forgetting_types:
         for name, value in (("superficial_forgetting", entry.superficial), ("essential_forgetting", entry.essential)):
             yield "forgetting", entry.after, entry.task, name, value, "", run.split
+    for each in run.validations:
+        quantity = f"{each.criterion} at step {each.step}{' (final)' if each.final else ''}"
+        yield "validation", each.position, "", quantity, each.value, "", "val"
     if routing := run.routing:
         for name in ("accuracy", "unsure", "seconds_per_query", "passes", "base"):
             yield "routing", len(run.tasks), "", name, getattr(routing, name), "", run.split

@@ -58,6 +58,8 @@ def _run(run: RunData) -> dict[str, Any]:
         "scales": {task: scale and list(scale) for task, scale in run.scales.items()},
         "types": dict(run.types),
         "recipe": dict(run.recipe) or None,
+        "environments": [asdict(each) for each in run.environments],
+        "validations": [asdict(each) for each in run.validations],
         "matrix": run.r.rows(),
         "zero_shot": None if run.zero_shot is None else [run.r[0, i] for i in run.r.tasks],
         "metrics": run.metrics,

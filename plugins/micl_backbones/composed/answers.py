@@ -17,8 +17,8 @@ from micl_backbones.composed.inputs import Inputs, left_padded
 from micl_backbones.composed.media import MediaTokens
 from micl_backbones.composed.preset import Preset, instruction_texts
 from micl_backbones.composed.prompt import Prompt
-from micl_backbones.instructions import GENERAL_INSTRUCTIONS, QUESTION_PROMPT
-from micl_backbones.language import LanguageBackbone, answers_of, choices_of, normalised_log_probs
+from micl_backbones.instructions import QUESTION_PROMPT, general_instructions
+from micl_backbones.language import LanguageBackbone, answers_of, choices_of, generation_arguments, normalised_log_probs
 from micl_cli.api import Answer, Example, Media, PlanError, TextTokenizer
 
 
@@ -74,7 +74,8 @@ class ComposedAnswers(LanguageBackbone):
         if self._can_pack and search.get("num_beams", 1) == 1:
             prompts = self._prompt_batch(examples)
             limit = self._new_tokens(prompts.length, search["max_new_tokens"])
-            ids = greedy(self.language, prompts, end=self._eos_id, limit=limit)
+            penalty = search.get("repetition_penalty", 1.0)
+            ids = greedy(self.language, prompts, end=self._eos_id, limit=limit, repetition_penalty=penalty)
         else:
             limit = 0  # what `generate` returns has an end token, however short it is, unless it was cut
             ids = self._search(examples, search)
@@ -101,7 +102,8 @@ class ComposedAnswers(LanguageBackbone):
         """Return the token ids that ``generate`` of transformers finds; its prompts are padded at the left."""
         prompts = self._prompts(examples)
         length = max(map(len, prompts))
-        search = {**search, "max_new_tokens": self._new_tokens(length, search["max_new_tokens"])}
+        search = generation_arguments(search, prompt_length=0)  # prompts are embeddings: all ids are of the answer
+        search["max_new_tokens"] = self._new_tokens(length, search["max_new_tokens"])
         gaps = [length - len(prompt) for prompt in prompts]
         media = self._media([(r, *place) for r, prompt in enumerate(prompts) for place in prompt.shifted(gaps[r])])
         inputs, mask = left_padded(prompts, gaps, self._pad_id, media, self.device)
@@ -145,4 +147,4 @@ class ComposedAnswers(LanguageBackbone):
         return self.questions_from_template(self.preset.language.get("question_prompt", QUESTION_PROMPT), captions)
 
     def instructions(self) -> Sequence[str]:
-        return instruction_texts(self.preset) or GENERAL_INSTRUCTIONS
+        return instruction_texts(self.preset) or general_instructions()

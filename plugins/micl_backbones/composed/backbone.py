@@ -57,7 +57,7 @@ from micl_cli.api import (
 class Composed(ComposedAnswers):
     """A language model that reads media through frozen encoders and trained connectors."""
 
-    provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions", "states"})
+    provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions", "states", "penalties"})
     preset_name: ClassVar[str] = "tiny"
     """The default preset."""
 

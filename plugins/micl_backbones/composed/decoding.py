@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers import DynamicCache, RepetitionPenaltyLogitsProcessor
 
 from micl_backbones.composed.causal import decoder_of, logits_of
 from micl_backbones.composed.packing import Branches, Packing, plan_branches
@@ -36,14 +36,21 @@ class PromptBatch:
         return len(self.context) + self.embeds.shape[1]
 
 
-def greedy(language: Any, prompts: PromptBatch, *, end: int, limit: int) -> list[list[int]]:
+def greedy(
+    language: Any, prompts: PromptBatch, *, end: int, limit: int, repetition_penalty: float = 1.0
+) -> list[list[int]]:
     """Return the greedily decoded tokens after each prompt: at most ``limit``, without the ``end`` token."""
+    penalise = RepetitionPenaltyLogitsProcessor(float(repetition_penalty))
     cache, states, lengths = _prefill(language, prompts)
     answers: list[list[int]] = [[] for _ in lengths]
     active = torch.arange(len(lengths), device=states.device)
     mask = _filled(cache, lengths)
     for step in range(limit):
-        tokens = logits_of(language, states).argmax(-1)
+        logits = logits_of(language, states)
+        if repetition_penalty != 1.0 and step:
+            decoded = torch.tensor([answers[row] for row in active.tolist()], device=states.device)
+            logits = penalise(decoded, logits.float())
+        tokens = logits.argmax(-1)
         unfinished = tokens != end
         if not unfinished.all():
             remaining = unfinished.nonzero()[:, 0]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from micl_backbones.composed.schema import check_places, check_preset
+from micl_backbones.instructions import read_instructions
 from micl_backbones.weights.digest import (
     RECORD,
     check_recorded,
@@ -20,7 +21,7 @@ from micl_backbones.weights.digest import (
 )
 from micl_backbones.weights.fetch import is_fetched
 from micl_backbones.weights.hub import COMMIT, check_cached, commit_of, is_cached, snapshot_folder
-from micl_cli.api import PlanError, PresetInfo, Resources, TextError, parse_json, read_lines, read_toml
+from micl_cli.api import PlanError, PresetInfo, Resources, TextError, read_toml
 
 PRESETS = Path(__file__).parents[1] / "presets"
 
@@ -196,15 +197,7 @@ def instruction_texts(preset: Preset) -> Sequence[str] | None:
     name = preset.language.get("instructions")
     if not name:
         return None
-    path = preset.folder / name
-    try:
-        texts = tuple(parse_json(line)["text"] for _, line in read_lines(path))
-        if not texts or not all(isinstance(text, str) for text in texts):
-            raise ValueError("it needs texts")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        hint = 'Write one object on each line: {"text": "..."}.'
-        raise PlanError(f"the instructions {path} cannot be read: {error}", hint) from error
-    return texts
+    return read_instructions(preset.folder / name)
 
 
 def preset_info(preset: Preset) -> PresetInfo:

@@ -14,7 +14,7 @@ from torch import Tensor
 from micl_backbones.hf.chat import Chat, Prompt
 from micl_backbones.hf.checkpoints import CheckpointBackbone
 from micl_backbones.hf.passes import capture_inputs, project_only
-from micl_backbones.language import answers_of, choices_of, normalised_log_probs
+from micl_backbones.language import answers_of, choices_of, generation_arguments, normalised_log_probs
 from micl_cli.api import Answer, Example, TextTokenizer
 
 QUESTION_PROMPT = (
@@ -63,8 +63,9 @@ class HFAnswers(CheckpointBackbone):
         ends, pad = list(self.chat.ends), self.chat.tokenizer.pad_token_id
         self._locate(inputs, rows, len(examples))
         run = partial(self._run, self.model.generate, inputs, rows, len(examples))
-        rows_of_ids: Tensor = run(**search, eos_token_id=ends, pad_token_id=pad)
-        ids = rows_of_ids[:, inputs["input_ids"].shape[1] :].tolist()
+        length = inputs["input_ids"].shape[1]
+        rows_of_ids: Tensor = run(**generation_arguments(search, length), eos_token_id=ends, pad_token_id=pad)
+        ids = rows_of_ids[:, length:].tolist()
         return answers_of(self.texts.decode(ids), ids, ends, search["max_new_tokens"])
 
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:

@@ -24,7 +24,7 @@ from micl_backbones.hf.load import (
 )
 from micl_backbones.hf.passes import StopForward, before_answers, capture_inputs, mean_vectors, project_only
 from micl_backbones.hf.soft_prompts import SoftPlaces, make_places
-from micl_backbones.instructions import GENERAL_INSTRUCTIONS
+from micl_backbones.instructions import general_instructions
 from micl_backbones.language import has_trainable, matching_layers, precision_key, without_autocast
 from micl_backbones.weights.quantize import DType, Quantize
 from micl_cli.api import (
@@ -51,7 +51,7 @@ ADAPTERS = "micl_adapters"
 class HF(HFAnswers):
     """A pretrained multimodal model with adapters on the linear layers of its language model."""
 
-    provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions"})
+    provides = frozenset({"adapters", "text", "generate", "choices", "features", "questions", "penalties"})
 
     def __init__(
         self,
@@ -315,4 +315,4 @@ class HF(HFAnswers):
         return torch.cat([mean_vectors(embeds, media), present, mean_vectors(words, unpadded & ~media)], dim=1)
 
     def instructions(self) -> Sequence[str]:
-        return GENERAL_INSTRUCTIONS
+        return general_instructions()

@@ -7,6 +7,7 @@ from micl_routers.mllm import MLLMRouter
 from micl_routers.oracle import OracleRouter
 from micl_routers.prototype import PrototypeRouter
 from micl_routers.ridge import RidgeRouter
+from micl_routers.rule import RuleRouter
 
 
 class TestMLLM(RouterContract):
@@ -25,3 +26,7 @@ class TestPrototype(RouterContract):
 
 class TestRidge(RouterContract):
     router = RidgeRouter
+
+
+class TestRule(RouterContract):
+    router = RuleRouter

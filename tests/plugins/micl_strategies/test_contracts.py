@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from micl_cli.testing import StrategyContract
+from micl_strategies.connectors import Connectors
 from micl_strategies.ewc import EWC
 from micl_strategies.ewf import EWF
 from micl_strategies.finetune import Finetune
@@ -12,6 +13,7 @@ from micl_strategies.moincl import MoInCL
 from micl_strategies.olora import OLoRA
 from micl_strategies.replay import Replay
 from micl_strategies.router import RouterIsolation
+from micl_strategies.single_task import SingleTask
 
 
 class TestFinetune(StrategyContract):
@@ -22,8 +24,27 @@ class TestJoint(StrategyContract):
     strategy = Joint
 
 
+class TestConnectors(StrategyContract):
+    strategy = Connectors
+
+
+class TestConnectorsWithReplay(StrategyContract):
+    strategy = Connectors
+    options = {"replay": 6, "replay_batch": 2}
+
+
+class TestSingleTask(StrategyContract):
+    strategy = SingleTask
+    adapter = None
+
+
 class TestMoInCL(StrategyContract):
     strategy = MoInCL
+
+
+class TestMoInCLAsInThePaper(StrategyContract):
+    strategy = MoInCL
+    options = {"loss": "mean_over_all", "pseudo_weight": 0.5}
 
 
 class TestMoInCLByType(StrategyContract):
@@ -64,6 +85,11 @@ class TestEWFByEpoch(StrategyContract):
     options = {"fuse_after": "epoch", "fuse_connectors": True}
 
 
+class TestEWFAsInThePaper(StrategyContract):
+    strategy = EWF
+    options = {"alpha_rule": "tasks", "distill": 1.0}
+
+
 class TestReplay(StrategyContract):
     strategy = Replay
     options = {"replay": 6, "replay_batch": 3}
@@ -77,6 +103,11 @@ class TestReplayByReservoir(StrategyContract):
 class TestOLoRA(StrategyContract):
     strategy = OLoRA
     options = {"rank": 1}
+
+
+class TestOLoRAWithAGrownAdapter(StrategyContract):
+    strategy = OLoRA
+    options = {"rank": 2}
 
 
 class TestRouterIsolation(StrategyContract):

@@ -95,3 +95,40 @@ def test_only_one_adapter_is_left() -> None:
     made = course(IMG_CAP, IMG_QA)
     around_the_last(made)
     assert made.strategy.backbone.adapters.names == ("main",)
+
+
+@pytest.mark.parametrize(("tasks", "alpha"), [((IMG_CAP, IMG_QA), 0.5**0.5), ((IMG_CAP, IMG_QA, AUD_QA), 3**-0.5)])
+def test_alpha_falls_with_the_number_of_tasks_like_the_paper_s_of_classes(tasks: Any, alpha: float) -> None:
+    before, endpoint, after = around_the_last(course(*tasks, alpha_rule="tasks", alpha=0.0))
+    assert torch.allclose(after[MIX], fused(endpoint[MIX], before[MIX], alpha), atol=1e-6)
+    assert not torch.equal(before[MIX], endpoint[MIX])
+
+
+def test_distillation_is_the_divergence_from_the_model_before_the_task() -> None:
+    made = course(IMG_CAP, IMG_QA, distill=0.5)
+    made.learn(1)
+    made.begin(2)
+    made.step()
+    old, new = ToyBackbone(), ToyBackbone()
+    for model, name in ((old, "teacher"), (new, "main")):
+        model.adapters.add("only")
+        model.adapters.load("only", made.strategy.backbone.adapters.state(name))
+        model.adapters.activate("only")
+    batch = made.strategy.batch(IMG_QA.examples("train")[:4])
+    terms = made.strategy.loss(batch)
+    assert isinstance(terms, dict)
+    with torch.no_grad():
+        p, q = (model.answer_logits(model.batch(batch.examples))[0].double().log_softmax(-1) for model in (old, new))
+        expected = 0.5 * float((p.exp() * (p - q)).sum(-1).mean())
+        answers = float(new.loss(new.batch(batch.examples)))
+    assert expected > 1e-4
+    assert {name: float(term.detach()) for name, term in terms.items()} == pytest.approx(
+        {"answers": answers, "distillation": expected}, rel=1e-3
+    )
+
+
+def test_nothing_is_distilled_while_the_first_task_is_learnt() -> None:
+    made = course(IMG_CAP, distill=0.5)
+    made.begin(1)
+    made.step()
+    assert made.last.terms == {}

@@ -12,7 +12,7 @@ import torch
 from micl_cli.api import Example, Task
 from micl_cli.testing import Course, ToyBackbone, toy_task
 from micl_strategies.lwf import LwF
-from micl_strategies.single import TEACHER
+from micl_strategies.single_adapter import TEACHER
 
 IMG_CAP, IMG_QA, AUD_QA = toy_task("image", "captioning"), toy_task("image", "qa"), toy_task("audio", "qa")
 

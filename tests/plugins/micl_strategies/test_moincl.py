@@ -18,8 +18,7 @@ from micl_cli.api import Batch, Example, PlanError, Task, parse_options
 from micl_cli.errors import OptionError
 from micl_cli.plan import Evaluation
 from micl_cli.testing import Course, ToyBackbone, toy_task
-from micl_strategies import fusion
-from micl_strategies import moincl as moincl_module
+from micl_strategies import cached_teacher, fusion
 from micl_strategies.moincl import TEACHER, MoInCL
 
 IMG_CAP, IMG_QA = toy_task("image", "captioning"), toy_task("image", "qa")
@@ -238,7 +237,7 @@ class WithStates(Watched):
 def test_the_teacher_reads_each_sample_once_as_far_as_its_states_fit(
     room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moincl_module, "CACHE_BYTES", {"all": 10**9, "some": cached_bytes() // 2, "none": 0}[room])
+    monkeypatch.setattr(cached_teacher, "CACHE_BYTES", {"all": 10**9, "some": cached_bytes() // 2, "none": 0}[room])
     made, read = [], []
     for backbone in (Watched(), WithStates()):
         each = Course(MoInCL(backbone), [IMG_CAP, IMG_QA])
@@ -264,7 +263,7 @@ def cached_bytes() -> int:
     rehearsal = Course(MoInCL(WithStates()), [IMG_CAP, IMG_QA])
     rehearsal.learn(1)
     rehearsal.begin(2)
-    return sum(states.nbytes for states in moincl(rehearsal)._teacher_states.values())
+    return sum(states.nbytes for states in moincl(rehearsal).teacher.states.values())
 
 
 def test_the_teacher_answers_and_reads_in_batches_and_in_a_step_s_number_format(
@@ -342,14 +341,15 @@ def test_dropout_does_not_reach_the_teacher() -> None:
     made.begin(2)
     strategy = moincl(made)
     batch = strategy.batch(IMG_QA.examples("train")[:2])
-    first, second = (strategy._teacher_logits(batch.examples[2:]) for _ in range(2))
+    first, second = (strategy.teacher.logits(batch.examples[2:]) for _ in range(2))
     assert torch.equal(first, second)
     assert backbone.module.training
 
 
-def test_terms_are_those_of_two_models_on_the_same_answers() -> None:
+@pytest.mark.parametrize("form", ["separate", "mean_over_all"])
+def test_terms_are_those_of_two_models_on_the_same_answers(form: str) -> None:
     """Against two whole models, one example at a time, in numpy: nothing can be misaligned."""
-    options = {"temperature": 3.0, "lambda_kl": 0.5, "lambda_text": 2.0, "pseudo_weight": 0.7}
+    options = {"temperature": 3.0, "lambda_kl": 0.5, "lambda_text": 2.0, "pseudo_weight": 0.7, "loss": form}
     made = course(IMG_CAP, IMG_QA, **options)
     for _ in range(2):
         made.step()
@@ -363,14 +363,26 @@ def test_terms_are_those_of_two_models_on_the_same_answers() -> None:
     terms = strategy.loss(batch)
     assert isinstance(terms, dict)
     new, pseudo, texts = batch.examples[:4], batch.examples[4:8], batch.examples[8:]
+    on_new, on_pseudo = (negative_log_likelihoods(student, each) for each in (new, pseudo))
+    separate = {"answers": float(np.mean(on_new)), "pseudo": 0.7 * float(np.mean(on_pseudo))}
+    over_all = {"answers": (sum(on_new) + 0.7 * sum(on_pseudo)) / len([*on_new, *on_pseudo])}
     expected = {
-        "answers": likelihood(student, new),
-        "pseudo": 0.7 * likelihood(student, pseudo),
+        **(separate if form == "separate" else over_all),
         "pseudo_kl": 0.5 * divergence(student, teacher, pseudo, 3.0),
         "text_kl": 2.0 * divergence(student, teacher, texts, 3.0),
     }
     assert {name: float(term.detach()) for name, term in terms.items()} == pytest.approx(expected, rel=2e-3, abs=1e-4)
     assert min(expected.values()) > 1e-3
+
+
+def test_the_paper_s_mean_is_the_loss_on_new_and_pseudo_samples_as_one_batch() -> None:
+    made = course(IMG_CAP, IMG_QA, loss="mean_over_all")
+    made.step()
+    batch = moincl(made).batch(IMG_QA.examples("train")[:4])
+    terms = made.strategy.loss(batch)
+    assert isinstance(terms, dict)
+    together = made.strategy.backbone.loss(made.strategy.backbone.batch(batch.examples[:8]))
+    assert float(terms["answers"].detach()) == pytest.approx(float(together.detach()), rel=1e-4)
 
 
 def log_probabilities(model: ToyBackbone, example: Example, temperature: float = 1.0) -> tuple[Any, list[int]]:
@@ -382,10 +394,9 @@ def log_probabilities(model: ToyBackbone, example: Example, temperature: float =
     ), labels.tolist()
 
 
-def likelihood(model: ToyBackbone, examples: Sequence[Example]) -> float:
+def negative_log_likelihoods(model: ToyBackbone, examples: Sequence[Example]) -> list[float]:
     found = [log_probabilities(model, example) for example in examples]
-    values = [-row[label] for rows, labels in found for row, label in zip(rows, labels, strict=True)]
-    return float(np.mean(values))
+    return [float(-row[label]) for rows, labels in found for row, label in zip(rows, labels, strict=True)]
 
 
 def divergence(student: ToyBackbone, teacher: ToyBackbone, examples: Sequence[Example], temperature: float) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from micl_cli.api import AdapterSpec, PlanError, Task
 from micl_cli.testing import Course, ToyBackbone, toy_task
 from micl_cli.training.step import loss_and_terms
-from micl_strategies.olora import OLoRA
+from micl_strategies.olora import OLoRA, grow_rank
 
 IMG_CAP, IMG_QA, AUD_QA = toy_task("image", "captioning"), toy_task("image", "qa"), toy_task("audio", "qa")
 LAYERS = [f"layers.layers.0.{name}" for name in ("query", "key", "value", "mix", "widen", "narrow")]
@@ -131,13 +131,49 @@ def test_the_first_task_has_nothing_to_overlap_with() -> None:
     assert made.last.terms == {}
 
 
-@pytest.mark.parametrize(("tasks", "rank"), [(2, 3), (2, 5), (5, 0), (3, 2)])
-def test_too_little_rank_is_refused_before_anything_is_learnt(tasks: int, rank: int) -> None:
-    made = course(*[IMG_CAP] * tasks, rank=rank)
+def test_too_little_rank_to_share_is_refused_before_anything_is_learnt() -> None:
+    made = course(*[IMG_CAP] * 5)
     with pytest.raises(PlanError, match="4 LoRA ranks") as refused:
         made.begin(1)
     assert "-b lora_rank N" in refused.value.hint
     assert "-o rank N" in refused.value.hint
+
+
+@pytest.mark.parametrize(("tasks", "rank", "total"), [(2, 3, 6), (3, 2, 6), (2, 8, 16), (2, 1, 4)])
+def test_the_adapter_grows_to_the_rank_of_each_task_at_the_same_scale(tasks: int, rank: int, total: int) -> None:
+    made, plain = course(*[IMG_CAP] * tasks, rank=rank), ToyBackbone()
+    plain.adapters.add("main", seed=0)
+    made.begin(1)
+    grown, own = (backbone.adapters.low_rank("main") for backbone in (made.strategy.backbone, plain))
+    for layer, (a, b, scale) in grown.items():
+        assert len(a) == b.shape[1] == total
+        assert scale == pytest.approx(own[layer][2])
+        assert torch.equal(a[: min(total, 4)], own[layer][0][: min(total, 4)])
+    made.rest()
+    made.finish()
+    made.begin(2)
+    assert len(made.strategy.backbone.adapters.low_rank("main")["layers.0.query"][0]) == total
+
+
+def test_growing_leaves_what_was_learnt_as_it_is() -> None:
+    made = course(IMG_CAP, rank=4)
+    made.learn(1)
+    backbone = made.strategy.backbone
+    batch = backbone.batch(IMG_CAP.examples("test"))
+    before, weights = backbone.answer_logits(batch)[0], state(made)
+    grow_rank(backbone.adapters, 12, seed=3)
+    assert torch.allclose(backbone.answer_logits(batch)[0], before, atol=1e-5)
+    assert block(state(made), 0, 4) == block(weights, 0, 4)
+    assert torch.equal(state(made)["connector.image.weight"], weights["connector.image.weight"])
+    assert state(made)[f"{LAYERS[0]}.A"][4:].any()
+    assert not state(made)[f"{LAYERS[0]}.B"][:, 4:].any()
+
+
+def test_an_adapter_with_ranks_by_layer_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = AdapterSpec("lora", {"rank": 4, "ranks": "mix=2"})
+    monkeypatch.setattr(ToyBackbone, "default_spec", lambda self: spec)
+    with pytest.raises(PlanError, match="2 LoRA ranks, too few for 2 tasks of rank 8"):
+        course(IMG_CAP, IMG_QA, rank=8).begin(1)
 
 
 def test_a_rank_that_changes_between_tasks_is_refused() -> None:

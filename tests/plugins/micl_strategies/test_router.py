@@ -15,7 +15,7 @@ from micl_cli.testing import Course, ToyBackbone, toy_task
 from micl_strategies.router import RouterIsolation
 
 TASKS = [toy_task("image", "captioning"), toy_task("image", "qa"), toy_task("audio", "qa")]
-ROUTERS = {"mllm": "samples=3,epochs=2", "prototype": "", "ridge": "", "oracle": ""}
+ROUTERS = {"mllm": "samples=3,epochs=2", "prototype": "", "ridge": "", "rule": "", "oracle": ""}
 
 
 def course(tasks: Sequence[Task] = TASKS, **options: Any) -> Course:

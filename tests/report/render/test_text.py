@@ -63,6 +63,9 @@ COMPARED = r"""
 Comparison of 2 runs
 ====================
 
+The code of these runs is unknown: it was not recorded when
+they started.
+
 Final scores, x100 (MFN: their mean): mixes scales (cider
 0..1000, accuracy 0..100)
                    seed  img_cap  aud_qa     MFN

@@ -17,7 +17,7 @@ from transformers import GenerationConfig, Lfm2Config, LlamaConfig, MistralConfi
 
 from micl_backbones.composed.backbone import Composed
 from micl_backbones.composed.encoders.conv import ConvImage, ConvSound
-from micl_backbones.instructions import GENERAL_INSTRUCTIONS
+from micl_backbones.instructions import general_instructions
 from micl_cli.api import Backbone, Example, PlanError, combine, options_of
 from micl_cli.testing import BackboneContract, toy_examples, toy_media, toy_task
 
@@ -309,4 +309,4 @@ def test_instructions_come_from_the_preset_s_file(backbone: Composed, preset: Pa
     assert backbone.instructions() == ("Say yes. yes", "Name a colour. red")
     other = shutil.copytree(preset.parent, tmp_path / "other") / "small.toml"
     other.write_text(other.read_text().replace('instructions = "instructions.jsonl"\n', ""))
-    assert Composed(str(other), resources=resources()).instructions() == GENERAL_INSTRUCTIONS
+    assert Composed(str(other), resources=resources()).instructions() == general_instructions()

@@ -173,3 +173,27 @@ def test_experts_whose_layers_peft_would_move_learn_too(tmp_path: Path) -> None:
     backbone = ready(Composed(str(tmp_path / "other.toml"), resources=resources()))
     assert any("mlp.gate_proj" in layer.name for layer in backbone.adaptable_layers)
     assert torch.isfinite(backbone.loss(backbone.batch(mixed())))
+
+
+@pytest.mark.filterwarnings("ignore:Passing `repetition_penalty`")
+@pytest.mark.parametrize("name", ["pythia", "bloom"])
+@pytest.mark.parametrize(("beams", "length"), [(1, 1.0), (3, 0.0), (3, 2.0)])
+@torch.no_grad()
+def test_penalties_give_the_tokens_of_transformers(
+    presets: Callable[[str], Path], name: str, beams: int, length: float
+) -> None:
+    """Decoded in one batch, against ``generate`` of transformers for each prompt alone."""
+    backbone = ready(Composed(str(presets(name)), resources=resources(), dtype="fp32"))
+    search: dict[str, Any] = {"max_new_tokens": 8, "num_beams": beams, "repetition_penalty": 1.8}
+    wanted = []
+    for example in mixed():
+        (prompt,) = backbone._prompts([example])
+        embeds = backbone._embed(backbone._inputs([example], [prompt], [prompt.ids]))
+        mask = torch.ones(embeds.shape[:2], dtype=torch.long)
+        more = {"length_penalty": length} if beams > 1 else {}
+        wanted += backbone.language.generate(
+            inputs_embeds=embeds, attention_mask=mask, do_sample=False, eos_token_id=2, pad_token_id=0, **search, **more
+        ).tolist()
+    found = backbone.generate(mixed(), length_penalty=length, **search)
+    assert found == backbone.texts.decode(wanted)
+    assert found != backbone.generate(mixed(), max_new_tokens=8, num_beams=beams)

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 import micl_backbones
 from micl_tasks.mini.language import FIELDS, Field, draw, draw_question
-from micl_tasks.mini.scenes import COLOURS, DIRECTIONS, PITCHES, SHAPES, SPEEDS, TIMBRES, split_of
+from micl_tasks.mini.scenes import COLOURS, DIRECTIONS, PITCHES, SHAPES, SPEEDS, TIMBRES
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
-from micl_cli.api import ADAPTER, NEW, Backbone, Example, Range, Stage, State, Strategy
+from micl_cli.api import ADAPTER, NEW, Backbone, Batch, Example, Range, Stage, State, Strategy
 from micl_strategies.buffer import Buffer
 
 TEACHER = "teacher"
@@ -68,6 +68,11 @@ class SingleAdapter(Strategy):
     def has_teacher(self) -> bool:
         """Whether the teacher exists."""
         return TEACHER in self.backbone.adapters.names
+
+    def teacher_logits(self, batch: Batch) -> Tensor:
+        """Return [N, V]: the teacher's logits at the answer positions of ``batch``."""
+        with self.backbone.adapters.using(TEACHER):
+            return self.backbone.answer_logits(self.backbone.batch(batch.examples))[0]
 
     def drop_teacher(self) -> None:
         """Remove the teacher, if it exists."""
