@@ -18,13 +18,19 @@ from typing import Any
 from common import ORDERS, micl, record
 
 from micl_cli.io.json_text import json_text
-from micl_cli.report.groups import mean_of
 
 Cell = dict[str, Any]
 EVERY = (
     "zeroshot,finetune,lwf,ewc,ewf,olora,moincl,replay,joint,"
     "router[router=oracle],router[router=mllm],router[router=prototype],router[router=ridge]"
 )
+
+
+def summary(cells: Sequence[Cell], home: Path, margin: float) -> tuple[list[str], dict[str, Any]]:
+    """Return `micl report --summary` of all cells: the lines in Markdown, and the document in JSON."""
+    words = ["report", *(cell["id"] for cell in cells), "--summary", "--margin", f"{margin:g}"]
+    shown, document = (micl([*words, "--format", style], home).stdout for style in ("md", "json"))
+    return shown.splitlines(), json.loads(document)
 
 
 def learn(strategies: str, orders: str, seeds: int, jobs: int, home: Path, extra: Sequence[str]) -> list[Cell]:
@@ -45,43 +51,6 @@ def _report(run: str, home: Path) -> Cell:
 def mean(cells: Sequence[Cell], figure: str) -> float | None:
     values = [cell["metrics"][figure] for cell in cells if cell["metrics"][figure] is not None]
     return statistics.mean(values) if values else None
-
-
-OLD_DATA = {"joint": "all", "replay": "120 stored", "router[router=mllm": "20 per task, to route"}
-"""Strategies that use examples of earlier tasks, and how many of them."""
-
-
-def table(cells: Sequence[Cell]) -> list[str]:
-    """Return the Markdown table with one row per strategy: means over seeds; over all orders with 95 % intervals."""
-    orders = list(dict.fromkeys(cell["order"] for cell in cells))
-    each = [f"{figure} {order}" for figure in ("MFN", "BWT") for order in orders]
-    columns = ["strategy", "old data", "n", "MFT", *each, "MFN, all", "BWT, all", "seconds", "peak MB", "stored MB"]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for strategy in dict.fromkeys(cell["strategy"] for cell in cells):
-        own = [cell for cell in cells if cell["strategy"] == strategy]
-        single = [mean([c for c in own if c["order"] == o], f) for f in ("mfn", "bwt") for o in orders]
-        cost = [statistics.mean(c["cost"][name] for c in own) for name in ("seconds", "peak_bytes", "stored_bytes")]
-        shown = [mean(own, "mft"), *single]
-        seen = next((data for name, data in OLD_DATA.items() if strategy.startswith(name)), "no")
-        row = [strategy, seen, str(len(own)), *map(_number, shown)]
-        row += [_interval(own, "mfn"), _interval(own, "bwt")]
-        row += [f"{cost[0]:.0f}", f"{cost[1] / 1e6:.0f}", f"{cost[2] / 1e6:.1f}"]
-        lines.append(f"| {' | '.join(row)} |")
-    return lines
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{round(value, 1) + 0.0:.1f}"  # never "-0.0"
-
-
-def _interval(cells: Sequence[Cell], figure: str) -> str:
-    values = [cell["metrics"][figure] for cell in cells if cell["metrics"][figure] is not None]
-    if not values:
-        return "-"
-    results = mean_of(values)
-    if results.low is None or results.high is None:
-        return _number(results.mean)
-    return f"{_number(results.mean)} [{_number(results.low)}, {_number(results.high)}]"
 
 
 def claims(cells: Sequence[Cell]) -> dict[str, Any]:
@@ -109,24 +78,6 @@ def claims(cells: Sequence[Cell]) -> dict[str, Any]:
                 for i in range(len(ours[0]["tasks"]))
             )
             results[f"{order}: MFN moincl - finetune (above 0)"] = (mean(ours, "mfn") or 0) - (mean(plain, "mfn") or 0)
-    return results
-
-
-SINGLE = ("finetune", "lwf", "ewc", "ewf", "olora")
-"""Methods with one adapter and without old data, with which moincl is compared."""
-
-
-def best(cells: Sequence[Cell]) -> dict[str, Any]:
-    """Return MoInCL's MFN minus that of each method in SINGLE, over common orders and seeds, with 95 % intervals."""
-    ours = {(c["order"], c["seed"]): c["metrics"]["mfn"] for c in cells if c["strategy"] == "moincl"}
-    results: dict[str, Any] = {}
-    for name in SINGLE:
-        theirs = {(c["order"], c["seed"]): c["metrics"]["mfn"] for c in cells if c["strategy"] == name}
-        values = [ours[cell] - theirs[cell] for cell in ours if cell in theirs]
-        if values:
-            difference = mean_of(values)
-            results[f"MFN moincl - {name} (above 0)"] = difference.mean
-            results[f"MFN moincl - {name}, interval"] = [difference.low, difference.high]
     return results
 
 
@@ -164,13 +115,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--home", type=Path, default=Path(".micl-benchmark"))
+    parser.add_argument("--margin", type=float, default=2.0, help="points within which methods are equivalent")
     parser.add_argument("--name", default="forgetting", help="name of the record")
     args, extra = parser.parse_known_args()
     cells = learn(args.strategies, args.orders, args.seeds, args.jobs, args.home, extra)
-    print("\n".join(table(cells)))
-    results = {**claims(cells), **best(cells), **routed(cells), **memory(cells)}
+    table, document = summary(cells, args.home, args.margin)
+    print("\n".join(table))
+    results = {**claims(cells), **routed(cells), **memory(cells)}
     print("\n".join(f"{name}: {json_text(value)}" for name, value in results.items()))
-    record(args.name, {"claims": results, "table": table(cells), "cells": cells})
+    record(args.name, {"claims": results, "table": table, **document, "cells": cells})
 
 
 if __name__ == "__main__":

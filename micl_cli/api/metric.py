@@ -44,6 +44,11 @@ class Metric(ABC):
     """Increased with each change of the rule that can change a score; stored with every score."""
     task_types: ClassVar[frozenset[str]] = frozenset()
     """The task types for which this metric is reported in addition to the task's own."""
+    scale: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    """The lowest and the highest possible score, on the scale of the metric's paper.
+
+    Reports average scores of different tasks in a headline only if their scales are equal.
+    """
 
     def setup(self, resources: Resources) -> None:
         """Receive the home folder and the loader of plugins, before the first score. Raises PlanError.

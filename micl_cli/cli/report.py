@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_runs
-from micl_cli.cli.console import echo
+from micl_cli.cli.console import echo, note
 from micl_cli.cli.context import current_settings
+
+if TYPE_CHECKING:
+    from micl_cli.report.options import IntervalMethod
 
 FORMATS = ["text", "md", "csv", "json", "latex"]
 EPILOG = """\b
 Examples:
   micl report @last
   micl report 3f2a 91bc --format md > table.md
-  micl report $(micl sweep --strategy finetune,ewc --order order-1 --seed 0..2)
-  micl report @last --json | jq .runs[0].metrics.bwt"""
+  micl report $(micl sweep --strategy finetune,ewc,joint --order order-1,order-2 --seed 0..2)
+  micl report $(micl sweep ...) --summary --format md -o table.md
+  micl report 3f2a 91bc 77ab --summary --interval hierarchical --margin 2
+  micl report @last --json | jq .runs[0].metrics.bwt
+
+\b
+The report of several runs begins with a summary: one row for each method, with final scores, backward
+transfer and learning in per cent of the final scores of joint learning (strategy joint; the same base
+model, data and seed), so that metrics on different scales can be averaged. docs/scoring.md describes
+its figures and statistics."""
 
 
 @click.command(cls=Command, epilog=EPILOG)
@@ -28,25 +42,65 @@ Examples:
     help="Split of the scores; by default that of the run.",
 )
 @click.option("--strict", is_flag=True, help="Refuse runs of different or unknown code, instead of marking them.")
-def report(runs: tuple[str, ...], style: str, as_json: bool, split: str | None, strict: bool) -> None:
-    """Show the R matrix, forgetting with its formulas, cost and provenance; compare several runs.
+@click.option("--summary", "summary_only", is_flag=True, help="Show the summary of all runs only.")
+@click.option(
+    "--relative-to",
+    type=click.Choice(["joint", "single"]),
+    help="Strategy of the reference runs of relative scores; by default joint, else single.",
+)
+@click.option(
+    "--interval",
+    default="t",
+    type=click.Choice(["t", "bca", "hierarchical"]),
+    help="95 % intervals by Student's t over seeds, BCa bootstrap over seeds, or bootstrap of seeds and test examples.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, min_open=True),
+    metavar="POINTS",
+    help="Call methods equivalent if they differ by less than this for certain.",
+)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+def report(
+    runs: tuple[str, ...],
+    style: str,
+    as_json: bool,
+    split: str | None,
+    strict: bool,
+    summary_only: bool,
+    relative_to: str | None,
+    interval: IntervalMethod,
+    margin: float | None,
+    output: Path | None,
+) -> None:
+    """Show the R matrix, forgetting with its formulas, cost and provenance; summarise and compare several runs.
 
-    RUN is an id, a prefix of one, a name, or @last. Runs of one plan with different seeds are also
-    shown as a group, with means and 95 % confidence intervals; strategies with common orders and
-    seeds are compared in pairs. Rows that come from different code are marked.
+    RUN is an id, a prefix of one, a name, or @last. Several runs are summarised first: means over
+    seeds with 95 % intervals, and paired comparisons of methods over common seeds, with p values
+    adjusted for the number of comparisons. Rows that come from different code are marked.
     """
     import shutil
     import sys
 
     from micl_cli.cli.console import wants_colour
+    from micl_cli.io.files import write_text
     from micl_cli.report.code import check_same_code
+    from micl_cli.report.options import ReportOptions
     from micl_cli.report.render import render
     from micl_cli.session import Session
 
     session = Session(current_settings())
     ids = [session.resolve(run) for run in runs]
-    data = [session.report(run_id, split) for run_id in dict.fromkeys(ids)]
+    examples = interval == "hierarchical"
+    data = [session.report(run_id, split, examples=examples) for run_id in dict.fromkeys(ids)]
     if strict:
         check_same_code(data)
+    options = ReportOptions(summary_only=summary_only, relative_to=relative_to, interval=interval, margin=margin)
     width = shutil.get_terminal_size().columns
-    echo(render(data, "json" if as_json else style, width=width, colour=wants_colour(sys.stdout)).rstrip("\n"))
+    colour = output is None and wants_colour(sys.stdout)
+    text = render(data, "json" if as_json else style, width=width, colour=colour, options=options).rstrip("\n")
+    if output is None:
+        echo(text)
+        return
+    write_text(output, text + "\n")
+    note(f"wrote a report of {len(data)} run{'s' * (len(data) > 1)} to {output}")

@@ -19,6 +19,7 @@ from micl_cli.sweep.scheduler import CellEnded, CellStarted
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from micl_cli.report.data import RunData
     from micl_cli.session import Session
     from micl_cli.sweep.grid import Cell
 
@@ -74,26 +75,26 @@ class SweepDisplay:
 
     def _end(self, cell: Cell, status: str, error: str) -> None:
         self.status[cell.plan.id] = status
-        seconds, figures = self._result(cell, status)
+        seconds, figures, shown = self._result(cell, status)
         if self.as_json:
             line = {"event": "cell", **cell.as_json(), "status": status, **figures, "seconds": round(seconds, 3)}
             write_json_line({**line, "error": error} if status == "failed" else line)
         text = f"{len(self.status)}/{self.total} {cell.title}: "
         if status == "finished":
             earlier = "" if cell.plan.id in self._started else ", finished earlier"
-            text += f"MFN {_score(figures['mfn'])}, BWT {_score(figures['bwt'])} ({seconds:.0f} s{earlier})"
+            text += f"{shown} ({seconds:.0f} s{earlier})"
         else:
             text += f"failed: {error}" if status == "failed" else status
         self.write_line(text)
         self._show(cell, len(cell.plan.tasks))
 
-    def _result(self, cell: Cell, status: str) -> tuple[float, dict[str, float | None]]:
-        """Return the learning time of a cell (or the time of its process if not finished), and its figures."""
+    def _result(self, cell: Cell, status: str) -> tuple[float, dict[str, float | None], str]:
+        """Return the learning time of a cell (or the time of its process if not finished), its figures, and a text."""
         run = cell.plan.id
         if status != "finished":
-            return time.monotonic() - self._started.get(run, time.monotonic()), {"mfn": None, "bwt": None}
+            return time.monotonic() - self._started.get(run, time.monotonic()), {"mfn": None, "bwt": None}, ""
         data = self.session.report(run)
-        return data.cost.seconds, {name: data.metrics[name] for name in ("mfn", "bwt")}
+        return data.cost.seconds, {name: data.metrics[name] for name in ("mfn", "bwt")}, _figures(data)
 
     # The progress bar
 
@@ -137,6 +138,17 @@ class SweepDisplay:
         click.echo(escape(text), err=True)
         if self._bar is not None:
             self._bar.refresh()
+
+
+def _figures(run: RunData) -> str:
+    """Return MFN and BWT, or the mean final score of each type of task if means over all tasks mix scales."""
+    from micl_cli.report.scales import mixed_scales, scales_by_metric
+    from micl_cli.report.summary_figures import means_by_type
+
+    shown = {"MFN": run.metrics["mfn"], "BWT": run.metrics["bwt"]}
+    if mixed_scales(scales_by_metric([run])):
+        shown = means_by_type(run)
+    return ", ".join(f"{title} {_score(value)}" for title, value in shown.items())
 
 
 def _score(value: float | None) -> str:

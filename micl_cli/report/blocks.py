@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from micl_cli.report.statistics import Mean
+
 MISSING = "-"
 PASSES = "; before and after: seconds of the passes over data around learning"
 """The explanation of the columns "before" and "after" in the title of a table of costs."""
@@ -45,6 +47,15 @@ Block = Heading | Paragraph | Table
 def number(value: float | None) -> str:
     """Return a score with two decimals (never "-0.00"), or MISSING if it is None or not finite."""
     return MISSING if value is None or not math.isfinite(value) else f"{round(value, 2) + 0.0:.2f}"
+
+
+def interval(mean: Mean | None) -> str:
+    """Return "mean [low, high]", the mean alone if it has no interval, or MISSING."""
+    if mean is None:
+        return MISSING
+    if mean.low is None:
+        return number(mean.mean)
+    return f"{number(mean.mean)} [{number(mean.low)}, {number(mean.high)}]"
 
 
 def size(count: int) -> str:

@@ -1,21 +1,21 @@
-"""The comparison of several runs: scores, figures and costs, routing, quantisation, means, paired differences."""
+"""The comparison of several runs: scores, figures and costs, routing, quantisation, means of raw figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from micl_cli.report.blocks import MISSING, PASSES, Block, Paragraph, Table, labels, number, size
+from micl_cli.report.blocks import MISSING, PASSES, Block, Paragraph, Table, interval, labels, number, size
 from micl_cli.report.code import code_marks, code_notes, marks_of
 from micl_cli.report.data import RunData, time_columns
 from micl_cli.report.differences import Difference, comparable, differences_of
-from micl_cli.report.groups import PAIRED, Group, Mean, Order, groups_of, orders_of, paired_of
+from micl_cli.report.groups import Group, groups_of
 from micl_cli.report.matrix import FIGURES
+from micl_cli.report.methods import Order, orders_of
 from micl_cli.report.quantized import quantized_of
+from micl_cli.report.scales import marked
 
 MAX_NAMED = 2
 """The number of runs that are named for a value in which runs differ; more are counted."""
-
-INTERVAL = ": mean [95 % interval by Student's t]"
 
 
 def comparison(runs: Sequence[RunData]) -> list[Block]:
@@ -24,7 +24,7 @@ def comparison(runs: Sequence[RunData]) -> list[Block]:
     if len({tuple(run.tasks) for run in runs}) > 1:
         blocks.append(Paragraph("The runs differ in their tasks or task order: compare their means with care."))
     blocks += [*_differences(runs), *map(Paragraph, code_notes(runs))]
-    tables = (*_routers(runs), *_quantized(runs), *_means(runs), *_paired(runs))
+    tables = (*_routers(runs), *_quantized(runs), *_means(runs))
     return [*blocks, _final_scores(runs), _all_figures(runs), *tables]
 
 
@@ -57,7 +57,7 @@ def _final_scores(runs: Sequence[RunData]) -> Table:
         (label, f"{run.seed}", *(number(final.get(task)) for task in tasks), number(run.metrics["mfn"]))
         for label, run, final in zip(_run_labels(runs), runs, finals, strict=True)
     ]
-    return Table("Final scores, x100", ("", "seed", *labels(tasks), "MFN"), rows)
+    return Table(marked("Final scores, x100 (MFN: their mean)", runs), ("", "seed", *labels(tasks), "MFN"), rows)
 
 
 def _all_figures(runs: Sequence[RunData]) -> Table:
@@ -68,7 +68,7 @@ def _all_figures(runs: Sequence[RunData]) -> Table:
         for label, run in zip(_run_labels(runs), runs, strict=True)
     ]
     columns = ("", *map(_short_title, shown), *times, "peak memory", "stored", "passes per query")
-    return Table("Figures and cost" + (PASSES if len(times) > 1 else ""), columns, rows)
+    return Table(marked("Figures over all tasks, and cost" + (PASSES if len(times) > 1 else ""), runs), columns, rows)
 
 
 def _routers(runs: Sequence[RunData]) -> list[Block]:
@@ -84,7 +84,7 @@ def _routers(runs: Sequence[RunData]) -> list[Block]:
         if run.routing
     ]
     title = "Routing: accuracy and unsure in per cent, ms per query, MFN below the oracle's of the same order and seed"
-    return [Table(title, ("", "accuracy", "unsure", "ms", "gap to oracle"), rows)] if rows else []
+    return [Table(marked(title, runs), ("", "accuracy", "unsure", "ms", "gap to oracle"), rows)] if rows else []
 
 
 def gap_to_oracle(run: RunData, runs: Sequence[RunData]) -> float | None:
@@ -116,7 +116,8 @@ def _quantized(runs: Sequence[RunData]) -> list[Block]:
         for each in quantized_of(runs)
     ]
     columns = ("", "reference", "weights", "peak memory", "MFN lost")
-    return [Table("Quantised runs relative to the same plans in full precision", columns, rows)] if rows else []
+    title = "Quantised runs relative to the same plans in full precision"
+    return [Table(marked(title, runs), columns, rows)] if rows else []
 
 
 def _ratio(value: float | None) -> str:
@@ -138,17 +139,9 @@ def _means(runs: Sequence[RunData]) -> list[Block]:
         )
         for group in groups
     ]
-    table = Table(f"Means over seeds, x100{INTERVAL}", ("", "n", *map(_short_title, shown)), rows)
+    title = "Raw figures, x100: mean over seeds [95 % interval by Student's t]"
+    table = Table(marked(title, runs), ("", "seeds", *map(_short_title, shown)), rows)
     return [*_strategies(groups), *_orders(orders), table]
-
-
-def interval(mean: Mean | None) -> str:
-    """Return "mean [low, high]", the mean alone for a single value, or MISSING."""
-    if mean is None:
-        return MISSING
-    if mean.low is None:
-        return number(mean.mean)
-    return f"{number(mean.mean)} [{number(mean.low)}, {number(mean.high)}]"
 
 
 def _group_label(group: Group, orders: Sequence[Order]) -> str:
@@ -174,15 +167,6 @@ def _strategies(groups: Sequence[Group]) -> list[Block]:
     return [
         Paragraph(f"{label}: {'run' if len(runs) == 1 else 'runs'} {', '.join(runs)}.") for label, runs in ids.items()
     ]
-
-
-def _paired(runs: Sequence[RunData]) -> list[Block]:
-    rows = [
-        (f"{pair.first} minus {pair.second}", f"{pair.n}", *(interval(pair.means.get(name)) for name in PAIRED))
-        for pair in paired_of(runs)
-    ]
-    title = f"Paired differences, first minus second strategy at the same order and seed, x100{INTERVAL}"
-    return [Table(title, ("", "n", *map(_short_title, PAIRED)), rows)] if rows else []
 
 
 def _short_title(name: str) -> str:

@@ -16,6 +16,9 @@ from micl_cli.report.outside import OutsideTask, outside_tasks
 from micl_cli.report.routing import Routing, routing_of
 from micl_cli.report.rules import latest_scores, mixed_rules
 
+Scale = tuple[float, float]
+"""The lowest and the highest possible score of a metric, in the scale of its paper."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -48,6 +51,10 @@ class RunData:
     the frozen weights, 0 if unknown; ``environment`` holds code, versions, device, number format and threads, made by
     :func:`merged_environment` from the ``environments`` in which the run was learnt and scored. ``plan`` is the plan as
     JSON-ready data; ``recipe`` holds name, sha256 and citation of the recipe that the run was started with.
+
+    ``types`` holds the type of each task, ``scales`` the scale of its metric, where they are known. ``examples`` holds
+    the scores (x100) of single test examples by example id, for each row of R (1 to T) and task of which answers are
+    stored; None if they were not read.
     """
 
     id: str
@@ -68,6 +75,9 @@ class RunData:
     split: str = "test"
     weights_bytes: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+    scales: Mapping[str, Scale | None] = field(default_factory=dict)
+    examples: Mapping[tuple[int, str], Mapping[str, float | None]] | None = None
     environments: Sequence[EnvironmentRecord] = ()
     validations: Sequence[ValidationRecord] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -168,12 +178,18 @@ def score_matrix(
     the last row.
     """
     rows: list[list[float | None]] = [[None] * len(tasks) for _ in range(len(tasks) + 1)]
-    row_after = {0: 0}
-    for stage in stages:
-        if numbers := [tasks.index(task) + 1 for task in stage.tasks if task in tasks]:
-            row_after[stage.position] = max(numbers)
+    row_after = matrix_rows(tasks, stages)
     for score in scores:
         if score.main and score.split == split and score.task in tasks and score.after in row_after:
             rows[row_after[score.after]][tasks.index(score.task)] = score.value
     zero_shot = rows[0] if any(value is not None for value in rows[0]) else None
     return rows[1:], zero_shot
+
+
+def matrix_rows(tasks: Sequence[str], stages: Sequence[StageRecord]) -> dict[int, int]:
+    """Return the row of R by position of a stage: the number of its last task; row 0 is before learning."""
+    rows = {0: 0}
+    for stage in stages:
+        if numbers := [tasks.index(task) + 1 for task in stage.tasks if task in tasks]:
+            rows[stage.position] = max(numbers)
+    return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from micl_cli.api.events import UNSURE_MARGIN
 from micl_cli.records import ScoreRecord, StageRecord
@@ -12,7 +13,11 @@ from micl_cli.report.data import Cost, RunData, time_columns
 from micl_cli.report.matrix import FIGURES
 from micl_cli.report.provenance import provenance, validations
 from micl_cli.report.quantized import NONE, bits_of
+from micl_cli.report.scales import marked
 from micl_cli.report.scoring import mixture, outside, rules, subscores
+
+if TYPE_CHECKING:
+    from micl_cli.report.summary import Summary
 
 MINI = (
     "mini/ tasks are micl's own small tasks, generated from a seed. They are not the published datasets: "
@@ -20,14 +25,26 @@ MINI = (
 )
 
 
-def document(runs: Sequence[RunData]) -> list[Block]:
-    """Return the scores, figures, costs and provenance of each run, and a comparison of several runs."""
+def document(runs: Sequence[RunData], summaries: Sequence[Summary] = (), *, summary_only: bool = False) -> list[Block]:
+    """Return the scores, figures with formulas and costs of each run; several runs are summarised and compared.
+
+    With ``summary_only``, return the summary alone.
+    """
     if not runs:
         return [Paragraph("No runs to report.")]
+    if summary_only:
+        return _summary(runs, summaries)
     if len(runs) == 1:
         return [*_head(runs[0]), *_note(runs), *_results(runs[0])]
     sections = [block for run in runs for block in (*_head(run), *_results(run))]
-    return [*sections, Heading(f"Comparison of {len(runs)} runs"), *_note(runs), *comparison(runs)]
+    return [*_summary(runs, summaries), *sections, Heading(f"Comparison of {len(runs)} runs"), *comparison(runs)]
+
+
+def _summary(runs: Sequence[RunData], summaries: Sequence[Summary]) -> list[Block]:
+    from micl_cli.report.summary_blocks import summary_blocks  # imports numpy
+
+    title = f"Summary of {len(runs)} run{'s' * (len(runs) > 1)}"
+    return [Heading(title), *_note(runs), *summary_blocks(summaries)]
 
 
 def _head(run: RunData) -> list[Block]:
@@ -86,7 +103,7 @@ def _figures(run: RunData) -> Table:
     shown = [(FIGURES[name], value) for name, value in run.metrics.items() if name != "fwt" or value is not None]
     rows = [(figure.title, number(value), Code(figure.formula)) for figure, value in shown]
     title = "Figures over T tasks (-: undefined or not measured)"
-    return Table(title, ("figure", "value", "formula"), rows, prose=True)
+    return Table(marked(title, [run]), ("figure", "value", "formula"), rows, prose=True)
 
 
 def _forgetting(run: RunData) -> list[Block]:

@@ -21,6 +21,7 @@ from micl_cli.session.library import TaskLibrary, Watch, unwatched
 from micl_cli.session.option_files import check_option_files
 from micl_cli.session.recorder import run_data
 from micl_cli.session.removal import remove_run
+from micl_cli.session.report_data import with_example_scores, with_task_facts
 from micl_cli.session.request import Request, make_plan
 from micl_cli.settings import Settings
 from micl_cli.store import DAMAGED, RunDetails, RunRecord, Store, check, damaged_run, exists, plan_problem
@@ -191,12 +192,18 @@ class Session:
             return run
         return replace(run, status="interrupted")
 
-    def report(self, run_id: str, split: str | None = None) -> RunData:
-        """Return the report data of a run on ``split`` (None: its own), with the figures of plugins."""
+    def report(self, run_id: str, split: str | None = None, *, examples: bool = False) -> RunData:
+        """Return the report data of a run on ``split`` (None: its own), with the figures of plugins.
+
+        With ``examples``, it holds the scores of single examples of which answers are stored.
+        """
         with self.store_to_read() as store:
             details = store.details(run_id)
-        stored_plan(details.run)
-        data = run_data(details, split)
+            stored_plan(details.run)
+            data = run_data(details, split)
+            data = with_task_facts(data, store, self.registry)
+            if examples:
+                data = with_example_scores(data, store)
         extra: dict[str, float] = {}
         for figures in self.registry.collect("micl_metrics", run=run_id, matrix=data.matrix, tasks=list(data.tasks)):
             extra |= figures

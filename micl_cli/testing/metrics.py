@@ -46,6 +46,18 @@ class MetricContract:
         assert self.metric.version >= 1
         assert all(isinstance(word, str) for word in self.metric.task_types)
 
+    def test_declares_its_scale(self) -> None:
+        low, high = self.metric.scale
+        assert math.isfinite(low) and math.isfinite(high)
+        assert low < high
+
+    def test_scores_are_within_the_declared_scale(self) -> None:
+        (low, high), metric = self.metric.scale, self.make()
+        right = [references[0] for references in self.references]
+        for answers in (right, [*right[1:], right[0]], [""] * len(right)):
+            score = metric.score_examples(answers, self.examples())
+            assert all(low - SMALLEST <= value <= high + SMALLEST for value in (score.value, *score.each))
+
     def test_correct_answers_score_higher_than_wrong_ones(self) -> None:
         right = [references[0] for references in self.references]
         wrong = [*right[1:], right[0]]

@@ -22,6 +22,7 @@ class CaptionMean6(Metric):
     """
 
     name: ClassVar[str] = "caption_mean6"
+    scale: ClassVar[tuple[float, float]] = (0.0, 15 / 6)
     parts: ClassVar[dict[str, type[Metric]]] = {
         "Bleu_1": BLEU1,
         "Bleu_2": BLEU2,
@@ -52,6 +53,7 @@ class CaptionMean7(CaptionMean6):
     """
 
     name: ClassVar[str] = "caption_mean7"
+    scale: ClassVar[tuple[float, float]] = (0.0, 16 / 7)
     parts: ClassVar[dict[str, type[Metric]]] = {**CaptionMean6.parts, "METEOR": Meteor}
 
     def setup(self, resources: Resources) -> None:

@@ -37,6 +37,7 @@ class CIDEr(Metric):
     name: ClassVar[str] = "cider"
     version: ClassVar[int] = 2
     task_types: ClassVar[frozenset[str]] = frozenset({"captioning"})
+    scale: ClassVar[tuple[float, float]] = (0.0, 10.0)
 
     def score(self, answers: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Score captions. Raises ValueError on unequal lengths or an answer without reference."""

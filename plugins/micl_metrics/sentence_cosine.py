@@ -33,6 +33,7 @@ class SentenceCosine(Metric):
     """
 
     name: ClassVar[str] = "sentence_cosine"
+    scale: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def __init__(self) -> None:
         self._weights: Path | None = None

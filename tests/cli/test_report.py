@@ -86,6 +86,61 @@ def test_validation_scores_are_another_report(finished: str, micl: Any) -> None:
 
 
 @pytest.fixture
+def swept(learn: Any) -> list[str]:
+    """The ids of finished runs: finetune and joint, with two seeds each."""
+    words = [("--strategy", strategy, "--seed", seed) for strategy in ("finetune", "joint") for seed in (0, 1)]
+    return [learn(*each, "--tasks", "own/img_cap,own/aud_qa").out.strip() for each in words]
+
+
+def test_several_runs_are_summarised_relative_to_joint_learning(swept: list[str], micl: Any, tmp_path: Path) -> None:
+    code, out, err = micl("report", *swept, "--summary", "--format", "md", "--margin", 2)
+    assert (code, err) == (0, "")
+    assert out.startswith("## Summary of 4 runs\n")
+    assert "in per cent of the final scores of joint" in out
+    assert "\n| finetune | 2 |" in out
+    assert "R: score" not in out
+    file = tmp_path / "table.md"
+    written = micl("report", *swept, "--summary", "--format", "md", "--margin", 2, "-o", file)
+    assert (written.code, written.out) == (0, "")
+    assert written.err.strip() == f"wrote a report of 4 runs to {file}"
+    assert file.read_text() == out
+    assert micl("report", *swept).out.startswith("Summary of 4 runs\n")
+
+
+def test_the_summary_in_json_has_the_figures_of_each_method(swept: list[str], micl: Any) -> None:
+    (summary,) = json.loads(micl("report", *swept, "--summary", "--json").out)["summaries"]
+    finetune, joint = summary["methods"]
+    runs = json.loads(micl("report", *swept, "--json").out)["runs"]
+    final = [run["matrix"][-1] for run in runs]
+    for at, task in enumerate(("own/img_cap", "own/aud_qa")):
+        expected = (final[0][at] + final[1][at]) / 2
+        assert finetune["figures"][f"final:{task}"]["mean"] == pytest.approx(expected)
+    assert (finetune["label"], finetune["seeds"], joint["label"]) == ("finetune", [0, 1], "joint")
+    assert summary["mixed_scales"] == "mixes scales (cider 0..1000, accuracy 0..100)"
+    assert {run["types"]["own/aud_qa"] for run in runs} == {"qa"}
+
+
+def test_hierarchical_intervals_use_the_stored_answers(finished: str, micl: Any) -> None:
+    shown = micl("report", finished, "--summary", "--json", "--interval", "hierarchical")
+    (summary,) = json.loads(shown.out)["summaries"]
+    assert not any("not stored" in note for note in summary["notes"])
+    found = summary["methods"][0]["figures"]["final:own/aud_qa"]
+    assert found["low"] <= found["mean"] <= found["high"]
+
+
+def test_wrong_options_of_a_summary_are_usage_errors(finished: str, micl: Any) -> None:
+    assert micl("report", finished, "--margin", 0).code == 2
+    assert micl("report", finished, "--interval", "z").code == 2
+    assert micl("report", finished, "--relative-to", "finetune").code == 2
+
+
+def test_a_report_that_cannot_be_written_is_an_error(finished: str, micl: Any, tmp_path: Path) -> None:
+    code, out, err = micl("report", finished, "-o", tmp_path / "missing" / "report.md")
+    assert (code, out) == (1, "")
+    assert "cannot write" in err
+
+
+@pytest.fixture
 def stored(isolated: Path) -> str:
     """A finished run on text alone, then on images with sound, with a pass over data before each."""
     modalities: dict[str, tuple[str, ...]] = {"own/news": (), "own/talks": ("audio", "image")}

@@ -81,7 +81,7 @@ def test_a_grid_is_learnt_and_the_same_command_skips_it(sweep: Any, micl: Any, l
     assert [len(run) for run in ids] == [12, 12]
     told = first.err.splitlines()
     assert sorted(line[:4] for line in told) == ["1/2 ", "2/2 "]
-    assert any("moincl[alpha=0.3] own/img_cap,own/aud_qa seed 0: MFN " in line for line in told)
+    assert any("moincl[alpha=0.3] own/img_cap,own/aud_qa seed 0: captions " in line for line in told)
     before = files(home / "runs")
     again = sweep("--strategy", "finetune,moincl[alpha=0.3]")
     assert (again.code, again.out) == (0, first.out)

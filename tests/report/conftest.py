@@ -10,6 +10,8 @@ from micl_cli.records import ScoreRecord, StageRecord
 from micl_cli.report.data import RunData
 
 TASKS = ("mini/img_cap", "mini/aud_qa")
+TYPES = dict(zip(TASKS, ("captioning", "qa"), strict=True))
+SCALES = dict(zip(TASKS, ((0.0, 10.0), (0.0, 1.0)), strict=True))
 
 
 @pytest.fixture
@@ -50,6 +52,8 @@ def learnt() -> RunData:
             replace(answer, split="val", value=91.0, n=30),
         ],
         extra={"routing accuracy": 99.5},
+        types=TYPES,
+        scales=SCALES,
     )
 
 

@@ -7,36 +7,33 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import numpy
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from micl_cli.report.data import RunData
-from micl_cli.report.groups import Mean, groups_of, mean_of, paired_of, t_quantile
+from micl_cli.report.groups import groups_of, paired_of
 from micl_cli.report.render import render
+from micl_cli.report.statistics import Mean
 
 # The t of two values, at one degree of freedom: tan(0.475 pi).
 T1 = 12.7062047
 
 
 MEANS = """
-Means over seeds, x100: mean [95 % interval by Student's t]
-          n                   MFT                   MFN                   MAA
---------  -  --------------------  --------------------  --------------------
-lwf       2  95.00 [95.00, 95.00]  86.00 [73.29, 98.71]  93.00 [86.65, 99.35]
-finetune  2  95.00 [95.00, 95.00]  75.50 [69.15, 81.85]  87.75 [84.57, 90.93]
+Raw figures, x100: mean over seeds [95 % interval by Student's t]
+          seeds                   MFT                   MFN
+--------  -----  --------------------  --------------------
+lwf           2  95.00 [95.00, 95.00]  86.00 [73.29, 98.71]
+finetune      2  95.00 [95.00, 95.00]  75.50 [69.15, 81.85]
 
-                              BWT            forgetting       peak forgetting
---------  -----------------------  --------------------  --------------------
-lwf         -18.00 [-43.41, 7.41]  18.00 [-7.41, 43.41]  18.00 [-7.41, 43.41]
-finetune  -39.00 [-51.71, -26.29]  39.00 [26.29, 51.71]  39.00 [26.29, 51.71]
+                           MAA                      BWT            forgetting
+--------  --------------------  -----------------------  --------------------
+lwf       93.00 [86.65, 99.35]    -18.00 [-43.41, 7.41]  18.00 [-7.41, 43.41]
+finetune  87.75 [84.57, 90.93]  -39.00 [-51.71, -26.29]  39.00 [26.29, 51.71]
 
-Paired differences, first minus second strategy at the same order and seed,
-x100: mean [95 % interval by Student's t]
-                    n                  MFN                  BWT
-------------------  -  -------------------  -------------------
-lwf minus finetune  2  10.50 [4.15, 16.85]  21.00 [8.29, 33.71]
+               peak forgetting
+--------  --------------------
+lwf       18.00 [-7.41, 43.41]
+finetune  39.00 [26.29, 51.71]
 """.strip("\n")
 
 
@@ -58,48 +55,7 @@ def four(plain: RunData) -> list[RunData]:
 
 
 def shown(runs: list[RunData]) -> str:
-    return render(runs, "text", width=120).partition("Figures and cost")[2]
-
-
-class TestQuantile:
-    @pytest.mark.parametrize(
-        ("df", "value"),
-        [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (30, 2.042), (120, 1.980), (1000, 1.962)],
-    )
-    def test_published_table(self, df: int, value: float) -> None:
-        assert t_quantile(0.975, df) == pytest.approx(value, abs=5e-4)
-
-    @pytest.mark.parametrize(("p", "value"), [(0.75, 0.727), (0.9, 1.476), (0.95, 2.015), (0.995, 4.032)])
-    def test_other_probabilities(self, p: float, value: float) -> None:
-        assert t_quantile(p, 5) == pytest.approx(value, abs=5e-4)
-
-    @given(st.floats(0.5, 0.999), st.floats(0.5, 0.999), st.integers(1, 60))
-    def test_rises_with_the_probability(self, p: float, other: float, df: int) -> None:
-        low, high = sorted((p, other))
-        assert t_quantile(low, df) <= t_quantile(high, df)
-
-    @given(st.floats(0.55, 0.999), st.integers(1, 60))
-    def test_falls_with_the_degrees_of_freedom(self, p: float, df: int) -> None:
-        assert t_quantile(p, df + 1) < t_quantile(p, df)
-
-
-class TestMean:
-    def test_by_hand(self) -> None:
-        # Mean 3, sample standard deviation 1, so 3 -+ 4.3027 / sqrt(3).
-        found = mean_of([2.0, 3.0, 4.0])
-        assert (found.mean, found.low, found.high) == pytest.approx((3.0, 0.515863, 5.484137), abs=1e-5)
-
-    def test_a_single_value_has_no_interval(self) -> None:
-        assert mean_of([7.5]) == Mean(7.5, None, None)
-
-    @given(st.lists(st.floats(-1000, 1000), min_size=2, max_size=20))
-    def test_against_numpy(self, values: list[float]) -> None:
-        found = mean_of(values)
-        error = numpy.std(values, ddof=1) / numpy.sqrt(len(values))
-        assert found.mean == pytest.approx(numpy.mean(values), abs=1e-9)
-        assert found.low is not None
-        assert found.high is not None
-        assert found.high - found.low == pytest.approx(2 * t_quantile(0.975, len(values) - 1) * error, abs=1e-6)
+    return render(runs, "text", width=120).partition("Figures over all tasks, and cost")[2]
 
 
 class TestGroups:
@@ -131,10 +87,18 @@ class TestGroups:
         assert orders == [
             ("lwf", plain.tasks, 2),
             ("lwf", back, 1),
-            ("lwf", None, 3),
+            ("lwf", None, 1),
             ("finetune", plain.tasks, 2),
         ]
-        assert found[2].means["bwt"].mean == pytest.approx((-20 - 16 - 30) / 3)
+        # Seed 0 alone has both orders.
+        assert found[2].means["bwt"] == Mean((-20 - 30) / 2, None, None)
+
+    def test_orders_of_a_seed_are_no_further_samples(self, plain: RunData) -> None:
+        back = tuple(reversed(plain.tasks))
+        runs = [run("lwf", seed, final, plain) for seed, final in ((0, 80.0), (1, 84.0), (2, 91.0))]
+        alone = groups_of(runs)[0].means["mfn"]
+        _, _, together = groups_of([*runs, *(replace(each, id=f"b{each.id}", tasks=back) for each in runs)])
+        assert (together.n, together.means["mfn"]) == (3, alone)
 
     def test_other_tasks_are_no_other_order(self, plain: RunData) -> None:
         other = run("lwf", 0, 70.0, plain, tasks=("mini/img_cap", "mini/vid_qa"))
@@ -179,19 +143,18 @@ class TestPaired:
         assert vars(pair.means["bwt"]) == pytest.approx({"mean": 21.0, "low": 21 - T1, "high": 21 + T1})
         assert vars(pair.means["mfn"]) == pytest.approx({"mean": 10.5, "low": 10.5 - T1 / 2, "high": 10.5 + T1 / 2})
 
-    def test_only_common_cells_count(self, four: list[RunData], plain: RunData) -> None:
+    def test_only_common_seeds_count(self, four: list[RunData], plain: RunData) -> None:
         back = tuple(reversed(plain.tasks))
         lonely = [run("lwf", 7, 1.0, plain), run("finetune", 0, 1.0, plain, tasks=back)]
         begun = [replace(each, seed=9, matrix=[[100.0, None]]) for each in (four[0], four[2])]
         assert paired_of([*four, *lonely, *begun]) == paired_of(four)
 
-    def test_one_cell_is_not_enough(self, four: list[RunData]) -> None:
+    def test_one_seed_is_not_enough(self, four: list[RunData]) -> None:
         assert paired_of(four[:3]) == []
 
-    def test_orders_are_cells(self, four: list[RunData], plain: RunData) -> None:
+    def test_orders_of_a_seed_are_no_further_samples(self, four: list[RunData], plain: RunData) -> None:
         back = [replace(each, tasks=tuple(reversed(plain.tasks))) for each in four]
-        (pair,) = paired_of([*four, *back])
-        assert pair.n == 4
+        assert paired_of([*four, *back]) == paired_of(four)
 
     def test_joint_learning_has_no_bwt(self, four: list[RunData], plain: RunData) -> None:
         joint = [replace(run("joint", seed, 99.0, plain), matrix=[[None, None], [99.0, 99.0]]) for seed in (0, 1)]
@@ -222,12 +185,12 @@ class TestText:
         assert f"router (router=mllm): run {runs[2].id}." in text
 
     def test_runs_of_one_seed_have_no_means(self, four: list[RunData]) -> None:
-        assert "Means over seeds" not in render([four[0], four[2]], "text")
+        assert "mean over seeds [95" not in render([four[0], four[2]], "text").partition("Figures over all tasks")[2]
 
     @pytest.mark.parametrize("format", ["md", "latex"])
     def test_other_formats_show_them_too(self, format: str, four: list[RunData]) -> None:
         text = render(four, format)
-        assert "Means over seeds" in text
+        assert "Raw figures, x100: mean over seeds" in text
         assert "lwf minus finetune" in text
 
 
@@ -256,8 +219,8 @@ class TestJson:
         back = [replace(each, tasks=tuple(reversed(each.tasks))) for each in four]
         groups = self.read([*four, *back])["groups"]
         assert [(group["strategy"], group["n"]) for group in groups if group["order"] is None] == [
-            ("lwf", 4),
-            ("finetune", 4),
+            ("lwf", 2),
+            ("finetune", 2),
         ]
 
     def test_paired(self, four: list[RunData]) -> None:

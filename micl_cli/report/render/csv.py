@@ -6,11 +6,16 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from micl_cli.report.data import RunData, time_columns
 from micl_cli.report.differences import differences_of
 from micl_cli.report.groups import Group, Paired, groups_of, paired_of
+from micl_cli.report.render.summary_rows import summary_rows
 from micl_cli.report.render.visible import visible
+
+if TYPE_CHECKING:
+    from micl_cli.report.summary import Summary
 
 RUN_COLUMNS = ("run", "name", "strategy", "backbone", "seed", "status")
 VALUE_COLUMNS = ("group", "stage", "task", "quantity", "value", "n", "split")
@@ -20,21 +25,28 @@ RunCells = tuple[Cell, Cell, Cell, Cell, Cell, Cell]
 Value = tuple[Cell, Cell, str, str, float | None, Cell, str]
 
 
-def write(runs: Sequence[RunData]) -> str:
+def write(runs: Sequence[RunData], summaries: Sequence[Summary] = (), *, summary_only: bool = False) -> str:
     """Return a header and one row for each finite value.
 
     ``group`` is "matrix" (``stage`` is the row of R; 0: before learning), "score" (other metrics and splits, and the
     numbers of cut and missing answers), "subscore" (figures of a metric, such as those of categories), "outside" (the
     change of tasks outside the sequence), "rule" (``value`` is the version or variant by which the latest score was
-    made), "figure", "cost" (without ``stage``: the whole run), "forgetting", "validation", "routing" or "extra".
-    Several runs are followed by rows of "difference" or "not comparable" (``quantity`` is what the runs differ in,
-    ``value`` that of a run), of "mean" (over seeds; ``run`` is the strategy, ``task`` the order or empty for all
-    orders, ``n`` the number of values) and "paired" (``run`` is one strategy minus another). Text that a spreadsheet
-    would evaluate as a formula is prefixed with an apostrophe.
+    made), "figure", "cost" (without ``stage``: the whole run), "forgetting", "validation", "routing" or
+    "extra".
+    Several runs begin with rows of "summary" (``run`` is the method, ``quantity`` a figure of the summary with its mean
+    and bounds, ``n`` the number of seeds), "comparison" (``run`` is one method minus another) and "noise" (standard
+    deviations); with ``summary_only``, there are no others. Several runs end with rows of "difference" or
+    "not comparable" (``quantity`` is what the runs differ in, ``value`` that of a run), of "mean" (raw figures over
+    seeds; ``run`` is the strategy, ``task`` the order or empty for all orders, ``n`` the number of seeds) and "paired"
+    (``run`` is one strategy minus another). Text that a spreadsheet would evaluate as a formula is prefixed with an
+    apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*RUN_COLUMNS, *VALUE_COLUMNS))
+    writer.writerows(map(safe_cell, row) for each in summaries for row in summary_rows(each))
+    if summary_only:
+        return text.getvalue().rstrip("\n")
     for run in runs:
         columns = (run.id, run.name, run.strategy, run.backbone, run.seed, run.status)
         writer.writerows(map(safe_cell, (*columns, *value)) for value in _values(run) if _is_finite(value[4]))

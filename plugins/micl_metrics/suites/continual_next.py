@@ -42,6 +42,7 @@ class ContinualNext(Metric):
     """
 
     name: ClassVar[str] = "continual_next"
+    scale: ClassVar[tuple[float, float]] = SentenceCosine.scale
 
     def __init__(self) -> None:
         self._short, self._long = ContinualNextShort(), SentenceCosine()

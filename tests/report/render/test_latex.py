@@ -32,7 +32,7 @@ after 2 aud\_qa & 480.00 & 88.25 \\
 \hline
 \end{tabular}
 
-\noindent\textbf{Figures over T tasks (-: undefined or not measured)}
+\noindent\textbf{Figures over T tasks (-: undefined or not measured): mixes scales (cider 0..1000, accuracy 0..100)}
 
 \noindent\begin{tabular}{lrp{0.5\linewidth}}
 \hline

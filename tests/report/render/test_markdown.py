@@ -28,7 +28,7 @@ mini/ tasks are micl's own small tasks, generated from a seed. They are not the 
 | after 1 img_cap | 512.50 | - |
 | after 2 aud_qa | 480.00 | 88.25 |
 
-**Figures over T tasks (-: undefined or not measured)**
+**Figures over T tasks (-: undefined or not measured): mixes scales (cider 0..1000, accuracy 0..100)**
 
 | figure | value | formula |
 | --- | ---: | --- |

@@ -28,7 +28,8 @@ before learning     2.50       -
 after 1 img_cap   512.50       -
 after 2 aud_qa    480.00   88.25
 
-Figures over T tasks (-: undefined or not measured)
+Figures over T tasks (-: undefined or not measured): mixes scales (cider
+0..1000, accuracy 0..100)
 figure                    value  formula
 -----------------------  ------  -----------------------------------------------
 mean fine-tune (MFT)     300.38  mean over i of R[i][i]
@@ -62,20 +63,18 @@ COMPARED = r"""
 Comparison of 2 runs
 ====================
 
-mini/ tasks are micl's own small tasks, generated from a
-seed. They are not the published datasets: compare their
-scores only with each other.
-
 The code of these runs is unknown: it was not recorded when
 they started.
 
-Final scores, x100
+Final scores, x100 (MFN: their mean): mixes scales (cider
+0..1000, accuracy 0..100)
                    seed  img_cap  aud_qa     MFN
 -----------------  ----  -------  ------  ------
 moincl 3f2a91c0       0   480.00   88.25  284.12
 finetune 77ab91c0     1   120.00   90.00  105.00
 
-Figures and cost
+Figures over all tasks, and cost: mixes scales (cider
+0..1000, accuracy 0..100)
                       MFT     MFN     MAA      BWT
 -----------------  ------  ------  ------  -------
 moincl 3f2a91c0    300.38  284.12  398.31   -32.50

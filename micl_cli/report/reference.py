@@ -1,0 +1,74 @@
+"""Reference runs of relative scores: joint learning, or each task learnt alone."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from micl_cli.report.data import RunData
+from micl_cli.report.differences import comparable
+from micl_cli.report.methods import Runs, method_of, order_of, split, strategy_labels, task_set
+from micl_cli.report.vectors import Entries, Vector, mean_vector
+
+REFERENCES = ("joint", "single")
+"""The strategies whose final scores other methods are related to. Their scores do not depend on the order of tasks."""
+
+
+def is_reference(run: RunData) -> bool:
+    """Return whether a run is of a reference strategy, also if the strategy is named with its distribution."""
+    return strategy_name(run) in REFERENCES
+
+
+def strategy_name(run: RunData) -> str:
+    """Return the name of a run's strategy without its distribution."""
+    return run.strategy.rpartition(":")[2]
+
+
+def has_final_scores(run: RunData) -> bool:
+    """Return whether all final scores of a run were measured, by one rule for each task."""
+    return bool(run.tasks) and not run.mixed_rules and all(run.r[run.r.size, i] is not None for i in run.r.tasks)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference runs of a report: those of ``strategy``. ``labels`` names methods."""
+
+    strategy: str
+    runs: Runs
+    labels: Mapping[Hashable, str]
+    _found: dict[str, Runs] = field(default_factory=dict)
+
+    def runs_for(self, run: RunData) -> Runs:
+        """Return the reference runs for ``run``: comparable, of the same tasks and seed, and all of one method."""
+        if run.id not in self._found:
+            same_seed = [other for other in self.runs if other.seed == run.seed and task_set(other) == task_set(run)]
+            same = [other for other in same_seed if comparable(run, other)]
+            self._found[run.id] = next(iter(split(same, method_of).values()), [])
+        return self._found[run.id]
+
+    def score(self, run: RunData, task: str, entries: Entries) -> Vector | None:
+        """Return the final score of ``task`` of the reference for ``run``, or None.
+
+        It is the mean over the orders of the reference's runs, and over attempts at each.
+        """
+        orders = split(self.runs_for(run), order_of).values()
+        final = [
+            mean_vector([entries(other, other.r.size, other.tasks.index(task) + 1) for other in attempts])
+            for attempts in orders
+        ]
+        return mean_vector(final)
+
+    def methods(self, runs: Runs) -> list[str]:
+        """Return the labels of the methods that are the reference of ``runs``."""
+        found = [method_of(others[0]) for run in runs if (others := self.runs_for(run))]
+        return [self.labels[method] for method in dict.fromkeys(found)]
+
+
+def choose_reference(runs: Sequence[RunData], relative_to: str | None) -> Reference | None:
+    """Return the reference of the given strategy, by default joint, else single; None if it has no scored runs."""
+    labels = strategy_labels(runs)
+    for strategy in (relative_to,) if relative_to else REFERENCES:
+        members = [run for run in runs if strategy_name(run) == strategy and has_final_scores(run)]
+        if members:
+            return Reference(strategy, members, labels)
+    return None

@@ -1,0 +1,42 @@
+"""Scales of metrics: a mean of scores on different scales is never a headline, and is marked wherever it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from micl_cli.report.data import RunData, Scale
+
+UNKNOWN = "unknown"
+
+
+def scale_text(scale: Scale | None) -> str:
+    """Return a scale as reports show it, x100: "0..1000"."""
+    return UNKNOWN if scale is None else "..".join(f"{100 * bound:g}" for bound in scale)
+
+
+def scales_by_metric(runs: Iterable[RunData], tasks: Collection[str] | None = None) -> dict[str, Scale | None]:
+    """Return the scale of each metric that scored one of ``tasks`` (None: all tasks of the runs)."""
+    return {
+        score.metric: run.scales.get(task)
+        for run in runs
+        for task, score in run.latest.items()
+        if task in run.tasks and (tasks is None or task in tasks)
+    }
+
+
+def mixed_scales(scales: Mapping[str, Scale | None]) -> str:
+    """Return how metrics mix scales, "mixes scales (cider 0..1000, accuracy 0..100)", or "" if they do not.
+
+    Metrics of unknown scale may mix scales, unless there is only one metric.
+    """
+    if len(scales) < 2 or (len(set(scales.values())) == 1 and None not in scales.values()):
+        return ""
+    known = {scale for scale in scales.values() if scale is not None}
+    each = ", ".join(f"{metric} {scale_text(scale)}" for metric, scale in scales.items())
+    return f"{'mixes' if len(known) > 1 else 'may mix'} scales ({each})"
+
+
+def marked(title: str, runs: Iterable[RunData]) -> str:
+    """Return the title of a table of means over tasks, marked if the means mix scales."""
+    mixture = mixed_scales(scales_by_metric(runs))
+    return f"{title}: {mixture}" if mixture else title

@@ -1,0 +1,133 @@
+"""Notes on a summary: what is left out of it, and what keeps its rows from being read alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
+
+from micl_cli.report.data import RunData
+from micl_cli.report.facts import DIGEST, recipe_text
+from micl_cli.report.methods import Order, method_of, order_of, split
+from micl_cli.report.options import ReportOptions
+from micl_cli.report.reference import REFERENCES
+from micl_cli.report.relative import Scorer
+from micl_cli.report.selected import SelectedRuns
+from micl_cli.report.statistics import ENOUGH_SEEDS, FEWEST_VALUES
+from micl_cli.report.vectors import NOT_STORED
+
+
+def notes_on(selected: SelectedRuns, scorer: Scorer, options: ReportOptions) -> Iterator[str]:
+    """Yield the notes on the summary of the selected runs."""
+    yield from _unfinished(selected)
+    yield from _orders(selected)
+    yield from _reference(selected, scorer, options)
+    yield from _interval(selected, scorer, options)
+    yield from _code(selected)
+    yield from _recipes(selected)
+
+
+def _unfinished(selected: SelectedRuns) -> Iterator[str]:
+    if ids := [run.id for run in selected.runs if run not in selected.complete]:
+        yield f"Left out, since final scores are missing or made by different rules: {_counted(ids)}."
+
+
+def _orders(selected: SelectedRuns) -> Iterator[str]:
+    every = split(selected.complete, order_of)
+    if len(every) > 1 and not selected.shared:
+        yield "The methods have no task order in common: each is averaged over its own orders, and none are compared."
+    if left := [order for order in every if order not in selected.orders]:
+        yield f"Left out, since not all methods have it: the order {'; '.join(map(_names, left))}."
+    for method, seeds in selected.left_out.items():
+        if seeds:
+            yield f"{selected.labels[method]}: left out, since not all orders are learnt: {_seeds(seeds)}."
+
+
+def _reference(selected: SelectedRuns, scorer: Scorer, options: ReportOptions) -> Iterator[str]:
+    reference = selected.reference
+    if reference is None:
+        if selected.complete:
+            yield _no_reference(selected, options)
+        return
+    if len(methods := reference.methods(selected.complete)) > 1:
+        yield f"There are several references of the strategy {reference.strategy}; used are {', '.join(methods)}."
+    for method, seeds in selected.seeds.items():
+        missing = [seed for seed, cells in seeds.items() if not all(map(reference.runs_for, _flat(cells)))]
+        if missing:
+            label = selected.labels[method]
+            yield f"{label}: no comparable run of {reference.strategy} has {_seeds(missing)}: no relative score."
+    yield from _unusable(selected, scorer)
+
+
+def _no_reference(selected: SelectedRuns, options: ReportOptions) -> str:
+    wanted = options.relative_to or REFERENCES[0]
+    tasks = ",".join(selected.complete[0].tasks)
+    seeds = ",".join(f"{seed}" for seed in dict.fromkeys(run.seed for run in selected.complete))
+    names = options.relative_to or " or ".join(REFERENCES)
+    backbone = quote(selected.complete[0].backbone)
+    command = f"micl sweep --strategy {wanted} --tasks {tasks} --seed {seeds} --backbone {backbone}"
+    return f"No relative scores: none of the runs is of the strategy {names}. Learn one and report it too: {command}"
+
+
+def _unusable(selected: SelectedRuns, scorer: Scorer) -> Iterator[str]:
+    """Yield a note for each task on which the reference scored 0."""
+    for task in selected.complete[0].tasks if selected.complete else ():
+        scores = [(run.seed, scorer.reference_score(run, task)) for run in selected.complete]
+        if zero := sorted({seed for seed, score in scores if score is not None and score[0] <= 0}):
+            yield f"The reference score of {task} is 0 with {_seeds(zero)}: no relative score."
+
+
+def _interval(selected: SelectedRuns, scorer: Scorer, options: ReportOptions) -> Iterator[str]:
+    if options.interval == "t":
+        return
+    if any(len(seeds) < ENOUGH_SEEDS for seeds in selected.seeds.values()):
+        yield f"A bootstrap of fewer than {ENOUGH_SEEDS} seeds gives intervals that are too narrow: see --interval t."
+    if options.interval == "bca":
+        yield f"BCa gives no interval for fewer than {FEWEST_VALUES} different values."
+    if scorer.resampling:
+        yield from _not_resampled(scorer.resampling.problems)
+
+
+def _not_resampled(problems: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """Yield a note for each reason for which examples cannot be resampled, with the tasks and runs."""
+    for problem in dict.fromkeys(problems.values()):
+        keys = [key for key, other in problems.items() if other == problem]
+        runs, tasks = (list(dict.fromkeys(each)) for each in zip(*keys, strict=True))
+        way_out = "Use --interval t or bca."
+        if problem == NOT_STORED:
+            way_out = f"Store them, for each run: micl eval {runs[0]} --stage 1..last --predictions all"
+        yield f"No interval where {', '.join(tasks)} is needed of {_counted(runs)}: {problem}. {way_out}"
+
+
+def _code(selected: SelectedRuns) -> Iterator[str]:
+    """Yield which methods ran with which code, if it differs."""
+    by_code = split(
+        [run for run in selected.complete if "code" in run.environment], lambda run: run.environment["code"]
+    )
+    if len(by_code) > 1:
+        each = [f"{code[:DIGEST]}: {', '.join(_labels(selected, runs))}" for code, runs in by_code.items()]
+        yield f"The rows come from different code, so compare them with care ({'; '.join(each)})."
+
+
+def _recipes(selected: SelectedRuns) -> Iterator[str]:
+    for recipe, runs in split([run for run in selected.complete if run.recipe], recipe_text).items():
+        yield f"Settings of {', '.join(_labels(selected, runs))}: recipe {recipe}."
+
+
+def _labels(selected: SelectedRuns, runs: Sequence[RunData]) -> list[str]:
+    return list(dict.fromkeys(selected.labels[method_of(run)] for run in runs))
+
+
+def _flat(cells: Sequence[Sequence[RunData]]) -> list[RunData]:
+    return [run for attempts in cells for run in attempts]
+
+
+def _names(order: Order) -> str:
+    return ", ".join(order.tasks)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+
+
+def _counted(ids: Sequence[str]) -> str:
+    return f"{'run' if len(ids) == 1 else 'runs'} {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}"
