@@ -14,6 +14,8 @@ _DIGEST = 12
 _MACHINE = ("device", "cuda", "matmul_precision", "precision", "threads", "cores", "cpu", "cpu_capability", "platform")
 _CODE = ("micl", "commit", "code")
 _SIZE = "weights_bytes"
+_PLAIN = {("precision", "no"): "fp32"}
+"""Values of an environment that are shown in other words: accelerate calls full precision no (mixed) precision."""
 WITHOUT_EFFECT = frozenset({"commit", "cores"})
 """Entries of an environment that change no score by themselves: the digest of the code tells what a commit changed."""
 
@@ -41,7 +43,8 @@ def _code(environment: Mapping[str, Any]) -> str:
 
 
 def _listed(environment: Mapping[str, Any], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {environment[name]}" for name in names if environment.get(name) not in (None, ""))
+    given = {name: environment[name] for name in names if environment.get(name) not in (None, "")}
+    return ", ".join(f"{name} {_PLAIN.get((name, str(value)), value)}" for name, value in given.items())
 
 
 def _shortened(value: str) -> str:

@@ -241,17 +241,24 @@ def _routed(components: RunComponents, after: int, task: Task, split: str, routi
 def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _no_pause) -> float | None:
     """Return the mean validation score (x100) over a stage's tasks, or None if none has validation examples.
 
-    Tasks whose metric cannot tell right answers from wrong ones are left out. Nothing is routed, since a router has not
-    learnt the stage's tasks yet.
+    Of tasks whose metrics have different scales, it is the mean of the scores as shares of their highest values: CIDEr
+    would otherwise outweigh accuracy. Tasks whose metric cannot tell right answers from wrong ones are left out.
+    Nothing is routed, since a router has not learnt the stage's tasks yet.
     """
-    values = []
+    values: list[tuple[float, float]] = []
     for task in tasks:
         examples = _validation_examples(components, task)
         if examples and can_tell(components, task, examples):
             answers = answer_task(components, task, examples, pause)
-            result = components.metrics[task.metric].score_examples(answers, examples)
-            values.append(100 * result.value)
-    return sum(values) / len(values) if values else None
+            metric = components.metrics[task.metric]
+            values.append((metric.score_examples(answers, examples).value, metric.scale[1]))
+    return _mean_over_tasks(values) if values else None
+
+
+def _mean_over_tasks(scores: Sequence[tuple[float, float]]) -> float:
+    """Return the mean x100 of scores, each given with the highest value of its scale."""
+    highest = {high for _, high in scores}
+    return 100 * sum(value if len(highest) == 1 else value / high for value, high in scores) / len(scores)
 
 
 @torch.no_grad()

@@ -60,7 +60,7 @@ def traced(learnt: RunData) -> RunData:
 def test_code_machine_versions_and_data_are_shown(traced: RunData) -> None:
     rows = dict(provenance(traced).rows)
     assert rows["code"] == "micl 1.0, commit 8fa1c59d0eb5+changes, code a7078ecf6d83"
-    assert rows["computed on"] == "device cpu, precision no, threads 1, cores 8, cpu Abacus 9"
+    assert rows["computed on"] == "device cpu, precision fp32, threads 1, cores 8, cpu Abacus 9"
     assert rows["versions"] == "python 3.11.4, torch 2.13.0, plugin.micl-x 0.3"
     assert rows["backbone"] == "f" * 12
     assert rows["data"] == f"mini/img_cap {'d' * 12}, mini/aud_qa {'e' * 12}"

@@ -110,6 +110,15 @@ def test_validation_is_the_mean_over_the_stages_tasks(knowing: Any) -> None:
     assert both == pytest.approx((50.0 + caption) / 2)
 
 
+def test_validation_does_not_mix_scales(knowing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions = knowing.tasks[1]
+    alone = validate(knowing, [captions])
+    assert alone is not None
+    monkeypatch.setattr(type(knowing.metrics[captions.metric]), "scale", (0.0, 10.0))
+    assert validate(knowing, [captions]) == alone
+    assert validate(knowing, knowing.tasks) == pytest.approx((50.0 + alone / 10) / 2)
+
+
 def test_without_validation_examples_there_is_no_score(knowing: Any) -> None:
     bare = replace(QA, load=lambda split: () if split == "val" else QA.examples(split))
     assert validate(knowing, [bare]) is None
