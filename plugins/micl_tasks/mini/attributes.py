@@ -12,9 +12,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import ClassVar
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
 from micl_cli.api import Example, ExampleMetric, Score
 from micl_tasks.mini import lamps, melodies, patterns, scenes
 
@@ -114,9 +111,20 @@ def f1(answer: str, reference: str) -> float:
 def _agreement(ours: Sequence[Element], theirs: Sequence[Element]) -> int:
     if any(ORDERED & element.keys() for element in theirs):
         return sum(_equal(a, b) for a, b in zip(ours, theirs, strict=False))
-    counts = np.array([[_equal(a, b) for b in theirs] for a in ours]).reshape(len(ours), len(theirs))
-    rows, columns = linear_sum_assignment(counts, maximize=True)
-    return int(counts[rows, columns].sum())
+    fewer, more = sorted((ours, theirs), key=len)
+    return _best_pairing([[_equal(a, b) for a in fewer] for b in more])
+
+
+def _best_pairing(counts: Sequence[Sequence[int]]) -> int:
+    """Return the largest sum of ``counts`` with at most one from each row and column; there are few columns."""
+    best = {0: 0}  # by the set of columns that are taken, as bits
+    for row in counts:
+        for taken, total in list(best.items()):
+            for column, count in enumerate(row):
+                if count and not taken >> column & 1:
+                    key = taken | 1 << column
+                    best[key] = max(best.get(key, 0), total + count)
+    return max(best.values())
 
 
 def _equal(ours: Element, theirs: Element) -> int:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import default_rng
 
 from micl_cli.api import Example
-from micl_tasks.mini.attributes import MiniAttributes, f1, parse
+from micl_tasks.mini.attributes import MiniAttributes, _best_pairing, f1, parse
 from micl_tasks.mini.lamps import LAMP
 from micl_tasks.mini.language import FIELDS, Field
 from micl_tasks.mini.melodies import MELODY
@@ -79,6 +80,17 @@ def test_a_missing_answer_is_wrong() -> None:
 
     example = Example("1", references=("a low beep",))
     assert MiniAttributes().score_examples([Answer("", missing=True)], [example]).value == 0.0
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), max_size=6))
+def test_elements_are_paired_so_that_most_attributes_agree(counts: list[list[int]]) -> None:
+    from scipy.optimize import linear_sum_assignment
+
+    expected = 0
+    if counts:
+        rows, columns = linear_sum_assignment(np.array(counts), maximize=True)
+        expected = int(np.array(counts)[rows, columns].sum())
+    assert _best_pairing(counts) == expected
 
 
 @given(st.text(max_size=200))
