@@ -16,6 +16,7 @@ from micl_cli.report.statistics import (
     is_different,
     is_equivalent,
     paired_p,
+    vary,
 )
 from micl_cli.report.summary_figures import SummaryFigure
 
@@ -29,9 +30,9 @@ Samples = tuple[str, Mapping[str, Sample]]
 class Comparison:
     """The difference of two methods in a figure, ``first`` minus ``second``, over ``n`` common seeds.
 
-    ``p`` is that of the paired t test, None if undefined; ``p_adjusted`` is corrected for all comparisons of the
-    summary. ``verdict`` is "equivalent within MARGIN", "A higher", "B higher" or "undecided". Methods that are
-    equivalent within the margin are called so even if their difference is significant.
+    ``p`` is that of the paired t test, None if the difference does not vary; ``p_adjusted`` is corrected for all
+    comparisons of the summary. ``verdict`` is "equivalent within MARGIN", "A higher", "B higher" or "undecided".
+    Methods that are equivalent within the margin are called so even if their difference is significant.
     """
 
     first: str
@@ -92,10 +93,12 @@ def _comparison(first: Samples, second: Samples, figure: SummaryFigure, options:
 def _equivalent(sample: Sample, options: ReportOptions) -> bool:
     """Return whether a difference is within the margin by Student's t, and by the chosen intervals too.
 
-    A bootstrap of few seeds alone would find equivalence too easily.
+    A bootstrap of few seeds alone would find equivalence too easily, and differences that do not vary by t.
     """
     margin, methods = options.margin, dict.fromkeys(("t", options.interval))
-    return margin is not None and all(is_equivalent(estimate(sample, m, EQUIVALENCE), margin) for m in methods)
+    if margin is None or not vary(sample.values):
+        return False
+    return all(is_equivalent(estimate(sample, method, EQUIVALENCE), margin) for method in methods)
 
 
 def _judged(each: Comparison, adjusted: float | None, margin: float | None) -> Comparison:

@@ -9,10 +9,11 @@ from typing import Any
 
 from micl_cli.report.data import RunData
 from micl_cli.report.methods import Runs, order_of, split
+from micl_cli.report.provenance import WITHOUT_EFFECT
 from micl_cli.report.statistics import spread
 
 THREADS = "threads"
-_IGNORED = (THREADS, "commit")
+_IGNORED = WITHOUT_EFFECT | {THREADS}
 """Entries of an environment that may differ between attempts; ``code`` tells whether a commit changed anything."""
 
 Value = Callable[[RunData], float | None]
@@ -68,12 +69,13 @@ def _means(groups: Sequence[Runs], value: Value) -> list[float]:
 
 
 def _attempted_plan(run: RunData) -> tuple[object, ...]:
-    """Return a key that is equal for attempts at one plan on one machine, whose threads are known."""
+    """Return a key that is equal for attempts at one plan on one machine, with one known thread count each."""
     environment = {name: value for name, value in run.environment.items() if name not in _IGNORED}
-    attempted = run.id if THREADS not in run.environment else ""
+    attempted = "" if _threads(run) else run.id
     return order_of(run), run.seed, tuple(sorted(environment.items())), attempted
 
 
 def _threads(run: RunData) -> int:
+    """Return the thread count of a run, 0 if it is not known or changed while the run was made."""
     text = run.environment.get(THREADS, "")
     return int(text) if text.isdecimal() else 0

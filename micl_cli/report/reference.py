@@ -36,14 +36,17 @@ class Reference:
     strategy: str
     runs: Runs
     labels: Mapping[Hashable, str]
-    _found: dict[str, Runs] = field(default_factory=dict)
+    _found: dict[str, Mapping[Hashable, Runs]] = field(default_factory=dict)
 
     def runs_for(self, run: RunData) -> Runs:
-        """Return the reference runs for ``run``: comparable, of the same tasks and seed, and all of one method."""
+        """Return the reference runs for ``run``: those of the first method of :meth:`candidates`."""
+        return next(iter(self.candidates(run).values()), [])
+
+    def candidates(self, run: RunData) -> Mapping[Hashable, Runs]:
+        """Return the runs that are comparable with ``run``, of the same tasks and seed, by their method."""
         if run.id not in self._found:
             same_seed = [other for other in self.runs if other.seed == run.seed and task_set(other) == task_set(run)]
-            same = [other for other in same_seed if comparable(run, other)]
-            self._found[run.id] = next(iter(split(same, method_of).values()), [])
+            self._found[run.id] = split([other for other in same_seed if comparable(run, other)], method_of)
         return self._found[run.id]
 
     def score(self, run: RunData, task: str, entries: Entries) -> Vector | None:
@@ -60,8 +63,15 @@ class Reference:
 
     def methods(self, runs: Runs) -> list[str]:
         """Return the labels of the methods that are the reference of ``runs``."""
-        found = [method_of(others[0]) for run in runs if (others := self.runs_for(run))]
-        return [self.labels[method] for method in dict.fromkeys(found)]
+        return self._labels([next(iter(found)) for run in runs if (found := self.candidates(run))])
+
+    def unused(self, runs: Runs) -> list[str]:
+        """Return the labels of the methods that could be the reference of one of ``runs``, but are of none."""
+        used = self.methods(runs)
+        return [label for label in self._labels([m for run in runs for m in self.candidates(run)]) if label not in used]
+
+    def _labels(self, methods: Sequence[Hashable]) -> list[str]:
+        return [self.labels[method] for method in dict.fromkeys(methods)]
 
 
 def choose_reference(runs: Sequence[RunData], relative_to: str | None) -> Reference | None:

@@ -26,6 +26,8 @@ FEWEST_VALUES = 3
 """The fewest different values for which a BCa interval is computed."""
 ENOUGH_SEEDS = 10
 """The number of seeds below which a bootstrap interval is too narrow."""
+ROUNDING = 1e-9
+"""The relative difference up to which values are equal."""
 _RANDOM_SEED = 20240613
 
 
@@ -138,17 +140,21 @@ def ranks(values: Sequence[float]) -> list[float]:
 
 
 def paired_p(differences: Sequence[float]) -> float | None:
-    """Return the two-sided p value of the paired t test of ``differences``, or None for fewer than two.
+    """Return the two-sided p value of the paired t test of ``differences``, or None if they do not vary.
 
-    If no difference varies, it is 1 if they are 0, and 0 otherwise.
+    The scores of a few hundred examples are coarse, so that the differences of two or three seeds may be equal by
+    chance. They tell nothing of their error then, and a t test would call any difference certain.
     """
-    if len(differences) < 2:
+    if not vary(differences):
         return None
-    if len(set(differences)) == 1:
-        return float(differences[0] == 0)
     from scipy.stats import ttest_1samp
 
     return float(ttest_1samp(differences, 0.0).pvalue)
+
+
+def vary(values: Sequence[float]) -> bool:
+    """Return whether there are several values, which differ by more than rounding."""
+    return len(values) > 1 and max(values) - min(values) > ROUNDING * max(1.0, *map(abs, values))
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

@@ -108,7 +108,7 @@ def _comparisons(summary: Summary) -> Table:
     title = f"Paired differences in {what} over common seeds [{INTERVALS[summary.interval]}]; p by paired t test"
     title += f", adjusted by Holm's method for all {len(rows)} rows"
     if summary.margin is not None:
-        title += f"; equivalent: the 90 % interval is within {summary.margin:g} points of 0"
+        title += f"; equivalent: the 90 % interval is within {summary.margin:g} points of 0, each row by itself"
     return Table(title, ("", "seeds", "difference", "p", "adjusted p", "shows"), rows, prose=True)
 
 

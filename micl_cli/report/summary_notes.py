@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 
-from micl_cli.report.data import RunData
+from micl_cli.report.code import code_notes, code_of
+from micl_cli.report.data import THEN, RunData
 from micl_cli.report.facts import DIGEST, recipe_text
 from micl_cli.report.methods import Order, method_of, order_of, split
 from micl_cli.report.options import ReportOptions
@@ -48,8 +49,10 @@ def _reference(selected: SelectedRuns, scorer: Scorer, options: ReportOptions) -
         if selected.complete:
             yield _no_reference(selected, options)
         return
-    if len(methods := reference.methods(selected.complete)) > 1:
-        yield f"There are several references of the strategy {reference.strategy}; used are {', '.join(methods)}."
+    used, unused = reference.methods(selected.complete), reference.unused(selected.complete)
+    if len(used) + len(unused) > 1:
+        others = f", not {', '.join(unused)}; the first that is named and comparable counts" if unused else ""
+        yield f"There are several references of the strategy {reference.strategy}; used are {', '.join(used)}{others}."
     for method, seeds in selected.seeds.items():
         missing = [seed for seed, cells in seeds.items() if not all(map(reference.runs_for, _flat(cells)))]
         if missing:
@@ -99,13 +102,18 @@ def _not_resampled(problems: Mapping[tuple[str, str], str]) -> Iterator[str]:
 
 
 def _code(selected: SelectedRuns) -> Iterator[str]:
-    """Yield which methods ran with which code, if it differs."""
-    by_code = split(
-        [run for run in selected.complete if "code" in run.environment], lambda run: run.environment["code"]
-    )
-    if len(by_code) > 1:
-        each = [f"{code[:DIGEST]}: {', '.join(_labels(selected, runs))}" for code, runs in by_code.items()]
-        yield f"The rows come from different code, so compare them with care ({'; '.join(each)})."
+    """Yield which methods ran with which code if it differs, else what is to be said of that of all runs."""
+    by_code = split(selected.complete, code_of)
+    if len(by_code) < 2:
+        yield from code_notes(selected.complete)
+        return
+    each = [f"{_short(code)}: {', '.join(_labels(selected, runs))}" for code, runs in by_code.items()]
+    yield f"The rows come from different code, so compare them with care ({'; '.join(each)})."
+
+
+def _short(code: str) -> str:
+    """Return the digests of the code of a run, of which it has several if the code changed."""
+    return THEN.join(digest[:DIGEST] for digest in code.split(THEN))
 
 
 def _recipes(selected: SelectedRuns) -> Iterator[str]:

@@ -41,6 +41,14 @@ def test_another_device_or_unknown_threads_are_no_noise(plain: RunData) -> None:
     assert noise(run(plain, 0, "1", 80.0), replace(run(plain, 0, "2", 84.0), environment={})) is None
 
 
+def test_other_cores_change_nothing(plain: RunData) -> None:
+    assert noise(run(plain, 0, "1", 80.0, cores="1"), run(plain, 0, "2", 84.0, cores="2")) is not None
+
+
+def test_a_run_whose_threads_changed_is_no_noise(plain: RunData) -> None:
+    assert noise(run(plain, 0, "1", 80.0), run(plain, 0, "1, then 2", 84.0)) is None
+
+
 def test_another_commit_of_the_same_code_changes_nothing(plain: RunData) -> None:
     assert noise(run(plain, 0, "1", 80.0, commit="a"), run(plain, 0, "2", 84.0, commit="b")) is not None
 

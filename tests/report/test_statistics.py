@@ -108,10 +108,9 @@ class TestPairedTest:
         t = 2 * sqrt(3)
         assert paired_p([1.0, 2.0, 3.0]) == pytest.approx(1 - t / sqrt(2 + t**2))
 
-    def test_extreme_cases(self) -> None:
-        assert paired_p([1.0]) is None
-        assert paired_p([0.0, 0.0]) == 1.0
-        assert paired_p([2.0, 2.0]) == 0.0
+    @pytest.mark.parametrize("differences", [[], [1.0], [0.0, 0.0], [2.0, 2.0], [0.3, 0.1 + 0.2, 0.3]])
+    def test_differences_that_do_not_vary_are_not_tested(self, differences: list[float]) -> None:
+        assert paired_p(differences) is None
 
 
 class TestHolm:

@@ -49,6 +49,7 @@ def make(
             "scores": scores,
             "types": {CAPTIONS: "captioning", QUESTIONS: "qa"},
             "scales": {CAPTIONS: (0.0, 10.0), QUESTIONS: (0.0, 1.0)},
+            "environment": {"code": "c0de" * 3},
             **changed,
         }
     )
@@ -141,6 +142,17 @@ class TestRelativeScores:
         summary = summary_of(make("ewc", 0, (90.0, 50.0), settings={"training.epochs": "10"}), longer)
         assert "relative_final" not in means(summary, "ewc")
         assert "ewc: no comparable run of joint has seed 0: no relative score." in summary.notes
+
+    def test_another_reference_that_could_be_used_is_named(self, seeds: list[RunData]) -> None:
+        slow, fast = ({"training.learning_rate": rate} for rate in ("0.001", "0.01"))
+        runs = [
+            *(replace(run, settings=slow) for run in seeds),
+            *(joint(s, (250.0, 100.0), settings=fast) for s in (0,)),
+        ]
+        summary = summary_of(*runs)
+        assert means(summary, "ewc")["relative_final"] == pytest.approx(91.0)
+        (note,) = [note for note in summary.notes if note.startswith("There are several references")]
+        assert "used are joint (training.learning_rate=0.001), not joint (training.learning_rate=0.01)" in note
 
     def test_single_is_the_reference_without_joint_or_when_asked_for(self, seeds: list[RunData]) -> None:
         single = [make("single", seed, (1000.0, 100.0)) for seed in range(3)]
@@ -273,6 +285,13 @@ class TestComparisons:
         verdicts = [summary_of(*runs, margin=margin).comparisons[0].verdict for margin in (None, 0.72, 0.74)]
         assert verdicts == ["undecided", "undecided", "equivalent within 0.74"]
 
+    @pytest.mark.parametrize("gap", [0.0, 5.0])
+    def test_a_difference_that_is_equal_for_all_seeds_by_chance_shows_nothing(self, gap: float) -> None:
+        finals = {"a": 90.0, "b": 90.0 + gap, "joint": 100.0}
+        runs = [make(name, seed, (value, 50.0 + seed)) for name, value in finals.items() for seed in range(2)]
+        first = summary_of(*runs, margin=50.0).comparisons[0]
+        assert (first.n, first.p, first.p_adjusted, first.verdict) == (2, None, None, "undecided")
+
     def test_without_reference_types_are_compared_apart(self, seeds: list[RunData]) -> None:
         found = [each.figure for each in summary_of(*seeds[:6]).comparisons]
         assert found == ["mean_captioning", "mean_qa"]
@@ -357,6 +376,33 @@ def test_other_code_and_recipes_are_named(seeds: list[RunData]) -> None:
     notes = summary_of(*runs).notes
     assert "Settings of ewc: recipe tuned-ewc (sha256 0123456789ab; Ada 2026)." in notes
     assert any(note.startswith("The rows come from different code") and "ewcxxxxxxxxx: ewc" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("of_joint", "said"),
+    [
+        (
+            {},
+            "The rows come from different code, so compare them with care "
+            "(c0dec0dec0de: ewc, finetune; unknown: joint).",
+        ),
+        (
+            {"code": f"{'c0de' * 3}, then {'beef' * 3}"},
+            "The rows come from different code, so compare them with care "
+            "(c0dec0dec0de: ewc, finetune; c0dec0dec0de, then beefbeefbeef: joint).",
+        ),
+    ],
+)
+def test_code_that_is_unknown_or_changed_is_other_code(
+    seeds: list[RunData], of_joint: dict[str, str], said: str
+) -> None:
+    runs = [replace(run, environment=of_joint) if run.strategy == "joint" else run for run in seeds]
+    assert said in summary_of(*runs).notes
+
+
+def test_code_that_is_unknown_of_all_runs_is_said(seeds: list[RunData]) -> None:
+    (note,) = summary_of(*(replace(run, environment={}) for run in seeds)).notes
+    assert note == "The code of these runs is unknown: it was not recorded when they started."
 
 
 TEXT = """
