@@ -155,13 +155,10 @@ def _run(
 
 def _opened(storage: TuneStorage, study: PlannedStudy, trials: int) -> StudyState:
     """Return the study of a strategy in the storage, in which it is created if it is new."""
-    from micl_cli.tune.definition import check_same
+    from micl_cli.tune.definition import begun
 
-    state = storage.state(study.record.name, study.record.strategy)
-    if state is None:
-        return storage.create(study.record)
-    check_same(state, study.record, trials)
-    return state
+    states = storage.existing_states(study.record.name)
+    return begun(states, study.record, trials) or storage.create(study.record)
 
 
 def _raise_unfinished(tunings: Sequence[StrategyTuning], interrupted: bool) -> None:

@@ -39,16 +39,14 @@ def planned_strategies(
     options: CellOptions,
 ) -> list[PlannedStrategy]:
     """Return what is planned for each strategy; nothing is written. Raises the errors of a study that does not fit."""
-    from micl_cli.tune.definition import check_same
+    from micl_cli.tune.definition import begun
     from micl_cli.tune.sampling import sample
     from micl_cli.tune.tuning import trial_request
 
     planned = []
     for each in studies:
         record = each.record
-        state = storage.state(record.name, record.strategy) if storage else None
-        if state:
-            check_same(state, record, trials)
+        state = begun(storage.existing_states(record.name) if storage else (), record, trials)
         values = sample(record.space, (), 0)
         requests = [trial_request(each.request, record.space, values, seed) for seed in record.seeds]
         plans = session.with_earlier_digest([session.plan(request, tasks) for request in requests], dry=True)

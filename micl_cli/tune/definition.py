@@ -45,7 +45,56 @@ def overlap(tuned: Mapping[str, str], reserved: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def check_same(state: StudyState, record: StudyRecord, trials: int) -> None:
+def begun(states: Sequence[StudyState], record: StudyRecord, trials: int) -> StudyState | None:
+    """Return the study of a strategy among those of the same name, or None if it is new.
+
+    Raises UsageError or PlanError if it was defined differently, or has more than ``trials`` trials, or if the name is
+    that of a study whose strategies are tuned on other data or scored otherwise.
+    """
+    for other in states:
+        check_together(other.study, record)
+    own = next((state for state in states if state.study.strategy == record.strategy), None)
+    if own:
+        _check_same(own, record, trials)
+    return own
+
+
+def check_together(one: StudyRecord, other: StudyRecord) -> None:
+    """Raise UsageError if the trials of two strategies cannot belong to one study."""
+    if one.strategy != other.strategy and (apart := ", ".join(dict.fromkeys(_apart(one, other)))):
+        raise UsageError(
+            f"study {one.name!r} has {one.strategy} with other values of: {apart}",
+            f"Tune {other.strategy} with the same, or in a study of its own, with --name.",
+        )
+
+
+def _apart(one: StudyRecord, other: StudyRecord) -> Iterator[str]:
+    """Yield the names of what differs between two strategies and must be the same for all of a study.
+
+    Options, training and space are those of each strategy.
+    """
+    yield from _shared_differences(one, other)
+    shared = ("backbone.", "evaluation.")
+    first, second = settings_of(one.base), settings_of(other.base)
+    yield from sorted(
+        name for name in {*first, *second} if name.startswith(shared) and first.get(name) != second.get(name)
+    )
+    yield from (
+        f"the data of {task}" for task, digest in one.base.data.items() if other.base.data.get(task, digest) != digest
+    )
+
+
+def _shared_differences(one: StudyRecord, other: StudyRecord) -> Iterator[str]:
+    if one.seeds != other.seeds:
+        yield "--seed"
+    if one.objective != other.objective:
+        yield "--objective"
+    for name in ("tasks", "backbone"):
+        if getattr(one.base, name) != getattr(other.base, name):
+            yield f"--{name}"
+
+
+def _check_same(state: StudyState, record: StudyRecord, trials: int) -> None:
     """Raise UsageError or PlanError if a study was defined differently, or has more than ``trials`` trials."""
     former = state.study
     title = f"study {record.name!r} for {record.strategy}"
@@ -64,10 +113,7 @@ def check_same(state: StudyState, record: StudyRecord, trials: int) -> None:
 
 def _differences(former: StudyRecord, record: StudyRecord) -> Iterator[str]:
     """Yield the names of what differs between two definitions."""
-    if former.seeds != record.seeds:
-        yield "--seed"
-    if former.objective != record.objective:
-        yield "--objective"
+    yield from _shared_differences(former, record)
     if asdict(former)["space"] != asdict(record)["space"]:
         yield "the space"
     if former.base.id != record.base.id:
@@ -75,9 +121,6 @@ def _differences(former: StudyRecord, record: StudyRecord) -> Iterator[str]:
 
 
 def _plan_differences(former: Plan, plan: Plan) -> Iterator[str]:
-    for name in ("tasks", "backbone"):
-        if getattr(former, name) != getattr(plan, name):
-            yield f"--{name}"
     one, other = settings_of(former), settings_of(plan)
     yield from sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
     if one == other and (former.tasks, former.backbone, former.seed) == (plan.tasks, plan.backbone, plan.seed):

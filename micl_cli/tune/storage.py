@@ -72,23 +72,19 @@ class TuneStorage:
 
     def states(self, name: str) -> list[StudyState]:
         """Return a study for each of its strategies. Raises UsageError if there is no such study."""
+        if found := self.existing_states(name):
+            return found
+        hint = nearest(name, self.names()) or "`micl tune ls` lists the studies."
+        raise UsageError(f"no study {name!r} in {self.where}", hint)
+
+    def existing_states(self, name: str) -> list[StudyState]:
+        """Return a study for each of its strategies, none if there is no such study."""
         import optuna
 
         with _reported(self.where):
             known = optuna.get_all_study_names(self._storage)
-        found = sorted(each for each in known if each.startswith(f"{name}/"))
-        if not found:
-            hint = nearest(name, self.names()) or "`micl tune ls` lists the studies."
-            raise UsageError(f"no study {name!r} in {self.where}", hint)
-        return [self._state(each) for each in found]
-
-    def state(self, name: str, strategy: str) -> StudyState | None:
-        """Return a study for one strategy, or None if there is none."""
-        import optuna
-
-        with _reported(self.where):
-            known = optuna.get_all_study_names(self._storage)
-        return self._state(f"{name}/{strategy}") if f"{name}/{strategy}" in known else None
+        states = [self._state(each) for each in sorted(known) if each.startswith(f"{name}/")]
+        return [state for state in states if state]
 
     def create(self, record: StudyRecord) -> StudyState:
         """Create a study for one strategy, and return it without trials."""
@@ -128,11 +124,14 @@ class TuneStorage:
 
         return optuna.load_study(study_name=key, storage=self._storage)
 
-    def _state(self, key: str) -> StudyState:
+    def _state(self, key: str) -> StudyState | None:
+        """Return a study for one strategy, or None if the process that created it was killed before it wrote more."""
         with _reported(self.where):
             study = self._study(key)
             attributes, trials = study.user_attrs, study.get_trials(deepcopy=False)
             written = [trial.user_attrs.get(_RECORD) for trial in trials]
+        if not attributes and not trials:
+            return None
         try:
             record = cast(StudyRecord, from_json(StudyRecord, attributes.get(_RECORD), "it"))
             ended = [cast(TrialRecord, from_json(TrialRecord, value, "a trial")) for value in written]
