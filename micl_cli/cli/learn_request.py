@@ -187,7 +187,7 @@ def _new_request(
         raise UsageError("no strategy is named", hint)
     if not tasks:
         raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
-    of_recipe = recipe.options if recipe.strategy in ("", strategy) else {}
+    of_recipe = recipe.options if recipe.is_for(strategy) else {}
     if recipe.options and not of_recipe:
         note(
             f"the options of recipe {arguments.recipe} are for strategy {recipe.strategy}: {strategy} does not get them"

@@ -28,7 +28,8 @@ class Recipe:
 
     ``options`` are those of the strategy, with "3:name" for the third task only. ``training`` and ``evaluation`` hold
     settings by field name of :class:`micl_cli.plan.Training` and :class:`micl_cli.plan.Evaluation`. ``citation`` says
-    how the options were found. ``name`` and ``sha256`` are those of the file.
+    how the options were found, and ``edited`` is whether they are no longer those. ``name`` and ``sha256`` are those of
+    the file.
     """
 
     summary: str = ""
@@ -40,6 +41,11 @@ class Recipe:
     citation: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     sha256: str = ""
+    edited: bool = False
+
+    def is_for(self, strategy: str) -> bool:
+        """Return whether the options are for a strategy."""
+        return self.strategy in ("", strategy)
 
 
 _KEYS = ("summary", "strategy", "tasks", "options", "training", "evaluation", "citation")
@@ -74,8 +80,19 @@ def read_recipe(name: str, settings: Settings | None = None) -> Recipe:
         if not isinstance(value, type(getattr(Recipe(), key))):
             expected = "a table" if isinstance(getattr(Recipe(), key), dict) else "a string"
             raise UsageError(f"{path}: {key} is {value!r}", f"It must be {expected}.")
+    edited = _is_edited(data)
     data["options"], data["citation"] = _flat(data.get("options", {})), _plain(data.get("citation", {}))
-    return Recipe(**data, name=path.stem, sha256=sha256(content).hexdigest())
+    return Recipe(**data, name=path.stem, sha256=sha256(content).hexdigest(), edited=edited)
+
+
+def _is_edited(data: Mapping[str, Any]) -> bool:
+    """Return whether the settings of a recipe are others than those that its citation is about."""
+    cited = data.get("citation", {}).get("settings_sha256")
+    if cited is None:
+        return False
+    from micl_cli.tune.recipes import settings_sha256
+
+    return bool(cited != settings_sha256(data))
 
 
 def _recipe_path(name: str, settings: Settings | None) -> Path:
@@ -157,17 +174,25 @@ def set_member(prefix: str, strategy: str) -> str:
 
 
 def recipe_use(recipe: Recipe, plan: Plan) -> dict[str, str] | None:
-    """Return what a run records of its recipe as text: name, sha256, and the citation, with the changed options.
+    """Return what a run records of its recipe as text: name, sha256, and the citation, with what is different from it.
 
-    None if the plan has another strategy, and therefore nothing of the recipe's options.
+    None if the plan has nothing of the recipe: the options are for another strategy, and there are no other settings.
     """
-    if not recipe.name or recipe.strategy not in ("", plan.strategy):
+    sections = {"training": plan.training, "evaluation": plan.evaluation}
+    if not recipe.name or not (recipe.is_for(plan.strategy) or recipe.training or recipe.evaluation):
         return None
-    changed = [name for name, value in recipe.options.items() if not _same(value, _planned(plan, name))]
-    changed += [name for name, value in recipe.training.items() if not _same(value, getattr(plan.training, name, None))]
-    other = f"with other values of {', '.join(sorted(changed))}" if changed else ""
-    citation = "; ".join(filter(None, (citation_text(recipe.citation), other)))
-    return {"name": recipe.name, "sha256": recipe.sha256, "citation": citation}
+    options = recipe.options if recipe.is_for(plan.strategy) else {}
+    changed = [name for name, value in options.items() if not _same(value, _planned(plan, name))]
+    for section, planned in sections.items():
+        given: Mapping[str, Any] = getattr(recipe, section)
+        changed += [name for name, value in given.items() if not _same(value, getattr(planned, name, None))]
+    remarks = (
+        citation_text(recipe.citation),
+        "edited after it was frozen" if recipe.edited else "",
+        "" if recipe.is_for(plan.strategy) else f"for {recipe.strategy}, without its options",
+        f"with other values of {', '.join(sorted(changed))}" if changed else "",
+    )
+    return {"name": recipe.name, "sha256": recipe.sha256, "citation": "; ".join(filter(None, remarks))}
 
 
 def citation_text(citation: Mapping[str, Any]) -> str:
@@ -191,6 +216,13 @@ def recipe_notes(recipe: Recipe, plan: Plan) -> list[str]:
     """Return what a user should know about a recipe of `micl tune` that is used for a plan."""
     tuned, backbone = recipe.citation.get("tasks"), recipe.citation.get("backbone")
     notes = []
+    if recipe.edited:
+        notes.append(f"recipe {recipe.name} was edited after it was frozen: its citation is not about these settings")
+    if not recipe.is_for(plan.strategy) and (given := {**recipe.training, **recipe.evaluation}):
+        settings = ", ".join(sorted(given))
+        notes.append(
+            f"recipe {recipe.name} is for strategy {recipe.strategy}: {plan.strategy} gets its {settings} only"
+        )
     if isinstance(tuned, Sequence) and (shared := [task for task in plan.tasks if task in tuned]):
         notes.append(f"recipe {recipe.name} was tuned on {', '.join(shared)}: scores on these tasks are no fair test")
     if isinstance(backbone, str) and backbone != plan.backbone:

@@ -118,7 +118,7 @@ def freeze(study: str, name: str, folder: Path | None, force: bool, storage: str
     session = Session(current_settings())
     target = folder or session.settings.recipes
     paths = {state.study.strategy: target / f"{set_member(name, state.study.strategy)}.toml" for state in states}
-    _refuseexisting_storage(list(paths.values()), force)
+    _refuse_existing(list(paths.values()), force)
     texts = recipe_texts(session, states, now())
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def freeze(study: str, name: str, folder: Path | None, force: bool, storage: str
         note(f"note: {text}")
 
 
-def _refuseexisting_storage(paths: Sequence[Path], force: bool) -> None:
+def _refuse_existing(paths: Sequence[Path], force: bool) -> None:
     for path in paths:
         if (FOLDER / path.name).exists():
             raise UsageError(f"the recipe {path.stem} comes with micl", "Choose another name with --as.")

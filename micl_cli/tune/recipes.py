@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from micl_cli.errors import PlanError, StoreError
+from micl_cli.io.json_text import json_text
+from micl_cli.io.text import parse_toml
 from micl_cli.io.toml_text import toml_text
 from micl_cli.records import RunRecord
 from micl_cli.session.session import Session
+from micl_cli.tune.definition import check_together
 from micl_cli.tune.records import OBJECTIVES, SPLIT, StudyState, TrialRecord, unequal_trials
 
 _PROVENANCE = ("micl", "code", "commit", "torch", "transformers", "peft")
 """The entries of a run's environment that a citation names, if the run has them."""
 _DIGITS = 6
+_CITED = ("strategy", "options", "training")
+"""The keys of a recipe whose values a study has found."""
 
 
 def recipe_texts(session: Session, states: Sequence[StudyState], date: str) -> dict[str, str]:
@@ -29,6 +35,8 @@ def recipe_texts(session: Session, states: Sequence[StudyState], date: str) -> d
 
 def _check_complete(states: Sequence[StudyState]) -> None:
     name = states[0].study.name
+    for state in states[1:]:
+        check_together(states[0].study, state.study)
     if unequal_trials(states):
         counts = ", ".join(f"{state.study.strategy} {len(state.trials)}" for state in states)
         raise PlanError(
@@ -44,7 +52,7 @@ def _recipe(session: Session, state: StudyState, best: TrialRecord, date: str) -
     tuned = {dimension.name: best.values[dimension.name] for dimension in study.space}
     of_training = {dimension.name for dimension in study.space if dimension.training}
     effort = f"{len(state.trials)} trials x {len(study.seeds)} seeds"
-    return {
+    recipe = {
         "summary": f"{study.strategy} tuned on {study.given_tasks} ({effort}, {SPLIT})",
         "strategy": study.strategy,
         "options": {
@@ -53,8 +61,18 @@ def _recipe(session: Session, state: StudyState, best: TrialRecord, date: str) -
             **plan.stage_options,
         },
         "training": {**study.training, **{name: value for name, value in tuned.items() if name in of_training}},
-        "citation": _citation(session, state, best, date),
     }
+    digest = settings_sha256(parse_toml(toml_text(recipe)))
+    return {**recipe, "citation": {**_citation(session, state, best, date), "settings_sha256": digest}}
+
+
+def settings_sha256(recipe: Mapping[str, Any]) -> str:
+    """Return a digest of what a citation is about: strategy, options and training in the TOML table of a recipe.
+
+    It tells whether they are still those that the study found, whatever else was edited in the file.
+    """
+    cited = {key: recipe[key] for key in _CITED if recipe.get(key)}
+    return sha256(json_text(cited, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _citation(session: Session, state: StudyState, best: TrialRecord, date: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from micl_cli.cli.recipe import read_recipe, recipe_names
 from micl_cli.errors import UsageError
 from micl_cli.plan import Evaluation, Training, resolve_settings
 from micl_cli.registry import Registry
+from micl_cli.store import Store
 
 
 def write(tmp_path: Path, text: str) -> str:
@@ -136,3 +137,23 @@ def test_the_options_of_a_recipe_reach_its_strategy_or_it_is_told(learn: Any, tm
     other = learn("--recipe", recipe, "--strategy", "finetune", "--dry-run")
     assert other.code == 0
     assert f"the options of recipe {recipe} are for strategy ewc: finetune does not get them" in other.err
+
+
+def test_settings_that_another_strategy_gets_of_a_recipe_are_said_and_recorded(
+    learn: Any, home: Path, tmp_path: Path
+) -> None:
+    head = 'strategy = "ewc"\n[options]\nlambda_ewc = 7.0\n'
+    recipe = write(tmp_path, head + "[training]\nweight_decay = 0.5\n[evaluation]\nmax_new_tokens = 9\n")
+    words = ("--strategy", "finetune", "--tasks", "own/img_cap", "--recipe", recipe)
+    done = learn(*words, "--max-new-tokens", "8")
+    assert "note: recipe r is for strategy ewc: finetune gets its max_new_tokens, weight_decay only" in done.err
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        run = store.run(done.out.strip())
+    assert run and run.recipe
+    assert run.plan["training"]["weight_decay"] == 0.5
+    assert run.recipe["citation"] == "for ewc, without its options; with other values of max_new_tokens"
+    options_only = write(tmp_path, head)
+    done = learn(*words[:-1], options_only, "--seed", "5")
+    with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
+        run = store.run(done.out.strip())
+    assert run and run.recipe is None

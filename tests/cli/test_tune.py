@@ -150,6 +150,15 @@ def test_a_frozen_recipe_makes_the_runs_of_the_best_trial_and_is_cited(
         run = store.run(changed.out.strip())
         assert run and run.recipe
         assert run.recipe["citation"].endswith("val; with other values of lambda_ewc, learning_rate")
+        text = Path(frozen).read_text()
+        Path(frozen).write_text(text.replace("summary = ", "# ours\nsummary = "))
+        assert "edited" not in learn("--tasks", "own/img_qa", "--dry-run").err
+        Path(frozen).write_text(text.replace("lambda_ewc = ", "lambda_ewc = 1", 1))
+        edited = learn("--tasks", "own/img_qa")
+        assert "note: recipe tuned-ewc was edited after it was frozen" in edited.err
+        run = store.run(edited.out.strip())
+        assert run and run.recipe
+        assert run.recipe["citation"].endswith("val; edited after it was frozen")
     refused = micl("tune", "freeze", "s", "--as", "tuned")
     assert (refused.code, refused.out) == (2, "")
     assert micl("tune", "freeze", "s", "--as", "tuned", "--force").code == 0
@@ -210,6 +219,36 @@ def test_a_study_keeps_its_definition(tune: Any) -> None:
         assert what in done.err.partition("other values of: ")[2].splitlines()[0]
     fewer = tune(*EWC, "--trials", "1")
     assert (fewer.code, "has 2 trials already" in fewer.err) == (2, True)
+
+
+def test_the_strategies_of_a_study_are_tuned_on_the_same_and_scored_alike(tune: Any, micl: Any, show: Any) -> None:
+    assert tune(*EWC, "--trials", "1").code == 0
+    finetune = ("--strategy", "finetune", "--name", "s", "--trials", "1")
+    seed = ("--seed", "0")
+    for more, what in (
+        (("--seed", "0..1"), "--seed"),
+        ((*seed, "--objective", "stages"), "--objective"),
+        ((*seed, "--tasks", "own/img_qa,own/aud_qa"), "--tasks"),
+        ((*seed, "--max-new-tokens", "7"), "evaluation.max_new_tokens"),
+    ):
+        for dry in ((), ("--dry-run",)):
+            done = tune(*finetune, *more, *dry)
+            assert (done.code, done.out) == (2, "")
+            assert f"study 's' has ewc with other values of: {what}\n" in done.err
+    assert tune(*finetune, *seed, "--space", "finetune:epochs=1").code == 0
+    assert [each["strategy"] for each in show()["strategies"]] == ["ewc", "finetune"]
+    assert micl("tune", "freeze", "s", "--as", "both").code == 0
+
+
+def test_a_study_whose_creation_was_cut_off_is_created_again(tune: Any, show: Any, home: Path) -> None:
+    import optuna
+
+    assert tune(*EWC, "--trials", "1").code == 0
+    optuna.delete_study(study_name="s/ewc", storage=f"sqlite:///{home / 'tune.db'}")
+    optuna.create_study(study_name="s/ewc", storage=f"sqlite:///{home / 'tune.db'}", direction="maximize")
+    done = tune(*EWC, "--trials", "1")
+    assert (done.code, done.out) == (0, "s\n"), done.err
+    assert len(show()["strategies"][0]["trials"]) == 1
 
 
 def test_a_study_that_another_process_works_on_is_busy(tune: Any, home: Path) -> None:
