@@ -286,7 +286,7 @@ def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Back
     """Raise PlanError if the strategy or a task needs something that the backbone does not provide.
 
     Modalities are only checked if the backbone declares any, since a class may not know those of its presets. Raises
-    UsageError if a stage option is for a stage that does not exist.
+    UsageError if a stage option is for a stage that does not exist, or a setting of evaluation has no effect.
     """
     _check_choices(plan, tasks, backbone)
     _check_penalties(plan, backbone)
@@ -311,7 +311,15 @@ def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Back
 
 
 def _check_penalties(plan: Plan, backbone: type[Backbone] | Backbone) -> None:
-    """Raise PlanError if answers are to be generated with penalties that the backbone does not have."""
+    """Raise PlanError if answers are to be generated with penalties that the backbone does not have.
+
+    Raises UsageError for a length penalty without beams, which would change the id of a run and nothing else.
+    """
+    if plan.evaluation.length_penalty != 1.0 and plan.evaluation.num_beams == 1:
+        raise UsageError(
+            "a length penalty acts on beams, and answers are generated without",
+            "Give --num-beams 2 or more, or --length-penalty 1.",
+        )
     needed = [name for name in PENALTIES if name in plan.evaluation.decoding]
     if needed and "penalties" not in backbone.provides:
         raise PlanError(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from micl_cli.api.answer import is_missing
 from micl_cli.api.task import Example
@@ -45,10 +46,19 @@ class Metric(ABC):
     task_types: ClassVar[frozenset[str]] = frozenset()
     """The task types for which this metric is reported in addition to the task's own."""
     scale: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    """The lowest and the highest possible score, on the scale of the metric's paper.
+    """The lowest and the highest possible score, on the scale of the metric's paper; the highest is above 0.
 
-    Reports average scores of different tasks in a headline only if their scales are equal.
+    Reports average scores of different tasks in a headline only if their scales are equal. Where scores on different
+    scales have to be averaged, as in tuning, they are shares of the highest possible one.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Raise ValueError for a scale that is none."""
+        super().__init_subclass__(**options)
+        scale = cls.scale
+        numbers = isinstance(scale, tuple) and len(scale) == 2 and all(isinstance(end, int | float) for end in scale)
+        if not numbers or not all(map(isfinite, scale)) or scale[0] >= scale[1] or scale[1] <= 0:
+            raise ValueError(f"the scale of metric {cls.__name__} is {scale!r}, not its lowest and highest score")
 
     def setup(self, resources: Resources) -> None:
         """Receive the home folder and the loader of plugins, before the first score. Raises PlanError.

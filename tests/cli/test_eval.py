@@ -142,6 +142,7 @@ def test_answers_on_a_few_examples_are_said_not_to_be_kept(finished: str, micl: 
         (("--tasks", "own/nothing"), 3, "no task 'own/nothing'"),
         (("--split", "all"), 2, "Invalid value for '--split'"),
         (("--num-beams", "0"), 2, "Invalid value for '--num-beams'"),
+        (("--length-penalty", "0.5"), 2, "a length penalty acts on beams, and answers are generated without"),
         (("--length-penalty", "nan"), 2, "option 'length_penalty' of evaluation expects a number"),
     ],
 )
