@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 
+from micl_cli.plan import Evaluation, Training, declared_settings
 from micl_cli.report.code import code_notes, code_of
 from micl_cli.report.data import THEN, RunData
 from micl_cli.report.facts import DIGEST, recipe_text
@@ -64,11 +66,25 @@ def _reference(selected: SelectedRuns, scorer: Scorer, options: ReportOptions) -
 def _no_reference(selected: SelectedRuns, options: ReportOptions) -> str:
     wanted = options.relative_to or REFERENCES[0]
     tasks = ",".join(selected.complete[0].tasks)
-    seeds = ",".join(f"{seed}" for seed in dict.fromkeys(run.seed for run in selected.complete))
+    seeds = ",".join(f"{seed}" for seed in sorted({run.seed for run in selected.complete}))
     names = options.relative_to or " or ".join(REFERENCES)
     backbone = quote(selected.complete[0].backbone)
-    command = f"micl sweep --strategy {wanted} --tasks {tasks} --seed {seeds} --backbone {backbone}"
-    return f"No relative scores: none of the runs is of the strategy {names}. Learn one and report it too: {command}"
+    words = ["micl sweep --strategy", wanted, "--tasks", tasks, "--seed", seeds, "--backbone", backbone]
+    command = " ".join([*words, *_flags(selected.complete)])
+    return (
+        f"No relative scores: no run of the strategy {names} has final scores. Learn one and report it too: {command}"
+    )
+
+
+def _flags(runs: Sequence[RunData]) -> Iterator[str]:
+    """Yield flags for the settings of training and evaluation that all runs have, unless they are the defaults."""
+    for cls in (Training, Evaluation):
+        for name, (option, flags) in declared_settings(cls).items():
+            values = {run.settings.get(f"{cls.__name__.lower()}.{name}") for run in runs}
+            default = option.default if isinstance(option.default, str) else json.dumps(option.default)
+            value = values.pop() if len(values) == 1 else None
+            if value not in (None, "null", default):
+                yield flags[0] if option.type is bool else f"{flags[0]} {quote(value)}"
 
 
 def _unusable(selected: SelectedRuns, scorer: Scorer) -> Iterator[str]:
