@@ -69,7 +69,7 @@ def _no_reference(selected: SelectedRuns, options: ReportOptions) -> str:
     seeds = ",".join(f"{seed}" for seed in sorted({run.seed for run in selected.complete}))
     names = options.relative_to or " or ".join(REFERENCES)
     backbone = quote(selected.complete[0].backbone)
-    words = ["micl sweep --strategy", wanted, "--tasks", tasks, "--seed", seeds, "--backbone", backbone]
+    words = ["micl sweep --strategy", wanted, "--tasks", quote(tasks), "--seed", seeds, "--backbone", backbone]
     command = " ".join([*words, *_flags(selected.complete)])
     return (
         f"No relative scores: no run of the strategy {names} has final scores. Learn one and report it too: {command}"

@@ -172,6 +172,11 @@ class TestRelativeScores:
         (missing,) = summary_of(*seeds, relative_to="single").notes
         assert "no run of the strategy single has final scores" in missing
 
+    def test_a_command_that_is_shown_holds_no_other(self) -> None:
+        hostile = ("own/a; touch x", "own/b")
+        (note,) = summary_of(replace(make("ewc", 0, (90.0, 50.0)), tasks=hostile, scores=(), types={})).notes
+        assert "--tasks 'own/a; touch x,own/b' --seed" in note
+
     def test_the_way_out_has_the_settings_without_which_the_reference_is_not_comparable(self) -> None:
         common = {
             "training.max_steps": "20",
