@@ -10,6 +10,8 @@ from micl_cli.report.statistics import Sample
 from micl_cli.report.summary_figures import SummaryFigure
 from micl_cli.report.vectors import Entries, ResampledEntries, Vector, mean_vector, observed, weighted
 
+ZERO_REFERENCE = "the score of the reference is 0 on some resamples of the examples"
+
 
 class Scorer:
     """Computes the figures of runs, with ``resampled`` also on resampled test examples (then in ``resampling``)."""
@@ -48,8 +50,13 @@ class Scorer:
         vector = self._entries(run, t, i)
         if vector is None or not figure.relative:
             return vector
-        reference = self.reference_score(run, run.tasks[i - 1])
-        return None if reference is None or reference[0] <= 0 else _per_cent(vector, reference)
+        task = run.tasks[i - 1]
+        reference = self.reference_score(run, task)
+        if reference is None or reference[0] <= 0:
+            return None
+        if self.resampling and (reference <= 0).any():
+            self.resampling.problems.setdefault((run.id, task), ZERO_REFERENCE)
+        return _per_cent(vector, reference)
 
 
 def _per_cent(vector: Vector, reference: Vector) -> Vector:

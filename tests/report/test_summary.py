@@ -375,6 +375,17 @@ class TestHierarchical:
         found = row(summary_of(*kept, interval="hierarchical"), "joint").means["relative_final"]
         assert (found.mean, found.low, found.high) == pytest.approx((100.0, 100.0, 100.0))
 
+    def test_a_reference_that_is_zero_on_some_resamples_leaves_no_interval_and_is_named(
+        self, kept: list[RunData]
+    ) -> None:
+        rare = {(2, task): {f"{n}": 100.0 * (n == 0) for n in range(40)} for task in TASKS}
+        runs = [*kept[:1], replace(kept[6], examples=rare, matrix=[[None, None], [2.5, 2.5]])]
+        summary = summary_of(*runs, interval="hierarchical")
+        assert row(summary, "ewc").means["relative_final"].low is None
+        assert row(summary, "ewc").means["mean_qa"].low is not None
+        (note,) = [note for note in summary.notes if note.startswith("No interval")]
+        assert "the score of the reference is 0 on some resamples of the examples. Use --interval t or bca." in note
+
     def test_what_is_not_kept_has_no_interval_and_is_named(self, kept: list[RunData]) -> None:
         runs = [replace(kept[0], examples={}), *kept[1:]]
         summary = summary_of(*runs, interval="hierarchical")
