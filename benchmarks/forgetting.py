@@ -27,7 +27,7 @@ EVERY = (
 
 
 def summary(cells: Sequence[Cell], home: Path, margin: float) -> tuple[list[str], dict[str, Any]]:
-    """Return `micl report --summary` of all cells: the lines in Markdown, and the document in JSON."""
+    """Return `micl report --summary` of all cells, as lines of Markdown and as a JSON document."""
     words = ["report", *(cell["id"] for cell in cells), "--summary", "--margin", f"{margin:g}"]
     shown, document = (micl([*words, "--format", style], home).stdout for style in ("md", "json"))
     return shown.splitlines(), json.loads(document)
