@@ -231,7 +231,7 @@ class TestSeeds:
     def test_nothing_but_unfinished_runs(self) -> None:
         runs = [make("ewc", seed, (1.0, 1.0), matrix=[], id=f"{seed}") for seed in range(2)]
         assert summary_of(*runs).methods == []
-        assert "runs 0, 1" in render(runs, "text", options=ReportOptions(summary_only=True))
+        assert "runs 0, 1" in render(runs, "text", width=120, options=ReportOptions(summary_only=True))
 
 
 class TestRanks:
