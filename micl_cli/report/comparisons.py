@@ -1,4 +1,4 @@
-"""Comparisons of every two methods over their common seeds: difference, p values, and what they show."""
+"""Pairwise comparisons of methods over their common seeds: difference, p values and verdict."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Comparison:
     """The difference of two methods in a figure, ``first`` minus ``second``, over ``n`` common seeds.
 
     ``p`` is that of the paired t test, None if undefined; ``p_adjusted`` is corrected for all comparisons of the
-    summary. ``verdict`` is "equivalent within MARGIN", "A higher", "B higher" or "undecided". Methods that are
-    equivalent within the margin are called so even if their difference is significant.
+    summary. ``verdict`` is "equivalent within MARGIN", "A higher", "B higher" or "undecided". Equivalence within
+    the margin takes precedence over a significant difference.
     """
 
     first: str
@@ -62,7 +62,7 @@ class Comparison:
 def compare(
     pairs: Iterable[tuple[Samples, Samples]], figures: Sequence[SummaryFigure], options: ReportOptions
 ) -> list[Comparison]:
-    """Return the comparison of each pair in each figure, with p values adjusted for all of them together.
+    """Return the comparison of each pair in each figure, with p values adjusted for all comparisons.
 
     Pairs with fewer than MIN_SEEDS common seeds are left out.
     """
@@ -90,9 +90,9 @@ def _comparison(first: Samples, second: Samples, figure: SummaryFigure, options:
 
 
 def _equivalent(sample: Sample, options: ReportOptions) -> bool:
-    """Return whether a difference is within the margin by Student's t, and by the chosen intervals too.
+    """Return whether a difference is within the margin by Student's t and by the chosen interval.
 
-    A bootstrap of few seeds alone would find equivalence too easily.
+    A bootstrap of few seeds alone would declare equivalence too easily.
     """
     margin, methods = options.margin, dict.fromkeys(("t", options.interval))
     return margin is not None and all(is_equivalent(estimate(sample, m, EQUIVALENCE), margin) for m in methods)
