@@ -99,7 +99,7 @@ def _save(encoder: Encoder, path: Path) -> None:
     path.chmod(0o644)
 
 
-def make_instructions(arguments: argparse.Namespace, count: int = 600) -> None:
+def make_instructions(arguments: argparse.Namespace, count: int = 240) -> None:
     """Write the texts for distillation: general ones for both presets, without a scene of any task."""
     texts = general.instruction_texts(default_rng([arguments.seed, 5]), count)
     lines = [json.dumps({"text": each}) for each in texts]
