@@ -24,7 +24,7 @@ METHODS = "joint,connectors,finetune,ewc,ewf,olora,moincl,router[router=ridge]"
 REASONS = (
     "single,baseline,lwf,replay,router[router=rule],moincl[pseudo_num=0],moincl[text_instruct_num=0],moincl[alpha=1]"
 )
-"""Rows that tell why: references without a model or a sequence, and MoInCL without each of its components."""
+"""Rows that explain results: references without a model or a sequence, and MoInCL without each of its components."""
 
 
 def learn(strategies: str, orders: str, seeds: int, jobs: int, home: Path, extra: Sequence[str]) -> list[Cell]:
@@ -42,7 +42,7 @@ def noise(cells: Sequence[Cell], strategies: Sequence[str], threads: int, home: 
 
 
 def _again(run: str, threads: int, home: Path) -> str:
-    """Return the finished attempt at the plan of ``run`` with ``threads``, learning it as far as it is not learnt."""
+    """Return the finished attempt at the plan of ``run`` with ``threads``, which is learnt or resumed if needed."""
     name = f"{run}-threads-{threads}"
     known = json.loads(micl(["runs", "--json"], home).stdout)["runs"]
     if any(each["name"] == name for each in known):
@@ -62,7 +62,7 @@ def _words(run: str, home: Path) -> list[str]:
 
 
 def summary(cells: Sequence[Cell], home: Path, margin: float) -> tuple[list[str], dict[str, Any]]:
-    """Return `micl report --summary` of all cells: the lines in Markdown, and the document in JSON."""
+    """Return `micl report --summary` of all cells, as lines of Markdown and as a JSON document."""
     words = ["report", *(cell["run"] for cell in cells), "--summary", "--margin", f"{margin:g}"]
     shown, document = (micl([*words, "--format", style], home).stdout for style in ("md", "json"))
     return shown.splitlines(), json.loads(document)
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="tiny-plain")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--noise", default="finetune,ewc", help="methods that are learnt again with --noise-threads")
+    parser.add_argument("--noise", default="finetune,ewc", help="methods to learn again with --noise-threads")
     parser.add_argument("--noise-threads", type=int, default=2)
     parser.add_argument("--home", type=Path, default=Path(".micl-benchmark"))
     parser.add_argument("--margin", type=float, default=2.0, help="points within which methods are equivalent")

@@ -3,7 +3,7 @@
 Usage: python benchmarks/open.py [--backbone composed:smol] [--max-steps 150] [--seed 0] [--home DIR]
 
 All figures are test scores. Every row is an ordinary run of `micl learn`, so that the same command resumes after an
-interruption. The row without a medium is a run of the strategy `baseline`: each question gets its most frequent answer
+interruption. The row without media is a run of the strategy `baseline`: each question gets its most frequent answer
 in training, every medium the training caption that scores best on validation data.
 """
 

@@ -1,5 +1,5 @@
-"""Write docs/plugins.md from the code: every hook, base class and name that a plugin may import, and what the methods
-that come with micl do otherwise than their papers.
+"""Write docs/plugins.md from the code: every hook, base class and name that a plugin may import, and the deviations of
+the methods that come with micl from their papers.
 
 Usage: python docs/generate.py [--check]
 
@@ -44,7 +44,7 @@ else of micl. `micl plugins new strategy NAME` writes a package to start from.
 
 Options are keyword-only constructor parameters: `alpha: Annotated[float, "share of new weights", Range(0, 1)] = 0.5`.
 The command line, `micl.toml`, recipes, `--dry-run` and `micl plugins show` take type, range, default and help from it.
-`Search(0.1, 0.9)` beside `Range` declares the space in which `micl tune` looks for the value of the option.
+`Search(0.1, 0.9)` beside `Range` declares the space in which `micl tune` searches for the value of the option.
 
 `micl_cli.testing` has contract tests for most kinds: subclass one, name your class, run pytest.
 """
@@ -102,7 +102,7 @@ def _names() -> Iterator[str]:
 
 
 def _methods() -> Iterator[str]:
-    """Yield what the strategies and routers of this distribution do otherwise than their papers."""
+    """Yield the deviations of the strategies and routers of this distribution from their papers."""
     registry = Registry.discover()
     for kind in ("strategies", "routers"):
         for part in registry.parts(kind):

@@ -85,11 +85,11 @@ class Evaluation:
     num_beams: Annotated[int, "number of beams in the search for an answer; 1: greedy", Range(1)] = 1
     repetition_penalty: Annotated[
         float,
-        "factor by which the scores of tokens that an answer has already are lowered; 1: none",
+        "penalty on tokens that already occur in the answer, which divides their scores; 1: none",
         Range(0, low_open=True),
     ] = 1.0
     length_penalty: Annotated[
-        float, "exponent of the length by which the score of a beam is divided; 0 favours short answers"
+        float, "exponent of the length that divides the score of a beam; 0 favours short answers"
     ] = 1.0
     split: Annotated[
         Literal["test", "val"],
@@ -109,7 +109,7 @@ class Evaluation:
 
     @property
     def decoding(self) -> dict[str, Any]:
-        """The arguments of ``Backbone.generate``; penalties, which not every backbone has, only where they act."""
+        """The arguments of ``Backbone.generate``, without penalties of 1: a backbone may not support them."""
         penalties = {name: getattr(self, name) for name in PENALTIES if getattr(self, name) != 1.0}
         return {"max_new_tokens": self.max_new_tokens, "num_beams": self.num_beams, **penalties}
 
@@ -210,7 +210,7 @@ class Plan:
 
 
 def without_added_defaults(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON of a plan, of this or an earlier version, without later settings that have their default."""
+    """Return the JSON of a plan, of this or an earlier version, without settings of _ADDED_LATER at their default."""
     content = dict(plan)
     for section, name, default in _ADDED_LATER:
         if isinstance(settings := content.get(section), Mapping) and settings.get(name) == default:
@@ -323,7 +323,7 @@ def _check_penalties(plan: Plan, backbone: type[Backbone] | Backbone) -> None:
     needed = [name for name in PENALTIES if name in plan.evaluation.decoding]
     if needed and "penalties" not in backbone.provides:
         raise PlanError(
-            f"backbone {plan.backbone!r} generates without a {needed[0].replace('_', ' ')}",
+            f"backbone {plan.backbone!r} does not support a {needed[0].replace('_', ' ')}",
             f"Leave out --{needed[0].replace('_', '-')}, or choose another --backbone.",
         )
 

@@ -80,7 +80,7 @@ class EnvironmentRecord:
     """The environment in which a run was learnt from ``step`` of stage ``position`` on.
 
     With ``purpose`` "scoring", it is the environment in which stages from ``position`` on were scored again. A record
-    is made when a run starts, and when it goes on in another environment; ``number`` counts them when they are written.
+    is made when a run starts and when it is continued in another environment; the store sets ``number``, from 1.
     """
 
     number: int = 0

@@ -1,8 +1,8 @@
-"""Training of the encoders of tiny-plain on a world that is not mini's: random outlines, textures, tones and motions.
+"""Training of the encoders of tiny-plain on media unlike mini's: random outlines, textures, tones and motions.
 
-As a vision encoder learns from photographs of other things, these learn to recognise outlines that no shape of mini has
-and timbres that no sound of mini has, and to measure colours, pitches, speeds and sizes as numbers. They are taught no
-attribute of mini, by name or otherwise.
+Like a pretrained vision encoder, which has seen photographs of other things, they learn to recognise outlines and
+timbres that no shape or sound of mini has, and to measure colours, pitches, speeds and sizes as numbers. They learn no
+attribute of mini as a class.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _OUTLINES = [(_outline(), _world.uniform(0.3, 0.6) if _world.random() < 0.3 else
 
 
 def _blob(number: int, centre: Floats, radius: float, turn: float) -> Floats:
-    """Return how much of each pixel an outline covers, [SIZE, SIZE]."""
+    """Return the fraction of each pixel that an outline covers, [SIZE, SIZE]."""
     outline, hole = _OUTLINES[number]
     x, y = np.meshgrid(np.arange(SIZE) + 0.5 - centre[0], np.arange(SIZE) + 0.5 - centre[1])
     distance, angle = np.hypot(x, y), (np.arctan2(y, x) - turn) % (2 * pi)
@@ -147,7 +147,7 @@ def _tone(number: int, hertz: float, n: int, rng: Generator) -> Floats:
 
 
 def audio(rng: Generator) -> tuple[Any, Labels]:
-    """Return samples and labels of 10 tokens: one to six tones; measured are pitch, start and end of a tone."""
+    """Return samples and labels of 10 tokens: one to six tones, with pitch, start and end as measures."""
     samples = rng.normal(0, rng.uniform(0.003, 0.03), round(rng.uniform(1, 2) * RATE))
     classes, measures = np.full(10, TIMBRES), np.full((10, 3), np.nan)
     start = rng.uniform(0.02, 0.5)
@@ -202,7 +202,7 @@ def video(rng: Generator) -> tuple[Any, Labels]:
 
 
 def _motion(rng: Generator) -> Floats:
-    """Return a displacement in pixels; half of the outlines rest."""
+    """Return a displacement in pixels; 40 % of the outlines rest."""
     angle, length = rng.uniform(0, 2 * pi), rng.uniform(4, 30)
     return np.array([np.cos(angle), np.sin(angle)]) * length * (rng.random() < 0.6)
 
@@ -211,7 +211,7 @@ DRAW: Mapping[str, Callable[[Generator], tuple[Any, Labels]]] = {"image": image,
 
 
 class Observer(nn.Module):
-    """An encoder with a linear classifier and a linear regression of each token."""
+    """An encoder with a linear classifier and a linear regression on each token."""
 
     def __init__(self, modality: str, measures: int) -> None:
         super().__init__()
@@ -237,7 +237,7 @@ def media_set(observer: Observer, modality: str, count: int, rng: Generator) -> 
 
 
 def train(modality: str, steps: int, batch_size: int, rate: float, seed: int) -> Observer:
-    """Train a new encoder on the foreign world."""
+    """Train a new encoder on these media."""
     torch.manual_seed(seed)
     rng = default_rng([seed, 6])
     observer = Observer(modality, DRAW[modality](rng)[1].measures.shape[1])

@@ -1,7 +1,7 @@
-"""General texts for the language model of tiny-plain: plain English about a village, and exercises with words.
+"""General texts for the language model of tiny-plain: simple sentences about a village, and exercises with words.
 
-The model sees no scene, caption, instruction or question of mini. It meets mini's words as it meets all others: in
-sentences about other things, and in exercises with words (sorting, repeating, counting, rewriting).
+The model sees no scene, caption, instruction or question of mini. Like all other words, it sees those of mini in
+sentences about other things and in exercises with words (sorting, repeating, counting).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def reading(rng: Generator) -> Sample:
 
 
 def question_writing(rng: Generator) -> Sample:
-    """Return a sample that writes a question and its answer from a sentence."""
+    """Return a sample that writes a question and its answer about a sentence."""
     sentence, questions = FACTS[int(rng.integers(len(FACTS)))](rng)
     return Sample(QUESTION_PROMPT.format(caption=sentence), "", [Ask("", f"{q} {a}", weight=0.3) for q, a in questions])
 
@@ -155,7 +155,7 @@ def spelling(rng: Generator) -> Sample:
 
 
 def sample(split: str, rng: Generator) -> Sample:
-    """Draw a training sample. There are no splits: the texts share nothing with a task."""
+    """Draw a training sample. ``split`` is ignored: no text is taken from a task."""
     choice = rng.random()
     if choice < 0.4:
         return reading(rng)

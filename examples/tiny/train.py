@@ -10,11 +10,11 @@ medium's tokens. The encoders learn to classify the attributes of rendered scene
 
 tiny-plain: the language model learns general texts, without a scene, caption, instruction or question of mini. The
 encoders learn to recognise outlines and timbres that mini does not have, and to measure colours, pitches and motions as
-numbers: they know other things than mini's, as pretrained encoders do.
+numbers. Like pretrained encoders, they learn from other media than those of the tasks.
 
-None is trained on scenes of mini's val or test split; the last lines report the scores on held-out data. Training
-takes about half an hour on one core. The same seed gives the same weights on the same machine with the same number of
-threads.
+Neither is trained on scenes of mini's val or test split; the last lines report scores on held-out data. Training a
+preset takes about half an hour on one core. The same seed gives the same weights on the same machine with the same
+number of threads.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _save(encoder: Encoder, path: Path) -> None:
     path.chmod(0o644)
 
 
-def make_instructions(arguments: argparse.Namespace, count: int = 600) -> None:
+def make_instructions(arguments: argparse.Namespace, count: int = 240) -> None:
     """Write the texts for distillation: general ones for both presets, without a scene of any task."""
     texts = general.instruction_texts(default_rng([arguments.seed, 5]), count)
     lines = [json.dumps({"text": each}) for each in texts]

@@ -207,10 +207,10 @@ class Backbone(AdapterHost, LayerStatistics):
     ) -> list[str]:
         """Return one answer for each example, by greedy or beam search, using the active selection.
 
-        The penalties are passed only to a backbone that provides "penalties". ``repetition_penalty`` divides the scores
-        of tokens that the answer has already, not those of the prompt, if they are positive, and multiplies them if
-        they are negative (Keskar et al., arXiv 1909.05858). The score of a beam is the sum of its log-probabilities
-        divided by its length to the power of ``length_penalty``.
+        The penalties are passed only to a backbone that provides "penalties". For each token that already occurs in the
+        answer (not in the prompt), ``repetition_penalty`` divides its score if that is positive, and multiplies it if
+        negative (Keskar et al., arXiv 1909.05858). The score of a beam is the sum of its log-probabilities divided by
+        its length to the power of ``length_penalty``.
 
         Answers may be of type :class:`Answer`, so that reports show how many were cut at ``max_new_tokens``.
         """

@@ -1,4 +1,4 @@
-"""What plugins state about their deviations from a paper."""
+"""Statements of plugins about their deviations from a paper."""
 
 from __future__ import annotations
 

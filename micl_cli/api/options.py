@@ -230,7 +230,7 @@ def _search_problem(option: Option, search: Search) -> str:
     if search.problem:
         return search.problem
     if not search.choices and (option.choices or option.type not in (int, float)):
-        return f"the space {search} is for numbers; name choices instead"
+        return f"the space {search} is an interval, but the option is not a number; declare choices instead"
     values = search.choices or (() if search.relative else (search.low, search.high))
     for value in values:
         try:

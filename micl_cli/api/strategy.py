@@ -96,9 +96,9 @@ class Strategy:
 
     A strategy overrides the methods in which it differs from that; they are called in the order in which they are
     defined here. Options are keyword-only constructor parameters annotated with ``Annotated[type, "help"]`` and stored
-    as attributes of the same name, with an underscore after it if a method has that name (see ``attribute_of``); they
+    as attributes of the same name, followed by an underscore if a method has that name (see ``attribute_of``); they
     may be changed for a single stage (``-o 3:lambda_kl 0.5``). ``needs`` names the capabilities that the backbone must
-    provide. ``knows_task`` states that ``route`` uses the known task of an example, so that no accuracy of routing is
+    provide. ``knows_task`` states that ``route`` is told the task of an example, so that no routing accuracy is
     reported.
 
     ``stage`` is the current stage. ``modules`` holds the strategy's own trainable modules (gates, keys, scalars), which
@@ -222,7 +222,7 @@ class Strategy:
     def answers(self, examples: Sequence[Example]) -> Sequence[str] | None:
         """Return an answer to each example of a task without the backbone, or None to let the backbone answer.
 
-        For reference rows without a model. An example with choices is to be answered by one of them.
+        This is for baselines without a model. An example with choices must be answered by one of them.
         """
         return None
 
@@ -240,7 +240,7 @@ class Strategy:
 
 
 def attribute_of(strategy: type[Strategy], option: str) -> str:
-    """Return the name of the attribute that holds an option: its own, or "loss_" for one that a method is called by."""
+    """Return the name of the attribute that holds an option: its own, or "loss_" for an option with a method's name."""
     return f"{option}_" if callable(getattr(strategy, option, None)) else option
 
 

@@ -29,10 +29,10 @@ NOT_SHARED = frozenset(
 
 
 class CellCommand(Command):
-    """A command that inherits the values in configuration files for ``micl learn``."""
+    """A command that also takes the values of ``micl learn`` from configuration files."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Use the defaults of ``micl learn`` unless the command has its own."""
+        """Use the configured values of ``micl learn`` where the command has none of its own."""
         if not (ctx.resilient_parsing or {"-h", "--help"} & set(args)):
             of_learn = defaults(current_settings(ctx), learn, "learn", ctx)
             inherited = {name: value for name, value in of_learn.items() if name not in {*NOT_SHARED, "options"}}

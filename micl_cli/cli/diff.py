@@ -26,9 +26,9 @@ Exit codes: 0 if the runs are equal in everything that decides scores, 1 if they
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def diff(ctx: click.Context, first: str, second: str, everything: bool, as_json: bool) -> None:
-    """Show what two runs differ in: plan, data, base model, environment, recipe, scores and cost.
+    """Show how two runs differ: plan, data, base model, environment, recipe, scores and cost.
 
-    It says which fields of the plan make their ids differ, and warns if the same plan gave
+    The first lines say which fields of the plan make the ids differ, and warn if one plan gave
     different scores. Settings, data, base model, code, versions, device, precision and threads
     decide scores; the commit, the recipe, names and costs do not.
     """

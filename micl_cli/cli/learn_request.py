@@ -132,7 +132,7 @@ def split_stage_options(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
 
 
 class PlannedRun(NamedTuple):
-    """The plan of a run, its prepared tasks, and what the run records of the recipe that it uses."""
+    """The plan of a run, its prepared tasks, and what the run records of its recipe."""
 
     plan: Plan
     tasks: list[Task]

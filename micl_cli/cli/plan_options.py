@@ -29,7 +29,7 @@ def plan_options(command: _C) -> _C:
 
 
 def decoding_options(command: _C) -> _C:
-    """Add an option to a command for each setting of how answers are generated, by default as in the run."""
+    """Add an option for each decoding setting to a command; by default it is that of the run."""
     settings = declared_settings(Evaluation)
     for name in reversed(DECODING):
         option = settings[name].option

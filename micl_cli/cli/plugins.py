@@ -137,7 +137,7 @@ def _description(part: Part, text: str, deviations: str, options: Mapping[str, O
 
 
 def _help(option: Option) -> str:
-    space = f"tuned in {option.search}" if option.search else ""
+    space = f"search space {option.search}" if option.search else ""
     facts = "; ".join(filter(None, (str(option.range or ""), space)))
     return f"{option.help} ({facts})" if facts else option.help
 

@@ -1,4 +1,4 @@
-"""Recipes: files with a strategy, a task order, and options. Those of `micl tune` cite the study that found them."""
+"""Recipes: files with a strategy, a task order and options. Those of `micl tune freeze` cite their study."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def recipe_names(settings: Settings | None = None) -> list[str]:
 def read_recipe(name: str, settings: Settings | None = None) -> Recipe:
     """Return a recipe by name, or from a TOML file. Raises UsageError if it is missing or malformed.
 
-    Recipes in the home folder are found with ``settings``; a built-in one of the same name goes first.
+    With ``settings``, recipes in the home folder are found too; a built-in one of the same name takes precedence.
     """
     path = _recipe_path(name, settings)
     try:
@@ -69,7 +69,8 @@ def read_recipe(name: str, settings: Settings | None = None) -> Recipe:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{path} is not a recipe: {reason}", "A recipe is a TOML file with strategy and tasks."
+            f"{path} is not a recipe: {reason}",
+            "A recipe is a TOML file with options, and optionally a strategy and tasks.",
         ) from error
     if unknown := sorted(data.keys() - set(_KEYS)):
         hint = nearest(unknown[0], _KEYS) or f"Known: {', '.join(sorted(_KEYS))}."
@@ -143,10 +144,10 @@ def order_tasks(name: str, settings: Settings) -> str:
 
 
 def recipe_set(prefix: str, strategies: Sequence[str], settings: Settings) -> dict[str, Recipe | None]:
-    """Return the recipe ``PREFIX-STRATEGY`` of each strategy, or None if there is none.
+    """Return the recipe ``PREFIX-STRATEGY`` of each strategy, or None where there is none.
 
-    ``prefix`` may be that of a path, for recipes in another folder. Raises UsageError if there is none at all, or if
-    one is for another strategy.
+    ``prefix`` may include a folder. Raises UsageError if no strategy has a recipe, or if a recipe is for another
+    strategy.
     """
     found: dict[str, Recipe | None] = {}
     for strategy in dict.fromkeys(strategies):
@@ -213,7 +214,7 @@ def _same(given: Any, planned: Any) -> bool:
 
 
 def recipe_notes(recipe: Recipe, plan: Plan) -> list[str]:
-    """Return what a user should know about a recipe of `micl tune` that is used for a plan."""
+    """Return notes on a plan with a tuned recipe: tasks that it was tuned on, and another backbone."""
     tuned, backbone = recipe.citation.get("tasks"), recipe.citation.get("backbone")
     notes = []
     if recipe.edited:
@@ -224,7 +225,7 @@ def recipe_notes(recipe: Recipe, plan: Plan) -> list[str]:
             f"recipe {recipe.name} is for strategy {recipe.strategy}: {plan.strategy} gets its {settings} only"
         )
     if isinstance(tuned, Sequence) and (shared := [task for task in plan.tasks if task in tuned]):
-        notes.append(f"recipe {recipe.name} was tuned on {', '.join(shared)}: scores on these tasks are no fair test")
+        notes.append(f"recipe {recipe.name} was tuned on {', '.join(shared)}: scores on these tasks favour it")
     if isinstance(backbone, str) and backbone != plan.backbone:
         notes.append(f"recipe {recipe.name} was tuned with backbone {backbone}, not {plan.backbone}")
     return notes

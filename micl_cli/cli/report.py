@@ -26,10 +26,10 @@ Examples:
   micl report @last --json | jq .runs[0].metrics.bwt
 
 \b
-The report of several runs begins with a summary: one row for each method, with final scores, backward
-transfer and learning in per cent of the final scores of joint learning (strategy joint; the same base
-model, data and seed), so that metrics on different scales can be averaged. docs/scoring.md describes
-its figures and statistics."""
+The summary has a row for each method. Its final scores, backward transfer (BWT) and scores right after
+learning are in per cent of the final scores of joint learning (runs of the strategy joint with the same
+base model, data and seed), so that metrics on different scales can be averaged. docs/scoring.md
+describes its figures and statistics."""
 
 
 @click.command(cls=Command, epilog=EPILOG)
@@ -41,12 +41,14 @@ its figures and statistics."""
     type=click.Choice(["train", "val", "test"]),
     help="Split of the scores; by default that of the run.",
 )
-@click.option("--strict", is_flag=True, help="Refuse runs of different or unknown code, instead of marking them.")
-@click.option("--summary", "summary_only", is_flag=True, help="Show the summary of all runs only.")
+@click.option(
+    "--strict", is_flag=True, help="Refuse runs that come from different or unknown code, instead of marking them."
+)
+@click.option("--summary", "summary_only", is_flag=True, help="Show only the summary of the runs.")
 @click.option(
     "--relative-to",
     type=click.Choice(["joint", "single"]),
-    help="Strategy of the reference runs of relative scores; by default joint, else single.",
+    help="Strategy of the runs that scores are related to; by default joint, or single without runs of joint.",
 )
 @click.option(
     "--interval",
@@ -58,9 +60,14 @@ its figures and statistics."""
     "--margin",
     type=click.FloatRange(0, min_open=True),
     metavar="POINTS",
-    help="Call methods equivalent if they differ by less than this for certain.",
+    help="Call methods equivalent if the 90 % interval of their difference is within this margin.",
 )
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report to a file instead of stdout.",
+)
 def report(
     runs: tuple[str, ...],
     style: str,
@@ -73,11 +80,11 @@ def report(
     margin: float | None,
     output: Path | None,
 ) -> None:
-    """Show the R matrix, forgetting with its formulas, cost and provenance; summarise and compare several runs.
+    """Show the scores, forgetting, cost and provenance of runs; summarise and compare several runs.
 
-    RUN is an id, a prefix of one, a name, or @last. Several runs are summarised first: means over
-    seeds with 95 % intervals, and paired comparisons of methods over common seeds, with p values
-    adjusted for the number of comparisons. Rows that come from different code are marked.
+    RUN is an id, a prefix of one, a name, or @last. The report of several runs begins with a summary:
+    means over seeds with 95 % intervals, and paired comparisons of methods over common seeds, with
+    p values adjusted for the number of comparisons. Rows that come from different code are marked.
     """
     import shutil
     import sys

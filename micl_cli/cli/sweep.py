@@ -58,10 +58,10 @@ Exit codes: 0 ok (busy cells are skipped), 1 a cell failed, 130 interrupted."""
 @click.option("--seed", cls=JoinedOption, default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
 @click.option(
     "--recipe-set", "recipe_set_name", metavar="NAME",
-    help="Use the recipe NAME-STRATEGY for each strategy, as `micl tune freeze` writes them; flags override it.",
+    help="Use the recipe NAME-STRATEGY for each strategy, as written by `micl tune freeze`; flags override it.",
 )  # fmt: skip
 @click.option(
-    "--allow-defaults", is_flag=True, help="With --recipe-set: use the defaults of a strategy without a recipe.",
+    "--allow-defaults", is_flag=True, help="With --recipe-set: use the defaults for strategies without a recipe.",
 )  # fmt: skip
 @click.option(
     "--jobs",
@@ -148,7 +148,7 @@ sweep.params += shared_options()
 def _recipes(
     variants: Sequence[Variant], name: str | None, allow_defaults: bool, settings: Settings
 ) -> dict[str, Recipe]:
-    """Return the recipe of each strategy by label; of a strategy without one, it is said that its defaults are used.
+    """Return the recipe of each strategy by label, with a note for strategies whose defaults are used.
 
     Raises UsageError for a strategy without a recipe unless ``allow_defaults``.
     """

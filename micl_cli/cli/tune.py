@@ -1,4 +1,4 @@
-"""``micl tune``: look for the options of strategies on validation data, and freeze them into recipes."""
+"""``micl tune``: search for the options of strategies on validation data, and freeze the best into recipes."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ Examples:
   micl sweep --strategy moincl,ewc,lwf --recipe-set tuned --order order-1 --seed 0..2
 
 \b
-Trials are scored on validation data. The first trial of each strategy has the defaults. The same
-command again continues with the trials that are missing; a larger --trials adds some. The name of
-the study is written to stdout (with --json, cells, trials and the study as JSON lines).
---space: NAME=LOW..HIGH, NAME=LOW..HIGH:log, NAME=A|B, NAME=VALUE to fix it, STRATEGY:NAME=... for
-one strategy. What -o or a flag such as --lr sets is fixed, too.
-Exit codes: 0 ok, 1 failed or busy, 4 tasks overlap with those of --for, 130 interrupted."""
+Trials are scored on validation data. The first trial of each strategy uses the defaults. The same
+command again continues with the missing trials; a larger --trials adds trials. The name of the
+study is written to stdout (with --json: cells, trials and the study as JSON lines).
+--space takes NAME=LOW..HIGH, NAME=LOW..HIGH:log, NAME=A|B, or NAME=VALUE to fix an option;
+STRATEGY:NAME=... applies to one strategy. Values set by -o or a flag such as --lr are fixed, too.
+Exit codes: 0 ok, 1 failed or busy, 4 the study cannot work (such as tasks that --for reserves), 130
+interrupted."""
 
 
 @click.group(cls=DefaultGroup)
@@ -64,29 +65,29 @@ def tune() -> None:
 @tune.command(cls=CellCommand, epilog=EPILOG)
 @click.option(
     "--strategy", cls=JoinedOption, shell_complete=complete_strategy_list, metavar="A,B[OPTION=VALUE,...]",
-    help="The methods, optionally with options in brackets, which are fixed.",
+    help="The strategies to tune; options in brackets are fixed.",
 )  # fmt: skip
 @click.option("--tasks", cls=JoinedOption, shell_complete=complete_tasks, metavar="TASK,...",
-              help="The tasks to tune on, in order; not those of the table that is reported.")  # fmt: skip
+              help="The tasks to tune on, in order; not those on which results are reported.")  # fmt: skip
 @click.option("--trials", default=8, type=click.IntRange(1), help="Number of trials of each strategy.")
 @click.option("--seed", cls=JoinedOption, default="0..1", metavar="SEEDS",
               help="Seeds of each trial: 0..1 (ends included), 0,3,7 or 5.")  # fmt: skip
 @click.option("--objective", default="final", type=click.Choice(["final", "stages"]),
-              help="Maximise the mean final score, or the mean over all stages.")  # fmt: skip
+              help="Maximise the mean score after the last task, or the mean over the stages.")  # fmt: skip
 @click.option("--space", multiple=True, metavar="NAME=LOW..HIGH[:log]",
-              help="Add, change or fix (NAME=VALUE) an option of the space; may be repeated.")  # fmt: skip
-@click.option("--name", default="", metavar="STUDY", help="The name of the study, by default made from its settings.")
+              help="Add, change or fix (NAME=VALUE) an option of the search space; may be repeated.")  # fmt: skip
+@click.option("--name", default="", metavar="STUDY", help="Name of the study; by default derived from its settings.")
 @click.option("--for", "reserved", default="", metavar="TASKS|RECIPE",
-              help="The tasks of the table that the recipes are for, which must be others.")  # fmt: skip
-@click.option("--allow-overlap", is_flag=True, help="Tune on tasks of the table all the same; it favours the tuned.")
+              help="The tasks on which results will be reported; tuning on any of them is refused.")  # fmt: skip
+@click.option("--allow-overlap", is_flag=True, help="Tune on tasks that --for reserves; their scores will be biased.")
 @click.option("--jobs", default=1, type=click.IntRange(1), help="Number of parallel runs; they share the CPU threads.")
 @storage_option
 @click.option("--dry-run", is_flag=True, help="Check and show the study with an estimate; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write cells, trials and the study as JSON lines.")
 def run(trials: int, jobs: int, storage: str, dry_run: bool, as_json: bool, **flags: Any) -> None:
-    """Carry out the trials of a study, or continue with those that are missing.
+    """Run the trials of a study, or continue with those that are missing.
 
-    Each trial is a few ordinary runs, which differ by seed. Ctrl-C saves what is learnt.
+    A trial is one ordinary run for each seed. Ctrl-C saves what is learnt.
     """
     from micl_cli.session import Session, configured_listeners
     from micl_cli.sweep.scheduler import CellOptions
@@ -121,7 +122,7 @@ def _run(
     options: CellOptions,
     as_json: bool,
 ) -> None:
-    """Carry out the trials and show them. Raises Interrupted, or MiclError if some did not end."""
+    """Run the trials and show them. Raises Interrupted, or MiclError if trials are missing at the end."""
     from micl_cli.cli.tune_display import TuneDisplay, study_json
     from micl_cli.io.lock import locked_folder
     from micl_cli.session.signals import stop_on_signal
@@ -167,7 +168,7 @@ def _raise_unfinished(tunings: Sequence[StrategyTuning], interrupted: bool) -> N
         raise Interrupted("interrupted; what is learnt is saved", "Continue with the same command.")
     problems = [f"{tuning.strategy}: {tuning.problem}" for tuning in tunings if tuning.problem]
     if problems:
-        raise MiclError("\n".join(problems), "The same command continues, without learning again what is finished.")
+        raise MiclError("\n".join(problems), "Continue with the same command; finished runs are not learnt again.")
 
 
 def _note_best(states: Sequence[StudyState]) -> None:
@@ -181,8 +182,8 @@ def _note_best(states: Sequence[StudyState]) -> None:
         for text in edge_notes(state):
             note(f"note: {text}")
         if failed := sum(trial.state == "failed" for trial in state.trials):
-            again = "to try them again, give the study another --name: finished runs are not learnt again"
-            note(f"note: {failed} trials of {state.study.strategy} failed, which counts as a result; {again}")
+            again = "to repeat them, fix the cause and start a study with another --name"
+            note(f"note: {failed} trials of {state.study.strategy} failed and stay recorded as failed; {again}")
 
 
 def _show_plan(

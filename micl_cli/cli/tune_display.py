@@ -1,4 +1,4 @@
-"""The display of studies: the progress of trials, and tables of what was found."""
+"""The display of studies: the progress of trials, and tables of their results."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _strategy_json(state: StudyState) -> dict[str, Any]:
 
 
 def show_study(states: Sequence[StudyState]) -> None:
-    """Write a study as text: what it is, and the trials of each strategy."""
+    """Write a study as text: its definition, and the trials of each strategy."""
     first = states[0].study
     echo(escape(f"study      {first.name}, since {first.created}"))
     echo(escape(f"tasks      {', '.join(first.tasks)} ({SPLIT})"))
@@ -109,8 +109,8 @@ def _strategy_lines(state: StudyState) -> Iterator[str]:
         yield "no trial has finished"
         return
     spread = "" if best.spread is None else f" (sd {percent(best.spread)} over seeds)"
-    gain = f"; the defaults {percent(state.trials[0].value)}" if best.number else ", the defaults"
-    yield f"best: trial {best.number}, {percent(best.value)}{spread}{gain}"
+    defaults = f"; defaults: {percent(state.trials[0].value)}" if best.number else "; these are the defaults"
+    yield f"best: trial {best.number}, {percent(best.value)}{spread}{defaults}"
     yield from map(escape, edge_notes(state))
 
 

@@ -1,4 +1,4 @@
-"""What ``micl tune --dry-run`` shows: spaces, the runs of the next trials, and an estimate."""
+"""The output of ``micl tune --dry-run``: spaces, defaults, the number of missing runs, and an estimate."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedStrategy:
-    """The study of a strategy before it is carried out: the trials that have ended, and the runs with the defaults.
+    """The study of a strategy before it is run: the number of trials that have ended, and the runs of the first trial.
 
-    ``seconds`` is the estimated learning time of one run, or None without an earlier run as a basis.
+    ``seconds`` is the estimated learning time of one run, or None without an earlier run to estimate from.
     """
 
     study: StudyRecord
@@ -103,5 +103,5 @@ def planned_lines(planned: Sequence[PlannedStrategy], trials: int, jobs: int) ->
     ]
     times = [seconds for seconds in known if seconds is not None]
     time = f"about {sum(times) / jobs:.0f} s of learning, {jobs} at a time" if times else "no time estimate"
-    partly = ", without the strategies that no earlier run is a basis for" if 0 < len(times) < len(known) else ""
+    partly = ", not counting strategies without an earlier run" if 0 < len(times) < len(known) else ""
     yield f"{sum(missing)} runs to learn ({trials} trials x {len(first.seeds)} seeds for each strategy): {time}{partly}"

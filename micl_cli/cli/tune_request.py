@@ -1,4 +1,4 @@
-"""The studies of ``micl tune``, from its flags and the configuration files."""
+"""The studies that ``micl tune`` defines by its flags and configuration files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from micl_cli.tune.space import Dimension, SpaceChange
 
 COMMAND = "tune run"
-"""The table of the configuration files for the command."""
+"""The table of the command in configuration files."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def plan_studies(
 ) -> tuple[list[PlannedStudy], list[Task]]:
     """Return the study of each strategy, and the prepared tasks. With ``dry``, nothing is written.
 
-    Raises UsageError, and PlanError if a task is reserved for the table.
+    Raises UsageError, and PlanError if a task is reserved by --for.
     """
     from micl_cli.sweep.grid import parse_seeds
     from micl_cli.tune.definition import check_tunable
@@ -67,7 +67,7 @@ def plan_studies(
     shared = {task.name: task.sha256 for task in tasks}
     _check_overlap(shared, reserved, arguments.allow_overlap, said=set(names) & set(reserved))
     if not reserved:
-        note(f"note: the recipes of this study are for tables without {', '.join(names)}; --for checks that")
+        note(f"note: report no results on {', '.join(names)} with recipes of this study; --for TASKS checks that")
     options = sorted(given_options(flags).items())
     return _records(session, arguments, options, requests, tasks, tuple(reserved), dry), tasks
 
@@ -83,7 +83,7 @@ def _requests(
     variants, changes = parse_variants(arguments.strategy), parse_space(arguments.space)
     strategies = [variant.strategy for variant in variants]
     if len(set(strategies)) < len(strategies):
-        raise UsageError("a strategy is named twice", "Tune its variants in studies of their own, with --name.")
+        raise UsageError("a strategy is named twice", "Tune its variants in separate studies, with --name.")
     fixed_flags = _fixed_flags(flags)
     given = {**flags, "eval_split": SPLIT}
     labelled = cell_requests(session, variants, given, COMMAND)
@@ -96,7 +96,7 @@ def _requests(
         request = _with_fixed(replace(request, tasks=tasks, seed=seed), own, session)
         plan = session.plan(request, ())
         space = space_of(plan, own, fixed, session.registry)
-        _say_space(session, variant, space)
+        _note_space(session, variant, space)
         found.append((request, space))
     return found
 
@@ -128,14 +128,15 @@ def _with_fixed(request: Request, changes: Mapping[str, SpaceChange], session: S
     )
 
 
-def _say_space(session: Session, variant: Variant, space: Sequence[Dimension]) -> None:
-    """Say it if no option of a strategy is tuned. Raises UsageError if nothing is."""
+def _note_space(session: Session, variant: Variant, space: Sequence[Dimension]) -> None:
+    """Note if only settings of training are tuned for a strategy. Raises UsageError if nothing is."""
     if not space:
-        hint = "Leave out a value that is fixed, or give it a space: --space NAME=LOW..HIGH"
-        raise UsageError(f"nothing of {variant.strategy} is tuned: it declares no space, or all is fixed", hint)
+        hint = "Leave out a fixed value, or add an option to the search space: --space NAME=LOW..HIGH"
+        problem = f"{variant.strategy} has nothing to tune: it declares no search space, or all of it is fixed"
+        raise UsageError(problem, hint)
     if all(dimension.training for dimension in space):
         names = ", ".join(dimension.name for dimension in space)
-        note(f"note: no option of {variant.strategy} is tuned, only the settings that all strategies share: {names}")
+        note(f"note: no option of {variant.strategy} itself is tuned, only settings of training: {names}")
 
 
 def _records(
@@ -177,11 +178,11 @@ def _records(
     return studies
 
 
-# Tasks that are reserved for the table
+# Tasks that --for reserves
 
 
 def _reserved(session: Session, text: str, benchmark: str) -> dict[str, str]:
-    """Return the sha256 of each task of --for that is prepared, and an empty text for the others."""
+    """Return the tasks of --for, each with its sha256, or an empty text if it is not prepared."""
     from micl_cli.store import exists
 
     names: dict[str, None] = {}
@@ -200,13 +201,13 @@ def _reserved(session: Session, text: str, benchmark: str) -> dict[str, str]:
 def _check_overlap(
     tuned: Mapping[str, str], reserved: Mapping[str, str], allowed: bool, said: Collection[str] = ()
 ) -> None:
-    """Raise PlanError, or warn if it is ``allowed``, if tuned tasks are reserved; those ``said`` were warned of."""
+    """Raise PlanError, or warn if ``allowed``, if tuned tasks are reserved. Tasks in ``said`` were warned about."""
     from micl_cli.tune.definition import overlap
 
     lines = [line for line in overlap(tuned, reserved) if line not in said]
     if not lines:
         return
-    problem = f"the table of --for has tasks that are tuned on: {', '.join(lines)}"
+    problem = f"the study tunes on tasks that --for reserves for results: {', '.join(lines)}"
     if not allowed:
-        raise PlanError(problem, "Tune on other tasks, or accept an unfair table with --allow-overlap.")
-    warn(f"{problem}: its scores favour what was tuned")
+        raise PlanError(problem, "Tune on other tasks, or accept biased results with --allow-overlap.")
+    warn(f"{problem}; scores on them favour tuned strategies")

@@ -1,4 +1,4 @@
-"""``micl tune show``, ``ls`` and ``freeze``: what studies have found, and recipes of it."""
+"""``micl tune show``, ``ls`` and ``freeze``: results of studies, and recipes made from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 storage_option = click.option(
     "--storage", default="", envvar="MICL_TUNE_STORAGE", metavar="URL",
-    help="The SQLAlchemy URL of the database of studies, by default the file tune.db in the home folder.",
+    help="The SQLAlchemy URL of the database of studies; by default the file tune.db in the home folder.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -31,7 +31,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 @storage_option
 @json_option
 def show(study: str, storage: str, as_json: bool) -> None:
-    """Show the trials of STUDY: options, runs, the objective for each seed, and which is best.
+    """Show the trials of STUDY: options, objective for each seed, state and runs, and the best trial.
 
     \b
     Example: micl tune show tuned
@@ -67,7 +67,7 @@ def ls(storage: str, as_json: bool) -> None:
 
 
 def _listed(storage: TuneStorage | None, name: str) -> list[dict[str, Any]]:
-    """Return a row for each strategy of a study; one for a study that cannot be read, with the ``error``."""
+    """Return a row for each strategy of a study, or a single row with the ``error`` if it cannot be read."""
     assert storage
     try:
         states = storage.states(name)
@@ -94,15 +94,16 @@ def _cell(value: Any) -> Any:
 
 @click.command(cls=Command)
 @click.argument("study")
-@click.option("--as", "name", required=True, metavar="NAME", help="The name of the recipes, before -STRATEGY.")
+@click.option("--as", "name", required=True, metavar="NAME", help="The recipe set: each recipe is NAME-STRATEGY.")
 @click.option("-o", "--output", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
-              help="The folder for the recipes, by default `recipes` in the home folder.")  # fmt: skip
+              help="The folder for the recipes; by default `recipes` in the home folder.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace recipes of the same name.")
 @storage_option
 def freeze(study: str, name: str, folder: Path | None, force: bool, storage: str) -> None:
-    """Write the best options of each strategy of STUDY as a recipe NAME-STRATEGY that cites the study.
+    """Write the best options of each strategy of STUDY as a recipe, NAME-STRATEGY, that cites the study.
 
-    The files are written to stdout. All strategies must have as many trials.
+    The paths of the files are written to stdout. All strategies must have the same number of
+    trials, all of which have ended.
 
     \b
     Example: micl tune freeze tuned --as tuned
@@ -140,7 +141,7 @@ def _refuse_existing(paths: Sequence[Path], force: bool) -> None:
 
 
 def _states(study: str, storage: str) -> list[StudyState]:
-    """Return a study for each of its strategies. Raises UsageError."""
+    """Return the state of a study for each of its strategies. Raises UsageError if there is no such study."""
     kept = existing_storage(current_settings(), storage)
     if kept is None:
         hint = "Start one: micl tune --strategy ewc --tasks img_cap,aud_qa"
@@ -149,7 +150,7 @@ def _states(study: str, storage: str) -> list[StudyState]:
 
 
 def check_study_name(name: str, flag: str = "--name") -> None:
-    """Raise UsageError for a name that a study or recipe cannot have; an empty one means none."""
+    """Raise UsageError if a study or recipe cannot have a name; an empty text stands for none."""
     from micl_cli.tune.records import NAME_HINT, is_study_name
 
     if name and not is_study_name(name):

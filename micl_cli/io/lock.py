@@ -1,4 +1,4 @@
-"""Lock files of runs and studies, on which only one process at a time may work."""
+"""Lock files of runs and studies: only one process at a time may work on one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if os.name == "posix":
 def locked_folder(folder: Path, subject: str = "", hint: str = "") -> Iterator[None]:
     """Hold the lock of a folder during the block. The operating system releases it if the process is killed.
 
-    ``subject`` and ``hint`` are for the message; by default, the folder is that of a run.
+    ``subject`` and ``hint`` are for the error message; by default they are those of a run.
     Raises BusyError with the id of the process that holds it, or CheckpointError if the folder is not writable.
     """
     try:

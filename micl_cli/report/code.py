@@ -1,4 +1,4 @@
-"""The code by which runs were made: rows of a table that come from different code are marked."""
+"""The code that produced runs: rows of a table that come from different code are marked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from micl_cli.report.data import THEN, UNKNOWN, RunData
 
 
 def code_of(run: RunData) -> str:
-    """Return the digest of the code of a run, UNKNOWN if it was not recorded; several if the code changed."""
+    """Return the digest of the code of a run (several if the code changed), or UNKNOWN if it was not recorded."""
     return run.environment.get("code") or UNKNOWN
 
 
@@ -25,13 +25,13 @@ def code_marks(runs: Sequence[RunData]) -> dict[str, str]:
 
 
 def marks_of(runs: Sequence[RunData], marks: Mapping[str, str]) -> str:
-    """Return the marks of the code of ``runs`` to follow a label: " [a]", " [a, b]", or an empty text."""
+    """Return the marks of the code of ``runs`` as the suffix of a label: " [a]", " [a, b]", or an empty text."""
     found = dict.fromkeys(marks[code] for run in runs if (code := code_of(run)) in marks)
     return f" [{', '.join(found)}]" if found else ""
 
 
 def code_notes(runs: Sequence[RunData]) -> list[str]:
-    """Return what the marks mean, or a warning if the code of all runs is unknown or changed while they ran."""
+    """Return the legend of the marks, or a warning if the code of all runs is unknown or changed while they ran."""
     marks = code_marks(runs)
     if marks:
         each = [f"[{mark}] {_described(code, runs)}" for code, mark in marks.items()]
@@ -39,11 +39,11 @@ def code_notes(runs: Sequence[RunData]) -> list[str]:
     code = code_of(runs[0]) if runs else ""
     if code == UNKNOWN:
         return ["The code of these runs is unknown: it was not recorded when they started."]
-    return [f"The code changed while these runs were made: {code}."] if THEN in code else []
+    return [f"The code changed while these runs were learnt or scored: {code}."] if THEN in code else []
 
 
 def check_same_code(runs: Sequence[RunData]) -> None:
-    """Raise PlanError unless all of ``runs`` were made by the same code, which is known."""
+    """Raise PlanError unless all of ``runs`` come from the same, known code."""
     codes: dict[str, list[str]] = {code_of(run): [] for run in runs}
     for run in runs:
         codes[code_of(run)].append(run.id)
@@ -52,7 +52,7 @@ def check_same_code(runs: Sequence[RunData]) -> None:
     each = [f"{code} ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''})" for code, ids in codes.items()]
     raise PlanError(
         f"the runs do not come from the same known code: {'; '.join(each)}",
-        "Learn them again with one version of the code (--again), or leave out --strict to have their rows marked.",
+        "Learn them again with one version of the code (--again), or leave out --strict: their rows are marked then.",
     )
 
 
@@ -61,7 +61,7 @@ def _mark(number: int) -> str:
 
 
 def _described(code: str, runs: Sequence[RunData]) -> str:
-    """Return a digest with the commits and versions that it was recorded with, and the number of its runs."""
+    """Return a digest with the recorded commits and versions, and the number of runs that it produced."""
     own = [run for run in runs if code_of(run) == code]
     facts = [
         f"{name} {', '.join(values)}"

@@ -1,4 +1,4 @@
-"""Comparisons of every two methods over their common seeds: difference, p values, and what they show."""
+"""Pairwise comparisons of methods over their common seeds: difference, p values and verdict."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Comparison:
 def compare(
     pairs: Iterable[tuple[Samples, Samples]], figures: Sequence[SummaryFigure], options: ReportOptions
 ) -> list[Comparison]:
-    """Return the comparison of each pair in each figure, with p values adjusted for all of them together.
+    """Return the comparison of each pair in each figure, with p values adjusted for all comparisons.
 
     Pairs with fewer than MIN_SEEDS common seeds are left out.
     """
@@ -91,7 +91,7 @@ def _comparison(first: Samples, second: Samples, figure: SummaryFigure, options:
 
 
 def _equivalent(sample: Sample, options: ReportOptions) -> bool:
-    """Return whether a difference is within the margin by Student's t, and by the chosen intervals too.
+    """Return whether a difference is within the margin by Student's t and by the chosen interval.
 
     A bootstrap of few seeds alone would find equivalence too easily, and differences that do not vary by t.
     """

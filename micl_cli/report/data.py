@@ -149,7 +149,7 @@ class RunData:
 
 
 UNKNOWN = "unknown"
-"""The code of runs of earlier versions of micl, which recorded none."""
+"""Stands for code that was not recorded, as by earlier versions of micl."""
 THEN = ", then "
 """Separates the values of an environment that changed during a run."""
 
@@ -157,7 +157,7 @@ THEN = ", then "
 def merged_environment(environments: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the entries of the environments of one run as text: "1, then 2" where they differ.
 
-    Of an environment without the digest of its code, that is unknown. The size of the weights is left out.
+    The code of an environment without its digest is "unknown". The size of the weights is left out.
     """
     names = dict.fromkeys(name for each in environments for name in each)
     return {name: THEN.join(dict.fromkeys(_values(environments, name))) for name in names if name != "weights_bytes"}

@@ -1,4 +1,4 @@
-"""The differences of two runs, field by field, and what follows from them."""
+"""The differences of two runs field by field, and whether they explain different ids and scores."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Field:
 
 @dataclass(frozen=True)
 class RunDiff:
-    """Two runs, all their fields, and what follows from those in which they differ.
+    """Two runs with all their fields, and conclusions from the fields in which they differ.
 
-    ``equal`` is whether they are equal in everything that decides scores. ``explains_id`` names the fields because of
-    which their ids differ.
+    ``equal`` is whether they are equal in everything that decides scores. ``explains_id`` names the fields that
+    make their ids differ.
     """
 
     runs: tuple[str, str]
@@ -89,16 +89,16 @@ def diff(first: RunData, second: RunData) -> RunDiff:
 
 def _warnings(changed: Sequence[Field], unknown: bool) -> Iterator[str]:
     if unknown:
-        yield "The code of at least one of the runs was not recorded: whether it is the same is unknown."
+        yield "The code of at least one run was not recorded, so the two may come from different code."
     scores = [field for field in changed if field.section == "scores" and None not in (field.first, field.second)]
     if scores and not any(field.in_id and field.decides for field in changed):
         reasons = [f"{field.section} {field.name}" for field in changed if field.decides]
-        reason = f"It may be explained by: {', '.join(reasons)}" if reasons else "Nothing that is recorded explains it"
-        yield f"The same plan gave different scores ({len(scores)}). {reason}."
+        reason = f"Possible reasons: {', '.join(reasons)}" if reasons else "Nothing that is recorded explains it"
+        yield f"The same plan gave {len(scores)} different score{'s' * (len(scores) > 1)}. {reason}."
 
 
 def _plan(first: RunData, second: RunData) -> Iterator[Field]:
-    """Yield the fields of the plan. The attempt tells runs of one plan apart and decides no score."""
+    """Yield the fields of the plan. The attempt only distinguishes runs of one plan; it decides no score."""
     for name, ours, theirs in _paired(_flat(first.plan), _flat(second.plan)):
         if name != "name":
             yield Field(section="plan", name=name, first=ours, second=theirs, decides=name != "attempt", in_id=True)
@@ -126,7 +126,7 @@ def _environment(first: RunData, second: RunData) -> Iterator[Field]:
 
 
 def _changes(run: RunData) -> str | None:
-    """Return where an environment began that may change scores, and what was different from then on."""
+    """Return where the environment changed in a way that may change scores, and in which entries."""
     changes = [
         f"{', '.join(sorted(names))} {beginning(now)}"
         for before, now in pairwise(run.environments)
@@ -174,7 +174,7 @@ def _text(value: Any) -> str:
 
 
 def diff_blocks(found: RunDiff, *, everything: bool = False) -> list[Block]:
-    """Return a table for each section with the fields that differ, or all, after what follows from them."""
+    """Return the conclusions, then a table for each section with the fields that differ, or with all."""
     blocks: list[Block] = [Paragraph(_summary(found)), *map(Paragraph, found.warnings)]
     shown = [field for field in found.fields if everything or field.differs]
     for section in dict.fromkeys(field.section for field in shown):
@@ -186,12 +186,12 @@ def diff_blocks(found: RunDiff, *, everything: bool = False) -> list[Block]:
 def _summary(found: RunDiff) -> str:
     first, second = found.runs
     if first == second:
-        return f"{first} is one run: there is nothing to compare."
-    equal = "equal in everything that decides scores" if found.equal else "not equal in what decides scores"
+        return f"Both arguments are run {first}: there is nothing to compare."
+    equal = "equal in everything that decides scores" if found.equal else "not equal in everything that decides scores"
     ids = (
         f"Their ids differ because of: {', '.join(found.explains_id)}."
         if found.explains_id
-        else "No field of the plans differs: their ids were made from other forms of the same plan."
+        else "Their plans are equal in all fields; the ids were computed from different stored forms of the plan."
     )
     return f"{first} and {second} are {equal}. {ids}"
 

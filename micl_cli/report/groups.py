@@ -89,7 +89,7 @@ def groups_of(runs: Runs) -> list[Group]:
 
 
 def paired_of(runs: Runs) -> list[Paired]:
-    """Return a comparison of every two strategies with final scores for two or more common seeds.
+    """Return a comparison of each pair of strategies with final scores for two or more common seeds.
 
     Strategies whose runs are not comparable (see :func:`micl_cli.report.differences.conditions`) are not paired.
     """
@@ -111,7 +111,7 @@ def paired_of(runs: Runs) -> list[Paired]:
 def _common_seeds(first: Runs, second: Runs) -> list[list[tuple[Runs, Runs]]]:
     """Return the comparable pairs of runs of each common seed, one for each order, for seeds with the most orders.
 
-    Where seeds have different orders, those orders count that the most seeds have.
+    Where seeds have different orders, the set of orders that most seeds have counts.
     """
     ours, theirs = split(first, _cell), split(second, _cell)
     by_orders: dict[frozenset[Order], list[list[tuple[Runs, Runs]]]] = {}

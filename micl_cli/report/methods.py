@@ -1,4 +1,4 @@
-"""Methods and task orders of runs: which runs are averaged, and what methods are called."""
+"""Methods and task orders of runs: which runs are averaged, and how methods are labelled."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def split(runs: Runs, key: Callable[[RunData], _Key]) -> dict[_Key, list[RunData
 
 
 def strategy_labels(runs: Runs) -> dict[Hashable, str]:
-    """Return a label for each strategy: its name, with the settings in which strategies of the same name differ.
+    """Return a label for each method: the name of its strategy, with the settings in which methods of one name differ.
 
     If these labels would be too long, they are numbered instead. Keys are :func:`method_of` of a run.
     """
@@ -47,7 +47,7 @@ def strategy_labels(runs: Runs) -> dict[Hashable, str]:
 def method_of(run: RunData) -> Hashable:
     """Return a key that is equal for runs that differ only in seed, attempt, name, tasks or task order.
 
-    The version of micl and the number format belong to it.
+    The version of micl and the number format are part of it.
     """
     return run.strategy, run.backbone, tuple(sorted(_settings(run).items()))
 

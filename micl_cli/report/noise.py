@@ -1,4 +1,4 @@
-"""Numerical noise: the spread of a figure over attempts at one plan with other thread counts."""
+"""Numerical noise: the spread of a figure over attempts at one plan that differ in thread count."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Value = Callable[[RunData], float | None]
 class Noise:
     """The noise of a method: for each figure, the standard deviation over thread counts, and that over seeds.
 
-    Both are those of single runs, pooled: over the ``cells`` (pairs of order and seed) that were learnt with several of
-    the ``threads``, and over the orders. None if it cannot be computed.
+    Both are standard deviations of single runs, pooled: the first over the ``cells`` (pairs of order and seed) that
+    were learnt with several of the ``threads``, the second over the orders. None if it cannot be computed.
     """
 
     label: str

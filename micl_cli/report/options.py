@@ -13,8 +13,8 @@ class ReportOptions:
     """How runs are summarised.
 
     ``relative_to`` is the strategy of the reference runs ("joint" or "single"; None: the first of them that has runs).
-    ``interval`` is the method of the 95 % intervals. ``margin`` is the largest difference, in points, between
-    methods that are called equivalent; None: no methods are.
+    ``interval`` is the method of the 95 % intervals. ``margin`` is the largest difference, in points, at which
+    methods are still equivalent; None disables the test.
     """
 
     summary_only: bool = False

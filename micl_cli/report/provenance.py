@@ -1,4 +1,4 @@
-"""The provenance of a run: code, machine, versions and data; what changed while it was made; its validations."""
+"""The provenance of a run: code, machine, versions, data, changes of the environment, and validations."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MACHINE = ("device", "cuda", "matmul_precision", "precision", "threads", "cores
 _CODE = ("micl", "commit", "code")
 _SIZE = "weights_bytes"
 _PLAIN = {("precision", "no"): "fp32"}
-"""Values of an environment that are shown in other words: accelerate calls full precision no (mixed) precision."""
+"""Values of an environment that are shown by another name: accelerate calls full precision "no" (mixed precision)."""
 WITHOUT_EFFECT = frozenset({"commit", "cores"})
-"""Entries of an environment that change no score by themselves: the digest of the code tells what a commit changed."""
+"""Entries of an environment that change no score by themselves; the digest of the code shows if a commit matters."""
 
 
 def provenance(run: RunData) -> Table:
-    """Return the code, machine, versions, base model, data and recipe of a run, with what changed on the way."""
+    """Return a table of the code, machine, versions, base model, data and recipe of a run, and changes on the way."""
     first = run.environments[0].environment if run.environments else run.environment
     rows = [
         ("code", _code(first)),
@@ -53,14 +53,14 @@ def _shortened(value: str) -> str:
 
 
 def later_environments(environments: Sequence[EnvironmentRecord]) -> Iterator[tuple[str, str]]:
-    """Yield where the environment of a run changed, and what was different from then on, as text."""
+    """Yield, as text, each place where the environment of a run changed, with the entries that changed."""
     for before, now in pairwise(environments):
         changed = environment_changes(before.environment, now.environment)
         yield beginning(now), ", ".join(f"{name} {new} (before: {old})" for name, (old, new) in changed.items())
 
 
 def beginning(record: EnvironmentRecord) -> str:
-    """Return from where on a run was learnt, or scored again, in an environment."""
+    """Return the stage and step from which a run was learnt, or scored again, in an environment."""
     if record.purpose == "scoring":
         return f"scored again from stage {record.position} on"
     return f"from stage {record.position}{f', step {record.step}' if record.step else ''} on"
@@ -77,7 +77,7 @@ def _text(value: Any) -> str:
 
 
 def validations(run: RunData) -> Table:
-    """Return the number of validations of each stage, their criterion, the best of them and the final one."""
+    """Return a table of the number of validations of each stage, their criterion, the best and the final value."""
     tasks = {stage.position: ", ".join(_short(run, stage.tasks)) for stage in run.stages}
     rows = []
     for position in sorted({each.position for each in run.validations}):
@@ -94,7 +94,7 @@ def _short(run: RunData, tasks: Sequence[str]) -> list[str]:
 
 
 def _best(own: Sequence[ValidationRecord]) -> tuple[str, str, str]:
-    """Return the step and the value of the last validation that was the best so far, and the value of the final one."""
+    """Return the step and value of the best validation (the last marked as best), and the value of the final one."""
     best = [each for each in own if each.best]
     final = [each for each in own if each.final]
     return (

@@ -1,4 +1,4 @@
-"""Reference runs of relative scores: joint learning, or each task learnt alone."""
+"""Reference runs of relative scores: joint learning, or single-task learning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFERENCES = ("joint", "single")
 
 
 def is_reference(run: RunData) -> bool:
-    """Return whether a run is of a reference strategy, also if the strategy is named with its distribution."""
+    """Return whether a run has a reference strategy, with or without the name of its distribution."""
     return strategy_name(run) in REFERENCES
 
 
@@ -25,13 +25,13 @@ def strategy_name(run: RunData) -> str:
 
 
 def has_final_scores(run: RunData) -> bool:
-    """Return whether all final scores of a run were measured, by one rule for each task."""
+    """Return whether all final scores of a run were measured, each task by a single rule."""
     return bool(run.tasks) and not run.mixed_rules and all(run.r[run.r.size, i] is not None for i in run.r.tasks)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The reference runs of a report: those of ``strategy``. ``labels`` names methods."""
+    """The reference runs of a report, all of ``strategy``. ``labels`` holds the labels of methods."""
 
     strategy: str
     runs: Runs
@@ -75,7 +75,7 @@ class Reference:
 
 
 def choose_reference(runs: Sequence[RunData], relative_to: str | None) -> Reference | None:
-    """Return the reference of the given strategy, by default joint, else single; None if it has no scored runs."""
+    """Return the reference of the given strategy (by default joint, else single), or None without scored runs of it."""
     labels = strategy_labels(runs)
     for strategy in (relative_to,) if relative_to else REFERENCES:
         members = [run for run in runs if strategy_name(run) == strategy and has_final_scores(run)]

@@ -1,4 +1,4 @@
-"""Values of figures by run and by seed, relative to the reference or raw."""
+"""Values of figures for a run or a seed, relative to the reference or raw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ZERO_REFERENCE = "the score of the reference is 0 on some resamples of the examp
 
 
 class Scorer:
-    """Computes the figures of runs, with ``resampled`` also on resampled test examples (then in ``resampling``)."""
+    """Computes the figures of runs; with ``resampled``, also on resampled test examples (see ``resampling``)."""
 
     def __init__(self, selected: SelectedRuns, *, resampled: bool = False) -> None:
         self.reference = selected.reference

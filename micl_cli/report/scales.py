@@ -1,4 +1,4 @@
-"""Scales of metrics: a mean of scores on different scales is never a headline, and is marked wherever it is shown."""
+"""Scales of metrics: a mean of scores on different scales never stands first, and is marked wherever it is shown."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def scales_by_metric(runs: Iterable[RunData], tasks: Collection[str] | None = No
 
 
 def mixed_scales(scales: Mapping[str, Scale | None]) -> str:
-    """Return how metrics mix scales, "mixes scales (cider 0..1000, accuracy 0..100)", or "" if they do not.
+    """Return a mark for means over several scales, "mixes scales (cider 0..1000, accuracy 0..100)", or an empty text.
 
-    Metrics of unknown scale may mix scales, unless there is only one metric.
+    Several metrics of which one has an unknown scale are marked "may mix scales".
     """
     if len(scales) < 2 or (len(set(scales.values())) == 1 and None not in scales.values()):
         return ""

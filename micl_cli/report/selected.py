@@ -1,4 +1,4 @@
-"""The runs that a summary is made from: methods, the orders that they have in common, and their seeds."""
+"""Selection of the runs of a summary: methods, the orders that they have in common, and their seeds."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Cells = Sequence[Runs]
 
 @dataclass(frozen=True, kw_only=True)
 class SelectedRuns:
-    """Runs of one set of tasks, of which ``complete`` ones have all final scores.
+    """Runs of one set of tasks. Those in ``complete`` have all final scores.
 
-    ``orders`` are those that all methods but references have. If ``shared`` is not set, there are none, and each method
-    is averaged over its own. ``seeds`` holds the cells of each method by seed, ``left_out`` the seeds of each that
-    lack one of its orders.
+    ``orders`` are those that all methods except references have. If ``shared`` is False there are none, and each method
+    is averaged over its own orders. ``seeds`` holds the cells of each method by seed, ``left_out`` the seeds of each
+    that lack one of its orders.
     """
 
     runs: Runs
@@ -68,7 +68,7 @@ def select_runs(runs: Runs, options: ReportOptions) -> SelectedRuns:
 
 
 def _common_orders(methods: Iterable[Runs]) -> list[Order]:
-    """Return the orders that all methods have; references count only if there is nothing else."""
+    """Return the orders that all methods have; references only count if there are no other methods."""
     every = [split(runs, order_of) for runs in methods]
     compared = [orders for orders in every if not is_reference(next(iter(orders.values()))[0])] or every
     return [order for order in (compared[0] if compared else ()) if all(order in orders for orders in compared)]

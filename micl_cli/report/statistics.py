@@ -48,8 +48,8 @@ class Mean:
 class Sample:
     """The values of a figure by seed.
 
-    A value is a vector: the observed value, and then the values for each resample of the test examples, if examples are
-    resampled (not a number if those of this value cannot be).
+    A value is a vector: the observed value, followed by the value for each resample of the test examples if examples
+    are resampled (NaN where those of this value cannot be resampled).
     """
 
     vectors: Mapping[int, Vector]
@@ -158,7 +158,7 @@ def vary(values: Sequence[float]) -> bool:
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Return p values adjusted for all tests together (Holm 1979); None, a test that could not be made, stays None."""
+    """Return p values adjusted for all tests together (Holm 1979); None stands for a test that could not be made."""
     adjusted: list[float | None] = [None] * len(values)
     tests = sorted((value, at) for at, value in enumerate(values) if value is not None)
     largest = 0.0
@@ -169,7 +169,7 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 
 
 def is_equivalent(interval: Mean, margin: float) -> bool:
-    """Return whether the interval of a difference (of EQUIVALENCE confidence) is within plus and minus ``margin``."""
+    """Return whether the interval of a difference, at EQUIVALENCE confidence, lies within ±``margin``."""
     if interval.low is None or interval.high is None:
         return False
     return -margin < interval.low and interval.high < margin

@@ -32,10 +32,10 @@ from micl_cli.report.summary_notes import notes_on
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A row of a summary: the runs of a method with its samples and means by figure.
+    """A row of a summary: the runs of a method, with a sample and a mean for each figure.
 
-    ``rank`` is the mean over tasks and common seeds of the rank among the methods, 1 for the best; None if there is
-    one method, or if not all are comparable and share a task order.
+    ``rank`` is the mean rank among the methods over tasks and common seeds, 1 for the best; None if there is only one
+    method, or if the methods are not comparable or share no task order.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Method:
 
     @property
     def seconds(self) -> float | None:
-        """The mean time that a run took for learning and passes, or None if no stage was recorded."""
+        """The mean time of a run for learning and passes, in seconds; None if no stage was recorded."""
         costs = [run.cost for run in self.runs if run.stages]
         return fmean(c.before_seconds + c.seconds + c.after_seconds for c in costs) if costs else None
 
@@ -75,7 +75,7 @@ class Summary:
     """The summary of runs of the same tasks on the same data, in any order.
 
     ``orders`` are those over which the figures of a seed are averaged; ``reference`` is the strategy to which scores
-    are related, or None. ``headline`` are the figures that stand first; those over all tasks stand last, and
+    are related, or None. ``headline`` holds the figures of the first table; raw figures over all tasks come last, and
     ``mixture`` marks them if they mix scales. ``notes`` say what is left out, and why.
     """
 
@@ -154,14 +154,14 @@ def _method(
 
 
 def _compared(headline: Sequence[SummaryFigure], mixture: str) -> list[SummaryFigure]:
-    """Return the figures in which methods are compared: the relative final score, else raw ones on one scale each."""
+    """Return the figures to compare methods in: the relative final score, else raw figures, each on one scale."""
     if relative := [figure for figure in headline if figure.name == RELATIVE_FINAL]:
         return relative
     return list(headline) if mixture else [figure for figure in RAW if figure.name == "mfn"]
 
 
 def _comparable_pairs(selected: SelectedRuns, methods: Sequence[Method]) -> list[tuple[Samples, Samples]]:
-    """Return the labels and samples of every two methods that are comparable."""
+    """Return the labels and samples of each pair of comparable methods."""
     pairs = combinations(methods, 2) if selected.shared else ()
     return [((a.label, a.samples), (b.label, b.samples)) for a, b in pairs if _are_comparable(a, b)]
 

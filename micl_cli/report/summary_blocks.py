@@ -1,4 +1,4 @@
-"""The summary of several runs as blocks."""
+"""Blocks (titles, tables, paragraphs) of the summary of several runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from micl_cli.report.summary import Method, Summary
 from micl_cli.report.summary_figures import RAW, SummaryFigure, final_figure, relative_figure
 
 INTERVALS = {
-    "t": "95 % interval by Student's t over seeds",
-    "bca": "95 % interval by BCa bootstrap over seeds",
+    "t": "95 % interval by Student's t",
+    "bca": "95 % interval by BCa bootstrap",
     "hierarchical": "95 % interval by bootstrap of seeds and test examples",
 }
 SMALLEST_P = 0.001
@@ -51,15 +51,15 @@ def _headline_title(summary: Summary) -> str:
     raw = [figure.title for figure in summary.headline if not figure.relative and _any(summary, figure)]
     reference = summary.reference
     what = [f"final, BWT and learning in per cent of the final scores of {reference}"] if reference else []
-    what += [f"final scores of {' and '.join(raw)} x100"] if raw else []
+    what += [f"mean final scores of {' and '.join(raw)}, x100"] if raw else []
     averaged = f"means over seeds [{INTERVALS[summary.interval]}]"
     if len(summary.orders) > 1:
-        averaged += f", each over {len(summary.orders)} task orders"
-    return f"Summary: {', '.join([*what, averaged])}"
+        averaged += f", averaged over {len(summary.orders)} task orders first"
+    return f"Summary: {'; '.join([*what, averaged])}"
 
 
 def _columns(summary: Summary, figures: Sequence[SummaryFigure]) -> list[tuple[str, Callable[[Method], str]]]:
-    """Return the title and the cells of each figure that any method has."""
+    """Return the title and the cell function of each figure that any method has."""
     measured = [figure for figure in figures if figure.relative or _any(summary, figure)]
     return [(_title(figure), _cell(figure.name)) for figure in measured]
 
@@ -77,7 +77,7 @@ def _cell(name: str) -> Callable[[Method], str]:
 
 
 def _tasks(summary: Summary) -> list[Table]:
-    """Return the table of relative final scores by task if there is a reference, and that of final scores."""
+    """Return a table of relative final scores by task, if there is a reference, and one of raw final scores."""
     tables = []
     if summary.reference:
         title = f"Final score of each task in per cent of that of {summary.reference}"
@@ -106,7 +106,7 @@ def _comparisons(summary: Summary) -> Table:
     ]
     what = titles[next(iter(figures))] if len(figures) == 1 else "final scores"
     title = f"Paired differences in {what} over common seeds [{INTERVALS[summary.interval]}]; p by paired t test"
-    title += f", adjusted by Holm's method for all {len(rows)} rows"
+    title += f", adjusted by Holm's method for {len(rows)} tests"
     if summary.margin is not None:
         title += f"; equivalent: the 90 % interval is within {summary.margin:g} points of 0, each row by itself"
     return Table(title, ("", "seeds", "difference", "p", "adjusted p", "shows"), rows, prose=True)
@@ -122,7 +122,7 @@ def _noise(summary: Summary) -> Table:
     names = list(dict.fromkeys(name for noise in summary.noise for name in noise.over_threads))
     titles = {figure.name: _title(figure) for figure in (*summary.headline, *RAW)}
     rows = [row for noise in summary.noise for row in _noise_rows(noise, names)]
-    title = "Numerical noise: standard deviation of a run over other thread counts (same plan), and over seeds"
+    title = "Numerical noise: standard deviation of runs of one plan over thread counts, and of runs over seeds"
     return Table(title, ("", *(titles[name] for name in names)), rows)
 
 

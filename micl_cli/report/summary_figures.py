@@ -82,7 +82,7 @@ def _final_of(run: RunData, task: str) -> Weights:
 
 
 def type_figures(runs: Sequence[RunData]) -> tuple[list[SummaryFigure], list[str]]:
-    """Return the mean final score over the tasks of each type, and why those of other types are left out.
+    """Return a figure for the mean final score over the tasks of each type, and notes on types that are left out.
 
     Scores are averaged only over equal scales. A task of unknown type belongs to those with the same metric.
     """

@@ -1,4 +1,4 @@
-"""Notes on a summary: what is left out of it, and what keeps its rows from being read alike."""
+"""Notes on a summary: what is left out, and why some of its rows may not be comparable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def notes_on(selected: SelectedRuns, scorer: Scorer, options: ReportOptions) -> 
 
 def _unfinished(selected: SelectedRuns) -> Iterator[str]:
     if ids := [run.id for run in selected.runs if run not in selected.complete]:
-        yield f"Left out, since final scores are missing or made by different rules: {_counted(ids)}."
+        yield f"Left out, because final scores are missing or were made by different rules: {_counted(ids)}."
 
 
 def _orders(selected: SelectedRuns) -> Iterator[str]:
@@ -39,10 +39,10 @@ def _orders(selected: SelectedRuns) -> Iterator[str]:
     if len(every) > 1 and not selected.shared:
         yield "The methods have no task order in common: each is averaged over its own orders, and none are compared."
     if left := [order for order in every if order not in selected.orders]:
-        yield f"Left out, since not all methods have it: the order {'; '.join(map(_names, left))}."
+        yield f"Left out, because not all methods have learnt it: the order {'; '.join(map(_names, left))}."
     for method, seeds in selected.left_out.items():
         if seeds:
-            yield f"{selected.labels[method]}: left out, since not all orders are learnt: {_seeds(seeds)}."
+            yield f"{selected.labels[method]}: {_seeds(seeds)} left out, because not all orders are learnt."
 
 
 def _reference(selected: SelectedRuns, scorer: Scorer, options: ReportOptions) -> Iterator[str]:
@@ -59,7 +59,8 @@ def _reference(selected: SelectedRuns, scorer: Scorer, options: ReportOptions) -
         missing = [seed for seed, cells in seeds.items() if not all(map(reference.runs_for, _flat(cells)))]
         if missing:
             label = selected.labels[method]
-            yield f"{label}: no comparable run of {reference.strategy} has {_seeds(missing)}: no relative score."
+            without = f"without a comparable run of {reference.strategy}"
+            yield f"{label}: no relative scores for {_seeds(missing)}, {without}."
     yield from _unusable(selected, scorer)
 
 
@@ -92,29 +93,29 @@ def _unusable(selected: SelectedRuns, scorer: Scorer) -> Iterator[str]:
     for task in selected.complete[0].tasks if selected.complete else ():
         scores = [(run.seed, scorer.reference_score(run, task)) for run in selected.complete]
         if zero := sorted({seed for seed, score in scores if score is not None and score[0] <= 0}):
-            yield f"The reference score of {task} is 0 with {_seeds(zero)}: no relative score."
+            yield f"No relative scores of {task} for {_seeds(zero)}: the reference scored 0."
 
 
 def _interval(selected: SelectedRuns, scorer: Scorer, options: ReportOptions) -> Iterator[str]:
     if options.interval == "t":
         return
     if any(len(seeds) < ENOUGH_SEEDS for seeds in selected.seeds.values()):
-        yield f"A bootstrap of fewer than {ENOUGH_SEEDS} seeds gives intervals that are too narrow: see --interval t."
+        yield f"Bootstrap intervals from fewer than {ENOUGH_SEEDS} seeds are too narrow; --interval t gives wider ones."
     if options.interval == "bca":
-        yield f"BCa gives no interval for fewer than {FEWEST_VALUES} different values."
+        yield f"BCa intervals need at least {FEWEST_VALUES} different values."
     if scorer.resampling:
         yield from _not_resampled(scorer.resampling.problems)
 
 
 def _not_resampled(problems: Mapping[tuple[str, str], str]) -> Iterator[str]:
-    """Yield a note for each reason for which examples cannot be resampled, with the tasks and runs."""
+    """Yield a note for each reason why examples cannot be resampled, with the tasks and runs."""
     for problem in dict.fromkeys(problems.values()):
         keys = [key for key, other in problems.items() if other == problem]
         runs, tasks = (list(dict.fromkeys(each)) for each in zip(*keys, strict=True))
         way_out = "Use --interval t or bca."
         if problem == NOT_STORED:
-            way_out = f"Store them, for each run: micl eval {runs[0]} --stage 1..last --predictions all"
-        yield f"No interval where {', '.join(tasks)} is needed of {_counted(runs)}: {problem}. {way_out}"
+            way_out = f"Store them for each run: micl eval {runs[0]} --stage 1..last --predictions all"
+        yield f"No interval for figures with {', '.join(tasks)} of {_counted(runs)}: {problem}. {way_out}"
 
 
 def _code(selected: SelectedRuns) -> Iterator[str]:

@@ -11,7 +11,7 @@ from micl_cli.report.data import RunData
 
 RESAMPLES = 2000
 TOLERANCE = 1e-6
-"""The relative difference between a score and the mean over its examples that is not taken for rounding."""
+"""The relative difference between a score and the mean over its examples up to which it counts as rounding."""
 NOT_STORED = "the scores of the examples are not stored"
 _BATCH = 250
 _RANDOM_SEED = 20240613
@@ -53,7 +53,7 @@ class ResampledEntries:
 
     In each resample, the same examples of a task are drawn for all runs, stages and seeds, since all of them are scored
     on the same test set. ``problems`` holds, by run and task, why the examples of a score cannot be resampled; the
-    resampled scores of its vector are not numbers.
+    resampled entries of its vector are NaN.
     """
 
     def __init__(self, runs: Sequence[RunData]) -> None:

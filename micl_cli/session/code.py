@@ -1,7 +1,7 @@
-"""Identification of the code that a run is carried out with: a digest of sources, and the commit of a checkout.
+"""Identification of the code of a run: a digest of sources, and the commit of a checkout.
 
-What a plan scores is decided by the core up to the training layer and by plugins. The layers above (command line,
-tuning, sweeps, sessions), the store and reports decide what is planned, kept and shown, so that they do not count.
+The core up to the training layer and the plugins decide the scores of a plan. The layers above (command line, tuning,
+sweeps, sessions), the store and reports decide what is planned, stored and shown; they are not part of the digest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOT_DECIDING = frozenset({"cli", "tune", "sweep", "session", "store", "report",
 
 _DIGITS = 12
 _LARGE = 1 << 20
-"""Files of more bytes, such as weights, count by name and size; the digest of the base model covers them."""
+"""Larger files (in bytes), such as weights, count by name and size; the digest of the base model covers them."""
 _GIT_SECONDS = 2.0
 
 
@@ -63,7 +63,7 @@ def top_level(part: Part) -> str:
 
 
 def _installed(distribution: str) -> set[str]:
-    """Return the top-level modules that an installer has written; none of a checkout, which is only linked."""
+    """Return the top-level modules that an installer wrote: none for a checkout, which is only linked."""
     try:
         files = metadata.files(distribution) or []
     except metadata.PackageNotFoundError:

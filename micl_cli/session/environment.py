@@ -1,4 +1,4 @@
-"""The environment of a run: what may cause differences between two runs of one plan."""
+"""The environment of a run: everything recorded that may cause differences between two runs of one plan."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WITHIN_OTHERS = ("routers", "adapters", "encoders")
 
 
 def environment_of(components: RunComponents, registry: Registry) -> dict[str, Any]:
-    """Return code, versions, device, precision and threads of this process. What is not known is left out."""
+    """Return code, versions, device, precision and threads of this process. Unknown entries are left out."""
     import torch
 
     parts = used_parts(components, registry)
@@ -55,7 +55,7 @@ def environment_of(components: RunComponents, registry: Registry) -> dict[str, A
 
 
 def used_parts(components: RunComponents, registry: Registry) -> list[Part]:
-    """Return the parts that decide the scores of a run, as far as they are known when it starts."""
+    """Return the registered parts that decide the scores of a run, as far as they are known when it starts."""
     plan = components.plan
     modalities = sorted({modality for task in components.tasks for modality in task.modalities})
     names = [("strategies", plan.strategy), ("backbones", BackboneName.parse(plan.backbone, registry).name)]

@@ -47,8 +47,8 @@ def evaluate(
     """Score a run's model after each of ``stages`` on the named tasks, by default on the tasks of the run.
 
     ``decoding`` holds settings of evaluation that replace those of the run in generating answers, by name; None stands
-    for the run's. Scores are stored, unless ``examples`` limits their number or answers are generated otherwise than in
-    the run; if that fails, a notice says why. Raises UsageError if a stage is not learnt, CheckpointError if its
+    for the run's. Scores are stored, unless ``examples`` limits the examples or the decoding differs from the run's; if
+    storing fails, a notice says why. Raises UsageError if a stage is not learnt, CheckpointError if its
     checkpoint is gone or damaged, PlanError if a task does not fit or the base model has changed.
     """
     from micl_cli.training.checkpoint import RunFolder
@@ -97,7 +97,7 @@ def _answer_notices(tasks: Sequence[Task], split: str, kept: bool, plan: Plan, c
     if kept:
         yield from answers_over_limit(tasks, split, plan.evaluation.examples, control.max_answers)
     elif control.max_answers is None:
-        yield "answers are not stored: neither are scores on --examples or with another decoding than the run's"
+        yield "answers are not stored, nor are scores, with --examples or decoding settings other than the run's"
 
 
 def _scored(

@@ -41,7 +41,7 @@ def learn(
 ) -> Generator[Event, None, None]:
     """Carry out a plan, or resume its run. For a finished run, the recorded events are yielded again.
 
-    ``recipe`` holds the name, sha256 and citation of the recipe that the plan is from, which the run records. With
+    ``recipe`` holds the name, sha256 and citation of the plan's recipe, which the run records. With
     ``skip_finished_elsewhere``, nothing is yielded for a run that another machine with the same store has
     finished. Raises BusyError if another process or machine works on the run, Interrupted once all is saved, and any
     error of a component.

@@ -26,10 +26,10 @@ def rename(store: Store, plan: Plan, run: RunRecord | None) -> Iterator[str]:
 
 
 def cite(store: Store, run: RunRecord | None, recipe: Mapping[str, str] | None) -> Iterator[str]:
-    """Record the recipe of an existing run that has the same plan without one, and yield a notice about that."""
+    """Record the recipe of an existing run that has none recorded yet, and yield a notice about it."""
     if run and recipe and run.recipe is None:
         store.record_recipe(run.id, recipe)
-        yield f"the run is of recipe {recipe['name']} from now on"
+        yield f"recorded recipe {recipe['name']} for this run, which has the same plan"
 
 
 def unstored_answers(store: Store, run: RunRecord | None) -> Iterator[str]:

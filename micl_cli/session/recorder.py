@@ -23,7 +23,7 @@ STORE_SECONDS = 1.0
 
 
 class Recorder:
-    """Writes the events of a run to the store, steps in batches, and the environment from where they begin."""
+    """Writes the events of a run to the store (steps in batches), and the environment at the point where it starts."""
 
     def __init__(self, store: Store, run: str, environment: Mapping[str, Any] | None = None) -> None:
         self.store, self.run, self.environment = store, run, environment
@@ -71,7 +71,7 @@ class Recorder:
 def new_run(
     plan: Plan, environment: Mapping[str, Any], registry: Registry, recipe: Mapping[str, Any] | None = None
 ) -> NewRun:
-    """Return the record for starting or resuming a run, ``recipe`` being the name, sha256 and citation of a recipe."""
+    """Return the record for starting or resuming a run; ``recipe`` holds name, sha256 and citation of its recipe."""
     named = [("strategies", plan.strategy), ("backbones", BackboneName.parse(plan.backbone, registry).name)]
     parts = [registry.find(kind, name) for kind, name in named]
     plugins = [PluginRecord(kind=p.kind, name=p.name, distribution=p.distribution, version=p.version) for p in parts]

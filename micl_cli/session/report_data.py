@@ -1,4 +1,4 @@
-"""What a report needs beyond the scores of a run: types of tasks, scales of metrics, scores of single examples."""
+"""Data of a report beyond the scores of a run: types of tasks, scales of metrics, scores of single examples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUNDING = 1e-6
 
 
 def with_task_facts(data: RunData, store: Store, registry: Registry) -> RunData:
-    """Return the data of a run with the types of its tasks, the scales of their metrics, where they are known."""
+    """Return the data of a run with the types of its tasks and the scales of their metrics, where they are known."""
     types: dict[str, str] = {}
     with suppress(StoreError):  # a damaged record of a task only hides its type
         types = {task.name: task.type for task in store.tasks() if task.name in data.tasks}
@@ -30,7 +30,7 @@ def with_task_facts(data: RunData, store: Store, registry: Registry) -> RunData:
 def _scale(registry: Registry, scores: list[ScoreRecord]) -> Scale | None:
     """Return the scale of the metric that made the scores of a task.
 
-    It is None for several metrics, without the plugin of the metric, and if a score is not on the declared scale.
+    It is None if there are several metrics, if the plugin of the metric is missing, or if a score is not on the scale.
     """
     metrics = {score.metric for score in scores}
     if len(metrics) != 1:

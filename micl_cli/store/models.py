@@ -60,7 +60,7 @@ class Environment(Base):
     __tablename__ = "environments"
 
     run: Mapped[Owner]
-    # In the order of their start, since scores may be made again at any stage.
+    # In the order of their start: scores may be made again at any stage.
     number: Mapped[int] = mapped_column(primary_key=True)
     # "learning", or "scoring" of stages that were learnt before.
     purpose: Mapped[Word]

@@ -189,7 +189,7 @@ class Store:
             session.add_all(models.RunPlugin(run=run.id, **asdict(plugin)) for plugin in run.plugins)
 
     def record_recipe(self, run_id: str, recipe: Mapping[str, str]) -> None:
-        """Record the recipe that a run is from."""
+        """Record the recipe of a run."""
         with self._writing(run_id) as session:
             queries.existing_run(session, run_id).recipe = dict(recipe)
 
@@ -214,7 +214,7 @@ class Store:
                 apply_events(session, run_id, events)
 
     def record_environment(self, run_id: str, record: EnvironmentRecord) -> None:
-        """Write the environment in which a run goes on, unless it is the one before."""
+        """Write the environment in which a run is continued or scored, unless it equals the one before."""
         with self._writing(run_id) as session:
             write_environment(session, run_id, replace(record, started=record.started or _now()))
 

@@ -73,9 +73,9 @@ def _(event: Answered, session: Session, run: str) -> None:
 
 
 def write_environment(session: Session, run: str, record: EnvironmentRecord) -> None:
-    """Write the environment in which a run goes on, unless it is the one before.
+    """Write the environment in which a run is continued or scored, unless it equals the one before.
 
-    Those of steps that are learnt again from here on are deleted, and so are damaged ones.
+    Environments of steps that are learnt again from here on are deleted, and so are damaged ones.
     """
     table = models.Environment
     rows = session.scalars(select(table).filter_by(run=run).order_by(table.number)).all()

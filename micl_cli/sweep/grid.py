@@ -41,7 +41,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep. ``strategy`` and ``order`` are labels; the run records the ``recipe`` that it is from."""
+    """One run of a sweep. ``strategy`` and ``order`` are labels; ``recipe`` is what the run records of its recipe."""
 
     strategy: str
     order: str
@@ -154,9 +154,9 @@ def options_for(
     registry: Registry,
     of_recipes: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Return the unparsed options of each variant: those that it has of ``configured``, of its recipe and ``given``.
+    """Return the unparsed options of each variant: those of ``configured``, its recipe and ``given`` that it has.
 
-    Later sources take precedence, and its own options over all of them. Keys may be "3:name", for the third task.
+    Later sources take precedence, and the variant's own options over all. Keys may be "3:name", for the third task.
     ``of_recipes`` holds the options of a recipe for each variant. Raises UsageError for a given option that no variant
     has, PluginError for an unknown strategy.
     """

@@ -28,7 +28,7 @@ class CellStarted:
 class CellEnded:
     """A cell ended for this sweep, as "finished", "busy", "interrupted" or "failed".
 
-    ``killed`` is whether a signal ended its process, which says nothing about the run.
+    ``killed`` is whether a signal ended its process: the run itself may be resumed.
     """
 
     cell: Cell

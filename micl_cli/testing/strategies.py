@@ -71,7 +71,7 @@ class StrategyContract:
         strategy = course.strategy
         for option, declared in options_of(self.strategy).items():
             name = attribute_of(self.strategy, option)
-            assert hasattr(strategy, name), f"option {option} is not an attribute {name}"
+            assert hasattr(strategy, name), f"option {option} is not stored as attribute {name}"
             value, attribute = self.options.get(option, declared.default), getattr(strategy, name)
             assert attribute == value or str(attribute) == str(value), f"attribute {name} differs from the option"
             strategy.enter(course.components.stage(1), {option: value})

@@ -123,7 +123,7 @@ def most_likely(
     """Return the most likely of ``choices`` for each example, or of its own choices if ``choices`` is None.
 
     ``routing`` collects the routes unless it has some already; without it, the active selection answers. A strategy
-    that answers by itself is asked first.
+    with answers of its own takes precedence.
     """
     given = [replace(example, choices=tuple(choices)) for example in examples] if choices else examples
     if (own := components.strategy.answers(given)) is not None:
@@ -156,7 +156,7 @@ def answer_task(
 ) -> list[str]:
     """Return an answer to each example: generated or, in multiple choice, the most likely of its own choices.
 
-    A strategy that answers by itself is asked instead.
+    A strategy with answers of its own takes precedence.
     """
     if task.type == CHOICE:
         return most_likely(components, examples, None, pause, routing)
@@ -241,8 +241,9 @@ def _routed(components: RunComponents, after: int, task: Task, split: str, routi
 def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _no_pause) -> float | None:
     """Return the mean validation score (x100) over a stage's tasks, or None if none has validation examples.
 
-    Of tasks whose metrics have different scales, it is the mean of the scores as shares of their highest values: CIDEr
-    would otherwise outweigh accuracy. Tasks whose metric cannot tell right answers from wrong ones are left out.
+    If the metrics of the tasks have different scales, it is the mean of the scores as shares of the highest value of
+    each scale: CIDEr would otherwise outweigh accuracy. Tasks whose metric cannot tell right answers from wrong ones
+    are left out.
     Nothing is routed, since a router has not learnt the stage's tasks yet.
     """
     values: list[tuple[float, float]] = []
@@ -256,7 +257,7 @@ def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _n
 
 
 def _mean_over_tasks(scores: Sequence[tuple[float, float]]) -> float:
-    """Return the mean x100 of scores, each given with the highest value of its scale."""
+    """Return the mean x100 of scores that are given with the highest value of their scale."""
     highest = {high for _, high in scores}
     return 100 * sum(value if len(highest) == 1 else value / high for value, high in scores) / len(scores)
 

@@ -1,1 +1,1 @@
-"""Tuning: the search for the options of each strategy, on validation data and with the same effort for each."""
+"""Tuning: a search for the options of strategies on validation data, with the same effort for each."""

@@ -1,4 +1,4 @@
-"""The definition of a study: made once, and compared when its command is repeated."""
+"""The definition of a study, which is stored when it starts and compared when its command is repeated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from micl_cli.tune.records import SPLIT, StudyRecord, StudyState
 
 
 def default_name(content: Mapping[str, Any]) -> str:
-    """Return the name of a study that the user did not name: the same for the same command."""
+    """Return the name of a study that the user did not name; equal commands give equal names."""
     return f"tune-{sha256(json_text(content, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
@@ -25,15 +25,15 @@ def check_tunable(tasks: Sequence[Task]) -> None:
     for task in tasks:
         if not task.counts.get(SPLIT):
             raise PlanError(
-                f"{task.name} has no validation examples, on which trials are scored",
-                "Prepare it with some (micl prepare --val, or --split 80/10/10), or tune on other tasks.",
+                f"{task.name} has no validation examples to score trials on",
+                "Prepare it with a validation split (micl prepare --val, or --split 80/10/10), or tune on other tasks.",
             )
 
 
 def overlap(tuned: Mapping[str, str], reserved: Mapping[str, str]) -> list[str]:
-    """Return a line for each tuned task that is reserved for the table, by its name or its data.
+    """Return a line for each tuned task that is reserved, by its name or by its data.
 
-    Both hold the sha256 of the data by task, empty if it is not known.
+    Both mappings hold the sha256 of the data by task, empty if it is not known.
     """
     lines = []
     for task, digest in tuned.items():
@@ -107,7 +107,7 @@ def _check_same(state: StudyState, record: StudyRecord, trials: int) -> None:
     if len(state.trials) > trials:
         raise UsageError(
             f"{title} has {len(state.trials)} trials already, more than --trials {trials}",
-            f"Give every strategy as many: --trials {len(state.trials)}",
+            f"Give at least as many: --trials {len(state.trials)}",
         )
 
 

@@ -1,4 +1,4 @@
-"""The objective of tuning: the scores of a run on validation data, each as a share of the highest possible score."""
+"""The objective of tuning: the validation scores of a run, each as a share of the highest possible score."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from micl_cli.tune.records import SPLIT
 
 
 def objective_value(details: RunDetails, objective: str, registry: Registry) -> float | None:
-    """Return the value of a finished run, or None if one of the scores was not measured, or was not finite."""
+    """Return the objective of a finished run, or None if one of its scores is missing or not finite."""
     data = run_data(details, SPLIT)
     if data.mixed_rules:
         return None
     highest = [_highest(data, task, registry) for task in data.tasks]
     last = len(data.tasks)
-    # Joint learning has scores after its end alone.
+    # Joint learning has no scores before its end.
     earlier = [row for row in range(1, last) if any(score is not None for score in data.matrix[row - 1])]
     rows = [last] if objective == "final" else [*earlier, last]
     return _mean([_share(data, row, highest) for row in rows])

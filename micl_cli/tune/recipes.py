@@ -1,4 +1,4 @@
-"""Recipes of a study: the best options of each strategy, with a citation of how they were found."""
+"""Recipes of a study: the best options of each strategy, and a citation that says how they were found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CITED = ("strategy", "options", "training")
 def recipe_texts(session: Session, states: Sequence[StudyState], date: str) -> dict[str, str]:
     """Return the TOML text of a recipe for each strategy of a study.
 
-    Raises PlanError unless every strategy has as many trials as the others, and a best one.
+    Raises PlanError unless all strategies have the same number of trials, and each has a finished one.
     """
     _check_complete(states)
     return {
@@ -40,8 +40,8 @@ def _check_complete(states: Sequence[StudyState]) -> None:
     if unequal_trials(states):
         counts = ", ".join(f"{state.study.strategy} {len(state.trials)}" for state in states)
         raise PlanError(
-            f"study {name} is not complete: the numbers of ended trials are {counts}",
-            "Give every strategy as many trials: repeat its `micl tune` command with the same --trials.",
+            f"study {name} is not complete: trials that have ended: {counts}",
+            "Complete it: repeat its `micl tune` command with the same --trials for all strategies.",
         )
     if failed := [state.study.strategy for state in states if not state.best]:
         raise PlanError(f"no trial of {', '.join(failed)} has finished in study {name}", f"See: micl tune show {name}")
@@ -103,7 +103,7 @@ def _citation(session: Session, state: StudyState, best: TrialRecord, date: str)
 
 
 def _provenance(session: Session, runs: Any) -> dict[str, str]:
-    """Return the versions and the code of the runs of a trial, as far as they are recorded."""
+    """Return the versions and the code of the runs of a trial, where they are recorded."""
     environments: list[Mapping[str, Any]] = [run.environment for each in runs if (run := _run(session, each))]
     found = {}
     for name in _PROVENANCE:

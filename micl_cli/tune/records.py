@@ -1,4 +1,4 @@
-"""Records of studies and trials, as they are kept in the storage of optuna."""
+"""Records of studies and trials, as optuna's storage keeps them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OBJECTIVES: Mapping[str, str] = {
     "final": "mean over tasks of the final score",
     "stages": "mean over stages of the mean score of the tasks learnt so far",
 }
-"""What is maximised, by name: scores on validation data, as shares of the highest possible score of the metric."""
+"""Descriptions of the objectives by name. Scores are shares of the highest possible score of the metric."""
 SPLIT = "val"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -31,11 +31,10 @@ def is_study_name(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
-    """The definition of a study for one strategy. It does not change, so that its trials can be compared.
+    """The definition of a study for one strategy. It never changes, so that its trials are comparable.
 
-    ``plan`` is that of the first trial, with the defaults and the first seed. ``given_tasks`` is the text that the user
-    named the tasks with, ``reserved`` the tasks of the table that the recipe is for, ``training`` the settings of
-    training that the user gave.
+    ``plan`` is the plan of the first trial, with the defaults and the first seed. ``given_tasks`` is the text of
+    ``--tasks``, ``reserved`` the tasks of ``--for``, and ``training`` the settings of training that the user gave.
     """
 
     name: str
@@ -117,7 +116,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyState:
-    """A study for one strategy with its trials by number: those that have ended, and those that are ``open``."""
+    """A study for one strategy, with its trials by number: those that have ended, and those that are ``open``."""
 
     study: StudyRecord
     trials: tuple[TrialRecord, ...] = ()
@@ -131,7 +130,7 @@ class StudyState:
 
     @property
     def edges(self) -> dict[str, str]:
-        """The edge ("lower", "upper") of the space at which the best trial is, by option."""
+        """The edge of the space ("lower" or "upper") where the best value is, for each option at an edge."""
         best = self.best
         values = best.values if best else {}
         edges = {d.name: d.edge(values[d.name]) for d in self.study.space if d.name in values}
@@ -150,5 +149,5 @@ def edge_notes(state: StudyState) -> list[str]:
 
 
 def unequal_trials(states: Sequence[StudyState]) -> bool:
-    """Return whether the strategies of a study have different numbers of trials, or trials that have not ended."""
+    """Return whether strategies of a study differ in their number of trials, or have trials that have not ended."""
     return len({len(state.trials) for state in states}) > 1 or any(state.open for state in states)

@@ -1,4 +1,4 @@
-"""Sampling of trials by the tree-structured Parzen estimator of optuna (Bergstra et al. 2011)."""
+"""Sampling of trials by optuna's tree-structured Parzen estimator (Bergstra et al. 2011)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 STARTUP_TRIALS = 4
-"""The number of trials, the defaults among them, that do not depend on the results of others."""
+"""The number of first trials, the defaults included, that do not depend on the results of others."""
 
 
 def sample(space: Sequence[Dimension], ended: Sequence[TrialRecord], number: int) -> dict[str, Any]:
-    """Return the values of trial ``number`` by option: the defaults for the first trial, which has the number 0.
+    """Return the values of trial ``number`` by option; trial 0 has the defaults.
 
-    They depend on the trials that have ``ended``, and nothing else, so that an interrupted study continues as if it had
-    not been interrupted, and a lost one can be repeated.
+    The values depend on nothing but the number and the trials that have ``ended``. So an interrupted study continues as
+    if it had not been interrupted, and a lost one can be repeated.
     """
     import optuna
 
@@ -41,7 +41,7 @@ def _within(space: Sequence[Dimension], trial: TrialRecord) -> bool:
 
 
 def _observed(space: Sequence[Dimension], trial: TrialRecord) -> FrozenTrial:
-    """Return a trial as the sampler takes it: one that failed is worse than all others, and not left out."""
+    """Return a trial as the sampler sees it: one that failed counts as worse than all others."""
     from optuna.trial import TrialState, create_trial
 
     state = TrialState.PRUNED if trial.value is None else TrialState.COMPLETE

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EDGE = 0.05
 """The share of an interval at either end that counts as its edge."""
 _DIGITS = 3
-"""The significant digits of a sampled number: more would mean nothing, and make options hard to read."""
+"""The significant digits of a sampled number, for readable options; more would make no difference."""
 _INTERVAL = re.compile(r"(?P<low>.+?)\.\.(?P<high>.+?)(?P<log>:log)?", re.DOTALL)
 _EXAMPLE = "Write NAME=LOW..HIGH, NAME=LOW..HIGH:log, NAME=A|B|C, or NAME=VALUE to fix it."
 
@@ -100,7 +100,7 @@ class Dimension:
 class SpaceChange:
     """A change of the space by the user: the name of an option or setting, and the text of its space or fixed value.
 
-    It applies to ``strategy``, or to every strategy that has the option if that is empty.
+    It applies to ``strategy``, or, if that is empty, to every strategy that has the option.
     """
 
     name: str
@@ -147,7 +147,7 @@ def check_space(changes: Sequence[SpaceChange], strategies: Collection[str], reg
     """Raise UsageError for a change that applies to none of the strategies."""
     for change in changes:
         if change.strategy and change.strategy not in strategies:
-            hint = nearest(change.strategy, strategies) or f"Tuned are: {', '.join(strategies)}."
+            hint = nearest(change.strategy, strategies) or f"Tuned strategies: {', '.join(strategies)}."
             raise UsageError(f"--space: strategy {change.strategy!r} is not tuned", hint)
         of = [change.strategy] if change.strategy else strategies
         known = {name for strategy in of for name in tunable(strategy, registry)}
@@ -163,7 +163,7 @@ def changes_for(changes: Sequence[SpaceChange], strategy: str, registry: Registr
 
 
 def tunable(strategy: str, registry: Registry) -> dict[str, Option]:
-    """Return the options that can be tuned by name: those of the strategy, and the settings of training."""
+    """Return the options that can be tuned, by name: those of the strategy, and the settings of training."""
     own = options_of(registry.load("strategies", strategy))
     return own | {name: option for name, option in options_of(Training).items() if name not in own}
 
@@ -173,7 +173,7 @@ def space_of(
 ) -> tuple[Dimension, ...]:
     """Return the space of a strategy: what its options and the settings of training declare, with the ``changes``.
 
-    ``plan`` has the defaults. What is ``fixed`` is not tuned. Raises UsageError for a space that is not valid.
+    ``plan`` has the defaults; names in ``fixed`` are not tuned. Raises UsageError for a space that is not valid.
     """
     own = options_of(registry.load("strategies", plan.strategy))
     dimensions = []

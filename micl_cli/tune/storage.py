@@ -1,8 +1,8 @@
-"""The storage of studies: the tables of optuna, in a file beside the run store or on a server.
+"""The storage of studies: optuna's tables, in a file beside the run store or on a server.
 
 Each strategy of a study is a study of optuna, ``STUDY/STRATEGY``. Only trials that have ended become trials of optuna,
-in the order of their numbers; those that are open are attributes of its study, so that a killed process leaves none
-half written. Other tools for optuna can show them.
+in the order of their numbers; open ones are an attribute of its study, so that a killed process leaves no trial half
+written. Tools for optuna, such as its dashboard, can read the storage.
 """
 
 from __future__ import annotations
@@ -27,14 +27,12 @@ if TYPE_CHECKING:
 FILE = "tune.db"
 _RECORD, _OPEN = "micl", "micl_open"
 """The attributes of a study and of its trials, and of the trials that are open."""
-_REPEAT = (
-    "Replace it by a backup, or move it away and repeat the `micl tune` commands: they find the runs that are finished."
-)
+_REPEAT = "Restore a backup, or move it away and repeat the `micl tune` commands: finished runs are not learnt again."
 _LOCK_SECONDS = 30.0
 
 
 class TuneStorage:
-    """The studies of one database. All methods raise StoreError if it fails, or if what is read is damaged."""
+    """The studies of one database. All methods raise StoreError if the database fails or a record is damaged."""
 
     def __init__(self, storage: RDBStorage, where: str) -> None:
         self._storage, self.where = storage, where
@@ -98,7 +96,7 @@ class TuneStorage:
         return StudyState(study=record)
 
     def write_open(self, record: StudyRecord, trials: Sequence[TrialRecord]) -> None:
-        """Write the trials that are open, in place of the earlier ones."""
+        """Replace the stored open trials."""
         with _reported(self.where):
             self._study(_key(record)).set_user_attr(_OPEN, [finite(asdict(trial)) for trial in trials])
 
@@ -139,7 +137,7 @@ class TuneStorage:
             _check(key, record, [*ended, *pending])
         except (ValueError, TypeError, OverflowError) as error:
             raise StoreError(f"study {key} in {self.where} is damaged: {error}", _REPEAT) from error
-        # Of two machines that end a trial at the same time, the first counts.
+        # If two machines end a trial at the same time, the first record counts.
         by_number = {trial.number: trial for trial in reversed(ended)}
         trials_in_order = tuple(by_number[number] for number in sorted(by_number))
         return StudyState(
@@ -167,7 +165,7 @@ def _check(key: str, record: StudyRecord, trials: Sequence[TrialRecord]) -> None
 
 @contextmanager
 def _reported(where: str) -> Iterator[None]:
-    """Raise StoreError for errors of the database, and of what optuna reads from it, within the block."""
+    """Raise StoreError for errors of the database, and of optuna reading from it, within the block."""
     from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 

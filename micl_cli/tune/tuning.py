@@ -1,6 +1,6 @@
-"""Tuning of one or several strategies: each trial is a few ordinary runs, which differ by seed.
+"""Tuning of one or several strategies: a trial is one ordinary run for each seed.
 
-The runs of all strategies share the processes of ``--jobs``. What a trial tries depends on the trials before it, but
+The runs of all strategies share the processes of ``--jobs``. The options of a trial depend on the trials before it, but
 not on the number of processes.
 """
 
@@ -29,7 +29,7 @@ from micl_cli.tune.storage import TuneStorage
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """A trial of a strategy has ended and is in the storage. ``state`` is that of the study after it."""
+    """A trial of a strategy has ended and is stored. ``state`` is the state of the study after it."""
 
     state: StudyState
     trial: TrialRecord
@@ -84,7 +84,7 @@ class _OpenTrial:
 class StrategyTuning:
     """The tuning of one strategy, up to ``trials`` trials.
 
-    ``problem`` is why no further trial can be started: the first trial has failed, or a run did not end.
+    ``problem`` says why no further trial can start: the first trial has failed, or a run was not finished.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class StrategyTuning:
             yield self._open[number]
 
     def _result(self, ended: CellEnded) -> tuple[float | None, str]:
-        """Return the objective of a run that has ended, or None and why there is none."""
+        """Return the objective of a run that has ended, or None and the reason."""
         if ended.status == "failed":
             return None, ended.error or "the run failed"
         study = self.state.study
@@ -166,7 +166,7 @@ class StrategyTuning:
         """Write the trials that have ended, in the order of their numbers."""
         while (trial := self._open.get(len(self.state.trials))) and trial.complete:
             if not trial.number and trial.error:
-                # The options that are tuned are not to blame; it is tried again.
+                # The tuned options are not to blame, so it is not recorded, and repeated by the next call.
                 self.problem = f"the first trial, with the defaults, has failed: {trial.error}"
                 return
             record = trial.record(now())
@@ -185,7 +185,7 @@ class StrategyTuning:
 def tune(
     tunings: Sequence[StrategyTuning], options: CellOptions, stop: Callable[[], bool]
 ) -> Generator[CellStarted | CellEvent | CellEnded | TrialEnded, None, None]:
-    """Carry out the trials of strategies, ``options.jobs`` runs at a time, and yield events.
+    """Run the trials of strategies, ``options.jobs`` runs at a time, and yield events.
 
     After ``stop`` returns True, running cells save their state and end; the next call continues with them.
     """

@@ -1,7 +1,7 @@
-"""Text-only instructions for distillation: files of texts, and the general ones of presets that have none of their own.
+"""Text-only instructions for distillation: files of texts, and general ones for presets without a file of their own.
 
 Each is an instruction with its answer, in the form of Natural Instructions (Mishra et al., arXiv 2104.08773). The
-general ones are about knowledge, arithmetic, rewriting, lists and definitions: no medium, and no scene of a task.
+general ones are about knowledge, arithmetic, rewriting, lists and definitions; none is about a medium or a task.
 """
 
 from __future__ import annotations

@@ -126,9 +126,9 @@ class LanguageBackbone(Backbone):
 
 
 def generation_arguments(search: Mapping[str, Any], prompt_length: int) -> dict[str, Any]:
-    """Return arguments of ``generate`` in transformers that penalise repetitions of the answer's tokens only.
+    """Return arguments for ``generate`` of transformers that penalise repetitions within the answer only.
 
-    By itself transformers also counts the prompt's tokens, and padding, which depends on the other prompts of a batch.
+    By default, transformers also counts the tokens of the prompt, and padding, which depends on the rest of the batch.
     """
     arguments = dict(search)
     if penalty := arguments.pop("repetition_penalty", None):

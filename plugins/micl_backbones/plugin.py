@@ -12,7 +12,7 @@ BACKBONES = {
     "tiny": ("micl_backbones.composed.named:Tiny", "composed of small models in this package; no download"),
     "tiny-plain": (
         "micl_backbones.composed.named:TinyPlain",
-        "as tiny, but taught nothing about mini: for comparisons",
+        "like tiny, but trained on nothing of mini: for comparisons",
     ),
     "smol": ("micl_backbones.composed.named:Smol", "composed of pretrained models of laptop size; fetched once"),
     "hf": ("micl_backbones.hf.backbone:HF", "any multimodal transformers checkpoint: hf:ID or hf:FOLDER"),

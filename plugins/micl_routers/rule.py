@@ -1,8 +1,8 @@
-"""A rule of modality and prompt template, the yardstick of routers: how far does a query give its task away?
+"""A rule on modality and prompt: a baseline for routers, which shows how far the form of a query reveals its task.
 
-A query goes to the task in whose training prompts its leading words are most frequent, among the tasks that have
-training examples of exactly its modalities. As many leading words count, up to ``words``, as any of these tasks knows.
-Of equal tasks, the first learnt is chosen. No medium is read, and nothing is computed by the model.
+A query goes to the task in whose training prompts its leading words are most frequent, among the tasks with training
+examples of exactly its modalities. Up to ``words`` leading words are compared, as many as occur in a prompt of any of
+these tasks. Of equal tasks, the one learnt first is chosen. No medium is read, and the model computes nothing.
 
 Deviations: none, the rule has no paper.
 """
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from micl_cli.api import Backbone, Example, Progress, Range, Route, Router, RouterContext, State, Task
 
 Prompts = dict[str, Counter[str]]
-"""How many prompts there are with certain leading words, by the modalities of their examples."""
+"""The number of prompts with each sequence of leading words, by the modalities of their examples."""
 
 
 class RuleRouter(Router):
@@ -54,7 +54,7 @@ class RuleRouter(Router):
         return Route(ordered[0], 1.0 if len(ordered) == 1 else first - second)
 
     def _shares(self, example: Example, tasks: Sequence[str]) -> dict[str, float]:
-        """Return for each task the share of its prompts that have the most leading words in common with the query's."""
+        """Return, for each task, the share of its prompts that begin with the longest known prefix of the query's."""
         modalities = _modalities(example)
         counts = {name: self._prompts[name].get(modalities, Counter()) for name in tasks}
         for prefix in reversed(self._prefixes(example)):

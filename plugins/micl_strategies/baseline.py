@@ -1,12 +1,12 @@
-"""Baselines without a model: what a score is worth that no medium was looked at for.
+"""Baselines without a model: the scores that can be reached without looking at any medium.
 
-Questions (question-only): the answer that was most frequent in training for exactly that question, else the most
-frequent answer of the task. Captions (constant caption): one caption for all media, that of up to ``candidates``
-training captions which scores best on the task's validation data. No pass of the backbone is made; the answers are
-stored and scored like those of any run.
+Question-only: the answer that was most frequent in training for exactly the same question, else the most frequent
+answer of the task. Constant caption: one caption for all media of a task, namely the one of up to ``candidates``
+training captions that scores best on validation data. The backbone is not used; answers are stored and scored like
+those of any run.
 
-Deviations: none, these baselines have no paper. They are told the task of an example; tasks that have not been learnt
-are answered by an empty text. Without validation data, captions are compared on training examples.
+Deviations: none, these baselines have no paper. They are told the task of an example; examples of tasks that have not
+been learnt get an empty answer. Without validation data, captions are compared on training examples.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FixedAnswers:
 
 
 class Baseline(Strategy):
-    """Answer without a model: the most frequent answer to each question, and one caption for all media."""
+    """Answer without a model: the most frequent answer to each question, and one caption for all media of a task."""
 
     needs = frozenset()
 
@@ -47,7 +47,7 @@ class Baseline(Strategy):
         self,
         backbone: Backbone,
         *,
-        candidates: Annotated[int, "training captions that are tried as the constant caption", Range(1)] = 200,
+        candidates: Annotated[int, "number of training captions to try as the constant caption", Range(1)] = 200,
         **options: Any,
     ) -> None:
         super().__init__(backbone, **options)
@@ -75,7 +75,7 @@ class Baseline(Strategy):
                 self._answers[task.name] = most_frequent_answers(task.examples("train"))
 
     def _constant_caption(self, task: Task) -> Generator[Progress, None, str]:
-        """Return the training caption with the best score on validation data; of equal ones, the first drawn."""
+        """Return the training caption with the best score on validation data; of equals, the first drawn."""
         rng = random.Random(f"{self.stage.seed}/{task.name}/captions")  # the same in any order of the tasks
         captions = list(dict.fromkeys(example.target for example in task.examples("train")))
         drawn = rng.sample(captions, min(self.candidates, len(captions)))
@@ -103,7 +103,7 @@ class Baseline(Strategy):
 def most_frequent_answers(examples: Sequence[Example]) -> FixedAnswers:
     """Return the answers of training examples by frequency, and the most frequent one of each question.
 
-    All references of an example count; of equally frequent answers, the first one comes first.
+    All references of an example count. Equally frequent answers keep the order in which they occur.
     """
     overall: Counter[str] = Counter()
     by_question: dict[str, Counter[str]] = defaultdict(Counter)

@@ -1,4 +1,4 @@
-"""A teacher that is constant during a task, whose states at answer positions are computed once."""
+"""A teacher that is constant during a task: its states at answer positions are computed once and cached."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CACHE_BYTES = 512 * 10**6
 
 
 class CachedTeacher:
-    """The logits of the adapter ``TEACHER``, from cached ``states`` by the id of an example where there are any."""
+    """The logits of the adapter ``TEACHER``, from ``states`` cached by example id where there are any."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
         self.states: dict[str, Tensor] = {}
 
     def clear(self) -> None:
-        """Forget all states: the teacher has changed, or its samples have."""
+        """Clear the cache, because the teacher or its samples have changed."""
         self.states = {}
 
     def fill(self, samples: Sequence[Example], stage: Stage) -> Iterator[Progress]:

@@ -1,10 +1,10 @@
-"""Connectors only: sequential fine-tuning of the connectors of media, with every other weight frozen at its start.
+"""Connectors only: sequential fine-tuning of the connectors, with all other weights frozen at their initial values.
 
-A row that tells how much of a result is learnt in the language model: where it comes near to joint learning, the tasks
-do not test what a method does against forgetting in the language model's adapters.
+A reference row that shows how much of a result is learnt in the language model. Where it comes close to joint learning,
+the tasks do not test what a method does against forgetting in the adapters of the language model.
 
-Deviations: none, the method has no paper. New low-rank matrices and experts add nothing at their start, so that the
-language model is the base model; soft prompts keep their random initial values.
+Deviations: none, the method has no paper. Low-rank matrices and experts add nothing at their initial values, so the
+language model acts like the base model; soft prompts keep their random initial values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONNECTOR = "connector/"
 
 
 class Connectors(SingleAdapter):
-    """Learn the connectors of media only: the language model's adapters stay as they were initialised."""
+    """Learn the connectors only: the language model's adapters keep their initial values."""
 
     def stages(self, tasks: Sequence[Task], load_part: PartLoader) -> Sequence[Sequence[Task]]:
         connected = self.backbone.new_connectors().keys()

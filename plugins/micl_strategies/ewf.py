@@ -4,13 +4,13 @@ After each task the weights are fused with those from before it: theta <- (1 - a
 paper's alpha is sqrt(n_new / (n_new + n_old)) for the numbers of new and old classes; while a task is learnt, the old
 model is distilled.
 
-Deviations: by default alpha is a constant and nothing is distilled. With ``alpha_rule tasks`` the paper's rule counts
-tasks in place of classes, which captions and free answers do not have: alpha = sqrt(1 / t) at task t. With
-``distill W``, W times KL(teacher || student) at the answer positions of new examples is added; the paper's distillation
-is that of the segmentation method it extends, on the scores of old classes at each pixel. What is fused are LoRA's A
-and B, each on its own, so that the product B A is not the interpolation of the two products. With ``fuse_after epoch``
-the fusion is the one inside MoInCL, not the paper's. Validation chooses the weights to fuse; what the fusion gives is
-validated, and kept whatever the score.
+Deviations: by default alpha is a constant and nothing is distilled. ``alpha_rule tasks`` applies the paper's rule to
+numbers of tasks, since captions and free answers have no classes: alpha = sqrt(1 / t) at task t. ``distill W`` adds W
+times KL(teacher || student) at the answer positions of new examples; the paper's distillation is that of the
+segmentation method it extends, on the scores of old classes at each pixel. LoRA's A and B are fused separately, so the
+fused product B A is not the interpolation of the two products. With ``fuse_after epoch`` the fusion is the one inside
+MoInCL, not the paper's. Validation chooses the weights to fuse; the fused weights are validated too, and kept whatever
+their score.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class EWF(SingleAdapter):
         ] = 0.3,
         alpha_rule: Annotated[
             Literal["constant", "tasks"],
-            "alpha as given, or sqrt(n_new / (n_new + n_old)) for the numbers of tasks, like the paper's of classes",
+            "alpha as given, or the paper's sqrt(n_new / (n_new + n_old)), with numbers of tasks instead of classes",
             AddedLater(),
         ] = "constant",
         distill: Annotated[
-            float, "weight of the distillation of the model from before the task (0: none)", Range(0), AddedLater()
+            float, "weight of the distillation from the model before the task (0: none)", Range(0), AddedLater()
         ] = 0.0,
         fuse_after: Annotated[Literal["task", "epoch"], "fuse when a task ends, or after every epoch"] = "task",
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
@@ -55,7 +55,7 @@ class EWF(SingleAdapter):
 
     @property
     def share(self) -> float:
-        """The share alpha of the new weights in this stage's fusion."""
+        """The share of the new weights in this stage's fusion (alpha)."""
         if self.alpha_rule == "constant":
             return self.alpha
         new, old = len(self.stage.tasks), len(self.stage.previous_tasks)

@@ -1,6 +1,6 @@
 """Sequential fine-tuning, the baseline of every continual-learning paper.
 
-Deviations: none from the usual definition but that only the connectors of a task's own modalities are learnt with it.
+Deviations: one from the usual definition: a task trains only the connectors of its own modalities.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Joint learning (multi-task learning), the reference for all continual methods.
 
-Deviations: none from the usual definition. Examples of all tasks are shuffled together, so that a task counts by its
-size; ``--max-steps`` holds for each task, and the run has as many steps as one that learns the tasks in sequence.
+Deviations: none from the usual definition. Examples of all tasks are shuffled together, so tasks count in proportion to
+their size. ``--max-steps`` holds for each task, so the run has as many steps as one that learns the tasks in sequence.
 """
 
 from __future__ import annotations

@@ -7,13 +7,13 @@ From the second task on, with the model after the previous task as teacher and K
 2. Instruction-based distillation (IKD): lambda_text * KL on ``text_instruct_num`` texts per step, without media.
 3. Weight fusion after every epoch: theta <- (1 - alpha) theta_teacher + alpha theta.
 
-Without one of its parts: ``pseudo_num 0`` (no PTGM), ``text_instruct_num 0`` (no IKD), ``alpha 1`` (no fusion); with
-all three it is sequential fine-tuning. The recipe moincl-paper holds the paper's form and decoding, the recipes
-micl-order-1 and -2 its options of each task.
+Ablations: ``pseudo_num 0`` (no PTGM), ``text_instruct_num 0`` (no IKD), ``alpha 1`` (no fusion); all three together
+give sequential fine-tuning. The recipe moincl-paper sets the paper's form of the loss and its decoding, the recipes
+micl-order-1 and -2 the authors' options for each task.
 
 Deviations from the authors' code: the teacher is an adapter on the same base, not a second model, and its last states
 are cached. KL is taken at aligned answer tokens, not over the last rows of differently padded batches. By default the
-cross entropy on pseudo samples is a mean of its own (``loss mean_over_all``: theirs, one mean over all answer tokens).
+cross entropy on pseudo samples is a separate mean (``loss mean_over_all``: theirs, one mean over all answer tokens).
 Captions are generated once per medium; questions are written by the backbone's language model (theirs are
 pre-generated: ``pseudo_targets`` reads them, for all captions of an example). A step prefers pseudo samples on the
 batch's media. ``pseudo_when`` is by modality (theirs, in order 2: by type). T is 2 (paper: 5), lambda_text 2 (paper: 1)
@@ -80,7 +80,7 @@ class MoInCL(SingleAdapter):
         pseudo_weight: Annotated[float, "weight of the cross entropy on pseudo samples", Range(0)] = 1.0,
         loss: Annotated[
             Literal["separate", "mean_over_all"],
-            "the cross entropy as one mean over new and one over pseudo samples, or as one over both (the paper's)",
+            "one cross entropy for new and one for pseudo samples, or one mean over both, as in the authors' code",
             AddedLater(),
         ] = "separate",
         lambda_kl: Annotated[

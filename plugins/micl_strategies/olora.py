@@ -6,9 +6,10 @@ lambda * sum_i |A_i A_t^T| over earlier tasks i keeps the subspaces orthogonal. 
 products B_i A_i, so the matrices share one adapter: task t owns the t-th block of A's rows and of B's columns.
 
 Deviations: the penalty sums absolute values, as the authors' code does (their eq. 8 has squares). Their second penalty,
-lambda_2 times the L2 norm of the new matrices, is left to AdamW's weight decay. By default the tasks share the
-adapter's rank; the paper gives each task rank 8 (``rank 8``, or the recipe olora-paper), for which the adapter grows to
-8 ranks a task at the same scale alpha / r. Connectors, which the paper does not have, are neither frozen nor penalised.
+lambda_2 times the L2 norm of the new matrices, is left to AdamW's weight decay. By default the tasks divide
+the adapter's rank among them. The paper gives each task rank 8: with ``rank 8``, or the recipe olora-paper, the adapter
+grows to 8 ranks per task at the same scale alpha / r. Connectors, which the paper does not have, are neither frozen nor
+penalised.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class OLoRA(Strategy):
             Search(0.05, 5.0, log=True),
         ] = 0.5,
         rank: Annotated[
-            int, "LoRA rank per task, for which the adapter grows (0: its own rank divided among the tasks)", Range(0)
+            int, "LoRA rank per task, to which the adapter grows (0: divide its own rank among the tasks)", Range(0)
         ] = 0,
         **options: Any,
     ) -> None:
@@ -151,10 +152,10 @@ class OLoRA(Strategy):
 
 
 def grow_rank(adapters: Adapters, rank: int, *, seed: int) -> None:
-    """Raise the rank of the adapter to ``rank``, unless it has as many, without a change of what it computes.
+    """Raise the rank of the adapter to ``rank``, unless it is that high, without changing what it computes.
 
-    The new rows of A are random, the new columns of B zero, and alpha / rank stays. Adapters that are not plain LoRA of
-    one rank in all layers are left as they are.
+    The new rows of A are random, the new columns of B are zero, and alpha / rank is kept. Adapters that are not plain
+    LoRA of one rank in all layers are left as they are.
     """
     spec = adapters.spec(ADAPTER)
     own = {len(a) for a, _, _ in adapters.low_rank(ADAPTER).values()}
@@ -170,7 +171,7 @@ def grow_rank(adapters: Adapters, rank: int, *, seed: int) -> None:
 
 
 def _extended(new: Mapping[str, Tensor], old: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    """Return the ``new`` matrices A and B, with the first ``rank`` ranks of the ``old`` ones."""
+    """Return the ``new`` matrices A and B with their first ``rank`` ranks taken from the ``old`` ones."""
     extended = {}
     for name, weight in new.items():
         if name.endswith(".A") and name.startswith("layers."):

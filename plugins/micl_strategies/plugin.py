@@ -13,8 +13,12 @@ def micl_register_strategies(register: Register) -> None:
     )
     register("joint", "micl_strategies.joint:Joint", "learn all tasks at once: the upper bound")
     register("single", "micl_strategies.single_task:SingleTask", "learn each task alone, in an adapter of its own")
-    register("connectors", "micl_strategies.connectors:Connectors", "learn the connectors of media only")
-    register("baseline", "micl_strategies.baseline:Baseline", "answer without a model: the most frequent answers")
+    register("connectors", "micl_strategies.connectors:Connectors", "learn the connectors only, with LoRA frozen")
+    register(
+        "baseline",
+        "micl_strategies.baseline:Baseline",
+        "answer without a model: the most frequent answers and a constant caption",
+    )
     register("lwf", "micl_strategies.lwf:LwF", "distil the previous model on the new task's examples")
     register("ewc", "micl_strategies.ewc:EWC", "penalise changes of the weights that earlier tasks depend on")
     register("ewf", "micl_strategies.ewf:EWF", "fuse the weights before and after each task")

@@ -59,7 +59,7 @@ class SingleAdapter(Strategy):
     # The teacher
 
     def copy_teacher(self) -> bool:
-        """Copy the adapter's weights to the teacher, if a task has been learnt before; return whether one has."""
+        """Copy the adapter to the teacher if a task has been learnt before, and return whether one has."""
         if self.stage.previous_tasks:
             self.backbone.adapters.copy(ADAPTER, TEACHER)
         return bool(self.stage.previous_tasks)

@@ -1,11 +1,11 @@
-"""Single-task learning: each task alone, in an adapter of its own, the reference that no sequence disturbs.
+"""Single-task learning: each task alone, in an adapter of its own, as a reference without a sequence.
 
-The score of a task is the same after every later stage, R[t][i] = R[i][i] for t >= i, so that a run has the form of a
-sequence without forgetting or transfer. Each example is answered by the adapter of its own task.
+The score of a task is the same after every later stage, R[t][i] = R[i][i] for t >= i, so a run looks like a sequence
+without forgetting or transfer. Each example is answered by the adapter of its own task.
 
-Deviations: none from the usual definition but that the tasks of a run share what the backbone calibrates once per
-modality, on the first task that has it, and that the order in which examples are drawn depends on the position of the
-task. Tasks that have not been learnt are answered by the base model.
+Deviations: two from the usual definition. The backbone calibrates each modality once, on the first task that has it,
+and all later tasks of the run use that; and the order in which examples are drawn depends on the position of the task.
+Examples of tasks that have not been learnt are answered by the base model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from micl_strategies.task_adapters import TaskAdapters
 
 
 class SingleTask(TaskAdapters):
-    """Learn each task alone in its own adapter, and answer it with that: single-task learning, told the task."""
+    """Learn each task alone in its own adapter, and answer its examples with that adapter (the task is told)."""
 
     knows_task = True
 

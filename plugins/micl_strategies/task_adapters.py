@@ -1,4 +1,4 @@
-"""Base class of the methods that learn an adapter of its own for each task, from the base model alone."""
+"""Base class of the methods that learn a separate adapter for each task, starting from the base model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from micl_cli.api import Backbone, Stage, State, Strategy
 
 
 class TaskAdapters(Strategy):
-    """Learn a new adapter in each stage, frozen afterwards. ``experts`` holds the adapters by task."""
+    """Learn a new adapter in each stage, which is frozen afterwards. ``experts`` holds the adapters by task."""
 
     def __init__(self, backbone: Backbone, **options: Any) -> None:
         super().__init__(backbone, **options)

@@ -1,7 +1,7 @@
 """Zero-shot evaluation: no training at all.
 
-Deviations: none, the method has no paper. Media of a modality with a connector are read through its random initial
-weights, so that a composed backbone answers from the prompt.
+Deviations: none, the method has no paper. Connectors keep their random initial weights, so a composed backbone
+answers from the prompt only.
 """
 
 from __future__ import annotations

@@ -37,12 +37,12 @@ def test_an_option_declares_its_space() -> None:
     [
         (Annotated[float, "x", Search()], "needs both ends"),
         (Annotated[float, "x", Search(2.0, 1.0)], "is not an interval"),
-        (Annotated[float, "x", Search(0.0, 1.0, log=True)], "begins above 0"),
+        (Annotated[float, "x", Search(0.0, 1.0, log=True)], "must begin above 0"),
         (Annotated[float, "x", Search(0.0, 1.0, choices=(1.0, 2.0))], "exclude each other"),
         (Annotated[float, "x", Search(choices=(1.0,))], "a single choice"),
         (Annotated[float, "x", Range(0, 1), Search(0.5, 2.0)], "includes 2.0, which is not a number, at least 0"),
-        (Annotated[str, "x", Search(0.0, 1.0)], "is for numbers"),
-        (Annotated[bool, "x", Search(0.0, 1.0)], "is for numbers"),
+        (Annotated[str, "x", Search(0.0, 1.0)], "is an interval, but the option is not a number"),
+        (Annotated[bool, "x", Search(0.0, 1.0)], "is an interval, but the option is not a number"),
         (Annotated[Literal["a", "b"], "x", Search(choices=("a", "c"))], "includes c"),
     ],
 )

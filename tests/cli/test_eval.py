@@ -79,7 +79,7 @@ def test_penalties_need_a_backbone_that_has_them(finished: str, micl: Any, monke
     monkeypatch.setattr(ToyBackbone, "provides", ToyBackbone.provides - {"penalties"})
     done = micl("eval", finished, "--repetition-penalty", "1.15")
     assert done.code == 4
-    assert "generates without a repetition penalty" in done.err
+    assert "does not support a repetition penalty" in done.err
     assert "Leave out --repetition-penalty" in done.err
 
 

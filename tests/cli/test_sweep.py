@@ -336,7 +336,7 @@ def test_a_recipe_set_has_the_options_of_each_strategy(
     done = sweep("--strategy", "ewc,ewc[lambda_ewc=2]", "--recipe-set", "tuned")
     assert in_process.count(own["run"]) == 1
     assert done.code == 0, done.err
-    assert "note: recipe tuned-ewc was tuned on own/aud_qa: scores on these tasks are no fair test" in done.err
+    assert "note: recipe tuned-ewc was tuned on own/aud_qa: scores on these tasks favour it" in done.err
     with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
         recipes = [store.run(run) for run in done.out.split()]
     assert [run and run.recipe and (run.recipe["name"], run.recipe["citation"]) for run in recipes] == [

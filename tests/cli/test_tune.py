@@ -54,7 +54,7 @@ def test_every_strategy_gets_as_many_trials_and_the_first_has_the_defaults(
     words = ("--strategy", "ewc,finetune", "--trials", "2", "--seed", "0..1", "--name", "s")
     done = tune(*words, "--space", "lambda_ewc=0.01..10:log")
     assert (done.code, done.out) == (0, "s\n"), done.err
-    assert "no option of finetune is tuned, only the settings that all strategies share: learning_rate" in done.err
+    assert "no option of finetune itself is tuned, only settings of training: learning_rate" in done.err
     study = show()
     ewc, finetune = study["strategies"]
     assert study["complete"]
@@ -88,7 +88,7 @@ def test_the_same_command_continues_and_learns_nothing_twice(
     stopped = tune(*EWC, "--trials", "3")
     assert (stopped.code, stopped.out) == (1, "")
     assert f"ewc: run {runs[1]} (ewc trial 1 seed 0) is not finished: its process was ended by SIGKILL" in stopped.err
-    assert "hint: The same command continues" in stopped.err
+    assert "hint: Continue with the same command" in stopped.err
     assert [trial["state"] for trial in show()["strategies"][0]["trials"]] == ["finished", "open", "open"]
     first = list(in_process)
     assert tune(*EWC, "--trials", "3").code == 0
@@ -140,7 +140,7 @@ def test_a_frozen_recipe_makes_the_runs_of_the_best_trial_and_is_cited(
     same = json.loads(learn("--eval-split", "val", "--dry-run", "--json").out)
     assert same["run"] == best["trials"][best["best"]]["runs"]["0"]
     done = learn("--tasks", "own/img_qa,own/aud_qa")
-    assert "note: recipe tuned-ewc was tuned on own/aud_qa: scores on these tasks are no fair test" in done.err
+    assert "note: recipe tuned-ewc was tuned on own/aud_qa: scores on these tasks favour it" in done.err
     with Store.open(f"sqlite:///{home / 'micl.db'}") as store:
         run = store.run(done.out.strip())
         assert run and run.recipe
@@ -165,20 +165,20 @@ def test_a_frozen_recipe_makes_the_runs_of_the_best_trial_and_is_cited(
     assert micl("tune", "freeze", "s", "--as", "tuned", "-o", "here").out == f"{Path('here/tuned-ewc.toml')}\n"
 
 
-def test_a_study_on_tasks_of_the_table_is_refused(tune: Any, micl: Any, home: Path, tmp_path: Path) -> None:
+def test_a_study_on_reserved_tasks_is_refused(tune: Any, micl: Any, home: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "table.toml"
     recipe.write_text('tasks = ["own/img_qa", "own/aud_qa"]\n')
     for reserved in ("own/aud_qa", str(recipe)):
         done = tune(*EWC, "--for", reserved)
         assert (done.code, done.out) == (4, "")
-        assert "the table of --for has tasks that are tuned on: own/aud_qa\n" in done.err
+        assert "the study tunes on tasks that --for reserves for results: own/aud_qa\n" in done.err
     assert not (home / "tune.db").exists()
     allowed = tune(*EWC, "--for", "own/aud_qa", "--allow-overlap", "--dry-run")
     assert allowed.code == 0
-    assert "warning: the table of --for has tasks" in allowed.err
+    assert "warning: the study tunes on tasks that --for reserves" in allowed.err
     fair = tune(*EWC, "--for", "own/img_qa", "--dry-run")
     assert (fair.code, fair.err) == (0, "")
-    assert "note: the recipes of this study are for tables without own/img_cap" in tune(*EWC, "--dry-run").err
+    assert "note: report no results on own/img_cap" in tune(*EWC, "--dry-run").err
 
 
 def test_the_same_data_under_another_name_is_an_overlap_too(tune: Any, micl: Any, home: Path) -> None:
@@ -271,14 +271,14 @@ def test_a_study_that_another_process_works_on_is_busy(tune: Any, home: Path) ->
         (("--strategy", "ewc", "--space", "lambda_ewc"), 2, "is not NAME=SPACE"),
         (("--strategy", "ewc", "--space", "lamda_ewc=1..2"), 2, "Did you mean 'lambda_ewc'?"),
         (("--strategy", "ewc", "--space", "lambda_ewc=2..1"), 2, "is not an interval"),
-        (("--strategy", "ewc", "--space", "lambda_ewc=0..1:log"), 2, "begins above 0"),
+        (("--strategy", "ewc", "--space", "lambda_ewc=0..1:log"), 2, "must begin above 0"),
         (("--strategy", "ewc", "--space", "lambda_ewc=-1..1"), 2, "expects a number, at least 0"),
         (("--strategy", "ewc", "--space", "form=0..1"), 2, "expects one of sum, online"),
         (("--strategy", "ewc", "--space", "form=sum|sums"), 2, "expects one of sum, online"),
         (("--strategy", "ewc", "--space", "3:form=sum|online"), 2, "options of single tasks"),
         (("--strategy", "ewc", "--space", "lwf:temperature=1..2"), 2, "strategy 'lwf' is not tuned"),
         (("--strategy", "ewc", "--space", "form=sum|online", "-o", "form", "sum"), 2, "set by a flag and by --space"),
-        (("--strategy", "finetune", "--lr", "0.1"), 2, "nothing of finetune is tuned"),
+        (("--strategy", "finetune", "--lr", "0.1"), 2, "finetune has nothing to tune"),
         (("--strategy", "ewc", "--eval-split", "test"), 2, "--eval-split"),
         (("--strategy", "ewc", "--storage", "tune.db"), 1, "is not the URL"),
     ],
@@ -298,7 +298,7 @@ def test_a_damaged_storage_is_said_with_the_way_out(command: tuple[str, ...], mi
     done = micl("tune", *command)
     assert (done.code, done.out) == (1, "")
     assert f"the studies in {home / 'tune.db'} are damaged: file is not a database" in done.err
-    assert "hint: Replace it by a backup, or move it away and repeat the `micl tune` commands" in done.err
+    assert "hint: Restore a backup, or move it away and repeat the `micl tune` commands" in done.err
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_damaged_records_are_said_with_the_way_out(
     done = micl("tune", "show", "s")
     assert (done.code, done.out) == (1, "")
     assert message in done.err
-    assert "hint: Replace it by a backup" in done.err
+    assert "hint: Restore a backup" in done.err
     listed = micl("tune", "ls")
     assert "damaged" in listed.out + listed.err
 

@@ -83,10 +83,10 @@ def test_what_decides_scores_in_an_environment(name: str, equal: bool, run: RunD
 def test_one_plan_with_different_scores_is_warned_of_with_what_may_explain_it(run: RunData) -> None:
     scores = [replace(run.scores[0], value=2.0), *run.scores[1:]]
     (warning,) = diff(run, of(run, PLAN.again(1), scores=scores, environment={"threads": "2"})).warnings
-    assert warning == "The same plan gave different scores (1). It may be explained by: environment threads."
+    assert warning == "The same plan gave 1 different score. Possible reasons: environment threads."
     found = diff(run, of(run, PLAN.again(1), scores=scores))
-    assert found.warnings == ["The same plan gave different scores (1). Nothing that is recorded explains it."]
-    assert found.equal, "equal in what decides scores"
+    assert found.warnings == ["The same plan gave 1 different score. Nothing that is recorded explains it."]
+    assert found.equal, "equal in everything that decides scores"
     assert diff(run, of(run, replace(PLAN, seed=1), scores=scores)).warnings == []
 
 

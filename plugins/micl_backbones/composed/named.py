@@ -21,7 +21,7 @@ class Tiny(_Named):
 
 
 class TinyPlain(_Named):
-    """Composed of small models in this package that were taught nothing about mini."""
+    """Composed of small models in this package that were trained on nothing of mini."""
 
     preset_name = "tiny-plain"
 

@@ -1,7 +1,7 @@
-"""Scoring of mini's captions by what they say: F1 of attributes, and the share of captions with all of them right.
+"""Scoring of mini's captions by the attributes they name: F1, and the share of captions with all attributes right.
 
-CIDEr-D rewards the choice of a caption's template as much as its content: on mini, captions with every attribute right
-score from 5 to 7 by template alone. Here a caption is parsed into elements (a shape with its colour and place, a sound
+CIDEr-D also rewards the choice of a template: on mini, captions with every attribute right score from 5 to 7, depending
+on the template alone. Here a caption is parsed into elements (a shape with its colour and place, a sound
 with its pitch, ...), and the elements are compared with those of the reference.
 """
 
@@ -62,8 +62,8 @@ _ELEMENT, _MISSING = 1.0, 0.6
 def parse(caption: str) -> tuple[Element, ...]:
     """Return the elements that a caption names, in their order.
 
-    The words of mini's vocabulary are divided into runs, none of which has a slot twice and each of which fits a
-    signature. Of all divisions that with the lowest cost is taken: few elements with few missing slots.
+    The words of mini's vocabulary are divided into runs, each of which fits a signature and has no slot twice. Of all
+    divisions, the one with the lowest cost is taken: few elements with few missing slots.
     """
     found = [(_SLOT_OF[word], SYNONYMS.get(word, word)) for word in _WORDS.findall(caption.lower())]
     costs, starts = [0.0], [0]
@@ -81,7 +81,7 @@ def parse(caption: str) -> tuple[Element, ...]:
 
 
 def _element(run: Sequence[tuple[str, str]]) -> Element:
-    """Return an element; the ground and the frame of a pattern are a slot each, whose value is their colour."""
+    """Return an element. The ground and the frame of a pattern are slots whose values are their colours."""
     element = dict(run)
     return {element["part"]: element.get("colour", "")} if "part" in element else element
 
@@ -101,7 +101,7 @@ def _cost_of_slots(slots: tuple[str, ...]) -> float | None:
 def f1(answer: str, reference: str) -> float:
     """Return the F1 of the attributes of two captions, from 0 to 1.
 
-    Elements are paired by their position in time, for sounds, or else so that as many attributes as possible agree.
+    Sounds and phrases of melodies are paired by their order, others so that as many attributes as possible agree.
     """
     ours, theirs = parse(answer), parse(reference)
     stated = sum(map(len, ours)) + sum(map(len, theirs))
@@ -134,8 +134,8 @@ def _equal(ours: Element, theirs: Element) -> int:
 class MiniAttributes(ExampleMetric):
     """F1 of the attributes that a caption of mini names, with the share of captions that are entirely right.
 
-    All references of an example name the same attributes. ``exact`` counts captions whose elements are those of the
-    reference, all attributes right and none invented; their order counts for sounds only.
+    All references of an example name the same attributes. The figure ``exact`` is the share of captions that have all
+    attributes of the reference and no other; the order of elements matters for sounds only.
     """
 
     name: ClassVar[str] = "mini_attributes"

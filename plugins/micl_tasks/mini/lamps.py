@@ -1,4 +1,4 @@
-"""Clips of lamps that change in place, for the tuning tasks. They share no scene with the other families."""
+"""Clips of lamps that change without moving, for the tuning tasks. No scene is one of another family."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHANGES = ("blinks", "grows", "shrinks", "fades", "glows")
 
 @dataclass(frozen=True)
 class Lamp:
-    """A coloured lamp and what it does; one that glows does not change."""
+    """A coloured lamp and how it changes; one that glows does not change."""
 
     colour: str
     change: str

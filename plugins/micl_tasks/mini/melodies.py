@@ -1,4 +1,4 @@
-"""Melodies: one or two phrases on instruments, for the tuning tasks. They share no scene with the other families."""
+"""Melodies of one or two phrases, for the tuning tasks. No scene is one of another family."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SPAN = 0.85
 
 @dataclass(frozen=True)
 class Phrase:
-    """Some notes on one instrument."""
+    """A few notes on one instrument."""
 
     length: str
     contour: str

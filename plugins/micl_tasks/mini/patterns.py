@@ -1,6 +1,6 @@
-"""Pictures of patterns, which share modality, instruction and question templates with the pictures of shapes.
+"""Pictures of patterns, which share the modality, the instruction and some question templates of pictures of shapes.
 
-Only the content of a picture tells to which of the two families it belongs.
+In captioning, only the content of a picture shows to which of the two families it belongs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FRAME = 5
 
 @dataclass(frozen=True)
 class PatternScene(Scene):
-    """A pattern in one colour on a ground in another, perhaps in a frame of a third; ``frame`` may be empty."""
+    """A pattern in one colour on a ground of another, with an optional frame of a third (empty: no frame)."""
 
     width: str
     colour: str

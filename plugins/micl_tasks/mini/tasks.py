@@ -1,7 +1,7 @@
 """The tasks of ``mini``: captioning and question answering in three modalities.
 
-The second edition scores captions by their attributes, and has tasks that share modality and prompts with others (the
-patterns): a router must look at their content. ``mini-tuning`` has tasks of other families, to choose settings on.
+The second edition scores captions by their attributes. Its tasks on patterns share modality and forms of prompts with
+those on shapes, so a router has to look at the content. ``mini-tuning`` has other tasks, for choosing settings.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def test_it_writes_a_question_and_its_answer_from_a_caption(model: Any, field: F
 def test_instructions_are_many_and_hold_no_text_of_a_task(preset: str) -> None:
     lines = (TINY.parent / preset / "instructions.jsonl").read_text(encoding="utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines]
-    assert len(texts) >= 500
+    assert len(texts) >= 200
     assert len(set(texts)) > 0.6 * len(texts)
     rng = default_rng(14)
     for field in FIELDS.values():
