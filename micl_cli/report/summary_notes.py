@@ -125,7 +125,7 @@ def _code(selected: SelectedRuns) -> Iterator[str]:
         yield from code_notes(selected.complete)
         return
     each = [f"{_short(code)}: {', '.join(_labels(selected, runs))}" for code, runs in by_code.items()]
-    yield f"The rows come from different code, so compare them with care ({'; '.join(each)})."
+    yield f"Rows come from different code: compare them with care ({'; '.join(each)})."
 
 
 def _short(code: str) -> str:

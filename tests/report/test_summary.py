@@ -421,12 +421,11 @@ def test_other_code_and_recipes_are_named(seeds: list[RunData]) -> None:
     [
         (
             {},
-            "The rows come from different code, so compare them with care "
-            "(c0dec0dec0de: ewc, finetune; unknown: joint).",
+            "Rows come from different code: compare them with care (c0dec0dec0de: ewc, finetune; unknown: joint).",
         ),
         (
             {"code": f"{'c0de' * 3}, then {'beef' * 3}"},
-            "The rows come from different code, so compare them with care "
+            "Rows come from different code: compare them with care "
             "(c0dec0dec0de: ewc, finetune; c0dec0dec0de, then beefbeefbeef: joint).",
         ),
     ],
