@@ -112,7 +112,9 @@ def preset_digest(name: str, resources: Resources) -> str:
         check_cached(checkpoint, revision, resources.file_digest)
     if preset.parts or path.parent.parent == PRESETS:
         _check_weights(preset, resources)
-        return _combined(path, preset, "") if preset.parts else _sampled_digest(path, preset)
+        record = preset.folder / RECORD
+        has_own = not preset.parts and record.is_file()
+        return _combined(path, preset, record.read_text(encoding="utf-8") if has_own else "")
     weights = [resources.file_digest(file) for file in _files(preset) if file.is_file()]
     weights += [folder_digest(folder, resources.file_digest) for folder in _folders(preset) if folder.is_dir()]
     return _combined(path, preset, repr(weights))
@@ -154,7 +156,7 @@ def _check_weights(preset: Preset, resources: Resources) -> None:
 
 
 def _sampled_digest(path: Path, preset: Preset) -> str:
-    """Return the digest in the form of earlier versions, which that of presets in this package still has."""
+    """Return the digest in the form of earlier versions, which is that of samples of the weights."""
     if preset.parts:
         return sha256(path.read_bytes()).hexdigest()
     files = [preset.folder / encoder["weights"] for encoder in preset.encoders.values() if "weights" in encoder]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from contextlib import suppress
 from hashlib import sha256
@@ -13,13 +14,15 @@ from helpers import resources
 from hypothesis import given
 from hypothesis import strategies as st
 
+from micl_backbones.composed import preset as preset_module
 from micl_backbones.composed.backbone import Composed
 from micl_backbones.composed.load import build_encoder
 from micl_backbones.composed.preset import PRESETS, instruction_texts, preset_digest, preset_info, read_preset
 from micl_backbones.composed.schema import check_preset
 from micl_backbones.hf.load import known_checkpoints
-from micl_backbones.weights.digest import check_recorded
+from micl_backbones.weights.digest import check_recorded, record_digests
 from micl_cli.api import PlanError, Resources
+from micl_cli.io.digest import file_sha256
 from micl_cli.io.digest_cache import FileDigests
 
 if sys.version_info >= (3, 11):
@@ -307,7 +310,21 @@ def test_the_digest_of_an_earlier_version_is_known(tmp_path: Path) -> None:
 
 def test_the_weights_in_the_package_match_their_record(tmp_path: Path) -> None:
     check_recorded(PRESETS / "tiny", FileDigests(tmp_path).sha256, "")
-    assert [preset_digest("tiny", resources())] == Composed.former_digests("tiny", resources())
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-plain"])
+def test_the_digest_of_a_preset_in_the_package_covers_every_file(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    shutil.copytree(PRESETS / name, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preset_module, "PRESETS", tmp_path)
+        before = preset_digest(name, resources())
+        texts = folder / "instructions.jsonl"
+        texts.write_text(texts.read_text().replace("the", "a", 1))
+        record_digests(folder, file_sha256)
+        assert preset_digest(name, resources()) != before
+    assert preset_digest(name, resources()) == before
+    assert preset_digest(name, resources()) not in Composed.former_digests(name, resources())
 
 
 def test_fetched_weights_that_were_replaced_are_refused(tmp_path: Path) -> None:
