@@ -49,12 +49,21 @@ def _again(run: str, threads: int, home: Path) -> str:
         words = ["--resume", name]
     else:
         words = [*_words(run, home), "--again", "--name", name]
-    return micl(["learn", *words, "--threads", str(threads), "--quiet"], home).stdout.strip()
+    again = micl(["learn", *words, "--threads", str(threads), "--quiet"], home).stdout.strip()
+    if _plan(again, home) != _plan(run, home):
+        raise SystemExit(f"{again} does not have the plan of {run}: give options by --strategies only, or --noise ''")
+    return again
+
+
+def _plan(run: str, home: Path) -> dict[str, Any]:
+    """Return the plan of a run without its name and number of attempts."""
+    plan = json.loads(micl(["runs", "show", run, "--json"], home).stdout)["plan"]
+    return {key: value for key, value in plan.items() if key not in ("name", "attempt")}
 
 
 def _words(run: str, home: Path) -> list[str]:
     """Return the options of `micl learn` that give the plan of ``run``."""
-    plan = json.loads(micl(["runs", "show", run, "--json"], home).stdout)["plan"]
+    plan = _plan(run, home)
     options = [word for name, value in plan["strategy_options"].items() for word in ("-o", name, f"{value}")]
     words = ["--strategy", plan["strategy"], "--tasks", ",".join(plan["tasks"]), "--backbone", plan["backbone"]]
     rate = ["--learning-rate", str(plan["training"]["learning_rate"])]

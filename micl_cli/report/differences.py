@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from micl_cli.report.code import code_of
 from micl_cli.report.data import RunData
+from micl_cli.report.facts import DIGEST
 from micl_cli.report.rules import rule_of
 
 _EVALUATION = ("max_new_tokens", "num_beams", "repetition_penalty", "length_penalty", "split", "examples")
@@ -14,8 +15,6 @@ _LENGTH = ("training.epochs", "training.max_steps", "training.examples_per_step"
 _DECIDING = frozenset(
     ("backbone", "backbone.digest", "split", "environment.micl", "environment.precision", *_LENGTH)
 ) | {f"evaluation.{name}" for name in _EVALUATION}
-_DIGEST = 12
-"""The number of shown characters of a digest."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,11 @@ def _facts(run: RunData) -> dict[str, str]:
     sections = ("backbone.", "training.", "evaluation.")
     settings = {name: value for name, value in run.settings.items() if name.startswith(sections)}
     if digest := settings.pop("backbone.digest", ""):
-        settings["backbone.digest"] = digest[:_DIGEST]
+        settings["backbone.digest"] = digest[:DIGEST]
     return {
         "backbone": run.backbone,
         "split": run.split,
-        **{f"data.{task}": digest[:_DIGEST] for task, digest in run.data.items()},
+        **{f"data.{task}": digest[:DIGEST] for task, digest in run.data.items()},
         **{f"scored.{task}": text for task, text in _scored(run).items()},
         **settings,
         **_examples_per_step(run.settings),

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean
 
 from micl_cli.report.data import RunData
 from micl_cli.report.differences import comparable
-from micl_cli.report.matrix import FIGURES
+from micl_cli.report.matrix import FIGURES, mean_if_complete, minus
 from micl_cli.report.methods import Order, Runs, method_of, order_of, split, strategy_labels, task_set
 from micl_cli.report.statistics import Mean, mean_of
 
@@ -101,7 +100,7 @@ def paired_of(runs: Runs) -> list[Paired]:
         seeds = _common_seeds(methods[first], methods[second])
         if len(seeds) > 1:
             values = {
-                name: [fmean_or_none([_minus(_value(a, name), _value(b, name)) for a, b in cells]) for cells in seeds]
+                name: [mean_if_complete([minus(_value(a, name), _value(b, name)) for a, b in cells]) for cells in seeds]
                 for name in PAIRED
             }
             pairs.append(Paired(first=names[first], second=names[second], n=len(seeds), means=_means(values)))
@@ -134,7 +133,7 @@ def _group(label: str, order: Order | None, runs: Runs) -> Group:
     orders = split(runs, order_of)
     by_seed = [split(members, order_of) for members in split(runs, lambda run: run.seed).values()]
     seeds = [list(cells.values()) for cells in by_seed if len(cells) == len(orders)]
-    values = {name: [fmean_or_none([_value(cell, name) for cell in cells]) for cells in seeds] for name in FIGURES}
+    values = {name: [mean_if_complete([_value(cell, name) for cell in cells]) for cells in seeds] for name in FIGURES}
     return Group(strategy=runs[0].strategy, label=label, order=order, runs=runs, n=len(seeds), means=_means(values))
 
 
@@ -146,17 +145,7 @@ def _means(values: Mapping[str, Sequence[float | None]]) -> dict[str, Mean]:
 
 def _value(runs: Runs, name: str) -> float | None:
     """Return the mean of a figure over attempts, or None if it is missing in any of them."""
-    return fmean_or_none([run.metrics[name] for run in runs])
-
-
-def fmean_or_none(values: Sequence[float | None]) -> float | None:
-    """Return the mean of values, or None if one of them is missing."""
-    measured = [value for value in values if value is not None]
-    return fmean(measured) if measured and len(measured) == len(values) else None
-
-
-def _minus(left: float | None, right: float | None) -> float | None:
-    return None if left is None or right is None else left - right
+    return mean_if_complete([run.metrics[name] for run in runs])
 
 
 def _cell(run: RunData) -> tuple[Order, int]:

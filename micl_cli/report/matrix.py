@@ -44,27 +44,27 @@ class ScoreMatrix:
 
 def mft(r: ScoreMatrix) -> float | None:
     """Mean fine-tune score: the score of each task right after learning it (MLLM-CL, Zhao et al., arXiv 2506.05453)."""
-    return _mean(r[i, i] for i in r.tasks)
+    return mean_if_complete(r[i, i] for i in r.tasks)
 
 
 def mfn(r: ScoreMatrix) -> float | None:
     """Mean final score: the score of each task after learning the last one (arXiv 2506.05453)."""
-    return _mean(r[r.size, i] for i in r.tasks)
+    return mean_if_complete(r[r.size, i] for i in r.tasks)
 
 
 def maa(r: ScoreMatrix) -> float | None:
     """Mean average score: the mean score of the tasks learnt so far, averaged over all stages (arXiv 2506.05453)."""
-    return _mean(_mean(r[t, i] for i in range(1, t + 1)) for t in r.tasks)
+    return mean_if_complete(mean_if_complete(r[t, i] for i in range(1, t + 1)) for t in r.tasks)
 
 
 def bwt(r: ScoreMatrix) -> float | None:
     """Backward transfer: the gain on earlier tasks, negative with forgetting (Lopez-Paz and Ranzato 2017)."""
-    return _mean(_minus(r[r.size, i], r[i, i]) for i in r.tasks[:-1])
+    return mean_if_complete(minus(r[r.size, i], r[i, i]) for i in r.tasks[:-1])
 
 
 def forgetting(r: ScoreMatrix) -> float | None:
     """Average forgetting as defined by MICL (Pian et al., arXiv 2412.13050): -BWT."""
-    return _mean(_minus(r[i, i], r[r.size, i]) for i in r.tasks[:-1])
+    return mean_if_complete(minus(r[i, i], r[r.size, i]) for i in r.tasks[:-1])
 
 
 def peak_forgetting(r: ScoreMatrix) -> float | None:
@@ -72,22 +72,23 @@ def peak_forgetting(r: ScoreMatrix) -> float | None:
 
     Scores of a task before it was learnt count if measured; all later ones must be measured.
     """
-    return _mean(_minus(_peak(r, i), r[r.size, i]) for i in r.tasks[:-1])
+    return mean_if_complete(minus(_peak(r, i), r[r.size, i]) for i in r.tasks[:-1])
 
 
 def fwt(r: ScoreMatrix) -> float | None:
     """Forward transfer: the gain on tasks before they are learnt, over zero-shot (Lopez-Paz and Ranzato 2017)."""
-    return _mean(_minus(r[i - 1, i], r[0, i]) for i in r.tasks[1:])
+    return mean_if_complete(minus(r[i - 1, i], r[0, i]) for i in r.tasks[1:])
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def mean_if_complete(values: Iterable[float | None]) -> float | None:
     """Return the mean, or None if a value is missing or there are no values."""
     scores = list(values)
     measured = [value for value in scores if value is not None]
     return sum(measured) / len(measured) if measured and len(measured) == len(scores) else None
 
 
-def _minus(left: float | None, right: float | None) -> float | None:
+def minus(left: float | None, right: float | None) -> float | None:
+    """Return the difference of two values, or None if one is missing."""
     return None if left is None or right is None else left - right
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from micl_cli.records import EnvironmentRecord, ValidationRecord
 from micl_cli.report.blocks import MISSING, Table, labels, number
 from micl_cli.report.data import UNKNOWN, RunData
+from micl_cli.report.facts import DIGEST
 
-_DIGEST = 12
 _MACHINE = ("device", "cuda", "matmul_precision", "precision", "threads", "cores", "cpu", "cpu_capability", "platform")
 _CODE = ("micl", "commit", "code")
 _SIZE = "weights_bytes"
@@ -27,8 +27,8 @@ def provenance(run: RunData) -> Table:
         ("code", _code(first)),
         ("computed on", _listed(first, _MACHINE)),
         ("versions", _listed(first, [name for name in first if name not in (*_MACHINE, *_CODE, _SIZE)])),
-        ("backbone", run.settings.get("backbone.digest", "")[:_DIGEST]),
-        ("data", ", ".join(f"{task} {digest[:_DIGEST]}" for task, digest in run.data.items())),
+        ("backbone", run.settings.get("backbone.digest", "")[:DIGEST]),
+        ("data", ", ".join(f"{task} {digest[:DIGEST]}" for task, digest in run.data.items())),
         ("recipe", ", ".join(f"{name} {_shortened(value)}" for name, value in run.recipe.items() if value)),
         *later_environments(run.environments),
     ]
@@ -49,7 +49,7 @@ def _listed(environment: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def _shortened(value: str) -> str:
     is_digest = len(value) == 64 and set(value) <= set("0123456789abcdef")
-    return value[:_DIGEST] if is_digest else value
+    return value[:DIGEST] if is_digest else value
 
 
 def later_environments(environments: Sequence[EnvironmentRecord]) -> Iterator[tuple[str, str]]:

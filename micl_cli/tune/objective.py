@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 
 from micl_cli.records import RunDetails
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData
+from micl_cli.report.matrix import mean_if_complete
 from micl_cli.session.recorder import run_data
 from micl_cli.tune.records import SPLIT
 
@@ -22,22 +22,16 @@ def objective_value(details: RunDetails, objective: str, registry: Registry) -> 
     # Joint learning has no scores before its end.
     earlier = [row for row in range(1, last) if any(score is not None for score in data.matrix[row - 1])]
     rows = [last] if objective == "final" else [*earlier, last]
-    return _mean([_share(data, row, highest) for row in rows])
+    return mean_if_complete([_share(data, row, highest) for row in rows])
 
 
 def _share(data: RunData, row: int, highest: Sequence[float]) -> float | None:
     """Return the mean score after learning task ``row`` over the tasks learnt so far; all must be measured."""
     scores = [data.r[row, task] for task in range(1, row + 1)]
-    return _mean([None if score is None else score / (100 * highest[i]) for i, score in enumerate(scores)])
+    return mean_if_complete([None if score is None else score / (100 * highest[i]) for i, score in enumerate(scores)])
 
 
 def _highest(data: RunData, task: str, registry: Registry) -> float:
     """Return the highest possible score on a task, on the scale of its metric."""
     names = [score.metric for score in data.scores if score.task == task and data.is_main(score)]
-    metric = registry.load("metrics", names[-1]) if names else None
-    return float(getattr(metric, "scale", (0.0, 1.0))[1])
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    measured = [value for value in values if value is not None]
-    return fmean(measured) if measured and len(measured) == len(values) else None
+    return float(registry.load("metrics", names[-1]).scale[1]) if names else 1.0

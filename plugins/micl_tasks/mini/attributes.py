@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import ClassVar
 
 from micl_cli.api import Example, ExampleMetric, Score
@@ -59,6 +59,7 @@ _ELEMENT, _MISSING = 1.0, 0.6
 """Costs of a parse: of each element, and of each slot that its signature has and it lacks."""
 
 
+@lru_cache(4096)
 def parse(caption: str) -> tuple[Element, ...]:
     """Return the elements that a caption names, in their order.
 
