@@ -51,13 +51,16 @@ class Lease:
 
     def renew(self) -> None:
         """Renew the lease until ``stop`` is called. Errors of the store are ignored until the next renewal."""
-        while not self._stopped.wait(LEASE_SECONDS / 4):
+        while not self.lost and not self._stopped.wait(LEASE_SECONDS / 4):
             with suppress(StoreError):
-                try:
-                    self.store.acquire_lease(self.run, self.holder, renew=True)
-                except BusyError as busy:  # this machine was suspended for longer than the lease lasts
-                    self.lost = busy
-                    return
+                self.renew_once()
+
+    def renew_once(self) -> None:
+        """Renew the lease, or set ``lost``. Raises StoreError."""
+        try:
+            self.store.acquire_lease(self.run, self.holder, renew=True)
+        except BusyError as busy:  # this machine was suspended for longer than the lease lasts
+            self.lost = busy
 
     def guard(self, events: Iterator[Event]) -> Iterator[Event]:
         """Yield events while the lease is held. Raises BusyError."""
