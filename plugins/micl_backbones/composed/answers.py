@@ -16,7 +16,7 @@ from micl_backbones.composed.decoding import PromptBatch, greedy, log_likelihood
 from micl_backbones.composed.inputs import Inputs, left_padded
 from micl_backbones.composed.media import MediaTokens
 from micl_backbones.composed.preset import Preset, instruction_texts
-from micl_backbones.composed.prompt import Prompt
+from micl_backbones.composed.prompt import Frame, Prompt, chat_frame, plain_frame
 from micl_backbones.instructions import QUESTION_PROMPT, general_instructions
 from micl_backbones.language import LanguageBackbone, answers_of, choices_of, generation_arguments, normalised_log_probs
 from micl_cli.api import Answer, Example, Media, PlanError, TextTokenizer
@@ -32,7 +32,7 @@ class ComposedAnswers(LanguageBackbone):
 
     @abstractmethod
     def _prompts(self, examples: Sequence[Example], *, begin: bool = True) -> list[Prompt]:
-        """Return the examples' prompts, with the soft prompts of the active selection, and BOS unless ``begin``."""
+        """Return the examples' prompts with their soft prompts; without ``begin``, they lack the frame's beginning."""
 
     @abstractmethod
     def _inputs(
@@ -60,6 +60,17 @@ class ComposedAnswers(LanguageBackbone):
     @cached_property
     def texts(self) -> TextTokenizer:
         return TextTokenizer(self.tokenizer)
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The token ids around the content of each prompt. Raises PlanError if there is no such chat template."""
+        if self.preset.language.get("template", "plain") == "plain":
+            return plain_frame(self.texts)
+        try:
+            return chat_frame(self.tokenizer)
+        except ValueError as error:
+            hint = 'Write template = "plain" in [language], or choose a language model with a chat template.'
+            raise PlanError(f"the preset's language model has no chat template: {error}", hint) from error
 
     @property
     def _eos_id(self) -> int:
@@ -125,7 +136,7 @@ class ComposedAnswers(LanguageBackbone):
         first = {example.content[0] if len(example.content) > 1 else None for example in examples}
         uniform = not self.adapters.needs_positions and not self.adapters.has_prompts
         common = next(iter(first)) if len(first) == 1 and uniform else None
-        context = [*self.texts.begin, *self.texts.encode([common])[0]] if isinstance(common, str) else []
+        context = [*self.frame.before, *self.texts.encode([common])[0]] if isinstance(common, str) else []
         rest = [replace(example, content=example.content[1:]) for example in examples] if context else examples
         prompts = self._prompts(rest, begin=not context)
         inputs = self._inputs(rest, prompts, [prompt.ids for prompt in prompts])

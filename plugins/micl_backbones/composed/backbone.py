@@ -7,6 +7,7 @@ the language model reads media tokens, instruction and answer; LoRA and one conn
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, cast
 
@@ -90,6 +91,7 @@ class Composed(ComposedAnswers):
         super().__init__(resources)
         _ = self._can_pack  # measured now, while nothing records what the layers read
         _ = self.adaptable_layers  # raises at once if a target has none
+        _ = self.frame  # and if there is no chat template
         self.modules.adapters = self.adapters.store
 
     @classmethod
@@ -214,8 +216,8 @@ class Composed(ComposedAnswers):
     def _prompts(self, examples: Sequence[Example], *, begin: bool = True) -> list[Prompt]:
         soft = self.adapters.prompt_lengths(len(examples))
         tokens = {modality: self._encoder(modality).tokens for modality in self.modalities}
-        first = self.texts.begin if begin else []
-        return write_prompts(examples, soft, tokens, self.texts.encode, self._pad_id, first)
+        frame = self.frame if begin else replace(self.frame, before=())
+        return write_prompts(examples, soft, tokens, self.texts.encode, self._pad_id, frame)
 
     def answer_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
         states, labels = self.answer_states(batch)

@@ -16,21 +16,29 @@ _WORDS = {int: "a whole number", float: "a number", str: "text", dict: "a table"
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a table: the type of its value, the range of a number, and whether a text must not be empty."""
+    """A key of a table: the type of its value, the range of a number, and whether a text must not be empty.
+
+    ``choices`` are the only valid values, if there are any.
+    """
 
     type: type[Any]
     required: bool = False
     range: Range | None = None
     filled: bool = False
+    choices: Sequence[str] = ()
 
     @property
     def expected(self) -> str:
         """A description of valid values, for error messages."""
+        if self.choices:
+            return " or ".join(self.choices)
         return f"{_WORDS[self.type]}, {self.range}" if self.range else _WORDS[self.type]
 
     def accepts(self, value: Any) -> bool:
         """Whether ``value`` has the type and lies in the range."""
         if not has_type(value, self.type) or ((self.required or self.filled) and value == ""):
+            return False
+        if self.choices and value not in self.choices:
             return False
         return self.range is None or value in self.range
 
@@ -49,6 +57,7 @@ PRESET = {
     **dict.fromkeys(("summary", "licence", "source"), _TEXT),
 }
 LANGUAGE = dict.fromkeys(("path", "checkpoint", "revision", "question_prompt", "instructions"), _PLACE)
+LANGUAGE["template"] = Key(str, choices=("plain", "chat"))
 ENCODER = {"family": Key(str, required=True), **dict.fromkeys(("weights", "checkpoint", "revision"), _PLACE)}
 """The keys of every encoder's table; all others are settings of its family."""
 TARGETS = "targets"

@@ -227,6 +227,7 @@ def test_known_checkpoints_say_what_they_need() -> None:
         ('path = "language"', 'path = "a"\nquestion_prompt = "Ask"', "question_prompt", "{caption}"),
         ('path = "language"', 'path = "a"\nquestion_prompt = "{caption} {x}"', "question_prompt", "twice"),
         ('path = "language"', 'path = ""', "path is ''", "text"),
+        ('path = "language"', 'path = "a"\ntemplate = "chatml"', "template is 'chatml'", "plain or chat"),
         ('path = "language"', 'paht = "a"', "unknown key 'paht'", "'path'"),
         ('name = "mine"', 'name = "mine"\nsumary = "x"', "unknown key 'sumary'", "'summary'"),
         ('name = "mine"', 'name = "mine"\ntrust_remote_code = true', "unknown key 'trust_remote_code'", ""),
