@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from micl_cli.api.backbone import Backbone, Batch
 from micl_cli.api.metric import Metric
 from micl_cli.api.resources import PartLoader
+from micl_cli.api.schedule import Schedule
 from micl_cli.api.selection import Selection
 from micl_cli.api.task import Example, Task
 
@@ -101,14 +102,16 @@ class Strategy:
     provide. ``knows_task`` states that ``route`` is told the task of an example, so that no routing accuracy is
     reported.
 
-    ``stage`` is the current stage. ``modules`` holds the strategy's own trainable modules (gates, keys, scalars), which
-    are moved, saved, restored, counted and included in the best weights like those of an adapter. Modules that
-    ``begin`` adds must be added by ``restore`` too; their values are loaded after it.
+    ``stage`` is the current stage, and ``schedule`` holds its steps and their learning rates once its examples are
+    known, so not in ``begin`` and ``before``. ``modules`` holds the strategy's own trainable modules (gates, keys,
+    scalars), which are moved, saved, restored, counted and included in the best weights like those of an adapter.
+    Modules that ``begin`` adds must be added by ``restore`` too; their values are loaded after it.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"adapters"})
     knows_task: ClassVar[bool] = False
     stage: Stage
+    schedule: Schedule = Schedule()
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone

@@ -50,7 +50,8 @@ from micl_cli.api import (
     distillation_loss,
 )
 from micl_strategies.cached_teacher import CachedTeacher
-from micl_strategies.fusion import fuse, teacher_weights
+from micl_strategies.fusion import fuse, gradual_alpha, teacher_weights
+from micl_strategies.pseudo_pool import PseudoPool
 from micl_strategies.pseudo_targets import PseudoTargets
 from micl_strategies.single_adapter import TEACHER, SingleAdapter
 from micl_strategies.writer import chunks, read_lines, write_questions
@@ -96,7 +97,19 @@ class MoInCL(SingleAdapter):
         alpha: Annotated[
             float, "share of the new weights in the fusion; 0 restores the teacher's", Range(0, 1), Search(0.1, 0.9)
         ] = 0.5,
-        fuse_every: Annotated[int, "steps between fusions (0: fuse after every epoch)", Range(0)] = 0,
+        alpha_rule: Annotated[
+            Literal["constant", "tasks"], "alpha as given, or 1 / t for task t", AddedLater()
+        ] = "constant",
+        fusion: Annotated[
+            Literal["epoch", "gradual"],
+            "fuse after every epoch, as in the paper, or after every step in proportion to the learning rate",
+            AddedLater(),
+        ] = "epoch",
+        fuse_every: Annotated[int, "steps between fusions (0: as option fusion says)", Range(0)] = 0,
+        fuse_until: Annotated[
+            float, "fraction of the steps after which nothing is fused any more", Range(0, 1), AddedLater()
+        ] = 1.0,
+        refit: Annotated[bool, "train only connectors after the last fusion", AddedLater()] = False,
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         instructions: Annotated[
             str, "file of texts for distillation, one per line (default: the backbone's own)", ExistingFile()
@@ -118,9 +131,10 @@ class MoInCL(SingleAdapter):
         self.pseudo_targets = pseudo_targets
         if pseudo_targets:
             PseudoTargets(Path(pseudo_targets))  # raises for a malformed file before anything is learnt
-        self.alpha, self.fuse_every, self.fuse_connectors = alpha, fuse_every, fuse_connectors
-        self.pseudo: list[Example] = []
-        self._pseudo_by_media: dict[tuple[str, ...], list[int]] = {}
+        self.alpha, self.alpha_rule, self.fusion = alpha, alpha_rule, fusion
+        self.fuse_every, self.fuse_until, self.refit = fuse_every, fuse_until, refit
+        self.fuse_connectors = fuse_connectors
+        self.pseudo = PseudoPool()
         self.texts: list[Example] = []
         self.teacher = CachedTeacher(backbone)
         self._teacher_weights: dict[str, Tensor] = {}
@@ -155,7 +169,6 @@ class MoInCL(SingleAdapter):
         if self.pseudo_num:
             for task in stage.tasks:
                 self.pseudo += yield from self._pseudo_samples(task)
-            self._pseudo_by_media = indices_by_media(self.pseudo)
         yield from self.teacher.fill([*self.texts, *self.pseudo], stage)
 
     def _pseudo_samples(self, task: Task) -> Samples:
@@ -218,24 +231,10 @@ class MoInCL(SingleAdapter):
 
     def step_examples(self, examples: Sequence[Example]) -> Mapping[str, Sequence[Example]]:
         """Return three groups: "new" (drawn and rehearsed examples), "pseudo" samples, and "text"."""
-        pseudo = [self.pseudo[i] for i in self._draw_pseudo(examples)]
+        pseudo = self.pseudo.draw(self.pseudo_num, examples, self.stage.rng)
         count = min(self.text_instruct_num, len(self.texts)) if self.stage.previous_tasks else 0
         texts = [self.texts[i] for i in self.stage.rng.sample(range(len(self.texts)), count)]
         return {NEW: [*examples, *self.rehearsed()], PSEUDO: pseudo, TEXT: texts}
-
-    def _draw_pseudo(self, examples: Sequence[Example]) -> list[int]:
-        """Draw the indices of pseudo samples: first those on the media of ``examples``, then any others.
-
-        Media shared within a batch are read once. A sample is drawn as often as the examples on its media.
-        """
-        media, rng = {example.media_key for example in examples if example.media}, self.stage.rng
-        same_media = sorted(i for key in media for i in self._pseudo_by_media.get(key, ()))
-        drawn = rng.sample(same_media, min(self.pseudo_num, len(same_media)))
-        if missing := self.pseudo_num - len(drawn):
-            excluded = set(same_media)
-            others = [i for i in range(len(self.pseudo)) if i not in excluded]
-            drawn += rng.sample(others, min(missing, len(others)))
-        return drawn
 
     def loss(self, batch: Batch) -> Loss:
         if not self.pseudo and not self.texts:
@@ -271,17 +270,38 @@ class MoInCL(SingleAdapter):
 
     # Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta
 
+    @property
+    def share(self) -> float:
+        """The share of the new weights in this stage's fusions (alpha)."""
+        return self.alpha if self.alpha_rule == "constant" else 1 / (1 + len(self.stage.previous_tasks))
+
     def step_end(self, step: int) -> None:
-        if self.fuse_every and step % self.fuse_every == 0:
-            fuse(self, self._teacher_weights, self.alpha)
+        self._step = step
+        if not self._fuses(step):
+            return
+        if self.fuse_every:
+            if step % self.fuse_every == 0:
+                fuse(self, self._teacher_weights, self.share)
+        elif self.fusion == "gradual":
+            fuse(self, self._teacher_weights, gradual_alpha(self, step, self.share))
+
+    def _fuses(self, step: int) -> bool:
+        """Whether the weights after a step may still be fused."""
+        return self.has_teacher and step <= self.fuse_until * self.schedule.steps
+
+    def constrain(self) -> None:
+        if self.refit and self.has_teacher and not self._fuses(self._step + 1):
+            weights = dict(self.trainable())
+            for name in self._teacher_weights:
+                weights[name].grad = None
 
     def epoch_end(self) -> None:
-        if not self.fuse_every:
-            fuse(self, self._teacher_weights, self.alpha)
+        if self.acts_at_epoch_end and self._fuses(self._step):
+            fuse(self, self._teacher_weights, self.share)
 
     @property
     def acts_at_epoch_end(self) -> bool:
-        return self.has_teacher and not self.fuse_every
+        return self.has_teacher and not self.fuse_every and self.fusion == "epoch"
 
     # End of a task, and resuming
 
@@ -291,7 +311,7 @@ class MoInCL(SingleAdapter):
         super().end(stage)
 
     def _clear(self) -> None:
-        self.pseudo, self._pseudo_by_media = [], {}
+        self.pseudo, self._step = PseudoPool(), 0
         self._teacher_weights = {}
         self.teacher.clear()
 
@@ -301,26 +321,20 @@ class MoInCL(SingleAdapter):
         data: dict[str, Any] = {"pseudo": [[each.meta["source"], each.prompt, each.target] for each in written]}
         if given := len(self.pseudo) - len(written):
             data["given"] = given
+        if self.refit:
+            data["step"] = self._step
         return State(data={**data, **super().state().data})
 
     def restore(self, state: State) -> None:
         super().restore(state)
+        self._step = state.data.get("step", 0)
         inputs = {e.id: e for task in self.stage.tasks for e in task.examples("train")}
         stored = [(inputs[id], prompt, answer) for id, prompt, answer in state.data.get("pseudo", ()) if id in inputs]
-        self.pseudo = []
+        self.pseudo = PseudoPool()
         if state.data.get("given"):
-            self.pseudo = self._given_questions([e for e in inputs.values() if e.media])
+            self.pseudo += self._given_questions([e for e in inputs.values() if e.media])
         self.pseudo += [self._pseudo_sample(i, *each) for i, each in enumerate(stored, len(self.pseudo))]
-        self._pseudo_by_media = indices_by_media(self.pseudo)
         if self.has_teacher:
             self._use_teacher()
             for _ in self.teacher.fill([*self.texts, *self.pseudo], self.stage):
                 pass
-
-
-def indices_by_media(examples: Sequence[Example]) -> dict[tuple[str, ...], list[int]]:
-    """Return the indices of the examples with the same media, by the identifier of the media."""
-    indices: dict[tuple[str, ...], list[int]] = {}
-    for index, example in enumerate(examples):
-        indices.setdefault(example.media_key, []).append(index)
-    return indices
