@@ -215,6 +215,16 @@ class Backbone(AdapterHost, LayerStatistics):
         Answers may be of type :class:`Answer`, so that reports show how many were cut at ``max_new_tokens``.
         """
 
+    def stream(self, example: Example, receive: Callable[[str], None], **decoding: Any) -> str:
+        """Return the answer that ``generate`` gives to one example, and pass its pieces to ``receive`` on the way.
+
+        The pieces joined are the answer. ``receive`` may raise an exception, which ends generation. The default, for
+        a backbone that does not tell an answer before it is complete, passes it on as one piece.
+        """
+        (text,) = self.generate([example], **decoding)
+        receive(str(text))
+        return text
+
     def answer_lengths(self, texts: Sequence[str]) -> Sequence[int] | None:
         """Return the number of tokens of each text as an answer, without the token that ends it; None if unknown.
 
