@@ -26,6 +26,7 @@ COMMANDS = {
     "report": Lazy("micl_cli.cli.report:report", "Show scores, forgetting and cost of runs."),
     "diff": Lazy("micl_cli.cli.diff:diff", "Show what two runs differ in."),
     "ask": Lazy("micl_cli.cli.ask:ask", "Ask a run's model about pictures, sounds, clips or text."),
+    "serve": Lazy("micl_cli.cli.serve:serve", "Answer over HTTP with a run's model."),
     "predictions": Lazy("micl_cli.cli.predictions:predictions", "Show or export the answers of a run."),
     "score": Lazy("micl_cli.cli.score:score", "Score files of predictions."),
     "tasks": Lazy("micl_cli.cli.tasks:tasks", "List, show, create and remove tasks."),
