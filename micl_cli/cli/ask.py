@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from micl_cli.api.backbone import InspectedMedium
     from micl_cli.api.task import Content
     from micl_cli.session.evaluation import StageRange
-    from micl_cli.session.model import AnswerOptions, Reply, RunModel
+    from micl_cli.session.model import AnswerOptions, RunModel
 
 EPILOG = """\b
 Examples:
@@ -202,7 +202,7 @@ class Asker:
             reply = self.model.answer(content, _write, stage=stage, options=self.options)
         finally:
             _write("\n")
-        note(_origin(reply, self.model))
+        note(f"({reply.origin})")
         return reply.text
 
     def _heading(self, stage: int) -> str:
@@ -212,12 +212,3 @@ class Asker:
 def _write(piece: str) -> None:
     sys.stdout.write(escape(piece, keep="\n\t"))
     sys.stdout.flush()
-
-
-def _origin(reply: Reply, model: RunModel) -> str:
-    """Return where an answer comes from: the stage, the adapters, and the choice of the router."""
-    by = " + ".join(reply.adapters) or "the base model alone"
-    route = reply.route
-    routed = f", which {reply.router} chose for {route.task} with margin {route.margin:.2f}" if route else ""
-    cut = "; cut at its maximum length, see --max-new-tokens" if reply.cut else ""
-    return f"({f'stage {reply.stage}' if reply.stage else 'before learning'}: {by}{routed}; {reply.seconds:.1f} s{cut})"

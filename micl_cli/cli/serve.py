@@ -33,7 +33,7 @@ Answers are decoded as the run is evaluated, so that temperature and the like ar
 @click.option("--host", default="127.0.0.1", help="The address to listen on; any but this machine's needs a token.")
 @click.option("--port", default=8000, type=click.IntRange(0, 65535), help="The port to listen on; 0: any free one.")
 @click.option("--token", metavar="TOKEN", default="",
-              help="The API key that clients must send. Others on this machine can see it here, unlike in the variable.")  # fmt: skip
+              help="The API key that clients must send; others on this machine see it here.")  # fmt: skip
 @click.option("--max-bytes", default=20_000_000, type=click.IntRange(1), metavar="N",
               help="Maximum size of a request with its media.")  # fmt: skip
 @click.option("--timeout", default=300.0, type=click.FloatRange(0, min_open=True), metavar="SECONDS",

@@ -38,8 +38,13 @@ class ModelNames:
         """Return what answers as the model ``name``. Raises ApiError (404) if there is no such model."""
         for run in sorted(self.runs, key=len, reverse=True):
             match = _REST.fullmatch(name.removeprefix(run)) if name.startswith(run) else None
-            if match and (stage := match["stage"] and int(match["stage"])) in (None, *self.stages):
-                if match["adapter"] is None or stage is not None or match["adapter"] in self.adapters:
-                    return Target(stage, match["adapter"])
+            target = Target(match["stage"] and int(match["stage"]), match["adapter"]) if match else None
+            if target and self._exists(target):
+                return target
         hint = nearest(name, self.listed) or f"The run is {self.runs[0]}; GET /v1/models lists the names."
         raise ApiError(404, f"no model {name!r}. {hint}", code="model_not_found", param="model")
+
+    def _exists(self, target: Target) -> bool:
+        """Return whether there is such a stage and adapter; adapters of other stages than the last are not known."""
+        known = target.stage is not None or target.adapter in (None, *self.adapters)
+        return known and target.stage in (None, *self.stages)

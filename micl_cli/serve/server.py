@@ -112,6 +112,8 @@ class ChatHandler(Handler):
                 return
             if isinstance(result, ApiError):
                 raise result
+            if isinstance(result, Reply):
+                self.server.log(f"{self.client_address[0]} {request.model}: {result.origin}")
             if request.stream and result is not None:
                 self._send_chunk(completion, result)
             elif isinstance(result, Reply):
@@ -144,7 +146,7 @@ def _content(request: ChatRequest, media: list[InspectedMedium]) -> Content:
 
 @contextmanager
 def written(attachments: list[Attachment], registry: Registry) -> Iterator[list[InspectedMedium]]:
-    """Yield the attachments as inspected media, whose files exist during the block. Raises ApiError for a faulty one."""
+    """Yield the attachments as inspected media, whose files exist during the block. Raises ApiError."""
     with tempfile.TemporaryDirectory(prefix="micl-serve-") as folder:
         media = []
         for number, attachment in enumerate(attachments, 1):

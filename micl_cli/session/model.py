@@ -55,6 +55,15 @@ class Reply:
     cut: bool | None = None
     seconds: float = 0.0
 
+    @property
+    def origin(self) -> str:
+        """Where the answer comes from, as a line: the stage, the adapters, the choice of the router."""
+        stage = f"stage {self.stage}" if self.stage else "before learning"
+        by = " + ".join(self.adapters) or "no adapter"
+        route = self.route
+        routed = f", chosen by {self.router} for {route.task} with margin {route.margin:.2f}" if route else ""
+        return f"{stage}: {by}{routed}; {self.seconds:.1f} s{'; cut at its maximum length' if self.cut else ''}"
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields of ``--json``."""
         route = None if self.route is None else {"task": self.route.task, "margin": self.route.margin}
