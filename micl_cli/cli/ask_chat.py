@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from micl_cli.cli.ask import MAX_PROMPT_BYTES
 from micl_cli.cli.console import fail, note
 from micl_cli.errors import PlanError, UsageError, nearest
 
@@ -30,7 +31,7 @@ def chat(asker: Asker, registry: Registry, media: Sequence[InspectedMedium], tex
     note(HELP)
     conversation = Conversation(asker, registry, media)
     if text:
-        conversation.ask(text)
+        conversation.take(text)
     while (line := _read_line()) is not None and line.strip() not in ("/exit", "/quit"):
         if line.strip():
             conversation.take(line)
@@ -53,7 +54,7 @@ class Conversation:
         except (PlanError, UsageError) as error:
             fail(error.message, error.hint)
         except KeyboardInterrupt:
-            note("stopped; what was asked and answered is forgotten")
+            note("stopped; this question and its answer are left out of the chat")
 
     def ask(self, text: str) -> None:
         """Ask a question, and keep it and its answer for the next one."""
@@ -81,12 +82,19 @@ class Conversation:
 
 
 def _read_line() -> str | None:
-    """Return the next line of stdin, or None at its end. On a terminal, lines can be edited."""
+    """Return the next line of stdin, or None at its end. On a terminal, lines can be edited. Raises UsageError."""
+    try:
+        return _line()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"stdin is not UTF-8: {error.reason}", "Write UTF-8.") from error
+
+
+def _line() -> str | None:
     if sys.stdin.isatty() and sys.stdout.isatty():
         with suppress(ImportError):
             import readline  # noqa: F401  (its import makes `input` edit lines)
         with suppress(EOFError):
             return input("> ")
         return None
-    line = sys.stdin.readline()
+    line = sys.stdin.readline(MAX_PROMPT_BYTES)
     return line.rstrip("\r\n") if line else None

@@ -96,7 +96,10 @@ class Worker:
         except _Ended:
             return _stopping()
         except Exception as error:
-            return self._failure(error)
+            failure = self._failure(error)
+            for medium, _ in job.media:  # clients do not know where their media are stored
+                failure.message = failure.message.replace(str(medium.path), medium.path.stem if medium.path else "")
+            return failure
 
     def _failure(self, error: Exception) -> ApiError:
         from micl_cli.training.memory import with_memory_hint

@@ -38,9 +38,10 @@ class ModelNames:
         """Return what answers as the model ``name``. Raises ApiError (404) if there is no such model."""
         for run in sorted(self.runs, key=len, reverse=True):
             match = _REST.fullmatch(name.removeprefix(run)) if name.startswith(run) else None
-            target = Target(match["stage"] and int(match["stage"]), match["adapter"]) if match else None
-            if target and self._exists(target):
-                return target
+            if match:
+                target = Target(int(match["stage"]) if match["stage"] else None, match["adapter"])
+                if self._exists(target):
+                    return target
         hint = nearest(name, self.listed) or f"The run is {self.runs[0]}; GET /v1/models lists the names."
         raise ApiError(404, f"no model {name!r}. {hint}", code="model_not_found", param="model")
 

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -147,18 +147,25 @@ def _content(request: ChatRequest, media: list[InspectedMedium]) -> Content:
 @contextmanager
 def written(attachments: list[Attachment], registry: Registry) -> Iterator[list[InspectedMedium]]:
     """Yield the attachments as inspected media, whose files exist during the block. Raises ApiError."""
-    with tempfile.TemporaryDirectory(prefix="micl-serve-") as folder:
-        media = []
-        for number, attachment in enumerate(attachments, 1):
-            path = Path(folder).resolve() / f"{attachment.modality}-{number}{attachment.suffix}"
-            path.write_bytes(attachment.data)
-            media.append(_inspected(attachment, path, registry))
-        yield media
+    with ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="micl-serve-"))).resolve()
+            paths = [_write(attachment, folder, number) for number, attachment in enumerate(attachments, 1)]
+        except OSError as error:
+            raise ApiError(500, f"the media cannot be stored: {error.strerror or error}") from error
+        named = zip(attachments, paths, strict=True)
+        yield [_inspected(attachment.modality, path, registry) for attachment, path in named]
 
 
-def _inspected(attachment: Attachment, path: Path, registry: Registry) -> InspectedMedium:
+def _write(attachment: Attachment, folder: Path, number: int) -> Path:
+    path = folder / f"{attachment.modality}-{number}{attachment.suffix}"
+    path.write_bytes(attachment.data)
+    return path
+
+
+def _inspected(modality: str, path: Path, registry: Registry) -> InspectedMedium:
     try:
-        return inspect(attachment.modality, path, registry)
+        return inspect(modality, path, registry)
     except MediaError as error:
-        text = error.message.replace(str(path), f"{attachment.modality} {path.stem.rpartition('-')[2]}")
+        text = error.message.replace(str(path), path.stem)
         raise ApiError(400, text, code="invalid_media", param="messages") from error

@@ -20,7 +20,7 @@ from micl_cli.records import RunRecord
 from micl_cli.session.base import check_trust
 from micl_cli.session.evaluation import LAST_STAGE, other_decoding, stage_positions
 from micl_cli.session.learning import use_threads
-from micl_cli.session.question import check_media
+from micl_cli.session.question import check_media, check_text
 from micl_cli.session.session import Session
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ class RunModel:
         """
         from micl_cli.training.evaluation import Routing, stream_answer
 
+        check_text(content)
         stage = self.last if stage is None else stage
         settings = self.decoding(options.decoding)
         started = time.perf_counter()
@@ -205,6 +206,7 @@ class RunModel:
         if self._loaded == stage:
             return
         self._loaded = None  # unknown, if what follows fails
+        self.components.backbone.reset_shared_state()  # what later stages set is not known in earlier ones
         if stage:
             try:
                 restore_stage(self.components, self.folder, stage)

@@ -49,6 +49,15 @@ def check_media(media: Sequence[InspectedMedium], backbone: Backbone) -> list[st
     return [f"{fault.medium.path}: {fault.reason}" for fault in faults]
 
 
+def check_text(content: Content) -> None:
+    """Raise UsageError if a text has halves of characters, as bytes that are not UTF-8 become on a command line."""
+    for text in (item for item in content if isinstance(item, str)):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError("the text of the question is not UTF-8", "Write it, or save it, as UTF-8.") from error
+
+
 def content_of(text: str, media: Sequence[Media]) -> Content:
     """Return media and a prompt as a content: media at their marks, such as ``<image>``, or before the text.
 

@@ -113,16 +113,16 @@ def test_media_are_files_while_they_are_asked_about_and_turns_are_one_content(
 
 def test_refusals_reach_the_client_as_its_own_errors(start: Any, model: Any) -> None:
     running = start()
-    with pytest.raises(openai.NotFoundError, match="no model 'abd'. Did you mean 'abc'") as missing:
+    with pytest.raises(openai.NotFoundError, match=r"no model 'abd'\. Did you mean 'abc'") as missing:
         ask(running, model="abd")
     assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
     with pytest.raises(openai.BadRequestError, match="temperature is not supported"):
         ask(running, temperature=0.5)
     broken = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}}
-    with pytest.raises(openai.BadRequestError, match="image 1: cannot be read as an image: it holds text"):
+    with pytest.raises(openai.BadRequestError, match="image-1: cannot be read as an image: it holds text"):
         ask(running, [broken])
     model.error = PlanError("too long", "Shorten it.")
-    with pytest.raises(openai.BadRequestError, match="too long. Shorten it"):
+    with pytest.raises(openai.BadRequestError, match=r"too long\. Shorten it"):
         ask(running, stream=True)
     model.error = ZeroDivisionError("secret")
     with pytest.raises(openai.InternalServerError, match="not foreseen") as failed:

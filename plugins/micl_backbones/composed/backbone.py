@@ -168,6 +168,9 @@ class Composed(ComposedAnswers):
     def load_shared_state(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return self.modules.standardizers.load_unfitted(state)
 
+    def reset_shared_state(self) -> None:
+        self.modules.standardizers.reset()
+
     @cached_property
     def _can_pack(self) -> bool:
         """Whether several sequences can be packed into one row."""
