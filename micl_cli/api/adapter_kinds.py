@@ -119,6 +119,3 @@ class AdapterHost(ABC):
     def load_shared_state(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Load the entries of ``shared_state`` that are not set yet, and return the other entries of ``state``."""
         return state
-
-    def reset_shared_state(self) -> None:
-        """Set no entry of ``shared_state``, as before anything is learnt, so that an earlier stage can be loaded."""

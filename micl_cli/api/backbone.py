@@ -161,6 +161,9 @@ class Backbone(AdapterHost, LayerStatistics):
     def calibrate(self, examples: Sequence[Example]) -> None:
         """Compute the state that is set once from data, on the training examples of a stage, before it is learnt."""
 
+    def reset_calibration(self) -> None:
+        """Undo ``calibrate``, as before anything is learnt, so that an earlier stage can be loaded after a later one."""
+
     # Batches and losses
 
     @abstractmethod

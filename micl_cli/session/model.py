@@ -206,7 +206,7 @@ class RunModel:
         if self._loaded == stage:
             return
         self._loaded = None  # unknown, if what follows fails
-        self.components.backbone.reset_shared_state()  # what later stages set is not known in earlier ones
+        self.components.backbone.reset_calibration()  # what later stages set is not known in earlier ones
         if stage:
             try:
                 restore_stage(self.components, self.folder, stage)

@@ -168,9 +168,6 @@ class Composed(ComposedAnswers):
     def load_shared_state(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return self.modules.standardizers.load_unfitted(state)
 
-    def reset_shared_state(self) -> None:
-        self.modules.standardizers.reset()
-
     @cached_property
     def _can_pack(self) -> bool:
         """Whether several sequences can be packed into one row."""
@@ -321,6 +318,9 @@ class Composed(ComposedAnswers):
             media = list({m.key: m for e in examples for m in e.media if m.modality == modality}.values())
             if media:
                 standardizer.fit(self.encode(modality, media[:: -(-len(media) // FIT_MEDIA)]))
+
+    def reset_calibration(self) -> None:
+        self.modules.standardizers.reset()
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:
