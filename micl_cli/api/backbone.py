@@ -162,7 +162,7 @@ class Backbone(AdapterHost, LayerStatistics):
         """Compute the state that is set once from data, on the training examples of a stage, before it is learnt."""
 
     def reset_calibration(self) -> None:
-        """Undo ``calibrate``, as before anything is learnt, so that an earlier stage can be loaded after a later one."""
+        """Undo ``calibrate``, so that an earlier stage can be loaded after a later one."""
 
     # Batches and losses
 
