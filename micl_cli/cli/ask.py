@@ -198,10 +198,19 @@ class Asker:
     def _show(self, content: Content, stage: int) -> str:
         if len(self.stages) > 1:
             echo(style(self._heading(stage), sys.stdout, bold=True))
+        pieces: list[str] = []
+
+        def receive(piece: str) -> None:
+            pieces.append(piece)
+            _write(piece)
+
         try:
-            reply = self.model.answer(content, _write, stage=stage, options=self.options)
-        finally:
-            _write("\n")
+            reply = self.model.answer(content, receive, stage=stage, options=self.options)
+        except BaseException:
+            if pieces:
+                _write("\n")  # what follows begins on a line of its own
+            raise
+        _write("\n")
         note(f"({reply.origin})")
         return reply.text
 

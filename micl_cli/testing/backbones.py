@@ -172,8 +172,11 @@ class BackboneContract(AdapterTests):
         def refuse(piece: str) -> None:
             raise Enough
 
-        example, before = self.examples(backbone)[0], backbone.module.training
-        answer = backbone.generate([example], max_new_tokens=6)
+        examples, before = list(self.examples(backbone)), backbone.module.training
+        answered = zip(examples, backbone.generate(examples, max_new_tokens=6), strict=True)
+        example, answer = next(((e, [text]) for e, text in answered if text), (None, [""]))
+        if example is None:
+            pytest.skip("all answers are empty")
         with pytest.raises(Enough):
             backbone.stream(example, refuse, max_new_tokens=6)
         assert backbone.module.training == before

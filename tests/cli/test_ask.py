@@ -136,7 +136,7 @@ def test_other_mistakes_are_explained(finished: str, micl: Any, pictures: list[P
         (("  ",), 2, "the question is empty"),
     ):
         done = micl("ask", finished, *words)
-        assert (done.code, done.out.strip(), reason in done.err) == (code, "", True), done.err
+        assert (done.code, done.out, reason in done.err) == (code, "", True), done.err
 
 
 def test_a_model_that_cannot_read_a_modality_is_not_asked(

@@ -219,6 +219,18 @@ def test_a_client_that_waits_for_leave_to_send_gets_it(start: Any) -> None:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_request_must_arrive_in_time_whatever_its_pace(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("micl_cli.serve.http.READ_SECONDS", 1.0)
+    running, begun = start(queue=0), time.monotonic()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    for part in ("POST /v1", f"{head}Content-Length: 999\r\n\r\n{{"):
+        with socket.create_connection(("127.0.0.1", running.port), timeout=60) as connection:
+            connection.sendall(part.encode())
+            assert connection.recv(1000) == b""
+    assert time.monotonic() - begun < 30
+    assert ask(running).choices[0].message.content, "the place in the queue is free again"
+
+
 # Access
 
 
