@@ -42,7 +42,8 @@ class Conversation:
 
     def __init__(self, asker: Asker, registry: Registry, media: Sequence[InspectedMedium]) -> None:
         self.asker, self.registry = asker, registry
-        self.media, self.turns = list(media), list[Content]()
+        self.media = list(media)
+        self.turns: list[Content] = []
 
     def take(self, line: str) -> None:
         """Carry out a line: a command that begins with "/", or a question. Errors are shown, and end nothing."""

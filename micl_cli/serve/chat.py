@@ -145,8 +145,9 @@ def _turn(message: Mapping[str, Any], where: str) -> Turn:
 
 
 def _part(part: Any, where: str) -> str | Attachment:
-    kind = part.get("type") if isinstance(part, dict) else None
-    value = part.get(kind) if isinstance(kind, str) else None
+    given = part if isinstance(part, dict) else {}
+    kind = str(given.get("type"))
+    value = given.get(kind)
     if kind == "text" and isinstance(value, str):
         return value
     if kind in _URL_PARTS and isinstance(value, dict) and isinstance(value.get("url"), str):

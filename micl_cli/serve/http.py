@@ -271,6 +271,7 @@ class Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send an error of the HTTP protocol itself as the base class does, but as a JSON document."""
         self.close_connection = True
+        self.request_version = self.protocol_version  # unknown, and a response without a head would be HTTP/0.9
         self.send_error_document(ApiError(code, message or self.responses.get(code, ("error",))[0]))
 
     def _send_head(self, status: int, kind: str, length: int | None = None) -> None:

@@ -37,7 +37,9 @@ def test_it_answers_until_it_is_interrupted(
     command = [sys.executable, "-m", "micl_cli", "serve", finished, "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
         assert process.stderr
-        url = process.stderr.readline().split(" answers at ")[1].split()[0]
+        first = process.stderr.readline()
+        assert " answers at " in first, first + process.stderr.read()
+        url = first.split(" answers at ")[1].split()[0]
         with urllib.request.urlopen(f"{url}/models") as response:
             assert json.load(response)["data"][0]["id"] == finished
         process.send_signal(number)

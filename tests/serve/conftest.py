@@ -21,12 +21,17 @@ from micl_cli.session.model import Reply
 
 
 class FakeModel:
-    """Answers with the words of ``text``, each after ``seconds``; ``contents`` are those that it was asked."""
+    """Answers with the words of ``text``, each after ``seconds``, once ``hold`` is set.
+
+    ``contents`` are those that it was asked, ``most`` is the largest number of answers at one time.
+    """
 
     def __init__(self, text: str = "one two three") -> None:
         self.text, self.seconds, self.error = text, 0.0, None
         self.contents: list[Any] = []
-        self.begun, self.given_up = threading.Event(), threading.Event()
+        self.begun, self.given_up, self.hold = threading.Event(), threading.Event(), threading.Event()
+        self.hold.set()
+        self.now = self.most = 0
 
     def check_media(self, media: Sequence[Any], stage: int | None = None) -> list[str]:
         return []
@@ -36,6 +41,9 @@ class FakeModel:
         self.begun.set()
         if self.error:
             raise self.error
+        self.now += 1
+        self.most = max(self.most, self.now)
+        assert self.hold.wait(60)
         try:
             for number, word in enumerate(self.text.split(" ")):
                 time.sleep(self.seconds)
@@ -43,6 +51,8 @@ class FakeModel:
         except BaseException:
             self.given_up.set()
             raise
+        finally:
+            self.now -= 1
         cut = options.decoding["max_new_tokens"] is not None
         return Reply(text=self.text, stage=stage or 2, tasks=("own/a",), adapters=("main",), cut=cut)
 

@@ -78,7 +78,7 @@ def test_values_that_say_what_is_done_anyway_are_accepted() -> None:
     ],
 )
 def test_what_cannot_be_answered_is_refused(data: Any, param: str | None, reason: str) -> None:
-    with pytest.raises(ApiError, match="") as refused:
+    with pytest.raises(ApiError) as refused:
         parse_chat(data)
     error = refused.value.as_json()["error"]
     assert (refused.value.status, error["type"], error["param"]) == (400, "invalid_request_error", param)

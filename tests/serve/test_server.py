@@ -136,19 +136,28 @@ def test_refusals_reach_the_client_as_its_own_errors(start: Any, model: Any) -> 
 # Limits
 
 
-def test_one_is_answered_at_a_time_and_no_more_wait_than_the_queue_holds(start: Any, model: Any) -> None:
-    model.seconds = 0.5
-    running, texts = start(queue=1), list[str]()
-    threads = [threading.Thread(target=lambda: texts.append(ask(running).choices[0].message.content)) for _ in range(2)]
+def test_one_is_answered_at_a_time(start: Any, model: Any) -> None:
+    model.seconds = 0.05
+    running, texts = start(), list[str]()
+    threads = [threading.Thread(target=lambda: texts.append(ask(running).choices[0].message.content)) for _ in range(3)]
     for thread in threads:
         thread.start()
-    assert model.begun.wait(30)
-    time.sleep(0.3)
+    for thread in threads:
+        thread.join(60)
+    assert (texts, model.most) == ([model.text] * 3, 1)
+
+
+def test_no_more_requests_wait_than_the_queue_holds(start: Any, model: Any) -> None:
+    model.hold.clear()
+    running, texts = start(queue=0), list[str]()
+    thread = threading.Thread(target=lambda: texts.append(ask(running).choices[0].message.content))
+    thread.start()
+    assert model.begun.wait(60)
     with pytest.raises(openai.RateLimitError, match="too many requests are waiting"):
         ask(running)
-    for thread in threads:
-        thread.join(30)
-    assert texts == [model.text] * 2
+    model.hold.set()
+    thread.join(60)
+    assert texts == [model.text]
 
 
 def test_an_answer_that_takes_too_long_is_given_up(start: Any, model: Any) -> None:
