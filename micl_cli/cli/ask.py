@@ -106,6 +106,8 @@ def ask(
         positions = chosen_stages(model, [(1, None)] if compare else stages)
         for notice in notices:
             note(f"note: {notice}")
+        if model.knows_task and adapter is None and not task:
+            note(f"note: {model.plan.strategy} is told the task of an example: name it by --task, or an --adapter")
         asker = Asker(model, positions, options)
         if interactive:
             from micl_cli.cli.ask_chat import chat

@@ -72,6 +72,8 @@ def serve(
         model, notices = load_model(session, run_id, device)
         for notice in notices:
             note(f"note: {notice}")
+        if model.knows_task:
+            note(f"note: {model.plan.strategy} is told the task of an example: ask for RUN:ADAPTER instead")
         names = ModelNames([run_id, model.run.name, run], model.stages, [*model.adapters(), "base"])
         with stop_on_signal(lambda: note("stopping")) as stopped:
             answer_requests(

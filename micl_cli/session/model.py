@@ -112,6 +112,11 @@ class RunModel:
         """The last learnt stage."""
         return self.stages[-1]
 
+    @property
+    def knows_task(self) -> bool:
+        """Whether the run's method is told the task of an example, and answers a question without one as it may."""
+        return self.components.strategy.knows_task
+
     def check_media(self, media: Sequence[InspectedMedium], stage: int | None = None) -> list[str]:
         """Return notes about media that mean little to the model, or of which it reads only a part.
 
@@ -157,7 +162,7 @@ class RunModel:
         stage = self.last if stage is None else stage
         settings = self.decoding(options.decoding)
         started = time.perf_counter()
-        example = Example(ASKED, content, task=options.task)
+        example = Example(ASKED, content, task=self._task_named(options.task))
         with self._state(stage):
             routing, strategy = Routing(self._told(stage, options.adapter)), self.components.strategy
             told = bool(routing.routes)
@@ -184,6 +189,14 @@ class RunModel:
         evaluation = replace(self.plan.evaluation, **other_decoding(self.plan, changed))
         check_penalties(replace(self.plan, evaluation=evaluation), self.components.backbone)
         return evaluation.decoding
+
+    def _task_named(self, name: str) -> str:
+        """Return the full name of a task of the run, given with or without its benchmark. Raises UsageError."""
+        named = [task for task in self.plan.tasks if name in (task, task.rpartition("/")[2])]
+        if name and not named:
+            hint = f"{nearest(name, self.plan.tasks)} Its tasks: {', '.join(self.plan.tasks)}.".strip()
+            raise UsageError(f"run {self.run.id} has no task {name!r}", hint)
+        return named[0] if name else ""
 
     @contextmanager
     def _state(self, stage: int) -> Iterator[None]:
