@@ -91,19 +91,19 @@ def ask(
     terminal. The answer is the one that `micl eval` would score.
     """
     from micl_cli.session import Session
-    from micl_cli.session.model import AnswerOptions, load_model
+    from micl_cli.session.model import AnswerOptions, asked_stages, load_model
     from micl_cli.session.question import inspect
 
     named = _ordered_media(click.get_current_context(), given)
     text = _first_prompt(prompt, interactive, as_json)
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
     run_id = session.resolve(run)
+    positions = asked_stages(session, run_id, [(1, None)] if compare else stages)
     media = [inspect(modality, path, session.registry) for modality, path in named]
     decoding = {name: value for name, value in given.items() if name not in MODALITIES}
     options = AnswerOptions(adapter=adapter, task=task, decoding=decoding)
     with quiet_libraries():
         model, notices = load_model(session, run_id, device)
-        positions = chosen_stages(model, [(1, None)] if compare else stages)
         for notice in notices:
             note(f"note: {notice}")
         if model.knows_task and adapter is None and not task:
@@ -153,17 +153,6 @@ def _read_stdin() -> str:
         return decode(data).rstrip("\r\n")
     except TextError as error:
         raise UsageError(f"the prompt from stdin cannot be used: {error}", "Write a shorter text as UTF-8.") from error
-
-
-def chosen_stages(model: RunModel, ranges: Sequence[StageRange]) -> list[int]:
-    """Return the stages in ranges, in which None stands for the last one. Raises UsageError if one is not learnt."""
-    positions: set[int] = set()
-    for first, last in ((model.last if bound is None else bound for bound in each) for each in ranges):
-        if missing := [number for number in (first, last) if number not in model.stages]:
-            known = ", ".join(map(str, model.stages[1:]))
-            raise UsageError(f"stage {missing[0]} is not learnt", f"Learnt stages: {known}.")
-        positions.update(number for number in model.stages if first <= number <= last)
-    return sorted(positions)
 
 
 class Asker:

@@ -18,7 +18,7 @@ from micl_cli.errors import PlanError, UsageError, nearest
 from micl_cli.plan import Plan, check_penalties
 from micl_cli.records import RunRecord
 from micl_cli.session.base import check_trust
-from micl_cli.session.evaluation import LAST_STAGE, other_decoding, stage_positions
+from micl_cli.session.evaluation import LAST_STAGE, StageRange, other_decoding, stage_positions
 from micl_cli.session.learning import use_threads
 from micl_cli.session.question import check_media, check_text
 from micl_cli.session.session import Session
@@ -252,6 +252,17 @@ class RunModel:
         return tuple(dict.fromkeys(name for mixture in as_mixtures(selection) for name in mixture.names))
 
 
+def asked_stages(session: Session, run_id: str, ranges: Sequence[StageRange]) -> list[int]:
+    """Return the stages in ``ranges``, in order. Raises UsageError if one is not learnt, CheckpointError if it is gone.
+
+    No model is loaded.
+    """
+    from micl_cli.training.checkpoint import RunFolder
+
+    run, _ = session.record(run_id)
+    return stage_positions(session, RunFolder(session.settings.runs / run_id), run, ranges)
+
+
 def load_model(session: Session, run_id: str, device: str = "auto") -> tuple[RunModel, list[str]]:
     """Return the model of a run, and notices about it.
 
@@ -264,7 +275,7 @@ def load_model(session: Session, run_id: str, device: str = "auto") -> tuple[Run
 
     run, plan = session.record(run_id)
     folder = RunFolder(session.settings.runs / run_id)
-    stage_positions(session, folder, run, [LAST_STAGE])  # raises if the last stage is gone
+    asked_stages(session, run_id, [LAST_STAGE])  # raises if the last stage is gone
     stages = [0, *(number for number in range(1, len(plan.tasks) + 1) if folder.has_stage(number))]
     check_trust(plan, session.trusted)
     notices = session.check_base(plan)
