@@ -175,13 +175,13 @@ def test_the_router_is_shown_with_its_margin_unless_an_adapter_is_named(learn: A
 
 
 def test_a_method_that_is_told_the_task_answers_by_it(learn: Any, micl: Any, sound: Path) -> None:
-    run = learn("--strategy", "single-task").out.strip()
+    run = learn("--strategy", "single").out.strip()
     words = ("ask", run, "--audio", sound, "which one?", "--json")
     for name in ("own/aud_qa", "aud_qa"):
         done = micl(*words, "--task", name)
         assert (answers(done.out)[0]["adapters"], done.err) == (["expert2"], "")
     done = micl(*words)
-    assert (answers(done.out)[0]["adapters"], "single-task is told the task" in done.err) == ([], True)
+    assert (answers(done.out)[0]["adapters"], "single is told the task" in done.err) == ([], True)
     assert "has no task 'aud'" in micl(*words, "--task", "aud").err
 
 
