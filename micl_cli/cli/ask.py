@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_runs
@@ -65,7 +66,7 @@ _FILE: dict[str, Any] = {"multiple": True, "type": click.Path(path_type=Path), "
 @click.option("--compare", is_flag=True, help="Ask after every stage, like --stage 1..last.")
 @click.option("--adapter", metavar="NAME",
               help="The adapter that answers, instead of those of the method; base: the base model alone.")  # fmt: skip
-@click.option("--task", metavar="TASK", default="",
+@click.option("--task", metavar="TASK", default="", show_default=False,
               help="The task of the question, for methods that are told the task of an example.")  # fmt: skip
 @click.option("-i", "--interactive", is_flag=True, help="Chat: ask again and again, with what was said before.")
 @answering_options
@@ -94,7 +95,10 @@ def ask(
     from micl_cli.session.model import AnswerOptions, asked_stages, load_model
     from micl_cli.session.question import inspect
 
-    named = _ordered_media(click.get_current_context(), given)
+    ctx = click.get_current_context()
+    if compare and ctx.get_parameter_source("stages") is ParameterSource.COMMANDLINE:
+        raise UsageError("--compare and --stage cannot be combined", "For some of the stages, write --stage 1,3.")
+    named = _ordered_media(ctx, given)
     text = _first_prompt(prompt, interactive, as_json)
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
     run_id = session.resolve(run)

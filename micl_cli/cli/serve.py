@@ -32,7 +32,7 @@ Answers are decoded as the run is evaluated, so that temperature and the like ar
 @click.argument("run", shell_complete=complete_runs)
 @click.option("--host", default="127.0.0.1", help="The address to listen on; any but this machine's needs a token.")
 @click.option("--port", default=8000, type=click.IntRange(0, 65535), help="The port to listen on; 0: any free one.")
-@click.option("--token", metavar="TOKEN", default="",
+@click.option("--token", metavar="TOKEN", default="", show_default=False,
               help="The API key that clients must send; others on this machine see it here.")  # fmt: skip
 @click.option("--max-bytes", default=20_000_000, type=click.IntRange(1), metavar="N",
               help="Maximum size of a request with its media.")  # fmt: skip

@@ -133,6 +133,7 @@ def test_other_mistakes_are_explained(finished: str, micl: Any, pictures: list[P
         (("--stage", "7", "x?"), 2, "stage 7 is not learnt"),
         (("--adapter", "mian", "x?"), 2, "Did you mean 'main'?"),
         (("-i", "--json"), 2, "cannot be combined"),
+        (("--compare", "--stage", "1", "x?"), 2, "cannot be combined"),
         (("  ",), 2, "the question is empty"),
     ):
         done = micl("ask", finished, *words)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from micl_cli.serve.chat import MAX_CHARACTERS, MAX_MEDIA, Attachment, parse_chat
 from micl_cli.serve.errors import ApiError
@@ -83,3 +86,34 @@ def test_what_cannot_be_answered_is_refused(data: Any, param: str | None, reason
     error = refused.value.as_json()["error"]
     assert (refused.value.status, error["type"], error["param"]) == (400, "invalid_request_error", param)
     assert reason in error["message"]
+
+
+KEYS = (
+    "type",
+    "text",
+    "image_url",
+    "input_audio",
+    "url",
+    "data",
+    "format",
+    "role",
+    "content",
+    "stream",
+    "n",
+    "messages",
+)
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from([*KEYS, "user", "wav", "data:,"])
+)
+JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_any_document_is_parsed_or_refused(data: Any) -> None:
+    for document in (data, {"model": "run", "messages": data}, request(data), request(**{"tools": data, "stop": data})):
+        with suppress(ApiError):
+            parse_chat(document)
