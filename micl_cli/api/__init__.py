@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from micl_cli.api.encoder import Encoder as Encoder
     from micl_cli.api.events import BASE as BASE
     from micl_cli.api.events import Event as Event
-    from micl_cli.api.export import ExportSummary as ExportSummary
     from micl_cli.api.export import ExportFormat as ExportFormat
     from micl_cli.api.export import ExportRequest as ExportRequest
+    from micl_cli.api.export import ExportSummary as ExportSummary
     from micl_cli.api.export import Usage as Usage
     from micl_cli.api.format import Format as Format
     from micl_cli.api.format import Item as Item

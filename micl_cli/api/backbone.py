@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from micl_cli.api.adapter_kinds import AdapterHost
 from micl_cli.api.adapters import Adapters
-from micl_cli.api.export import ExportSummary, ExportRequest
+from micl_cli.api.export import ExportRequest, ExportSummary
 from micl_cli.api.losses import answer_loss
 from micl_cli.api.presets import FetchProgress, PresetInfo
 from micl_cli.api.resources import Resources

@@ -34,7 +34,9 @@ export. In Python: micl_cli.load_export("out").answer("What is it?", image="cat.
 @click.command("export", cls=Command, epilog=EPILOG)
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--stage", type=click.IntRange(1), help="The stage after which the model is exported; by default the last.")
+@click.option(
+    "--stage", type=click.IntRange(1), help="The stage after which the model is exported; by default the last."
+)
 @click.option("--format", "style", default="peft", type=click.Choice(FORMATS), help="What is written.")
 @click.option("--force", is_flag=True, help="Replace an earlier export in DIR.")
 @trust_option

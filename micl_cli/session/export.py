@@ -181,7 +181,8 @@ class _LearntModel:
             with suppress(PlanError):  # a damaged task hides its instruction
                 prompt = open_task(task.name, self.session.settings.home, verify=False).instruction or prompt
         media = [Media(each, Path(f"{each}.{_EXTENSIONS.get(each, 'bin')}")) for each in sorted(task.modalities)]
-        return Example("example", (*media, prompt), task=task.name)
+        told = self.components.strategy.knows_task
+        return Example("example", (*media, prompt), task=task.name if told else "")
 
     def write_router(self, folder: Path) -> None:
         """Write the state of the strategy that ``route`` needs."""

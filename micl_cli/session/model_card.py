@@ -19,7 +19,7 @@ _IDENTIFIERS = {"apache-2.0": "apache-2.0", "mit": "mit", "bsd-3": "bsd-3-clause
 """Identifiers of the hub for licences as micl names them; all others are "other"."""
 _FORMATS = {
     "peft": "LoRA adapters in the layout of peft",
-    "merged": "whole weights, with the adapter merged into them",
+    "merged": "Whole weights, with the adapter merged into them",
     "vllm": "LoRA adapters for a vLLM server",
 }
 _TAGS = ("micl", "continual-learning", "multimodal")
@@ -46,8 +46,8 @@ class CardFacts:
 def model_card(card: CardFacts) -> str:
     """Return a model card in Markdown, with all names escaped."""
     name = card.data.name or card.data.id
+    title = f"# {markdown.escaped(f'{name} after stage {card.position}')}"
     blocks: list[Block] = [
-        Heading(f"{name} after stage {card.position}"),
         Paragraph(_introduction(card)),
         _tasks(card),
         _scores(card),
@@ -55,7 +55,7 @@ def model_card(card: CardFacts) -> str:
     ]
     rest: list[Block] = [*_notes(card), Heading("Licence"), Paragraph(_licence(card.summary)), *_provenance(card)]
     usage = "\n\n".join(_usage(each) for each in card.summary.usage)
-    return "\n\n".join([_front_matter(card), markdown.write(blocks), usage, markdown.write(rest)]) + "\n"
+    return "\n\n".join([_front_matter(card), title, markdown.write(blocks), usage, markdown.write(rest)]) + "\n"
 
 
 def _front_matter(card: CardFacts) -> str:
@@ -81,7 +81,7 @@ def _introduction(card: CardFacts) -> str:
     learnt = card.data.stages[: card.position]
     names = ", ".join(dict.fromkeys(task for stage in learnt for task in stage.tasks))
     return (
-        f"{_FORMATS[card.request.format].capitalize()}, learnt by micl {__version__} with the strategy "
+        f"{_FORMATS[card.request.format]}, learnt by micl {__version__} with the strategy "
         f"{card.data.strategy} on {card.summary.base}. Tasks learnt, in order: {names}."
     )
 
@@ -126,8 +126,8 @@ def _notes(card: CardFacts) -> Iterator[Block]:
         yield Paragraph("A server does not route: each request names the adapter of its task.")
     if any(each["type"] == CHOICE for each in card.tasks):
         yield Paragraph(
-            "In the run, multiple choice was answered by the most likely of the choices of an example, not by generated "
-            "text: model.answer(..., choices=[...]) of micl_cli.load_export does the same."
+            "In the run, multiple choice was answered by the most likely of the choices of an example, not by "
+            "generated text: model.answer(..., choices=[...]) of micl_cli.load_export does the same."
         )
 
 
@@ -137,7 +137,9 @@ def _licence(summary: ExportSummary) -> str:
 
 
 def _provenance(card: CardFacts) -> list[Block]:
-    settings = [(name, value) for name, value in card.plan.items() if name not in _NOT_SHOWN and value not in ({}, None)]
+    settings = [
+        (name, value) for name, value in card.plan.items() if name not in _NOT_SHOWN and value not in ({}, None)
+    ]
     run = [("run", f"{card.data.id}, stage {card.position} of {len(card.data.stages)}, {card.data.status}")]
     rows = [*run, *((name, _value(value)) for name, value in settings)]
     facts = provenance(card.data)

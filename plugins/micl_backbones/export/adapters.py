@@ -28,19 +28,25 @@ def check_single(request: ExportRequest) -> None:
 
 
 def write_adapters(
-    folder: Path, adapters: Adapters, request: ExportRequest, matrices: Mapping[str, LoraMatrices], revision: str = ""
+    folder: Path,
+    adapters: Adapters,
+    request: ExportRequest,
+    matrices: Mapping[str, LoraMatrices],
+    *,
+    base: str,
+    revision: str,
 ) -> None:
-    """Write the adapters of a request in peft's layout, each to its folder."""
+    """Write the adapters of a request in peft's layout, each to its folder; ``base`` is the adapted model, if any."""
     for name, within in request.adapters.items():
-        write_adapter(folder / within, adapters, matrices[name], base=request.base, revision=revision)
+        write_adapter(folder / within, adapters, matrices[name], base=base, revision=revision)
 
 
 def loader_usage(request: ExportRequest) -> Usage:
     """Return the use of an export by ``micl_cli.load_export``."""
     arguments = [repr(request.example.prompt)]
     arguments += [f"{medium.modality}={str(medium.path)!r}" for medium in request.example.media]
-    if request.by_task:
-        arguments.append(f"task={next(iter(request.by_task))!r}")
+    if request.example.task:
+        arguments.append(f"task={request.example.task!r}")
     code = [
         "import micl_cli",
         "",

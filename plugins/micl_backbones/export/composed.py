@@ -17,7 +17,7 @@ from micl_backbones.export.adapters import check_single, loader_usage, matrices_
 from micl_backbones.export.matrices import LoraMatrices
 from micl_backbones.export.merge import check_mergeable, copy_checkpoint_files, merge, write_model
 from micl_backbones.export.peft_files import write_connectors
-from micl_cli.api import ExportSummary, ExportRequest, PlanError, Usage, toml_text
+from micl_cli.api import ExportRequest, ExportSummary, PlanError, Usage, toml_text
 
 if TYPE_CHECKING:
     from micl_backbones.composed.backbone import Composed
@@ -56,10 +56,11 @@ def export_composed(backbone: Composed, folder: Path, request: ExportRequest) ->
 
 def _language_usage(request: ExportRequest) -> Usage:
     within = next(request.adapters[name] for name in request.answering)
+    place = f"{request.place!r}" + (f", subfolder={within!r}" if within else "")
     return Usage(
         text=(
             "The adapters of the language model are in the layout of peft, for text alone without micl: "
-            f'`PeftModel.from_pretrained(language_model, {request.place!r}{f", subfolder={within!r}" if within else ""})`. '
+            f"`PeftModel.from_pretrained(language_model, {place})`. "
             "Connectors are tensors with the shapes in `connectors.json`; `standard.` are statistics of an encoder."
         )
     )

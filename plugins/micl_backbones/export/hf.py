@@ -16,7 +16,7 @@ from micl_backbones.export.merge import check_mergeable, copy_checkpoint_files, 
 from micl_backbones.export.vllm import check_servable, server_usage
 from micl_backbones.hf.load import known_checkpoints, named_checkpoint
 from micl_backbones.weights.hub import snapshot_folder
-from micl_cli.api import ExportSummary, ExportRequest, PlanError, Usage
+from micl_cli.api import ExportRequest, ExportSummary, PlanError, Usage
 
 if TYPE_CHECKING:
     from micl_backbones.hf.backbone import HF

@@ -61,7 +61,9 @@ def check_plain(adapters: Adapters, name: str) -> None:
     if adapters.kind(adapters.spec(name)).prompt_tokens:
         raise _inexpressible(name, f"its kind {kind!r} has soft prompts, which every example is preceded by")
     if not layers or not all(_plain(layer) for layer in layers):
-        raise _inexpressible(name, f"its kind {kind!r} is no plain LoRA: what it adds depends on the input or on a gate")
+        raise _inexpressible(
+            name, f"its kind {kind!r} is no plain LoRA: what it adds depends on the input or on a gate"
+        )
 
 
 def _inexpressible(name: str, reason: str) -> PlanError:

@@ -110,5 +110,3 @@ def _read_connectors(place: Path) -> dict[str, Tensor]:
 
 def _layers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: weight for key, weight in state.items() if key.startswith("layers.")}
-
-
