@@ -20,7 +20,8 @@ class ExportRequest:
     ``answering`` are those that answer, as opposed to adapters of a router. ``by_task`` maps tasks to adapters if each
     task has one of its own, and ``active`` is the adapter that answers everything otherwise. ``base`` is the preset or
     checkpoint as it is to be written, and ``place`` the folder or the hub id of the export for code that loads it.
-    ``example`` is what such code asks, with its task if that must be told, and ``decoding`` holds the arguments of ``Backbone.generate`` of the run.
+    ``example`` is what such code asks, with its task if that must be told, and ``decoding`` holds the arguments of
+    ``Backbone.generate`` of the run.
     """
 
     format: ExportFormat

@@ -67,9 +67,9 @@ def stored_answers(micl: Any, isolated: Path) -> Callable[..., list[dict[str, An
         examples = {example.id: example for example in open_task(task, isolated).examples("test")}
         answers = []
         for record in map(json.loads, text.splitlines()):
-            example = examples[record["id"]]
+            example = examples[record["question_id"]]
             (medium,) = example.media
-            answers.append({"path": medium.path, "prompt": example.prompt, "answer": record["answer"]})
+            answers.append({"path": medium.path, "prompt": example.prompt, "answer": record["text"]})
         return answers
 
     return call
