@@ -37,7 +37,7 @@ class Push:
 def push_run(
     session: Session, run_id: str, target: str, form: ExportFormat, *, stage: int | None = None, private: bool = False
 ) -> Push:
-    """Export a run's model and upload it to the hub as ``target``, "hf:OWNER/NAME", in one commit.
+    """Export a run's model and upload it to the hub as ``target``, "hf:OWNER/NAME".
 
     An earlier export there is replaced. Raises what ``export_run`` raises; UsageError for an invalid id, for a
     repository with other files, and for a public one if it is to be ``private``; MiclError if the hub refuses.
@@ -138,4 +138,4 @@ def _explained(name: str, endpoint: str, error: Exception) -> tuple[str, str]:
     if isinstance(error, RepositoryNotFoundError) or status == 404:
         return f"the hub has no {name} that you can see", f"Correct the id. {login}"
     reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-    return f"the hub at {endpoint} failed for {name}: {reason}", "Try again; nothing is half written on the hub."
+    return f"the hub at {endpoint} failed for {name}: {reason}", "Use the same command again: what is uploaded already is not sent twice."
