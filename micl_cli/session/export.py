@@ -2,7 +2,7 @@
 
 DIR/README.md     the model card
 DIR/micl.json     how ``micl_cli.load_export`` puts the model together, with the digests of all other files
-DIR/router/       the state of the strategy that routes, if one does
+DIR/routing/      the state of the strategy that routes, if one does
 
 All other files are the backbone's: adapters in the layout of peft, connectors, merged weights.
 """
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """The version of the format of exports."""
-ROUTER = "router"
-ROUTER_DOCUMENT = "router.json"
+ROUTING = "routing"
+ROUTING_DOCUMENT = "routing.json"
 CARD = "README.md"
 _WITHOUT_ADAPTERS = "Score it by `micl eval`, or export a run of another strategy."
 _QUESTION = "What is it?"
@@ -88,7 +88,7 @@ def export_run(
     with atomic_folder(target) as fresh:
         summary = model.components.backbone.export(fresh, request)
         if model.routes and form != "vllm":
-            model.write_router(fresh / ROUTER)
+            model.write_routing(fresh / ROUTING)
         content = model.document(request, summary, facts)
         card = CardFacts(
             data=session.report(run_id),
@@ -184,15 +184,15 @@ class _LearntModel:
         told = self.components.strategy.knows_task
         return Example("example", (*media, prompt), task=task.name if told else "")
 
-    def write_router(self, folder: Path) -> None:
+    def write_routing(self, folder: Path) -> None:
         """Write the state of the strategy that ``route`` needs."""
         from micl_cli.training.snapshot import Snapshot, module_weights
         from micl_cli.training.snapshot_files import write_snapshot
 
         strategy = self.components.strategy
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         snapshot = Snapshot({}, strategy.routing_state(), modules=module_weights(strategy.modules))
-        write_snapshot(folder, ROUTER_DOCUMENT, snapshot)
+        write_snapshot(folder, ROUTING_DOCUMENT, snapshot)
 
     def document(
         self, request: ExportRequest, summary: ExportSummary, facts: Sequence[Mapping[str, Any]]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from micl_cli.api.task import Example, Media
+from micl_cli.api.task import Example, Media, Task
 from micl_cli.errors import CheckpointError, PlanError, UsageError, nearest
 from micl_cli.io.digest import file_sha256
 from micl_cli.io.documents import damage_reported, read_document
 from micl_cli.plan import BackboneName, Plan
-from micl_cli.session.export import ROUTER, ROUTER_DOCUMENT, VERSION
+from micl_cli.session.export import ROUTING, ROUTING_DOCUMENT, VERSION
 from micl_cli.session.export_folder import DOCUMENT
 from micl_cli.session.run_model import load_model, routes_examples, tasks_without_data
 from micl_cli.session.session import Session
@@ -24,7 +24,21 @@ if TYPE_CHECKING:
     from micl_cli.training.components import RunComponents
 
 Files = str | Path | Sequence[str | Path]
-_AGAIN = "Export the run again, or download the export again."
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """The document of an export. ``backbone`` replaces that of the plan, if the export has whole weights."""
+
+    form: str
+    plan: Plan
+    stage: int
+    tasks: Sequence[Task]
+    adapters: Mapping[str, str]
+    active: str
+    by_task: Mapping[str, str]
+    routed: bool
+    backbone: str
 
 
 def load_export(
@@ -37,86 +51,98 @@ def load_export(
     file is missing or damaged, PlanError if the base model is missing or another one.
     """
     place = _located(folder)
-    content = _read(place)
-    with damage_reported(place / DOCUMENT):
-        return _load(place, content, base, device, trusted=trust_remote_code)
+    with _damage_to_mend():
+        record = _read(place)
+    if record.form == "vllm":
+        raise UsageError(f"{folder} is for a vLLM server", "Its README.md shows how; or export with --format peft.")
+    session = Session(load_settings(), trusted=trust_remote_code)
+    components = load_model(session, _usable_plan(place, record, base, session), record.tasks, device, placed=True)
+    adapters = components.backbone.adapters
+    components.backbone.load_exported(place, record.adapters)
+    adapters.activate(record.active if record.active in adapters.names else None)
+    if record.routed:
+        with _damage_to_mend():
+            _restore_routing(components, place, record.stage)
+    components.eval()
+    return LoadedExport(components, record.by_task)
+
+
+# The files of an export
+
+
+@contextmanager
+def _damage_to_mend() -> Iterator[None]:
+    """Say in the hint of a CheckpointError how an export is made again."""
+    try:
+        yield
+    except CheckpointError as error:
+        error.hint = "Export the run again, or download the export again."
+        raise
 
 
 def _located(folder: str | Path) -> Path:
     """Return the folder of an export, downloaded if it is a hub id."""
     path = Path(folder).expanduser()
-    if path.is_dir() or "/" not in str(folder) or path.is_absolute():
+    if path.is_dir() or path.is_absolute() or "/" not in str(folder):
         return path.absolute()
     from micl_cli.session.hub import download_export
 
     return download_export(str(folder).removeprefix("hf:"))
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> ExportRecord:
     """Return the document of an export whose files all have their digests. Raises CheckpointError."""
     path = folder / DOCUMENT
     if not path.is_file():
         raise UsageError(f"{folder} holds no export: it has no {DOCUMENT}", "Write one: micl export RUN DIR")
-    try:
-        content = read_document(path)
-        with damage_reported(path):
-            if content["export"] != VERSION:
-                raise ValueError(f"its format {content['export']!r} is not known to this version of micl")
-            if plan_problem(content["plan"]):
-                raise ValueError(plan_problem(content["plan"]))
-            for name, digest in content["files"].items():
-                _check_file(folder, name, digest)
-    except CheckpointError as error:
-        raise CheckpointError(error.message, _AGAIN) from error
-    return content
+    content = read_document(path)
+    with damage_reported(path):
+        if content["export"] != VERSION:
+            raise ValueError(f"its format {content['export']!r} is not known to this version of micl")
+        if problem := plan_problem(content["plan"]):
+            raise ValueError(problem)
+        for name, digest in content["files"].items():
+            _check_file(folder, str(name), digest)
+        return ExportRecord(
+            form=str(content["export_format"]),
+            plan=Plan.from_json(content["plan"]),
+            stage=int(content["stage"]),
+            tasks=tasks_without_data(content["tasks"]),
+            adapters={str(name): _folder_of(content, str(place)) for name, place in content["adapters"].items()},
+            active=str(content["active"]),
+            by_task={str(task): str(name) for task, name in content["by_task"].items()},
+            routed=bool(content["routed"]),
+            backbone=str(content["backbone"]),
+        )
 
 
 def _check_file(folder: Path, name: str, digest: str) -> None:
     """Raise CheckpointError or ValueError if a file is not that of the export, or not within its folder."""
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts:
-        raise ValueError(f"{name!r} is not within the export")
+    _check_inside(name)
     with damage_reported(folder / name):
         if file_sha256(folder / name) != digest:
             raise ValueError("its content does not match its digest")
 
 
-def _load(folder: Path, content: Mapping[str, Any], base: str, device: str, *, trusted: bool) -> LoadedExport:
-    if content["export_format"] == "vllm":
-        raise UsageError(
-            f"{folder} is for a vLLM server", "Its README.md shows how; or export the run with --format peft."
-        )
-    session = Session(load_settings(), trusted=trusted)
-    plan = _plan(folder, content, base, session)
-    components = load_model(session, plan, tasks_without_data(content["tasks"]), device, placed=True)
-    adapters: dict[str, str] = {str(name): _within(content, str(place)) for name, place in content["adapters"].items()}
-    components.backbone.load_exported(folder, adapters)
-    present = components.backbone.adapters.names
-    active = content["active"] if content["active"] in present else None
-    components.backbone.adapters.activate(active)
-    if content["routed"]:
-        _restore_router(components, folder, content["stage"])
-    components.eval()
-    return LoadedExport(components, dict(content["by_task"]))
+def _check_inside(name: str) -> None:
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise ValueError(f"{name!r} is not within the export")
 
 
-def _within(content: Mapping[str, Any], place: str) -> str:
+def _folder_of(content: Mapping[str, Any], place: str) -> str:
     """Return the folder of an adapter. Raises ValueError if the checked files of the export are not in it."""
     if place and not any(name.startswith(f"{place}/") for name in content["files"]):
         raise ValueError(f"the export has no folder {place!r}")
     return place
 
 
-def _plan(folder: Path, content: Mapping[str, Any], base: str, session: Session) -> Plan:
+def _usable_plan(folder: Path, record: ExportRecord, base: str, session: Session) -> Plan:
     """Return the plan of the run with the base model to use. Raises PlanError if that is another than the run's."""
-    plan = Plan.from_json(content["plan"])
-    if content["backbone"]:
-        name = BackboneName.parse(content["backbone"], session.registry)
-        _check_inside(name.argument)
+    if record.backbone:
+        name = BackboneName.parse(record.backbone, session.registry)
         own = name._replace(argument=str((folder / name.argument).resolve()))
-        return replace(plan, backbone=str(own), backbone_digest="")
-    if base:
-        plan = replace(plan, backbone=session.resolve_backbone(base))
+        return replace(record.plan, backbone=str(own), backbone_digest="")
+    plan = replace(record.plan, backbone=session.resolve_backbone(base)) if base else record.plan
     try:
         session.check_base(plan)
     except PlanError as error:
@@ -125,18 +151,15 @@ def _plan(folder: Path, content: Mapping[str, Any], base: str, session: Session)
     return plan
 
 
-def _check_inside(path: str) -> None:
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise ValueError(f"{path!r} is not within the export")
-
-
-def _restore_router(components: RunComponents, folder: Path, position: int) -> None:
+def _restore_routing(components: RunComponents, folder: Path, position: int) -> None:
+    """Restore what the strategy needs to route. Raises PlanError if the installed one does not."""
     from micl_cli.training.snapshot import load_modules
     from micl_cli.training.snapshot_files import read_snapshot
 
     if not routes_examples(type(components.strategy)):
-        raise ValueError(f"the strategy {components.plan.strategy!r} of this installation does not route")
-    snapshot = read_snapshot(folder / ROUTER, ROUTER_DOCUMENT)
+        hint = "Install the version of its plugin that the run was learnt with."
+        raise PlanError(f"the strategy {components.plan.strategy!r} of this installation does not route", hint)
+    snapshot = read_snapshot(folder / ROUTING, ROUTING_DOCUMENT)
     components.enter(position)
     components.strategy.restore(snapshot.strategy)
     load_modules(components.strategy.modules, snapshot.modules)
@@ -173,30 +196,41 @@ class LoadedExport:
         return self.answers([Example("0", (*media, prompt), choices=tuple(choices), task=task)])[0]
 
     def answers(self, examples: Sequence[Example]) -> list[str]:
-        """Return the answers to several examples, those with a task by its own adapter."""
+        """Return the answers to several examples, those with a task by its own adapter.
+
+        Raises UsageError for an unknown task, and for a modality that the model does not take.
+        """
+        groups: dict[tuple[str, bool], list[int]] = {}
+        for index, example in enumerate(examples):
+            self._check(example)
+            groups.setdefault((example.task, bool(example.choices)), []).append(index)
+        answers = [""] * len(examples)
+        for (task, with_choices), indices in groups.items():
+            texts = self._answer_group([examples[index] for index in indices], task, with_choices)
+            for index, text in zip(indices, texts, strict=True):
+                answers[index] = str(text)
+        return answers
+
+    def _answer_group(self, examples: Sequence[Example], task: str, with_choices: bool) -> Sequence[str]:
         from micl_cli.training.evaluation import Routing, answer, most_likely
 
-        if self._components.strategy.knows_task and not all(example.task for example in examples):
-            raise UsageError("the run was told the task of each example", f"Name it: {', '.join(self.tasks)}.")
-        answers: dict[int, str] = {}
-        for name, with_choices in sorted({(example.task, bool(example.choices)) for example in examples}):
-            group = [i for i, e in enumerate(examples) if (e.task, bool(e.choices)) == (name, with_choices)]
-            own = [examples[index] for index in group]
-            adapter = self._adapter(name)
-            with self._components.backbone.adapters.using(adapter) if adapter else nullcontext():
-                routing = None if adapter else Routing()
-                ask = most_likely if with_choices else answer
-                texts = ask(self._components, own, routing=routing)
-            answers |= dict(zip(group, map(str, texts), strict=True))
-        return [answers[index] for index in range(len(examples))]
+        adapter = self.adapters.get(task)
+        ask = most_likely if with_choices else answer
+        with self._components.backbone.adapters.using(adapter) if adapter else nullcontext():
+            return ask(self._components, examples, routing=None if adapter else Routing())
 
-    def _adapter(self, task: str) -> str | None:
-        """Return the adapter of a task; None if all tasks have one, or if the router is to select it."""
+    def _check(self, example: Example) -> None:
+        """Raise UsageError if an example cannot be answered."""
+        task, backbone = example.task, self._components.backbone
         if task and task not in self.tasks:
             raise UsageError(f"no task {task!r} in this export", nearest(task, self.tasks) or ", ".join(self.tasks))
         if task and self.adapters and task not in self.adapters:
             raise UsageError(f"task {task} was not learnt when the model was exported", "Export a later stage.")
-        return self.adapters.get(task)
+        if not task and self._components.strategy.knows_task:
+            raise UsageError("the run was told the task of each example", f"Name it: {', '.join(self.adapters)}.")
+        if unknown := sorted(example.modalities - backbone.modalities):
+            known = ", ".join(sorted(backbone.modalities)) or "text alone"
+            raise UsageError(f"the model does not take {', '.join(unknown)}", f"It takes {known}.")
 
 
 def _paths(given: Files) -> Sequence[str | Path]:

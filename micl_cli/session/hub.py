@@ -138,4 +138,7 @@ def _explained(name: str, endpoint: str, error: Exception) -> tuple[str, str]:
     if isinstance(error, RepositoryNotFoundError) or status == 404:
         return f"the hub has no {name} that you can see", f"Correct the id. {login}"
     reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-    return f"the hub at {endpoint} failed for {name}: {reason}", "Use the same command again: what is uploaded already is not sent twice."
+    return (
+        f"the hub at {endpoint} failed for {name}: {reason}",
+        "Use the same command again: what is uploaded already is not sent twice.",
+    )

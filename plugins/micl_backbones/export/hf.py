@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import ModelCard
 
 from micl_backbones.export.adapters import check_single, loader_usage, matrices_of, write_adapters
-from micl_backbones.export.hf_code import adapters_code, prompts_are_plain, whole_code
+from micl_backbones.export.hf_code import adapters_code, bits_of, prompts_are_plain, whole_code
 from micl_backbones.export.matrices import LoraMatrices
 from micl_backbones.export.merge import check_mergeable, copy_checkpoint_files, merge, write_model
 from micl_backbones.export.vllm import check_servable, server_usage
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _OTHER_PROMPTS = (
     "The processor alone writes other prompts than those of the run, so that answers differ from it: "
     "use `micl_cli.load_export` for the same answers."
+)
+_OTHER_BITS = (
+    "The adapters were learnt on weights of 8 bits, which the server does not have: answers differ slightly from those "
+    "of the run."
 )
 
 
@@ -54,8 +58,9 @@ def export_hf(backbone: HF, folder: Path, request: ExportRequest) -> ExportSumma
         check_servable(matrices)
     write_adapters(folder, backbone.adapters, request, matrices, base=base.name, revision=base.revision)
     if request.format == "vllm":
-        quantization = backbone.model.config.to_dict().get("quantization_config")
-        usage = server_usage(request, matrices, base.name, base.revision, quantised=bool(quantization))
+        bits = bits_of(backbone.model)
+        facts["notes"] += [_OTHER_BITS] if bits == 8 else []
+        usage = server_usage(request, matrices, base.name, base.revision, bits)
         return ExportSummary(**facts, library="vllm", usage=usage)
     code = adapters_code(backbone, request, base.name, base.revision)
     usage = [Usage(text="With transformers and peft alone:", code=code), loader_usage(request)]
@@ -95,5 +100,5 @@ def _licence(base: Base) -> str:
     card = base.folder / "README.md" if base.folder else None
     try:
         return str(ModelCard.load(card).data.license or "") if card and card.is_file() else ""
-    except (OSError, ValueError):  # a card of any content may lie there
+    except Exception:  # a card of any content may lie there, and its parser has errors of its own
         return ""

@@ -48,6 +48,12 @@ def prompts_are_plain(backbone: HF) -> bool:
         return False
 
 
+def bits_of(model: Any) -> int:
+    """Return the bits of quantised weights, 4 or 8; 0 if they are not quantised."""
+    settings = model.config.to_dict().get("quantization_config") or {}
+    return 4 if settings.get("load_in_4bit") else 8 if settings.get("load_in_8bit") else 0
+
+
 def _is_native(model: Any) -> bool:
     return type(model).__module__.startswith("transformers.")
 

@@ -27,14 +27,17 @@ def check_servable(matrices: Mapping[str, LoraMatrices]) -> None:
 
 
 def server_usage(
-    request: ExportRequest, matrices: Mapping[str, LoraMatrices], base: str, revision: str, *, quantised: bool
+    request: ExportRequest, matrices: Mapping[str, LoraMatrices], base: str, revision: str, bits: int
 ) -> list[Usage]:
-    """Return how a server is started in the folder of the export, and asked."""
+    """Return how a server is started in the folder of the export, and asked; ``bits`` are those of quantised weights.
+
+    A server quantises to 4 bits itself, in the format of the run.
+    """
     served = {name: request.adapters[name] for name in request.answering}
     rank = next(each for each in _RANKS if each >= max(matrices[name].rank for name in served))
     words = ["vllm", "serve", base, *(["--revision", revision] if revision else [])]
     words += ["--enable-lora", "--max-lora-rank", str(rank), "--max-loras", str(len(served))]
-    words += ["--quantization", "bitsandbytes"] if quantised else []
+    words += ["--quantization", "bitsandbytes"] if bits == 4 else []
     words += ["--generation-config", "vllm", "--lora-modules"]
     words += [f"{name}=./{within}".removesuffix("/") for name, within in served.items()]
     limit = request.decoding.get("max_new_tokens", 32)
@@ -46,7 +49,10 @@ def server_usage(
         '    {"type": "image_url", "image_url": {"url": "https://example.org/picture.png"}},',
         '    {"type": "text", "text": "What is it?"}]}]}\'',
     ]
-    start = "With a version of vLLM that serves LoRA for this architecture, in the folder of this file:"
+    where = (
+        "in the folder of this file" if request.place == "." else f"in a folder made by `hf download {request.place}`"
+    )
+    start = f"With a version of vLLM that serves LoRA for this architecture, {where}:"
     return [
         Usage(text=start, code=" ".join(map(shlex.quote, words)), language="sh"),
         Usage(text="A request names the adapter as its model:", code="\n".join(asked), language="sh"),

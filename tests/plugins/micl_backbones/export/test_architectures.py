@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -54,16 +55,19 @@ def said(code: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("form", ["peft", "merged"])
 @pytest.mark.parametrize("name", sorted(MODALITIES))
-def test_the_code_of_the_card_gives_the_answer(name: str, folders: Any, tmp_path: Path) -> None:
+def test_the_code_of_the_card_gives_the_answer(name: str, form: str, folders: Any, tmp_path: Path) -> None:
     (tmp_path / "base").symlink_to(folders(name), target_is_directory=True)
     made = ready(HF(str(folders(name)), resources=resources(), dtype="fp32"), "main", scale=0.3)
     made.read = read
     asked = example("image" if "image" in MODALITIES[name] else "audio")
     (expected,) = made.generate([asked], max_new_tokens=6)
+    with made.adapters.using(None):
+        assert made.generate([asked], max_new_tokens=6) != [expected], "the adapter changes the answer"
     assert prompts_are_plain(made)
     out = tmp_path / "out"
-    summary = made.export(out, request("peft", asked, out))
+    summary = made.export(out, request(form, asked, out))
     assert said(summary.usage[0].code) == expected
 
 
@@ -93,3 +97,12 @@ def test_four_bits_are_loaded_as_four_bits_and_not_merged(folders: Any, tmp_path
     summary = made.export(out, request("peft", asked, out))
     assert "load_in_4bit" in summary.usage[0].code
     assert said(summary.usage[0].code) == expected
+
+
+def test_the_licence_is_that_of_the_card_of_the_base(folders: Any, tmp_path: Path) -> None:
+    base = shutil.copytree(folders("llava"), tmp_path / "base")
+    (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
+    made = ready(HF(str(base), resources=resources(), dtype="fp32"), "main")
+    assert made.export(tmp_path / "out", request("peft", example("image"), tmp_path)).licence == "apache-2.0"
+    (base / "README.md").write_text("---\nlicense: [unclosed\n---\n")
+    assert made.export(tmp_path / "again", request("peft", example("image"), tmp_path)).licence == ""

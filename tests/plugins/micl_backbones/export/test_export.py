@@ -14,6 +14,7 @@ import micl_cli
 from micl_cli.errors import CheckpointError, PlanError, UsageError
 
 ROUTED = ("--strategy", "router", "-o", "router", "prototype")
+ASKING = ("--strategy", "router", "-o", "router_options", "epochs=2,samples=4")
 FINETUNE = ("--strategy", "finetune")
 
 
@@ -103,6 +104,20 @@ def test_the_card_of_several_adapters_loads_them_by_name(
         model.answer(asked["prompt"], image=asked["path"])
 
 
+def test_the_router_of_mr_lora_has_an_adapter_of_its_own_and_no_examples(
+    at_home: Any, stored_answers: Any, micl: Any, tmp_path: Path
+) -> None:
+    run = at_home("composed", *ASKING)
+    assert micl("export", run, "out").code == 0
+    assert (tmp_path / "out" / "router" / "adapter_config.json").is_file()
+    texts = [path.read_text() for path in (tmp_path / "out").rglob("*.json")]
+    assert not any("media/" in text for text in texts), "training examples stay at home"
+    model = micl_cli.load_export("out")
+    for task, medium in (("own/img_cap", "image"), ("own/aud_qa", "audio")):
+        for each in stored_answers(run, task):
+            assert model.answer(each["prompt"], **{medium: each["path"]}) == each["answer"]
+
+
 def test_an_earlier_stage_is_exported(at_home: Any, stored_answers: Any, micl: Any, tmp_path: Path) -> None:
     run = at_home("composed", *ROUTED)
     assert micl("export", run, "out", "--stage", "1").code == 0
@@ -163,6 +178,41 @@ def test_what_a_format_cannot_hold_is_refused_with_the_reason(
     assert reason in done.err
     assert "hint: " in done.err
     assert not list(tmp_path.glob("*out*")), "nothing is half written"
+
+
+def test_what_a_model_cannot_answer_is_refused(at_home: Any, micl: Any, tmp_path: Path) -> None:
+    run = at_home("composed", *FINETUNE)
+    assert micl("export", run, "out").code == 0
+    model = micl_cli.load_export("out")
+    assert model.tasks == ("own/img_cap", "own/aud_qa")
+    assert model.answer("which one?", choices=["red", "green"]) in ("red", "green")
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    with pytest.raises(UsageError, match="does not take video"):
+        model.answer("which one?", video="clip.mp4")
+    with pytest.raises(UsageError, match=r"cannot read none\.png"):
+        model.answer("which one?", image="none.png")
+    with pytest.raises(UsageError, match="holds no export"):
+        micl_cli.load_export(tmp_path)
+
+
+def test_a_document_cannot_lead_out_of_its_folder(at_home: Any, micl: Any, tmp_path: Path) -> None:
+    from micl_cli.io.documents import read_document, write_document
+
+    run = at_home("composed", *FINETUNE)
+    assert micl("export", run, "out").code == 0
+    path = tmp_path / "out" / "micl.json"
+    content = read_document(path)
+    for changed in (
+        {"files": {**content["files"], "../secret": "0"}},
+        {"files": {**content["files"], str(tmp_path / "secret"): "0"}},
+        {"adapters": {"adapter": "../elsewhere"}},
+        {"export": 99},
+        {"plan": {}},
+        {"tasks": 3},
+    ):
+        write_document(path, {**content, **changed})
+        with pytest.raises(CheckpointError, match=r"micl\.json is damaged"):
+            micl_cli.load_export("out")
 
 
 def test_a_changed_file_is_noticed(at_home: Any, micl: Any, tmp_path: Path) -> None:

@@ -109,9 +109,7 @@ def test_a_wrong_token_is_told_and_not_shown(
     assert "hf_wrong_and_secret_token" not in done.err
 
 
-def test_offline_mode_is_respected(
-    hub: UploadHub, at_home: Any, micl: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_mode_is_respected(hub: UploadHub, at_home: Any, micl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run = at_home("composed", *FINETUNE)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     done = micl("push", run, "hf:me/colours")

@@ -1,0 +1,47 @@
+"""``micl export``: what it refuses before a model is loaded, and what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_a_backbone_without_exports_says_so_and_nothing_is_written(finished: str, micl: Any, tmp_path: Path) -> None:
+    done = micl("export", finished, "out")
+    assert (done.code, done.out) == (4, "")
+    assert "a model of the backbone ToyBackbone cannot be exported" in done.err
+    assert not list(tmp_path.glob("*out*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("@last", "full"), 2, "is not empty, and holds no export"),
+        (("@last", "full", "--force"), 2, "is not empty, and holds no export"),
+        (("@last", "."), 2, "is the current folder"),
+        (("@last", "out", "--stage", "3"), 2, "stage 3 is not learnt"),
+        (("@last", "out", "--stage", "0"), 2, "0 is not in the range"),
+        (("nothing", "out"), 2, "no run 'nothing'"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(
+    words: tuple[str, ...], code: int, message: str, finished: str, micl: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+    done = micl("export", *words)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert (tmp_path / "full" / "thesis.tex").read_text() == "mine"
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_stage_whose_checkpoint_is_gone_is_told(finished: str, micl: Any, isolated: Path) -> None:
+    import shutil
+
+    shutil.rmtree(isolated / "runs" / finished / "stages" / "02")
+    done = micl("export", finished, "out")
+    assert done.code == 1
+    assert "the checkpoint of stage 2 is gone" in done.err
