@@ -45,3 +45,41 @@ def test_a_stage_whose_checkpoint_is_gone_is_told(finished: str, micl: Any, isol
     done = micl("export", finished, "out")
     assert done.code == 1
     assert "the checkpoint of stage 2 is gone" in done.err
+
+
+STRATEGIES = """
+from micl_cli.api import ADAPTER, Register, Route, Strategy, hookimpl
+
+class Summed(Strategy):
+    def begin(self, stage):
+        super().begin(stage)
+        if "second" not in self.backbone.adapters.names:
+            self.backbone.adapters.add("second", seed=1)
+        self.backbone.adapters.activate([ADAPTER, "second"])
+
+class Weighed(Strategy):
+    def route(self, examples):
+        return [Route("own/img_cap", 1.0, {ADAPTER: 0.5}) for _ in examples]
+
+@hookimpl
+def micl_register_strategies(register: Register) -> None:
+    register("summed", "mixing_plugin:Summed", "two adapters together")
+    register("weighed", "mixing_plugin:Weighed", "an adapter with a weight for each example")
+"""
+
+
+@pytest.mark.parametrize(
+    ("strategy", "reason"),
+    [("summed", "answers by none, or by a sum, of its adapters"), ("weighed", "weighs adapters for each example")],
+)
+def test_mixtures_of_adapters_are_refused(
+    strategy: str, reason: str, install: Any, learn: Any, micl: Any, tmp_path: Path
+) -> None:
+    install("micl-mixing", entry_points="[micl]\nmixing = mixing_plugin\n", files={"mixing_plugin.py": STRATEGIES})
+    learnt = learn("--strategy", strategy, "--quiet")
+    assert learnt.code == 0, learnt.err
+    run = learnt.out.strip()
+    done = micl("export", run, "out")
+    assert (done.code, done.out) == (4, "")
+    assert f"strategy '{strategy}' cannot be exported: it {reason}" in done.err
+    assert not list(tmp_path.glob("*out*"))
