@@ -9,7 +9,10 @@ from micl_backbones.export.matrices import LoraMatrices, lora_matrices
 from micl_backbones.export.peft_files import write_adapter
 from micl_cli.api import Adapters, ExportRequest, PlanError, Usage
 
-LOADER = "micl reads media and writes prompts as in the run, and routes by the run's own router if it has one"
+_LOADER = (
+    "With micl, for the answers of the run: media are read and prompts are written as in the run, and its own router "
+    "selects the adapters if it has one."
+)
 
 
 def matrices_of(adapters: Adapters, request: ExportRequest) -> dict[str, LoraMatrices]:
@@ -53,4 +56,4 @@ def loader_usage(request: ExportRequest) -> Usage:
         f"model = micl_cli.load_export({request.place!r})",
         f"print(model.answer({', '.join(arguments)}))",
     ]
-    return Usage(text=f"With micl, which gives the answers of the run: {LOADER}.", code="\n".join(code))
+    return Usage(text=_LOADER, code="\n".join(code))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers import KINDS, Make, ready
+import transformers as hf
+from helpers import KINDS, Make, ready, resources
+from languages import write_language
 from peft import PeftModel
 
+from micl_backbones.composed.backbone import Composed
 from micl_backbones.export.matrices import check_plain, lora_matrices
 from micl_backbones.export.merge import merge
 from micl_backbones.export.peft_files import load_adapters, write_adapter, write_connectors
@@ -75,16 +79,9 @@ def test_a_backbone_loads_what_was_written(options: dict[str, Any], kind: str, m
     torch.testing.assert_close(other.answer_logits(other.batch(examples))[0], logits, atol=1e-4, rtol=1e-4)
 
 
-def test_layers_of_gpt2_are_transposed(tmp_path: Path) -> None:
-    import transformers as hf
-    from conftest import write_preset
-    from helpers import resources
-    from languages import write_language
-
-    from micl_backbones.composed.backbone import Composed
-
-    path = write_preset(tmp_path)
-    write_language(tmp_path / "language", hf.GPT2Config, n_embd=32, n_layer=2, n_head=2, n_positions=64)
+def test_layers_of_gpt2_are_transposed(preset: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(preset.parent, tmp_path / "preset") / preset.name
+    write_language(path.parent / "language", hf.GPT2Config, n_embd=32, n_layer=2, n_head=2, n_positions=64)
     path.write_text(path.read_text().replace('["q_proj", "v_proj", "down_proj"]', '["c_attn", "c_proj"]'))
     made, plain, merged = (Composed(str(path), resources=resources(), dtype="fp32") for _ in range(3))
     matrices = lora_matrices(ready(made, "main").adapters, "main")
