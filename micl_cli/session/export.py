@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from micl_cli import __version__
 from micl_cli.api.export import ExportFormat, ExportRequest, ExportSummary
+from micl_cli.api.selection import Selection
 from micl_cli.api.strategy import Strategy
 from micl_cli.api.task import Example, Media
 from micl_cli.data.prepared import is_prepared, open_task
@@ -135,8 +136,7 @@ class _LearntModel:
     @property
     def active(self) -> str:
         """The adapter that answers all examples; empty if the strategy routes."""
-        active = self.components.backbone.adapters.active
-        return active if isinstance(active, str) and not self.routes else ""
+        return "" if self.routes else only_adapter(self.components.backbone.adapters.active)
 
     @property
     def by_task(self) -> Mapping[str, str]:
@@ -213,6 +213,16 @@ class _LearntModel:
             "by_task": dict(request.by_task),
             "routed": self.routes,
         }
+
+
+def only_adapter(selection: Selection) -> str:
+    """Return the adapter that a selection consists of, or an empty text if it is none or several."""
+    if isinstance(selection, str):
+        return selection
+    if isinstance(selection, Mapping):
+        return next(iter(selection)) if list(selection.values()) == [1.0] else ""
+    names = list(selection) if isinstance(selection, Sequence) else []
+    return names[0] if len(names) == 1 and isinstance(names[0], str) else ""
 
 
 def _task_facts(session: Session, plan: Plan) -> list[dict[str, Any]]:

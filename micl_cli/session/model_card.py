@@ -10,7 +10,7 @@ from typing import Any
 from micl_cli import __version__
 from micl_cli.api.export import ExportRequest, ExportSummary, Usage
 from micl_cli.api.task import CHOICE
-from micl_cli.report.blocks import Block, Code, Heading, Paragraph, Table, labels, number
+from micl_cli.report.blocks import Block, Heading, Paragraph, Table, labels, number
 from micl_cli.report.data import RunData, matrix_rows
 from micl_cli.report.provenance import provenance
 from micl_cli.report.render import markdown
@@ -148,5 +148,5 @@ def _provenance(card: CardFacts) -> list[Block]:
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {Code(item)}" for name, item in value.items() if item is not None)
+        return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
     return str(value)

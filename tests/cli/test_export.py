@@ -38,6 +38,16 @@ def test_what_cannot_be_written_is_refused(
     assert not list(tmp_path.glob("*out*"))
 
 
+@pytest.mark.parametrize(
+    ("selection", "name"),
+    [("main", "main"), (["main"], "main"), ({"main": 1.0}, "main"), ({"main": 0.5}, ""), (["a", "b"], ""), (None, "")],
+)
+def test_one_adapter_answers_however_it_is_selected(selection: Any, name: str) -> None:
+    from micl_cli.session.export import only_adapter
+
+    assert only_adapter(selection) == name
+
+
 def test_a_stage_whose_checkpoint_is_gone_is_told(finished: str, micl: Any, isolated: Path) -> None:
     import shutil
 

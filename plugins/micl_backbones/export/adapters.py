@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from micl_backbones.adapters.peft import PeftAdapters, keeps_targets
 from micl_backbones.export.matrices import LoraMatrices, lora_matrices
-from micl_backbones.export.peft_files import write_adapter
+from micl_backbones.export.peft_files import lora_config, write_adapter
 from micl_cli.api import Adapters, ExportRequest, PlanError, Usage
 
 _LOADER = (
@@ -15,10 +16,18 @@ _LOADER = (
 )
 
 
-def matrices_of(adapters: Adapters, request: ExportRequest) -> dict[str, LoraMatrices]:
+def matrices_of(adapters: PeftAdapters, request: ExportRequest) -> dict[str, LoraMatrices]:
     """Return the adapters of a request as plain LoRA. Raises PlanError before anything is written if one is not."""
     one_rank = request.format == "vllm"
-    return {name: lora_matrices(adapters, name, one_rank=one_rank) for name in request.adapters}
+    matrices = {name: lora_matrices(adapters, name, one_rank=one_rank) for name in request.adapters}
+    for name, own in matrices.items() if request.format != "merged" else ():
+        if not keeps_targets(lora_config(adapters, own), adapters.language):
+            raise PlanError(
+                f"the adapter {name!r} cannot be exported: peft would move it to the fused weights of the experts of "
+                f"{type(adapters.language).__name__}",
+                "Merge it: --format merged.",
+            )
+    return matrices
 
 
 def check_single(request: ExportRequest) -> None:

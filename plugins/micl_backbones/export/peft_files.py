@@ -23,10 +23,9 @@ _KEY = "base_model.model.{layer}.lora_{matrix}.weight"
 _MAX_BYTES = 16 << 20
 
 
-def write_adapter(folder: Path, adapters: Adapters, matrices: LoraMatrices, *, base: str, revision: str) -> None:
-    """Write plain LoRA for the model whose layers ``adapters`` adapt; ``base`` is its hub id or folder, if any."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = LoraConfig(
+def lora_config(adapters: Adapters, matrices: LoraMatrices, *, base: str = "", revision: str = "") -> LoraConfig:
+    """Return peft's configuration of plain LoRA; ``base`` is the hub id or folder of the adapted model, if any."""
+    return LoraConfig(
         r=matrices.rank,
         lora_alpha=cast(Any, matrices.alpha),
         target_modules=list(matrices.layers),
@@ -37,8 +36,13 @@ def write_adapter(folder: Path, adapters: Adapters, matrices: LoraMatrices, *, b
         revision=revision or None,
         inference_mode=True,
     )
-    content = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
-    write_json(folder / CONFIG, content)
+
+
+def write_adapter(folder: Path, adapters: Adapters, matrices: LoraMatrices, *, base: str, revision: str) -> None:
+    """Write plain LoRA for the model whose layers ``adapters`` adapt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = lora_config(adapters, matrices, base=base, revision=revision).to_dict()
+    write_json(folder / CONFIG, {n: sorted(value) if isinstance(value, set) else value for n, value in config.items()})
     tensors = {
         _KEY.format(layer=layer, matrix=matrix): weight
         for layer, pair in matrices.layers.items()

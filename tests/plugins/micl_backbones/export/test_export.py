@@ -145,6 +145,14 @@ def test_the_card_tells_tasks_scores_and_origin(at_home: Any, micl: Any, tmp_pat
     assert run in text
 
 
+def test_names_are_text_in_the_card(at_home: Any, micl: Any, tmp_path: Path) -> None:
+    run = at_home("composed", *FINETUNE, "--name", "<b>`x`</b> | [y](z)")
+    assert micl("export", run, "out").code == 0
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "# &lt;b&gt;\\`x\\`&lt;/b&gt; \\| \\[y\\](z) after stage 2" in text
+    assert "<b>" not in text
+
+
 def test_an_export_is_written_for_vllm(at_home: Any, micl: Any, tmp_path: Path, folders: Any) -> None:
     run = at_home("hf", *ROUTED, "-b", "lora_rank", "9")
     assert micl("export", run, "out", "--format", "vllm").code == 0
@@ -226,6 +234,11 @@ def test_a_changed_file_is_noticed(at_home: Any, micl: Any, tmp_path: Path) -> N
     weights.unlink()
     with pytest.raises(CheckpointError, match="is missing"):
         micl_cli.load_export("out")
+    again = micl("export", run, "out")
+    assert (again.code, again.out) == (2, "")
+    assert "holds another export" in again.err
+    assert micl("export", run, "out", "--force").code == 0
+    assert micl_cli.load_export("out").tasks == ("own/img_cap", "own/aud_qa")
 
 
 def test_another_base_model_is_refused(at_home: Any, micl: Any, tmp_path: Path, preset: Path) -> None:

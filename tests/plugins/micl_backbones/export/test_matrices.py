@@ -17,7 +17,7 @@ from micl_backbones.composed.backbone import Composed
 from micl_backbones.export.matrices import check_plain, lora_matrices
 from micl_backbones.export.merge import merge
 from micl_backbones.export.peft_files import load_adapters, write_adapter, write_connectors
-from micl_cli.api import AdapterSpec, PlanError, TokenMap
+from micl_cli.api import AdapterSpec, ExportRequest, PlanError, TokenMap
 from micl_cli.testing import toy_examples
 
 SPECS = {
@@ -91,6 +91,22 @@ def test_layers_of_gpt2_are_transposed(preset: Path, tmp_path: Path) -> None:
     loaded = PeftModel.from_pretrained(plain.language, tmp_path / "out").eval()
     torch.testing.assert_close(loaded(input_ids=ids).logits, expected, atol=1e-4, rtol=1e-4)
     merge(merged.adapters, matrices)
+    torch.testing.assert_close(merged.language(input_ids=ids).logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_layers_that_peft_would_move_are_merged_only(preset: Path, tmp_path: Path) -> None:
+    """Of a mixture of experts, peft moves layers that are called like those of an expert to fused weights."""
+    path = shutil.copytree(preset.parent, tmp_path / "preset") / preset.name
+    sizes = {"head_dim": 16, "moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}
+    write_language(path.parent / "language", hf.Qwen3MoeConfig, mlp_only_layers=[0], **sizes)
+    made, merged = (Composed(str(path), resources=resources(), dtype="fp32") for _ in range(2))
+    ready(made, "main")
+    ids = torch.tensor([[5, 9, 30, 31]])
+    expected = made.language(input_ids=ids).logits
+    with pytest.raises(PlanError, match="peft would move it to the fused weights") as refused:
+        made.export(tmp_path / "out", ExportRequest(format="peft", adapters={"main": ""}, answering=["main"]))
+    assert "--format merged" in refused.value.hint
+    merge(merged.adapters, lora_matrices(made.adapters, "main"))
     torch.testing.assert_close(merged.language(input_ids=ids).logits, expected, atol=1e-4, rtol=1e-4)
 
 

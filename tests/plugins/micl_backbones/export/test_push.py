@@ -62,6 +62,17 @@ def test_no_folder_and_no_token_of_this_machine_is_uploaded_or_shown(
     assert json.loads(hub.repositories["me/colours"].files["micl.json"])["plan"]["backbone"] == "composed:small.toml"
 
 
+def test_the_folder_of_a_checkpoint_is_named_without_its_place(
+    hub: UploadHub, at_home: Any, micl: Any, folders: Any, tmp_path: Path
+) -> None:
+    run = at_home("hf", *FINETUNE)
+    assert micl("push", run, "hf:me/colours").code == 0
+    files = hub.repositories["me/colours"].files
+    assert str(folders("llava").parent).encode() not in b"".join(files.values())
+    assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == "llava"
+    assert "base, folder = 'llava', 'me/colours'" in files["README.md"].decode()
+
+
 def test_a_later_export_replaces_an_earlier_one(hub: UploadHub, at_home: Any, micl: Any) -> None:
     run = at_home("composed", *FINETUNE)
     old = {"micl.json": b"{}", "expert1/adapter_config.json": b"{}", ".gitattributes": b"", "README.md": b"old"}
