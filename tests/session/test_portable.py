@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micl_cli.session.portable import portable
@@ -31,6 +31,7 @@ def test_folders_are_left_out(value: Any, expected: Any) -> None:
     assert portable(value) == expected
 
 
+@settings(max_examples=50)
 @given(st.recursive(st.text("/~:=,. ab"), lambda inner: st.lists(inner) | st.dictionaries(st.text("/:ab"), inner)))
 def test_no_absolute_path_remains(value: Any) -> None:
     once = portable(value)
