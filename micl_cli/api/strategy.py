@@ -98,8 +98,9 @@ class Strategy:
     defined here. Options are keyword-only constructor parameters annotated with ``Annotated[type, "help"]`` and stored
     as attributes of the same name, followed by an underscore if a method has that name (see ``attribute_of``); they
     may be changed for a single stage (``-o 3:lambda_kl 0.5``). ``needs`` names the capabilities that the backbone must
-    provide. ``knows_task`` states that ``route`` is told the task of an example, so that no routing accuracy is
-    reported.
+    provide. ``knows_task`` states that ``route`` is told the task of an example, or predicts none, so that no routing
+    accuracy is reported. ``routes_validation`` states that ``route`` knows the stage's tasks before they are learnt, so
+    that validation is routed too.
 
     ``stage`` is the current stage. ``modules`` holds the strategy's own trainable modules (gates, keys, scalars), which
     are moved, saved, restored, counted and included in the best weights like those of an adapter. Modules that
@@ -108,6 +109,7 @@ class Strategy:
 
     needs: ClassVar[frozenset[str]] = frozenset({"adapters"})
     knows_task: ClassVar[bool] = False
+    routes_validation: ClassVar[bool] = False
     stage: Stage
 
     def __init__(self, backbone: Backbone) -> None:
