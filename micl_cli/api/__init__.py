@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from micl_cli.api.router import tasks_with_modalities as tasks_with_modalities
     from micl_cli.api.sampling import GROUP as GROUP
     from micl_cli.api.sampling import subset as subset
+    from micl_cli.api.schedule import Schedule as Schedule
     from micl_cli.api.search import Search as Search
     from micl_cli.api.selection import Mixture as Mixture
     from micl_cli.api.selection import Selection as Selection
@@ -159,6 +160,7 @@ _MODULES = {
     "resources": ("PartLoader", "Resources"),
     "router": ("Router", "RouterContext", "route_readable", "tasks_with_modalities"),
     "sampling": ("GROUP", "subset"),
+    "schedule": ("Schedule",),
     "search": ("Search",),
     "selection": ("Mixture", "Selection", "TokenMap", "combine"),
     "statistics": ("PlainPass", "Statistic"),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from micl_cli.api.backbone import Backbone, Batch
 from micl_cli.api.metric import Metric
 from micl_cli.api.resources import PartLoader
+from micl_cli.api.schedule import Schedule
 from micl_cli.api.selection import Selection
 from micl_cli.api.task import Example, Task
 
@@ -102,15 +103,17 @@ class Strategy:
     accuracy is reported. ``routes_validation`` states that ``route`` knows the stage's tasks before they are learnt, so
     that validation is routed too.
 
-    ``stage`` is the current stage. ``modules`` holds the strategy's own trainable modules (gates, keys, scalars), which
-    are moved, saved, restored, counted and included in the best weights like those of an adapter. Modules that
-    ``begin`` adds must be added by ``restore`` too; their values are loaded after it.
+    ``stage`` is the current stage, and ``schedule`` holds its steps and their learning rates once its examples are
+    known, so not in ``begin`` and ``before``. ``modules`` holds the strategy's own trainable modules (gates, keys,
+    scalars), which are moved, saved, restored, counted and included in the best weights like those of an adapter.
+    Modules that ``begin`` adds must be added by ``restore`` too; their values are loaded after it.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"adapters"})
     knows_task: ClassVar[bool] = False
     routes_validation: ClassVar[bool] = False
     stage: Stage
+    schedule: Schedule = Schedule()
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone

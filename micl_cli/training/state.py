@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from math import ceil, cos, isnan, pi
+from math import ceil, isnan
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim import AdamW
 
+from micl_cli.api.schedule import Schedule
 from micl_cli.api.selection import Selection
 from micl_cli.api.strategy import Stage
 from micl_cli.api.task import Example
@@ -64,19 +65,18 @@ class StageState:
         self.trainable_parameters = sum(weight.numel() for weight in weights)
         if not self.examples or not weights:
             self.steps_planned = 0  # the strategy learns nothing in this stage
+        strategy.schedule = Schedule(self.steps_planned, self.steps_per_epoch, training.warmup)
+        if not self.steps_planned:
             return
         optimizer = AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay)
         self.optimizer: AdamW = self.components.accelerator.prepare_optimizer(optimizer)
 
     def set_learning_rate(self) -> float:
         """Set and return the learning rate of the next step: linear warmup, then cosine decay to zero."""
-        training = self.components.plan.training
-        warmup = ceil(training.warmup * self.steps_planned)
-        progress = (self.step - warmup) / max(1, self.steps_planned - warmup)
-        factor = (self.step + 1) / (warmup + 1) if self.step < warmup else (1 + cos(pi * progress)) / 2
+        rate = self.components.plan.training.learning_rate * self.components.strategy.schedule.factor(self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = training.learning_rate * factor
-        return training.learning_rate * factor
+            group["lr"] = rate
+        return rate
 
     # The order of examples depends only on seed, stage and epoch, so that a resumed run draws the same ones
 

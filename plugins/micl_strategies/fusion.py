@@ -31,3 +31,13 @@ def fuse(strategy: SingleAdapter, before: Mapping[str, Tensor], alpha: float) ->
     weights = dict(strategy.trainable())
     for name, old in before.items():
         weights[name].lerp_(old, 1 - alpha)
+
+
+def gradual_alpha(strategy: SingleAdapter, step: int, alpha: float) -> float:
+    """Return the alpha of the fusion after optimiser step ``step`` (from 1), if an epoch's fusion is spread over it.
+
+    The fusions of an epoch at the peak learning rate have the product ``alpha``. Weights move in proportion to the
+    learning rate, and so does the fusion, which ends with it: connectors can adapt to the fused weights until then.
+    """
+    schedule = strategy.schedule
+    return float(alpha ** (schedule.factor(step - 1) / schedule.steps_per_epoch))

@@ -5,7 +5,7 @@ From the second task on, with the model after the previous task as teacher and K
 1. Pseudo targets (PTGM): if the modality was learnt before with the other task type, its targets are generated for the
    new task's inputs; ``pseudo_num`` of them join each step: cross entropy + lambda_kl * KL on their answer tokens.
 2. Instruction-based distillation (IKD): lambda_text * KL on ``text_instruct_num`` texts per step, without media.
-3. Weight fusion after every epoch: theta <- (1 - alpha) theta_teacher + alpha theta.
+3. Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta for each epoch.
 
 Ablations: ``pseudo_num 0`` (no PTGM), ``text_instruct_num 0`` (no IKD), ``alpha 1`` (no fusion); all three together
 give sequential fine-tuning. The recipe moincl-paper sets the paper's form of the loss and its decoding, the recipes
@@ -18,6 +18,8 @@ Captions are generated once per medium; questions are written by the backbone's 
 pre-generated: ``pseudo_targets`` reads them, for all captions of an example). A step prefers pseudo samples on the
 batch's media. ``pseudo_when`` is by modality (theirs, in order 2: by type). T is 2 (paper: 5), lambda_text 2 (paper: 1)
 and alpha 0.5 for all tasks (paper: set by hand per task). Texts are the backbone's, not Natural Instructions.
+By default a fusion is spread over the steps of its epoch (``fusion epoch``: theirs, at its end): a few epochs do not
+suffice for connectors to adapt to weights that jump back, least of all after the last step.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ from micl_cli.api import (
     distillation_loss,
 )
 from micl_strategies.cached_teacher import CachedTeacher
-from micl_strategies.fusion import fuse, teacher_weights
+from micl_strategies.fusion import fuse, gradual_alpha, teacher_weights
+from micl_strategies.pseudo_pool import PseudoPool
 from micl_strategies.pseudo_targets import PseudoTargets
 from micl_strategies.single_adapter import TEACHER, SingleAdapter
 from micl_strategies.writer import chunks, read_lines, write_questions
@@ -96,7 +99,17 @@ class MoInCL(SingleAdapter):
         alpha: Annotated[
             float, "share of the new weights in the fusion; 0 restores the teacher's", Range(0, 1), Search(0.1, 0.9)
         ] = 0.5,
-        fuse_every: Annotated[int, "steps between fusions (0: fuse after every epoch)", Range(0)] = 0,
+        alpha_rule: Annotated[
+            Literal["constant", "tasks"], "alpha as given, or 1 / t for task t", AddedLater()
+        ] = "constant",
+        fusion: Annotated[
+            Literal["gradual", "epoch"],
+            "spread each epoch's fusion over its steps by their learning rates, or fuse after every epoch (the paper)",
+        ] = "gradual",
+        fuse_every: Annotated[int, "steps between fusions (0: as option fusion says)", Range(0)] = 0,
+        fuse_until: Annotated[
+            float, "fraction of the steps after which nothing is fused any more", Range(0, 1), AddedLater()
+        ] = 1.0,
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         instructions: Annotated[
             str, "file of texts for distillation, one per line (default: the backbone's own)", ExistingFile()
@@ -118,9 +131,11 @@ class MoInCL(SingleAdapter):
         self.pseudo_targets = pseudo_targets
         if pseudo_targets:
             PseudoTargets(Path(pseudo_targets))  # raises for a malformed file before anything is learnt
-        self.alpha, self.fuse_every, self.fuse_connectors = alpha, fuse_every, fuse_connectors
-        self.pseudo: list[Example] = []
-        self._pseudo_by_media: dict[tuple[str, ...], list[int]] = {}
+        self.alpha, self.alpha_rule, self.fusion = alpha, alpha_rule, fusion
+        self.fuse_every, self.fuse_until = fuse_every, fuse_until
+        self.fuse_connectors = fuse_connectors
+        self.pseudo = PseudoPool()
+        self._fuses = False  # whether the weights after the latest step may still be fused
         self.texts: list[Example] = []
         self.teacher = CachedTeacher(backbone)
         self._teacher_weights: dict[str, Tensor] = {}
@@ -155,7 +170,6 @@ class MoInCL(SingleAdapter):
         if self.pseudo_num:
             for task in stage.tasks:
                 self.pseudo += yield from self._pseudo_samples(task)
-            self._pseudo_by_media = indices_by_media(self.pseudo)
         yield from self.teacher.fill([*self.texts, *self.pseudo], stage)
 
     def _pseudo_samples(self, task: Task) -> Samples:
@@ -218,24 +232,10 @@ class MoInCL(SingleAdapter):
 
     def step_examples(self, examples: Sequence[Example]) -> Mapping[str, Sequence[Example]]:
         """Return three groups: "new" (drawn and rehearsed examples), "pseudo" samples, and "text"."""
-        pseudo = [self.pseudo[i] for i in self._draw_pseudo(examples)]
+        pseudo = self.pseudo.draw(self.pseudo_num, examples, self.stage.rng)
         count = min(self.text_instruct_num, len(self.texts)) if self.stage.previous_tasks else 0
         texts = [self.texts[i] for i in self.stage.rng.sample(range(len(self.texts)), count)]
         return {NEW: [*examples, *self.rehearsed()], PSEUDO: pseudo, TEXT: texts}
-
-    def _draw_pseudo(self, examples: Sequence[Example]) -> list[int]:
-        """Draw the indices of pseudo samples: first those on the media of ``examples``, then any others.
-
-        Media shared within a batch are read once. A sample is drawn as often as the examples on its media.
-        """
-        media, rng = {example.media_key for example in examples if example.media}, self.stage.rng
-        same_media = sorted(i for key in media for i in self._pseudo_by_media.get(key, ()))
-        drawn = rng.sample(same_media, min(self.pseudo_num, len(same_media)))
-        if missing := self.pseudo_num - len(drawn):
-            excluded = set(same_media)
-            others = [i for i in range(len(self.pseudo)) if i not in excluded]
-            drawn += rng.sample(others, min(missing, len(others)))
-        return drawn
 
     def loss(self, batch: Batch) -> Loss:
         if not self.pseudo and not self.texts:
@@ -271,17 +271,25 @@ class MoInCL(SingleAdapter):
 
     # Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta
 
+    @property
+    def share(self) -> float:
+        """The share of the new weights in this stage's fusions (alpha)."""
+        return self.alpha if self.alpha_rule == "constant" else 1 / (1 + len(self.stage.previous_tasks))
+
     def step_end(self, step: int) -> None:
-        if self.fuse_every and step % self.fuse_every == 0:
-            fuse(self, self._teacher_weights, self.alpha)
+        self._fuses = self.has_teacher and step <= self.fuse_until * self.schedule.steps
+        if self._fuses and self.fuse_every and step % self.fuse_every == 0:
+            fuse(self, self._teacher_weights, self.share)
+        elif self._fuses and not self.fuse_every and self.fusion == "gradual":
+            fuse(self, self._teacher_weights, gradual_alpha(self, step, self.share))
 
     def epoch_end(self) -> None:
-        if not self.fuse_every:
-            fuse(self, self._teacher_weights, self.alpha)
+        if self._fuses and self.acts_at_epoch_end:
+            fuse(self, self._teacher_weights, self.share)
 
     @property
     def acts_at_epoch_end(self) -> bool:
-        return self.has_teacher and not self.fuse_every
+        return self.has_teacher and not self.fuse_every and self.fusion == "epoch"
 
     # End of a task, and resuming
 
@@ -291,7 +299,7 @@ class MoInCL(SingleAdapter):
         super().end(stage)
 
     def _clear(self) -> None:
-        self.pseudo, self._pseudo_by_media = [], {}
+        self.pseudo = PseudoPool()
         self._teacher_weights = {}
         self.teacher.clear()
 
@@ -307,20 +315,11 @@ class MoInCL(SingleAdapter):
         super().restore(state)
         inputs = {e.id: e for task in self.stage.tasks for e in task.examples("train")}
         stored = [(inputs[id], prompt, answer) for id, prompt, answer in state.data.get("pseudo", ()) if id in inputs]
-        self.pseudo = []
+        self.pseudo = PseudoPool()
         if state.data.get("given"):
-            self.pseudo = self._given_questions([e for e in inputs.values() if e.media])
+            self.pseudo += self._given_questions([e for e in inputs.values() if e.media])
         self.pseudo += [self._pseudo_sample(i, *each) for i, each in enumerate(stored, len(self.pseudo))]
-        self._pseudo_by_media = indices_by_media(self.pseudo)
         if self.has_teacher:
             self._use_teacher()
             for _ in self.teacher.fill([*self.texts, *self.pseudo], self.stage):
                 pass
-
-
-def indices_by_media(examples: Sequence[Example]) -> dict[tuple[str, ...], list[int]]:
-    """Return the indices of the examples with the same media, by the identifier of the media."""
-    indices: dict[tuple[str, ...], list[int]] = {}
-    for index, example in enumerate(examples):
-        indices.setdefault(example.media_key, []).append(index)
-    return indices
