@@ -17,7 +17,7 @@ from micl_cli.session.export import ROUTING, ROUTING_DOCUMENT, VERSION
 from micl_cli.session.export_folder import DOCUMENT
 from micl_cli.session.run_model import load_model, routes_examples, tasks_without_data
 from micl_cli.session.session import Session
-from micl_cli.settings import load_settings
+from micl_cli.settings import library_messages, load_settings
 from micl_cli.store import plan_problem
 
 if TYPE_CHECKING:
@@ -56,13 +56,15 @@ def load_export(
     if record.form == "vllm":
         raise UsageError(f"{folder} is for a vLLM server", "Its README.md shows how; or export with --format peft.")
     session = Session(load_settings(), trusted=trust_remote_code)
-    components = load_model(session, _usable_plan(place, record, base, session), record.tasks, device, placed=True)
-    adapters = components.backbone.adapters
-    components.backbone.load_exported(place, record.adapters)
-    adapters.activate(record.active if record.active in adapters.names else None)
-    if record.routed:
-        with _damage_to_mend():
-            _restore_routing(components, place, record.stage)
+    with library_messages(shown=False):
+        plan = _usable_plan(place, record, base, session)
+        components = load_model(session, plan, record.tasks, device, placed=True)
+        adapters = components.backbone.adapters
+        components.backbone.load_exported(place, record.adapters)
+        adapters.activate(record.active if record.active in adapters.names else None)
+        if record.routed:
+            with _damage_to_mend():
+                _restore_routing(components, place, record.stage)
     components.eval()
     return LoadedExport(components, record.by_task)
 
