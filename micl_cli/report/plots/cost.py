@@ -57,4 +57,6 @@ def _times(axes: Axes, stages: Sequence[StageRecord]) -> None:
         left = [start + each for start, each in zip(left, seconds, strict=True)]
     axes.set_title("seconds")
     if len(shown) > 1:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=3, fontsize=7, handlelength=1, columnspacing=1)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=3, fontsize=7, handlelength=1, columnspacing=1
+        )
