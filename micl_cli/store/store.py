@@ -116,13 +116,9 @@ class Store:
 
     def record_task(self, task: TaskRecord) -> None:
         """Write the record of a prepared task, in place of an earlier preparation."""
-        values = {
-            "modalities": list(task.modalities),
-            "counts": dict(task.counts),
-            "prepared": task.prepared or utc_now(),
-        }
+        values = {"modalities": list(task.modalities), "counts": dict(task.counts)}
         with self._writing() as session:
-            session.merge(models.Task(**{**asdict(task), **values}))
+            session.merge(models.Task(**{**asdict(task), **values, "prepared": task.prepared or utc_now()}))
 
     def task(self, name: str) -> TaskRecord | None:
         """Return the prepared task with a full name, or None."""

@@ -1,1 +1,1 @@
-"""Reports as one HTML file without references to other files: view model, templates, inline plots and previews of media."""
+"""Reports as one HTML file that needs no other: view model, templates, inline plots, previews of media."""

@@ -21,8 +21,8 @@ KEPT = 0.5
 class AnsweredExample:
     """An example with its answers by stage (0: before learning). ``learnt`` is the stage that taught its task, or None.
 
-    ``prompt`` is None if the example is not known here; ``media`` are those of which previews are wanted, ``more`` counts
-    the others.
+    ``prompt`` is None if the example is not known here; ``media`` are those of which previews are wanted, and ``more``
+    counts the others.
     """
 
     id: str

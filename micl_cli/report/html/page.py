@@ -18,6 +18,7 @@ from micl_cli.report.html.answers import MAX_DETAILED, ReportDetails
 from micl_cli.report.html.inline import inline_svg
 from micl_cli.report.html.tables import learning_table, routing_table
 from micl_cli.report.plots.catalogue import run_plots, summary_plots
+from micl_cli.report.plots.heat_map import score_matrix_plot
 from micl_cli.report.plots.style import Plot
 from micl_cli.report.provenance import provenance, validations
 from micl_cli.report.scoring import mixture, outside, rules, subscores
@@ -91,22 +92,24 @@ def _several(runs: Sequence[RunData], details: ReportDetails) -> Iterator[Sectio
     """Yield the sections of several runs: one for each, and their comparison."""
     few = len(runs) <= MAX_DETAILED
     if not few:
-        pictures = [_heat_map(run, f"run-{number}") for number, run in enumerate(runs, 1)]
-        items = [*map(_note, details.notes), *(item for each in pictures for item in each)]
-        yield Section(id="scores", title="Scores of each run", items=items)
+        yield _heat_maps(runs, details.notes)
     for number, run in enumerate(runs, 1):
         anchor = f"run-{number}"
         sections = _run_sections(run, details, anchor, plots=few)
-        yield Section(id=anchor, title=blocks_of.run_title(run), sections=sections, folded=not few)
+        title = f"{blocks_of.run_title(run)} ({run.strategy}, seed {run.seed})"
+        yield Section(id=anchor, title=title, sections=sections, folded=not few)
     yield Section(id="comparison", title=f"Comparison of {len(runs)} runs", items=_items(comparison(runs)))
 
 
-def _heat_map(run: RunData, prefix: str) -> list[Item]:
-    from micl_cli.report.plots.heat_map import score_matrix_plot
-
-    plot = score_matrix_plot(run)
-    name = f"{run.strategy} {run.id[:8]}, seed {run.seed}"
-    return [Item("picture", Picture(inline_svg(plot, f"{prefix}-map"), name, plot.reading))] if plot else []
+def _heat_maps(runs: Sequence[RunData], notes: Sequence[str]) -> Section:
+    plots = [(f"{run.strategy} {run.id[:8]}, seed {run.seed}", score_matrix_plot(run)) for run in runs]
+    items = [
+        Item("picture", Picture(inline_svg(plot, f"map-{number}"), title, ""))
+        for number, (title, plot) in enumerate(plots, 1)
+        if plot
+    ]
+    texts = [*notes, *dict.fromkeys(f"{plot.title}. {plot.reading}" for _, plot in plots if plot)]
+    return Section(id="scores", title="Scores of each run", items=[*map(_note, texts), *items])
 
 
 def _run_sections(run: RunData, details: ReportDetails, anchor: str, *, plots: bool = True) -> list[Section]:

@@ -57,6 +57,5 @@ def _times(axes: Axes, stages: Sequence[StageRecord]) -> None:
         left = [start + each for start, each in zip(left, seconds, strict=True)]
     axes.set_title("seconds")
     if len(shown) > 1:
-        axes.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=3, fontsize=7, handlelength=1, columnspacing=1
-        )
+        place = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)}
+        axes.legend(**place, ncols=3, fontsize=7, handlelength=1, columnspacing=1)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 _CELL = (0.78, 0.36)
 """The width and height of a cell in inches."""
-_MARGINS = (1.9, 0.95)
+_LETTER, _SPACE = 0.07, 0.12
+"""The mean width of a letter, and the space around labels, in inches."""
+_SLOPE = (0.87, 0.5)
+"""How far labels of columns reach to the right and up, for each unit of their length."""
 _LIGHT, _DARK = "#ffffff", "#10101a"
 _COLOURS = "cividis"
 
@@ -37,8 +40,9 @@ def score_matrix_plot(run: RunData) -> Plot | None:
         name="scores",
         title="Scores R: on each task (column) after learning each task (row), x100",
         reading="The brighter a cell, the closer its score is to the best score of its column.",
-        size=_size(len(run.tasks), len(names)),
+        size=_Room(names, labels(run.tasks)).size,
         draw=partial(_draw, shares=_shares_of_columns(values), texts=texts, rows=names, columns=labels(run.tasks)),
+        layout="none",
     )
 
 
@@ -49,23 +53,47 @@ def routing_plot(run: RunData) -> Plot | None:
         return None
     names = dict(zip(run.tasks, labels(run.tasks), strict=True))
     counts = [[chosen[task] for task in run.tasks] for chosen in routing.confusion.values()]
+    rows = [names.get(task, task) for task in routing.confusion]
     return Plot(
         name="routing",
-        title=f"Routing by {routing.router} after the last task: examples of each task (row) by predicted task (column)",
+        title=f"Routing by {routing.router} after the last task: examples by own (row) and predicted task (column)",
         reading="The brighter a cell, the larger its share of the examples of its row.",
-        size=_size(len(run.tasks), len(counts)),
+        size=_Room(rows, labels(run.tasks)).size,
         draw=partial(
             _draw,
             shares=_shares_of_rows(routing, run),
             texts=[[f"{count}" for count in row] for row in counts],
-            rows=[names.get(task, task) for task in routing.confusion],
+            rows=rows,
             columns=labels(run.tasks),
         ),
+        layout="none",
     )
 
 
-def _size(columns: int, rows: int) -> tuple[float, float]:
-    return _MARGINS[0] + _CELL[0] * columns, _MARGINS[1] + _CELL[1] * rows
+class _Room:
+    """The room for the labels of rows and columns, and the size of the plot with it, in inches."""
+
+    def __init__(self, rows: Sequence[str], columns: Sequence[str]) -> None:
+        self.cells = _CELL[0] * len(columns), _CELL[1] * len(rows)
+        longest, last = max(map(_length, columns)), _length(columns[-1])
+        self.left = max(map(_length, rows)) + _SPACE
+        self.top = _SLOPE[1] * longest + 2 * _SPACE if len(columns) > 1 else 3 * _SPACE
+        self.right = max(_SPACE, _SLOPE[0] * last - _CELL[0] / 2 + _SPACE)
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """The width and height of the plot."""
+        return self.left + self.cells[0] + self.right, self.top + self.cells[1] + _SPACE
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height of the cells as parts of the plot."""
+        width, height = self.size
+        return self.left / width, _SPACE / height, self.cells[0] / width, self.cells[1] / height
+
+
+def _length(text: str) -> float:
+    return _LETTER * len(label(text)) + _SPACE
 
 
 def _shares_of_columns(rows: Rows) -> list[list[float | None]]:
@@ -93,7 +121,7 @@ def _draw(
 ) -> None:
     import matplotlib
 
-    axes = figure.add_subplot()
+    axes = figure.add_axes(_Room(rows, columns).box)
     plain(axes)
     colours = matplotlib.colormaps[_COLOURS]
     for y, (line, names) in enumerate(zip(shares, texts, strict=True)):

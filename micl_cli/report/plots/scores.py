@@ -52,7 +52,7 @@ def learning_plot(run: RunData) -> Plot | None:
     return Plot(
         name="forgetting",
         title="Learning and forgetting of each task, x100",
-        reading="From the score before learning (bar), to that right after learning (circle), to the final one (arrow).",
+        reading="From before learning (bar), to right after learning (circle), to the final score (arrow).",
         size=(6.8, 0.3 + sum(0.55 + 0.32 * len(tasks) for tasks in panels.values())),
         draw=partial(_draw_learning, run=run, panels=panels),
     )
@@ -75,6 +75,7 @@ def _draw_lines(figure: Figure, run: RunData, panels: Panels, stages: Sequence[i
                 axes.plot([i], [learnt], color=look["color"], marker=look["marker"], markersize=8, linestyle="none")
         axes.set_ylabel(label(metric))
         axes.set_xticks(stages)
+        axes.set_xlim(stages[0] - 0.2, stages[-1] + 0.2)
         axes.margins(y=0.15)
         legend(axes)
     axes.set_xlabel("stage")

@@ -73,13 +73,15 @@ class Plot:
     reading: str
     size: tuple[float, float]
     draw: Callable[[Figure], None]
+    layout: Literal["constrained", "none"] = "constrained"
+    """Whether matplotlib makes room for the labels, which takes most of the time, or ``draw`` does."""
 
     def image(self, format: PlotFormat, *, transparent: bool = False) -> bytes:
         """Return the plot as an image. Equal plots have equal bytes, by one version of matplotlib."""
         with _styled():
             from matplotlib.figure import Figure
 
-            figure = Figure(figsize=self.size, layout="constrained")
+            figure = Figure(figsize=self.size, layout=self.layout)
             self.draw(figure)
             stream = io.BytesIO()
             figure.savefig(
