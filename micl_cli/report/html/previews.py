@@ -48,7 +48,7 @@ def preview(medium: Any, modality: str) -> Preview:
     """Return the preview of a decoded medium by its canonical form, whatever its modality is called."""
     if isinstance(medium, Sound):
         return _waveform(medium, modality)
-    array = np.asarray(medium) if isinstance(medium, np.ndarray) else np.empty(0)
+    array: NDArray[Any] = np.asarray(medium) if isinstance(medium, np.ndarray) else np.empty(0)
     if array.ndim == 4 and array.dtype == np.uint8 and array.shape[-1] == 3 and len(array):
         return _frames(array, modality, medium.duration if isinstance(medium, Clip) else None)
     if array.ndim == 3 and array.dtype == np.uint8 and array.shape[-1] == 3:
