@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from micl_cli.io.characters import escape
 from micl_cli.report.plots.style import INK, MUTED, RULE, SERIES, SURFACE, Plot
 
 _COLOURS = {
@@ -37,7 +38,7 @@ def inline_svg(plot: Plot, prefix: str) -> Markup:
         "height": f"{height:.0f}",
         "style": f"max-width: {width:.0f}px; min-width: min({width:.0f}px, 30rem)",
         "role": "img",
-        "aria-label": f"{plot.title}. {plot.reading}",
+        "aria-label": escape(f"{plot.title}. {plot.reading}"),
     }
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 

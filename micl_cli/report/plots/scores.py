@@ -38,7 +38,7 @@ def score_lines_plot(run: RunData) -> Plot | None:
         name="stages",
         title="Score of each task over the stages, x100",
         reading="A larger marker is the stage in which the task was learnt; 0 is before learning.",
-        size=(6.8, 0.5 + 1.9 * len(panels)),
+        size=(6.8, 0.5 + sum(map(_height, panels.values()))),
         draw=partial(_draw_lines, run=run, panels=panels, stages=stages),
     )
 
@@ -63,9 +63,15 @@ def _axes(figure: Figure, panels: Panels, heights: Sequence[float]) -> list[Axes
     return [figure.add_subplot(grid[row, 0]) for row in range(len(panels))]
 
 
+def _height(tasks: Sequence[int]) -> float:
+    """Return the height of a panel of lines in inches, with room for its legend."""
+    return max(1.9, 0.4 + 0.19 * len(tasks))
+
+
 def _draw_lines(figure: Figure, run: RunData, panels: Panels, stages: Sequence[int]) -> None:
     names = labels(run.tasks)
-    for axes, (metric, tasks) in zip(_axes(figure, panels, [1] * len(panels)), panels.items(), strict=True):
+    heights = list(map(_height, panels.values()))
+    for axes, (metric, tasks) in zip(_axes(figure, panels, heights), panels.items(), strict=True):
         for i in tasks:
             points = [(t, value) for t in stages if (value := run.r[t, i]) is not None]
             look = series(i - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ _STYLE: dict[str, Any] = {
     "ytick.color": MUTED,
     "ytick.labelcolor": INK,
 }
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -93,19 +95,24 @@ class Plot:
 @contextmanager
 def _styled() -> Iterator[None]:
     """Apply the style in place of the user's, without warnings about fonts and characters that are not installed."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    logger = logging.getLogger("matplotlib")
+    former = logger.level
+    logger.setLevel(logging.ERROR)
     import matplotlib
 
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        yield
+    try:
+        with matplotlib.rc_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(_STYLE)
+            yield
+    finally:
+        logger.setLevel(former)
 
 
 def label(text: str, limit: int = MAX_LABEL) -> str:
-    """Return ``text`` for a plot: without control characters, and truncated in the middle."""
-    text = escape(text)
+    """Return ``text`` for a plot: without control characters and others that XML excludes, truncated in the middle."""
+    text = _NOT_XML.sub("\ufffd", escape(text))
     return text if len(text) <= limit else f"{text[: limit - 10]}…{text[-9:]}"
 
 

@@ -96,7 +96,7 @@ def test_names_are_neither_formulas_nor_markup(plain: RunData) -> None:
 def test_labels_are_truncated_in_the_middle() -> None:
     assert label("short") == "short"
     assert label("a" * 30 + "b" * 30) == "a" * 16 + "…" + "b" * 9
-    assert label("a\nb") == "a\\nb"
+    assert label("a\nb\uffff") == "a\\nb\ufffd"
 
 
 def test_the_first_series_differ() -> None:
