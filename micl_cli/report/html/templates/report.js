@@ -61,7 +61,7 @@
   for (const answers of document.querySelectorAll(".answers")) {
     const form = answers.querySelector("form");
     form.hidden = false;
-    form.addEventListener("input", () => filter(answers, form));
+    for (const event of ["input", "change"]) form.addEventListener(event, () => filter(answers, form));
     form.addEventListener("submit", (event) => event.preventDefault());
     form.reset();
   }
