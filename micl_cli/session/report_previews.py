@@ -18,7 +18,7 @@ from micl_cli.report.html.previews import Preview, preview
 if TYPE_CHECKING:
     from micl_cli.session.session import Session
 
-MAX_BYTES = 2_500_000
+MAX_BYTES = 3_000_000
 """The size of all previews of a report together; media that do not fit are left out."""
 _THREADS = 4
 

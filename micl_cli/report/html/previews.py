@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from micl_cli.api.modality import Clip, Sound
 
 FRAMES = 3
-SIDE = 112
+SIDE = 96
 """The longest side of a picture in pixels."""
-FRAME_SIDE = 72
-_QUALITY = 55
+FRAME_SIDE = 64
+_QUALITY = 50
 _WIDTH, _HEIGHT = 120, 36
 _TICKS = 60
 _LOUD = 1e-3

@@ -59,19 +59,19 @@ class Parsed(HTMLParser):
         return [value for _, attributes in self.elements if (value := attributes.get(name)) is not None]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def parsed() -> type[Parsed]:
     """Parse a page."""
     return Parsed
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hostile() -> str:
     """Markup, quotes, control characters, an override of the text direction, and a template expression."""
     return HOSTILE
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def routed(learnt: RunData) -> RunData:
     """A finished run with validations and routing."""
     first, second = learnt.tasks
@@ -87,7 +87,7 @@ def routed(learnt: RunData) -> RunData:
     return replace(learnt, routings=routings, validations=validations)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def steps() -> list[StepRecord]:
     """Five optimiser steps of each of two stages; the loss of one is not finite."""
     return [
@@ -112,7 +112,7 @@ def answered(number: int, scores: dict[int, float | None], medium: str, text: st
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def details(routed: RunData, steps: list[StepRecord], hostile: str) -> ReportDetails:
     """Steps, and answers of three examples of an image, one of a sound and one of a clip, and one hostile one."""
     pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)

@@ -39,12 +39,18 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
-@pytest.fixture
-def browser(chromium: Any, routed: RunData, details: ReportDetails, tmp_path: Path) -> Iterator[Any]:
-    """The browser, with the report of one run."""
-    file = tmp_path / "report.html"
+@pytest.fixture(scope="module")
+def report(routed: RunData, details: ReportDetails, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the report of one run."""
+    file = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(html_report([routed], [], details), encoding="utf-8")
-    chromium.get(file.as_uri())
+    return file
+
+
+@pytest.fixture
+def browser(chromium: Any, report: Path) -> Iterator[Any]:
+    """The browser, with the report of one run."""
+    chromium.get(report.as_uri())
     yield chromium
     assert [entry for entry in chromium.get_log("browser") if entry["level"] != "INFO"] == []
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
