@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from micl_cli.records import StageRecord
 from micl_cli.report.data import RunData, time_columns
@@ -57,5 +57,5 @@ def _times(axes: Axes, stages: Sequence[StageRecord]) -> None:
         left = [start + each for start, each in zip(left, seconds, strict=True)]
     axes.set_title("seconds")
     if len(shown) > 1:
-        place = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)}
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)}
         axes.legend(**place, ncols=3, fontsize=7, handlelength=1, columnspacing=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,5 +104,5 @@ def _stages(panels: Sequence[Axes], run: RunData, starts: dict[int, int]) -> Non
         for axes in panels:
             if start:
                 axes.axvline(start + 0.5, color=MUTED, linewidth=0.8, linestyle="--")
-        place = {"xy": (start + 0.5, 1), "xycoords": ("data", "axes fraction"), "xytext": (2, 3)}
+        place: dict[str, Any] = {"xy": (start + 0.5, 1), "xycoords": ("data", "axes fraction"), "xytext": (2, 3)}
         panels[0].annotate(label(names.get(position, f"{position}"), 14), **place, textcoords="offset points", size=7.5)

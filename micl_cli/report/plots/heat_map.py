@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from micl_cli.report.blocks import labels
 from micl_cli.report.data import RunData
@@ -42,7 +42,7 @@ def score_matrix_plot(run: RunData) -> Plot | None:
         reading="The brighter a cell, the closer its score is to the best score of its column.",
         size=_Room(names, labels(run.tasks)).size,
         draw=partial(_draw, shares=_shares_of_columns(values), texts=texts, rows=names, columns=labels(run.tasks)),
-        layout="none",
+        constrained=False,
     )
 
 
@@ -66,7 +66,7 @@ def routing_plot(run: RunData) -> Plot | None:
             rows=rows,
             columns=labels(run.tasks),
         ),
-        layout="none",
+        constrained=False,
     )
 
 
@@ -130,7 +130,7 @@ def _draw(
                 _cell(axes, x, y, colours(0.15 + 0.85 * share), text)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    turned = {"rotation": 30, "ha": "left", "rotation_mode": "anchor"} if len(columns) > 1 else {}
+    turned: dict[str, Any] = {"rotation": 30, "ha": "left", "rotation_mode": "anchor"} if len(columns) > 1 else {}
     axes.xaxis.tick_top()
     axes.set_xticks(range(len(columns)), [label(name) for name in columns], **turned)
     axes.set_yticks(range(len(rows)), [label(name) for name in rows])

@@ -75,15 +75,15 @@ class Plot:
     reading: str
     size: tuple[float, float]
     draw: Callable[[Figure], None]
-    layout: Literal["constrained", "none"] = "constrained"
-    """Whether matplotlib makes room for the labels, which takes most of the time, or ``draw`` does."""
+    constrained: bool = True
+    """Whether matplotlib makes room for the labels, which takes most of the time; otherwise ``draw`` does."""
 
     def image(self, format: PlotFormat, *, transparent: bool = False) -> bytes:
         """Return the plot as an image. Equal plots have equal bytes, by one version of matplotlib."""
         with _styled():
             from matplotlib.figure import Figure
 
-            figure = Figure(figsize=self.size, layout=self.layout)
+            figure = Figure(figsize=self.size, layout="constrained" if self.constrained else None)
             self.draw(figure)
             stream = io.BytesIO()
             figure.savefig(
@@ -104,7 +104,8 @@ def _styled() -> Iterator[None]:
         with matplotlib.rc_context(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             matplotlib.rcdefaults()
-            matplotlib.rcParams.update(_STYLE)
+            parameters: Any = matplotlib.rcParams
+            parameters.update(_STYLE)
             yield
     finally:
         logger.setLevel(former)
