@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -83,11 +82,10 @@ def test_examples_with_other_references_are_not_shown(session: Session, run: Run
     assert {each.prompt for each in shown.examples} == {None}
 
 
-def test_media_that_have_changed_or_cannot_be_read_are_named(session: Session, run: RunData, tmp_path: Path) -> None:
-    record = task_folder(IMAGES, session.settings.home) / "prepared.json"
-    content = json.loads(record.read_text())
-    shutil.copytree(content["root"], tmp_path / "moved")
-    record.write_text(json.dumps({**content, "root": str(tmp_path / "moved")}))
+def test_media_that_have_changed_or_cannot_be_read_are_named(
+    session: Session, run: RunData, own_folders: Path, tmp_path: Path
+) -> None:
+    session.tasks.prepare(str(shutil.copytree(own_folders / "img_cap", tmp_path / "img_cap")))
     first, second, third = (each.media[0].path for each in answers_of(session, run)[IMAGES].examples)
     assert first and second and third
     first.write_bytes(b"other")
