@@ -28,7 +28,10 @@ def html_report(
     *,
     summary_only: bool = False,
 ) -> str:
-    """Return a report as one HTML document that loads nothing else. Equal data gives the same text."""
+    """Return a report as one HTML document that loads nothing else, without a final newline.
+
+    Equal data gives the same text.
+    """
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
@@ -40,9 +43,10 @@ def html_report(
     environment.tests["code"] = lambda text: isinstance(text, Code)
     script, style = _template("report.js"), _template("report.css")
     page = page_of(runs, summaries, details, summary_only=summary_only)
-    return environment.get_template("report.html").render(
+    text = environment.get_template("report.html").render(
         page=page, script=Markup(script), style=Markup(style), script_digest=_digest(script)
     )
+    return text.strip()
 
 
 def _visible(value: Any) -> Any:

@@ -24,6 +24,11 @@ def page(routed: RunData, details: ReportDetails, parsed: Any) -> Any:
     return parsed(html_report([routed], [], details))
 
 
+def test_the_page_is_one_document(page: Any) -> None:
+    assert page.text.startswith("<!DOCTYPE html>")
+    assert page.text.endswith("</html>")
+
+
 def test_the_same_run_gives_the_same_bytes(page: Any, routed: RunData, details: ReportDetails) -> None:
     assert html_report([routed], [], details) == page.text
 
