@@ -85,6 +85,7 @@ def test_examples_with_other_references_are_not_shown(session: Session, run: Run
 def test_media_that_have_changed_or_cannot_be_read_are_named(
     session: Session, run: RunData, own_folders: Path, tmp_path: Path
 ) -> None:
+    shutil.rmtree(task_folder(IMAGES, session.settings.home))
     session.tasks.prepare(str(shutil.copytree(own_folders / "img_cap", tmp_path / "img_cap")))
     first, second, third = (each.media[0].path for each in answers_of(session, run)[IMAGES].examples)
     assert first and second and third

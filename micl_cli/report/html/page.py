@@ -12,7 +12,7 @@ from micl_cli.report import run_blocks as blocks_of
 from micl_cli.report.blocks import Block, Heading, Paragraph, Table
 from micl_cli.report.comparison import comparison
 from micl_cli.report.data import RunData
-from micl_cli.report.document import mini_note
+from micl_cli.report.document import document, mini_note
 from micl_cli.report.html.answer_tables import AnswerTables, answer_tables
 from micl_cli.report.html.answers import MAX_DETAILED, ReportDetails
 from micl_cli.report.html.inline import inline_svg
@@ -74,8 +74,8 @@ def page_of(
     details = details or ReportDetails()
     if len(runs) == 1 and not summary_only:
         return Page(title=blocks_of.run_title(runs[0]), sections=_run_sections(runs[0], details, "run"))
-    sections = [_summary(runs, summaries)]
-    if not summary_only:
+    sections = [_summary(runs, summaries) if runs else Section(id="summary", title="Runs", items=_items(document(())))]
+    if runs and not summary_only:
         sections += _several(runs, details)
     return Page(title=f"Report of {len(runs)} run{'s' * (len(runs) != 1)}", sections=sections)
 
