@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -141,6 +142,19 @@ def test_the_tables_of_many_runs_are_folded_beside_a_heat_map_of_each(plain: Run
     assert len(page.texts["details"]) == 6
     assert len(page.all("figure")) == 7
     assert len(page.all("svg")) == 7
+
+
+@pytest.mark.slow
+def test_the_report_of_24_runs_of_six_tasks_takes_less_than_ten_seconds(plain: RunData) -> None:
+    tasks = [f"mini/task_{number}" for number in range(6)]
+    matrix = [[50.0 + t - i if i <= t else None for i in range(6)] for t in range(6)]
+    runs = [
+        replace(plain, id=f"{n:012x}", strategy=f"s{n % 6}", seed=n // 6, tasks=tasks, matrix=matrix) for n in range(24)
+    ]
+    start = time.process_time()
+    page = html_report(runs, summaries_for(runs, ReportOptions()))
+    assert time.process_time() - start < 10
+    assert page.count("<svg") == 25
 
 
 def test_the_summary_alone_has_no_sections_of_runs(learnt: RunData, plain: RunData, parsed: Any) -> None:
