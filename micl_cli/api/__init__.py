@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from micl_cli.api.adapter_kinds import FROZEN as FROZEN
     from micl_cli.api.adapter_kinds import AdapterHost as AdapterHost
     from micl_cli.api.adapter_kinds import AdapterKind as AdapterKind
     from micl_cli.api.adapter_kinds import AdapterSpec as AdapterSpec
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from micl_cli.api.encoder import Encoder as Encoder
     from micl_cli.api.events import BASE as BASE
     from micl_cli.api.events import Event as Event
+    from micl_cli.api.export import ExportFormat as ExportFormat
+    from micl_cli.api.export import ExportRequest as ExportRequest
+    from micl_cli.api.export import ExportSummary as ExportSummary
+    from micl_cli.api.export import Usage as Usage
     from micl_cli.api.format import Format as Format
     from micl_cli.api.format import Item as Item
     from micl_cli.api.format import Items as Items
@@ -85,6 +90,7 @@ if TYPE_CHECKING:
     from micl_cli.api.router import Router as Router
     from micl_cli.api.router import RouterContext as RouterContext
     from micl_cli.api.router import route_readable as route_readable
+    from micl_cli.api.router import tasks_with_modalities as tasks_with_modalities
     from micl_cli.api.sampling import GROUP as GROUP
     from micl_cli.api.sampling import subset as subset
     from micl_cli.api.schedule import Schedule as Schedule
@@ -128,9 +134,10 @@ if TYPE_CHECKING:
     from micl_cli.io.text import read_json as read_json
     from micl_cli.io.text import read_lines as read_lines
     from micl_cli.io.text import read_toml as read_toml
+    from micl_cli.io.toml_text import toml_text as toml_text
 
 _MODULES = {
-    "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
+    "adapter_kinds": ("FROZEN", "AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
     "adapters": ("Adapters",),
     "answer": ("Answer", "is_missing"),
     "backbone": (
@@ -139,6 +146,7 @@ _MODULES = {
     ),
     "encoder": ("Encoder",),
     "events": ("BASE", "Event"),
+    "export": ("ExportFormat", "ExportRequest", "ExportSummary", "Usage"),
     "format": (
         *("Format", "Item", "Items", "JsonHead", "Match", "MediumValue", "interleave", "json_head", "json_values"),
     ),
@@ -156,7 +164,7 @@ _MODULES = {
         *("SourceRows", "field_of", "rows_of", "rows_of_each", "text_field"),
     ),
     "resources": ("PartLoader", "Resources"),
-    "router": ("Router", "RouterContext", "route_readable"),
+    "router": ("Router", "RouterContext", "route_readable", "tasks_with_modalities"),
     "sampling": ("GROUP", "subset"),
     "schedule": ("Schedule",),
     "search": ("Search",),
@@ -172,6 +180,7 @@ _HOME |= dict.fromkeys(_ERRORS, "micl_cli.errors")
 _HOME |= dict.fromkeys(("TextError", "parse_json", "read_json", "read_lines", "read_toml"), "micl_cli.io.text")
 _HOME |= dict.fromkeys(("RETRY_HINT", "download"), "micl_cli.io.download")
 _HOME["file_sha256"] = "micl_cli.io.digest"
+_HOME["toml_text"] = "micl_cli.io.toml_text"
 _HOME["module_command"] = "micl_cli.io.processes"
 
 __all__ = sorted(_HOME)

@@ -18,7 +18,7 @@ from micl_cli.errors import PlanError, UsageError, nearest
 from micl_cli.plan import Plan, check_penalties
 from micl_cli.records import RunRecord
 from micl_cli.session.base import check_trust
-from micl_cli.session.evaluation import LAST_STAGE, StageRange, other_decoding, stage_positions
+from micl_cli.session.evaluation import LAST_STAGE, StageRange, learnt_positions, other_decoding
 from micl_cli.session.learning import use_threads
 from micl_cli.session.question import check_media, check_text
 from micl_cli.session.session import Session
@@ -260,7 +260,7 @@ def asked_stages(session: Session, run_id: str, ranges: Sequence[StageRange]) ->
     from micl_cli.training.checkpoint import RunFolder
 
     run, _ = session.record(run_id)
-    return stage_positions(session, RunFolder(session.settings.runs / run_id), run, ranges)
+    return learnt_positions(session, RunFolder(session.settings.runs / run_id), run, ranges)
 
 
 def load_model(session: Session, run_id: str, device: str = "auto") -> tuple[RunModel, list[str]]:
