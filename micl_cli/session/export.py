@@ -30,7 +30,7 @@ from micl_cli.session.evaluation import StageRange, learnt_positions
 from micl_cli.session.export_folder import DOCUMENT, check_target
 from micl_cli.session.model_card import CardFacts, model_card
 from micl_cli.session.portable import portable
-from micl_cli.session.run_model import TASK_FIELDS, load_model, routes_examples, tasks_without_data
+from micl_cli.session.run_model import TASK_FIELDS, routes_examples, tasks_without_data
 from micl_cli.session.session import Session
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class _LearntModel:
             raise PlanError(problem, _WITHOUT_ADAPTERS)
         self.notes = session.check_base(plan)
         self.routes = routes_examples(cls)
-        self.components: RunComponents = load_model(session, plan, tasks_without_data(facts), "auto", placed=False)
+        self.components: RunComponents = load_components(session, plan, tasks_without_data(facts), "auto", placed=False)
         self._restore(folder.load_stage(position))
         self.adapters = self._adapters()
 

@@ -14,8 +14,8 @@ from micl_cli.io.digest import file_sha256
 from micl_cli.io.documents import damage_reported, read_document
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.session.export import ROUTING, ROUTING_DOCUMENT, VERSION
+from micl_cli.session.export_components import load_components, routes_examples, tasks_without_data
 from micl_cli.session.export_folder import DOCUMENT
-from micl_cli.session.run_model import load_model, routes_examples, tasks_without_data
 from micl_cli.session.session import Session
 from micl_cli.settings import library_messages, load_settings
 from micl_cli.store import plan_problem
@@ -58,7 +58,7 @@ def load_export(
     session = Session(load_settings(), trusted=trust_remote_code)
     with library_messages(shown=False):
         plan = _usable_plan(place, record, base, session)
-        components = load_model(session, plan, record.tasks, device, placed=True)
+        components = load_components(session, plan, record.tasks, device, placed=True)
         adapters = components.backbone.adapters
         components.backbone.load_exported(place, record.adapters)
         adapters.activate(record.active if record.active in adapters.names else None)

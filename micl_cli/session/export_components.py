@@ -29,7 +29,7 @@ def tasks_without_data(facts: Iterable[Mapping[str, Any]]) -> list[Task]:
     ]
 
 
-def load_model(session: Session, plan: Plan, tasks: Sequence[Task], device: str, *, placed: bool) -> RunComponents:
+def load_components(session: Session, plan: Plan, tasks: Sequence[Task], device: str, *, placed: bool) -> RunComponents:
     """Load the backbone of a plan, and its strategy if that routes; any other strategy is not needed for answers.
 
     With ``placed``, the weights are moved to the ``device``. Raises PluginError, OptionError, UsageError or PlanError.
