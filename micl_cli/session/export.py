@@ -27,10 +27,10 @@ from micl_cli.io.documents import write_document
 from micl_cli.io.files import atomic_folder
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.session.evaluation import StageRange, learnt_positions
+from micl_cli.session.export_components import TASK_FIELDS, load_components, routes_examples, tasks_without_data
 from micl_cli.session.export_folder import DOCUMENT, check_target
 from micl_cli.session.model_card import CardFacts, model_card
 from micl_cli.session.portable import portable
-from micl_cli.session.run_model import TASK_FIELDS, routes_examples, tasks_without_data
 from micl_cli.session.session import Session
 
 if TYPE_CHECKING:
