@@ -11,7 +11,7 @@ from micl_cli.cli.command import Command, JoinedOption
 from micl_cli.cli.completers import complete_runs, complete_tasks
 from micl_cli.cli.console import echo, note, table
 from micl_cli.cli.context import current_settings
-from micl_cli.cli.plan_options import decoding_options, trust_option
+from micl_cli.cli.plan_options import benchmark_option, decoding_options, trust_option
 from micl_cli.cli.predictions_options import max_answers, predictions_options
 from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries
 from micl_cli.errors import Interrupted, UsageError
@@ -51,7 +51,7 @@ def _bound(text: str) -> int | None:
 @click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split to score on.")
 @click.option("--stage", "stages", default="last", metavar="STAGES", callback=parse_stages,
               help="The stages to score: 0 (before learning), 2, last, 0,last or 1..last.")  # fmt: skip
-@click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
+@benchmark_option
 @click.option(
     "--examples",
     type=click.IntRange(1),

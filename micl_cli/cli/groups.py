@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from micl_cli.cli.command import Group
 from micl_cli.cli.console import output
 from micl_cli.cli.context import current_settings
+from micl_cli.cli.unexpected import unexpected_words, unknown_command
 from micl_cli.errors import MiclError, PluginError, UsageError, nearest
 from micl_cli.registry import command_entry_points
 from micl_cli.settings import Settings
@@ -63,8 +64,7 @@ class LazyGroup(Group):
         if command is None:
             if ctx.resilient_parsing:
                 return None, None, args
-            hint = nearest(name, self.list_commands(ctx)) or "`micl --help` lists the commands."
-            raise UsageError(f"no command {name!r}", hint)
+            raise unknown_command(ctx, name, self.list_commands(ctx))
         if not ctx.resilient_parsing and name not in _WITHOUT_SETTINGS and not _asks_help(args):
             settings = current_settings(ctx)
             settings.check({"": self.list_commands(ctx)})
@@ -97,6 +97,17 @@ class DefaultGroup(Group):
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = [first, *args]
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that ``args`` begin with; words for the default command are an error that says so."""
+        default = next(iter(self.commands.values()))
+        takes_tasks = {"tasks", "task"} & {parameter.name for parameter in default.params}
+        unknown = self.canonical(args[0]) not in self.commands and not args[0].startswith("-")
+        if not ctx.resilient_parsing and unknown and takes_tasks and not nearest(args[0], self.commands):
+            raise unexpected_words(click.Context(default, parent=ctx.parent, info_name=ctx.info_name), args[:1])
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of their definition, the default first."""

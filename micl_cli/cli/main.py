@@ -28,7 +28,7 @@ COMMANDS = {
     "predictions": Lazy("micl_cli.cli.predictions:predictions", "Show or export the answers of a run."),
     "score": Lazy("micl_cli.cli.score:score", "Score files of predictions."),
     "tasks": Lazy("micl_cli.cli.tasks:tasks", "List, show, create and remove tasks."),
-    "runs": Lazy("micl_cli.cli.runs:runs", "List, show and remove runs."),
+    "runs": Lazy("micl_cli.cli.runs:runs", "List, show, name, tag and remove runs."),
     "plugins": Lazy("micl_cli.cli.plugins:plugins", "List, show and create plugins."),
     "backbones": Lazy("micl_cli.cli.backbones:backbones", "List models, and download their weights."),
     "cache": Lazy("micl_cli.cli.cache:cache", "List or remove cached encoder features."),

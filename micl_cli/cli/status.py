@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from micl_cli.cli.console import counting, note, output
+from micl_cli.cli.console import note, output
+from micl_cli.cli.progress import counting
 from micl_cli.errors import Interrupted
 from micl_cli.settings import library_messages
 
@@ -41,6 +42,19 @@ def size_text(count: int) -> str:
     if count >= 1e9:
         return f"{count / 1e9:.1f} GB"
     return f"{count / 1e6:.0f} MB" if count else "-"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time in its two largest units: "4.2 s", "3 min 20 s", "1 h 05 min" or "2 d 03 h"."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02d} min"
+    return "{} d {:02d} h".format(*divmod(hours, 24))
 
 
 class DownloadBars:

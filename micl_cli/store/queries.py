@@ -183,7 +183,7 @@ def match_run(text: str, known: Sequence[tuple[str, str]]) -> str:
 
 
 def _by_run(session: Session, query: Any, column: Any, runs: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the rows of a query by run; ``column`` has the run's id. The database selects runs only if they are few."""
+    """Return the rows of a query by run, whose id is in ``column``. Only a few runs are selected by the database."""
     found: dict[str, list[Any]] = {run: [] for run in runs}
     for row in session.scalars(query.where(column.in_(runs)) if len(runs) <= _FEW_RUNS else query):
         if (run := getattr(row, column.key)) in found:

@@ -1,0 +1,170 @@
+"""Progress on stderr: bars on a terminal, otherwise a few lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from micl_cli.cli.console import output
+from micl_cli.io.characters import escape
+
+if TYPE_CHECKING:
+    # Not imported at run time, so that `micl --help` is fast.
+    from tqdm import tqdm
+
+    from micl_cli.api.events import (
+        Event,
+        Notice,
+        PassProgress,
+        RunStarted,
+        Scored,
+        Step,
+        TaskLearned,
+        TaskStarted,
+        Validated,
+    )
+
+
+class Progress:
+    """The display of a run's events on stderr: progress bars on a terminal, else a few lines per task.
+
+    With ``quiet``, only notices are shown.
+    """
+
+    def __init__(self, *, quiet: bool | None = None, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = output.quiet if quiet is None else quiet
+        self._bar: tqdm[Any] | None = None
+        self._bar_of: object = None
+        self._tasks: Sequence[str] = ()
+        self._planned = 0
+        self._heading = ""
+        self._stages: dict[int, int] = {}
+        self._loss: float | None = None
+        self._best: float | None = None
+        self._criterion = "score"
+        self._show: Mapping[str, Callable[[Any], None]] = {
+            "run_started": self._run_started,
+            "task_started": self._task_started,
+            "step": self._step,
+            "validated": self._validated,
+            "pass_progress": self._pass_progress,
+            "task_learned": self._task_learned,
+            "scored": self._scored,
+            "notice": self._notice,
+        }
+
+    def consume(self, event: Event) -> None:
+        """Show one event."""
+        if show := self._show.get(event.name):
+            show(event)
+
+    def close(self) -> None:
+        """Remove the progress bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = self._bar_of = None
+
+    def _show_bar(self, bar_of: object, label: str, total: int | None, unit: str) -> None:
+        """Show the progress bar of ``bar_of`` in place of another one, if stderr is a terminal."""
+        if bar_of == self._bar_of or self._quiet or not self._stream.isatty():
+            return
+        from tqdm import tqdm
+
+        self.close()
+        self._bar_of = bar_of
+        self._bar = tqdm(total=total, desc=escape(label), unit=unit, leave=False, file=self._stream)
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._tasks = event.tasks
+        self._write_line(f"run {event.run}: {event.strategy} on {event.backbone}, seed {event.seed}")
+        if event.resumed_from:
+            position, step = event.resumed_from
+            self._write_line(f"resuming at task {position}, step {step}")
+
+    def _task_started(self, event: TaskStarted) -> None:
+        self._stages[event.position] = len(event.tasks)
+        self._loss = self._best = None
+        self._heading, self._planned = self._head(event.position, event.tasks), event.steps_planned
+        self._write_line(f"{self._heading}: {event.examples} examples, {event.steps_planned} steps")
+        self._show_bar(event.position, self._heading, self._planned, "step")
+
+    def _step(self, event: Step) -> None:
+        self._loss = event.loss
+        self._show_bar(event.position, self._heading, self._planned, "step")
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._state(), refresh=False)
+            # A resumed task starts at the step of its latest checkpoint.
+            self._bar.update(event.step - self._bar.n)
+
+    def _validated(self, event: Validated) -> None:
+        if event.best:
+            self._best, self._criterion = event.value, event.criterion
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._state())
+
+    def _pass_progress(self, event: PassProgress) -> None:
+        label = event.label or f"{event.when} learning"
+        self._show_bar((event.position, event.when), f"task {event.position}, {label}", event.total, "it")
+        if self._bar is not None:
+            self._bar.total = event.total
+            self._bar.update(event.done - self._bar.n)
+
+    def _task_learned(self, event: TaskLearned) -> None:
+        self.close()
+        self._stages[event.position] = len(event.tasks)
+        if event.restored:
+            self._write_line(f"{self._head(event.position, event.tasks)}: already learnt")
+            return
+        state = f", {self._state()}" if self._state() else ""
+        self._write_line(f"  learnt in {event.seconds:.1f} s, {event.steps} steps{state}")
+
+    def _scored(self, event: Scored) -> None:
+        if event.main and not event.restored:
+            size = max(map(len, [*self._tasks, event.task]))
+            when = " before learning" if event.after == 0 else ""
+            self._write_line(f"  {event.task:<{size}}  {event.metric} {event.value:.1f}{when}")
+
+    def _notice(self, event: Notice) -> None:
+        self._write(f"note: {event.text}")
+
+    def _head(self, position: int, tasks: Sequence[str]) -> str:
+        """Return the heading of a stage ("2/6 mini/img_qa"). A stage of joint learning has several tasks."""
+        started = sum(self._stages.get(earlier, 1) for earlier in range(1, position + 1))
+        total = position + max(0, len(self._tasks) - started)
+        return f"{position}/{total} {', '.join(tasks)}"
+
+    def _state(self) -> str:
+        best = ("best validation loss", 3) if self._criterion == "loss" else ("best validation", 1)
+        figures = {"loss": (self._loss, 3), best[0]: (self._best, best[1])}
+        return ", ".join(f"{name} {value:.{digits}f}" for name, (value, digits) in figures.items() if value is not None)
+
+    def _write_line(self, text: str) -> None:
+        if not self._quiet:
+            self._write(text)
+
+    def _write(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        print(escape(text), file=self._stream, flush=True)
+        if self._bar is not None:
+            self._bar.refresh()
+
+
+@contextmanager
+def counting(label: str, unit: str = "file") -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a callback ``(done, total)`` that updates a progress bar, shown on a terminal without ``--quiet``."""
+    if output.quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=escape(label), unit=unit, leave=False, file=sys.stderr) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
