@@ -17,7 +17,7 @@ from micl_cli.errors import MiclError, PluginError, UsageError, nearest
 from micl_cli.registry import command_entry_points
 from micl_cli.settings import Settings
 
-_WITHOUT_SETTINGS = ("config", "completion")
+_WITHOUT_SETTINGS = ("config", "completion", "doctor")
 """Commands that must work even if a configuration file is invalid."""
 
 

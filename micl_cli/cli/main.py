@@ -33,6 +33,7 @@ COMMANDS = {
     "backbones": Lazy("micl_cli.cli.backbones:backbones", "List models, and download their weights."),
     "cache": Lazy("micl_cli.cli.cache:cache", "List or remove cached encoder features."),
     "config": Lazy("micl_cli.cli.config:config", "Show settings and where they come from."),
+    "doctor": Lazy("micl_cli.cli.doctor:doctor", "Check the installation, and say what to do."),
     "store": Lazy("micl_cli.cli.store:store", "Check, locate and upgrade the run store."),
     "completion": Lazy("micl_cli.cli.completion:completion", "Print a shell completion script."),
 }

@@ -20,9 +20,7 @@ def unexpected_words(ctx: click.Context, words: Sequence[str]) -> UsageError:
     if not meant or any(word.startswith("-") for word in words):
         return UsageError(f"unexpected argument {shown!r}", f"See `{ctx.command_path} --help`.")
     kinds = " and ".join(kind for kind, value in (("strategies", strategies), ("tasks", tasks)) if value)
-    return UsageError(
-        f"unexpected argument {shown!r}: {kinds} are named by options", f"Write: {' '.join(meant)}"
-    )
+    return UsageError(f"unexpected argument {shown!r}: {kinds} are named by options", f"Write: {' '.join(meant)}")
 
 
 def unknown_command(ctx: click.Context, name: str, known: Sequence[str]) -> UsageError:
