@@ -29,15 +29,16 @@ _MIN_COLUMN, _MAX_WORD = 10, 20
 
 @dataclass
 class OutputOptions:
-    """The global output flags: ``--debug``, ``--quiet`` and ``--no-color``."""
+    """The global output flags: ``--debug``, ``--quiet``, ``--verbose`` and ``--no-color``."""
 
     debug: bool = False
     quiet: bool = False
+    verbose: bool = False
     no_color: bool = False
 
     def reset(self) -> None:
         """Reset all flags to their defaults."""
-        self.debug = self.quiet = self.no_color = False
+        self.debug = self.quiet = self.verbose = self.no_color = False
 
 
 output = OutputOptions()

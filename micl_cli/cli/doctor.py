@@ -57,11 +57,7 @@ def _findings(ctx: click.Context) -> Iterator[Finding]:
     yield from examine(settings)
 
 
-_LOOKS: dict[str, dict[str, Any]] = {
-    "ok": {"fg": "green"},
-    "warning": {"fg": "yellow"},
-    "problem": {"fg": "red", "bold": True},
-}
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 def _show(findings: Sequence[Finding]) -> None:

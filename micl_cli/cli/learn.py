@@ -119,17 +119,18 @@ def learn(
         if dry_run:
             _show_plan(session, plan, tasks, device, as_json)
             return
-        with stop_on_signal(stopping_note) as stop:
+        progress = Progress(quiet=True if as_json else None)
+        with stop_on_signal(stopping_note) as stop, progress.loading(plan.backbone):
             kept = max_answers(predictions, save_predictions)
             control = Control(stop=stop, save_seconds=save_seconds, max_answers=kept, loader_workers=loader_workers)
+            control.answering = progress.answering
             options: dict[str, Any] = {"device": device, "threads": threads, "listeners": factories, "recipe": recipe}
-            _show_events(learn_plan(session, plan, tasks, control, **options), as_json)
+            _show_events(learn_plan(session, plan, tasks, control, **options), progress, as_json)
     if not as_json:
         echo(plan.id)
 
 
-def _show_events(events: Generator[Event, None, None], as_json: bool) -> None:
-    progress = Progress(quiet=True if as_json else None)
+def _show_events(events: Generator[Event, None, None], progress: Progress, as_json: bool) -> None:
     # If output fails (a closed pipe), the generator is closed immediately and stores the end of the run.
     with closing(events), closing(progress):
         for event in events:

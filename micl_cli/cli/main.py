@@ -12,6 +12,7 @@ import click
 from micl_cli import __version__
 from micl_cli.cli.console import fail, output
 from micl_cli.cli.groups import Lazy, LazyGroup, output_flags
+from micl_cli.cli.logs import show_messages
 from micl_cli.errors import Interrupted, MiclError
 from micl_cli.redaction import redact
 from micl_cli.settings import prepare_process
@@ -83,6 +84,7 @@ def main() -> None:
 def run(args: Sequence[str] | None = None) -> int:
     """Run ``micl`` with ``args`` (by default those of the process), show errors, and return the exit code."""
     output.reset()
+    show_messages()
     try:
         result = micl.main(args=args, prog_name="micl", standalone_mode=False)
         sys.stdout.flush()

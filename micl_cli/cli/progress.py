@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from micl_cli.cli.console import output
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     )
 
 
+VALIDATION = "validation"
+"""What the training loop calls a validation, which has no task."""
+_ANSWERS = "answers"
+
+
 class Progress:
     """The display of a run's events on stderr: progress bars on a terminal, else a few lines per task.
 
@@ -40,6 +46,7 @@ class Progress:
         self._bar_of: object = None
         self._tasks: Sequence[str] = ()
         self._planned = 0
+        self._resumed_from = (0, 0)
         self._heading = ""
         self._stages: dict[int, int] = {}
         self._loss: float | None = None
@@ -67,18 +74,59 @@ class Progress:
             self._bar.close()
             self._bar = self._bar_of = None
 
-    def _show_bar(self, bar_of: object, label: str, total: int | None, unit: str) -> None:
-        """Show the progress bar of ``bar_of`` in place of another one, if stderr is a terminal."""
-        if bar_of == self._bar_of or self._quiet or not self._stream.isatty():
+    @contextmanager
+    def loading(self, name: str) -> Iterator[None]:
+        """Show that a backbone is loaded until the first event, and its weights, during the block."""
+        if not self._has_bars:
+            yield
+            return
+        self._show_bar("loading", f"loading {name}", None, "it")
+        # It takes long to import, but every backbone that loads weights imports it too.
+        from transformers.utils import logging as transformers_logging
+
+        set_hook = getattr(transformers_logging, "set_tqdm_hook", lambda hook: None)
+        former = set_hook(partial(self._weights_bar, f"loading {name}"))
+        try:
+            yield
+        finally:
+            set_hook(former)
+
+    def _weights_bar(self, label: str, factory: object, args: Sequence[Any], settings: Mapping[str, Any]) -> Any:
+        """Return the progress bar of transformers for the weights that it loads."""
+        from tqdm import tqdm
+
+        self.close()
+        known = {name: settings[name] for name in ("iterable", "total", "unit", "unit_scale") if name in settings}
+        return tqdm(*args, **known, desc=escape(label), leave=False, file=self._stream, dynamic_ncols=True)
+
+    def answering(self, task: str, done: int, total: int) -> None:
+        """Show how many of the examples of a task, or of a validation, are answered."""
+        label = task if task == VALIDATION else f"scoring {task}"
+        self._show_bar((_ANSWERS, task), label, total, "answer")
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
+    @property
+    def _has_bars(self) -> bool:
+        return not self._quiet and self._stream.isatty()
+
+    def _show_bar(self, bar_of: object, label: str, total: int | None, unit: str, initial: int = 0) -> None:
+        """Show the progress bar of ``bar_of`` in place of another one, if stderr is a terminal.
+
+        The time left is estimated from what is done after ``initial``.
+        """
+        if bar_of == self._bar_of or not self._has_bars:
             return
         from tqdm import tqdm
 
         self.close()
         self._bar_of = bar_of
-        self._bar = tqdm(total=total, desc=escape(label), unit=unit, leave=False, file=self._stream)
+        shown: dict[str, Any] = {"total": total, "desc": escape(label), "unit": unit, "initial": initial}
+        self._bar = tqdm(**shown, leave=False, file=self._stream, dynamic_ncols=True)
 
     def _run_started(self, event: RunStarted) -> None:
-        self._tasks = event.tasks
+        self.close()
+        self._tasks, self._resumed_from = event.tasks, event.resumed_from or (0, 0)
         self._write_line(f"run {event.run}: {event.strategy} on {event.backbone}, seed {event.seed}")
         if event.resumed_from:
             position, step = event.resumed_from
@@ -89,14 +137,15 @@ class Progress:
         self._loss = self._best = None
         self._heading, self._planned = self._head(event.position, event.tasks), event.steps_planned
         self._write_line(f"{self._heading}: {event.examples} examples, {event.steps_planned} steps")
-        self._show_bar(event.position, self._heading, self._planned, "step")
+        done = self._resumed_from[1] if self._resumed_from[0] == event.position else 0
+        self._show_bar(event.position, self._heading, self._planned, "step", done)
 
     def _step(self, event: Step) -> None:
         self._loss = event.loss
-        self._show_bar(event.position, self._heading, self._planned, "step")
+        # A bar is shown anew after a validation.
+        self._show_bar(event.position, self._heading, self._planned, "step", event.step - 1)
         if self._bar is not None:
             self._bar.set_postfix_str(self._state(), refresh=False)
-            # A resumed task starts at the step of its latest checkpoint.
             self._bar.update(event.step - self._bar.n)
 
     def _validated(self, event: Validated) -> None:
@@ -122,6 +171,7 @@ class Progress:
         self._write_line(f"  learnt in {event.seconds:.1f} s, {event.steps} steps{state}")
 
     def _scored(self, event: Scored) -> None:
+        self.close()
         if event.main and not event.restored:
             size = max(map(len, [*self._tasks, event.task]))
             when = " before learning" if event.after == 0 else ""

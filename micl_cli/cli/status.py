@@ -28,8 +28,8 @@ def preparing(name: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 def quiet_libraries() -> AbstractContextManager[None]:
-    """Hide warnings and log messages of libraries, unless ``--debug`` is given."""
-    return library_messages(shown=output.debug)
+    """Hide warnings and log messages of libraries, unless ``--debug`` or ``--verbose`` is given."""
+    return library_messages(shown=output.debug or output.verbose)
 
 
 def stopping_note() -> None:
