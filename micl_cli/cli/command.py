@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from shutil import get_terminal_size
 from typing import Any
 
 import click
@@ -15,6 +16,25 @@ from micl_cli.errors import UsageError
 from micl_cli.io.characters import has_control
 
 LONGEST_NAME = 255
+_NARROWEST = 20
+
+
+class HelpFormatter(click.HelpFormatter):
+    """Writes help texts that fit into narrow terminals too, of which click's own would exceed the width."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.width = min(self.width, max(get_terminal_size().columns - 2, _NARROWEST))
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write a list of definitions, whose first column takes at most 30 columns, and a third of the width."""
+        super().write_dl(rows, min(col_max, max(self.width // 3, 10)), col_spacing)
+
+
+class Context(click.Context):
+    """The context of a command, with help texts for narrow terminals."""
+
+    formatter_class = HelpFormatter
 
 
 class Command(click.Command):
@@ -22,6 +42,8 @@ class Command(click.Command):
 
     Pairs may be given as NAME=VALUE. Words that it does not take are an error that names the options for them.
     """
+
+    context_class = Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, after a check for repeated options and for words that the command does not take."""
@@ -38,6 +60,7 @@ class Group(click.Group):
     """A group of commands that warn of repeated options, as it does itself. Its ``ls`` is also ``list``."""
 
     command_class = Command
+    context_class = Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, after a warning of options that are given twice."""

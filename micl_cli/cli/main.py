@@ -45,9 +45,9 @@ Examples:
   micl learn --strategy moincl --tasks img_cap,aud_qa
   micl report @last
 
-\b
 Settings: flag > MICL_* > ./micl.toml > user config > default (see `micl config`).
 MICL_STORE sets the URL of the run store.
+
 Exit codes: 0 ok, 1 failed, 2 usage error, 3 plugin error, 4 plan cannot be carried out, 130 interrupted."""
 
 

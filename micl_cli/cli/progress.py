@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 VALIDATION = "validation"
 """What the training loop calls a validation, which has no task."""
 _ANSWERS = "answers"
+_NARROW = 64
+"""The columns below which a terminal has no room for a bar."""
 
 
 class Progress:
@@ -93,11 +96,12 @@ class Progress:
 
     def _weights_bar(self, label: str, factory: object, args: Sequence[Any], settings: Mapping[str, Any]) -> Any:
         """Return the progress bar of transformers for the weights that it loads."""
-        from tqdm import tqdm
+        import tqdm
 
         self.close()
+        bar: Any = tqdm.tqdm
         known = {name: settings[name] for name in ("iterable", "total", "unit", "unit_scale") if name in settings}
-        return tqdm(*args, **known, desc=escape(label), leave=False, file=self._stream, dynamic_ncols=True)
+        return bar(*args, **known, **_look(escape(label)), leave=False, file=self._stream)
 
     def answering(self, task: str, done: int, total: int) -> None:
         """Show how many of the examples of a task, or of a validation, are answered."""
@@ -121,8 +125,8 @@ class Progress:
 
         self.close()
         self._bar_of = bar_of
-        shown: dict[str, Any] = {"total": total, "desc": escape(label), "unit": unit, "initial": initial}
-        self._bar = tqdm(**shown, leave=False, file=self._stream, dynamic_ncols=True)
+        shown: dict[str, Any] = {"total": total, "unit": unit, "initial": initial, **_look(escape(label))}
+        self._bar = tqdm(**shown, leave=False, file=self._stream)
 
     def _run_started(self, event: RunStarted) -> None:
         self.close()
@@ -203,6 +207,15 @@ class Progress:
             self._bar.refresh()
 
 
+def _look(label: str) -> dict[str, Any]:
+    """Return the label and format of a bar; in a narrow terminal, the percentage and the time left without a bar."""
+    columns = shutil.get_terminal_size().columns
+    if columns >= _NARROW:
+        return {"desc": label, "dynamic_ncols": True}
+    room = max(columns - len(": 100%, 00:00:00 left") - 1, 8)
+    return {"desc": label[-room:], "bar_format": "{desc}: {percentage:.0f}%, {remaining} left", "dynamic_ncols": True}
+
+
 @contextmanager
 def counting(label: str, unit: str = "file") -> Iterator[Callable[[int, int | None], None]]:
     """Yield a callback ``(done, total)`` that updates a progress bar, shown on a terminal without ``--quiet``."""
@@ -211,7 +224,7 @@ def counting(label: str, unit: str = "file") -> Iterator[Callable[[int, int | No
         return
     from tqdm import tqdm
 
-    with tqdm(desc=escape(label), unit=unit, leave=False, file=sys.stderr) as bar:
+    with tqdm(unit=unit, leave=False, file=sys.stderr, **_look(escape(label))) as bar:
 
         def show(done: int, total: int | None) -> None:
             bar.total = total

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
 import click
 
 from micl_cli.errors import MiclError, UsageError, nearest
+
+_NAME = re.compile(r"[^,\[]+(?:\[[^\]]*\])?")
+"""A name in a comma-separated list, perhaps with options in brackets."""
 
 
 def unexpected_words(ctx: click.Context, words: Sequence[str]) -> UsageError:
@@ -38,7 +42,7 @@ def _sorted(words: Sequence[str]) -> tuple[list[str], list[str]]:
         known = {part.name for part in Registry.discover().parts("strategies")}
     except MiclError:
         known = set()
-    names = [name for word in words for name in word.split(",") if name]
+    names = [name for word in words for name in _NAME.findall(word)]
     return [name for name in names if name.partition("[")[0] in known], [
         name for name in names if name.partition("[")[0] not in known
     ]

@@ -7,7 +7,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -129,7 +129,7 @@ def torchvision() -> Iterator[Finding]:
         yield Finding("torchvision", "ok", text, f"If you need them, install the build that fits torch: {_BUILDS}")
         return
     try:
-        import torchvision as module
+        module = import_module("torchvision")
     except FAILURES as error:
         text = f"torchvision {_version('torchvision')} does not fit torch {_version('torch')}: {error_line(error)}"
         hint = f"Install the build that fits torch ({_BUILDS}), or remove it: pip uninstall torchvision"

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from micl_cli import __version__
 from micl_cli.api.events import (
@@ -90,7 +90,7 @@ class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         """Leave a message out that cannot be written."""
 
-    def _open(self) -> IO[Any]:
+    def _open(self) -> Any:
         return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=_open_regular)
 
 
