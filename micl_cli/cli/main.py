@@ -74,6 +74,10 @@ def micl(home: Path | None) -> None:
 def main() -> None:
     """Run ``micl`` with the arguments of the process, and exit with its exit code."""
     prepare_process()
+    if "_MICL_COMPLETE" in os.environ:
+        from micl_cli.cli.shells import register
+
+        register()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # Escape characters that the terminal cannot encode, instead of raising an error.

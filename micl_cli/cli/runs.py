@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -94,6 +95,7 @@ def _document(details: RunDetails, folder: str) -> dict[str, Any]:
     return {
         **summary(run),
         "folder": folder,
+        "log": _log(folder),
         "plan": run.plan,
         "environment": run.environment,
         "environments": [asdict(environment) for environment in details.environments],
@@ -103,6 +105,14 @@ def _document(details: RunDetails, folder: str) -> dict[str, Any]:
         "scores": [asdict(score) for score in details.scores],
         "validations": [asdict(validation) for validation in details.validations],
     }
+
+
+def _log(folder: str) -> str | None:
+    """Return the path of the log of a run, or None if there is none."""
+    from micl_cli.session.run_log import FILE
+
+    path = Path(folder) / FILE
+    return str(path) if path.is_file() else None
 
 
 def _print(details: RunDetails, folder: str) -> None:
@@ -119,6 +129,7 @@ def _print(details: RunDetails, folder: str) -> None:
         "started": run.started,
         "finished": run.finished,
         "folder": folder,
+        "log": _log(folder) or "",
         **{key: _value(value) for key, value in run.plan.items() if key not in ("name", "parent", "data")},
         **{f"with {key}": value for key, value in run.environment.items()},
         "recipe": _value(run.recipe or {}),
