@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,9 +105,11 @@ def _presets(registry: Registry, resources: Resources) -> list[tuple[str, Any, P
     return [(name, cls, info) for name, cls in classes for info in cls.presets(resources)]
 
 
-def fetchable_presets() -> list[str]:
-    """Return the names of the presets whose weights can be downloaded."""
-    return sorted({info.name for _, _, info in _presets(*_installation()) if info.fetchable})
+def fetchable_presets(home: Path) -> list[str]:
+    """Return the names of the presets whose weights can be downloaded into a home folder."""
+    registry = Registry.discover()
+    presets = _presets(registry, Resources(home, registry.load))
+    return sorted({info.name for _, _, info in presets if info.fetchable})
 
 
 def _state(info: PresetInfo) -> str:

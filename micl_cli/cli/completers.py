@@ -182,7 +182,8 @@ def complete_presets(ctx: click.Context, param: click.Parameter, incomplete: str
     """Complete names of presets that can be downloaded."""
     from micl_cli.cli.backbones import fetchable_presets
 
-    return [CompletionItem(name) for name in fetchable_presets() if name.startswith(incomplete)]
+    names = fetchable_presets(current_settings(ctx).home)
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 @_silent
@@ -204,6 +205,14 @@ def complete_strategy_options(ctx: click.Context, param: click.Parameter, incomp
 def complete_backbone_options(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the options of the backbone named by ``--backbone``, and their values."""
     return complete_pair(ctx, param, incomplete, lambda: _options("backbones", [_chosen_backbone(ctx)]))
+
+
+@_silent
+def complete_format_options(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the options of the format named by ``--format``, or of all formats, and their values."""
+    chosen = ctx.params.get("format_name")
+    names = [part.name for part in Registry.discover().parts("formats") if chosen in (None, part.name)]
+    return complete_pair(ctx, param, incomplete, lambda: _options("formats", names))
 
 
 def _chosen_strategies(ctx: click.Context) -> list[str]:

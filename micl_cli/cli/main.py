@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from micl_cli import __version__
 from micl_cli.cli.console import fail, output
 from micl_cli.cli.groups import Lazy, LazyGroup, output_flags
 from micl_cli.cli.logs import show_messages
-from micl_cli.errors import Interrupted, MiclError
+from micl_cli.errors import Interrupted, MiclError, nearest
 from micl_cli.redaction import redact
 from micl_cli.settings import prepare_process
 
@@ -122,7 +123,20 @@ def show_error(error: Exception) -> int:
 
 def _usage_hint(error: click.ClickException) -> str:
     ctx = error.ctx if isinstance(error, click.UsageError) else None
-    return f"See `{ctx.command_path} --help`." if ctx else ""
+    return f"{_meant(error)} See `{ctx.command_path} --help`.".strip() if ctx else ""
+
+
+def _meant(error: click.ClickException) -> str:
+    """Return the flag or choice that was probably meant, in any case; click only knows those in the same case."""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        flags = [flag for parameter in error.ctx.command.params for flag in parameter.opts]
+        guess = nearest(error.option_name, flags)
+    elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
+        given = re.match(r"'([^']*)'", error.message)
+        guess = nearest(given[1], map(str, error.param.type.choices)) if given else ""
+    else:
+        return ""
+    return "" if guess and guess in error.format_message() else guess
 
 
 def _hang_up() -> int:
