@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from shutil import get_terminal_size
 from typing import Any
 
@@ -26,9 +26,9 @@ class HelpFormatter(click.HelpFormatter):
         super().__init__(*args, **kwargs)
         self.width = min(self.width, max(get_terminal_size().columns - 2, _NARROWEST))
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write a list of definitions, whose first column takes at most 30 columns, and a third of the width."""
-        super().write_dl(rows, min(col_max, max(self.width // 3, 10)), col_spacing)
+        super().write_dl(list(rows), min(col_max, max(self.width // 3, 10)), col_spacing)
 
 
 class Context(click.Context):

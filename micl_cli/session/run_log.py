@@ -58,7 +58,7 @@ def run_log(folder: Path) -> Iterator[None]:
         _events.info("ended early")
         raise
     except (Interrupted, KeyboardInterrupt) as error:
-        _events.info("interrupted: %s", error)
+        _events.info(error.message if isinstance(error, Interrupted) else "interrupted")
         raise
     except BaseException as error:
         _events.error("failed: %s", error, exc_info=error)

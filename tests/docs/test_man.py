@@ -52,4 +52,5 @@ def test_pages_are_shown_without_warnings(pages: Path) -> None:
     for path in sorted(pages.iterdir()):
         done = subprocess.run(["groff", "-man", "-ww", "-Tutf8", path], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, ""), path.name
-        assert "NAME" in done.stdout and "SYNOPSIS" in done.stdout
+        text = re.sub(".\b", "", done.stdout)  # bold is printed twice
+        assert "NAME" in text and "SYNOPSIS" in text and path.stem in text
