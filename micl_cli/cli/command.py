@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
@@ -99,15 +100,17 @@ def warn_of_repetition(command: click.Command, ctx: click.Context, args: Iterabl
     """Write a warning for each option that takes one value and is among ``args`` more than once.
 
     The last value counts, as everywhere on command lines, so that an alias with options can be overridden. Returns the
-    words that the command does not take.
+    words that the command does not take, together with that of an optional argument, which takes the first of them.
     """
     if ctx.resilient_parsing:
         return []
-    _, rest, order = command.make_parser(ctx).parse_args(args=list(args))
+    values, rest, order = command.make_parser(ctx).parse_args(args=list(args))
     for option in dict.fromkeys(order):
         if isinstance(option, click.Option) and _takes_one_value(option) and order.count(option) > 1:
             _warn(option.opts[0], order.count(option))
-    return rest
+    optional = [each.name for each in command.params if isinstance(each, click.Argument) and not each.required]
+    taken = [word for name in optional if isinstance(word := values.get(name), str) and not Path(word).exists()]
+    return [*taken, *rest] if rest else []
 
 
 def _warn(option: str, count: int) -> None:

@@ -48,14 +48,14 @@ def since(ctx: click.Context, parameter: click.Parameter, text: str | None) -> s
     """Return a time in the form of the store for "7d", "12h" or "2026-03-01". Raises UsageError."""
     if not text:
         return ""
-    if match := _AGO.fullmatch(text.strip()):
-        when = datetime.now(timezone.utc) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    else:
-        try:
+    try:
+        if match := _AGO.fullmatch(text.strip()):
+            when = datetime.now(timezone.utc) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        else:
             when = datetime.fromisoformat(text.strip().replace("Z", "+00:00")).astimezone(timezone.utc)
-        except (ValueError, OverflowError) as error:
-            hint = "Write 30m, 12h, 7d or 2w, or a date or time such as 2026-03-01 or 2026-03-01T14:30."
-            raise UsageError(f"--since {text!r} is not a time", hint) from error
+    except (ValueError, OverflowError) as error:
+        hint = "Write 30m, 12h, 7d or 2w, or a date or time such as 2026-03-01 or 2026-03-01T14:30."
+        raise UsageError(f"--since {text!r} is not a time", hint) from error
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
