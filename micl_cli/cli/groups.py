@@ -107,7 +107,7 @@ class DefaultGroup(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that ``args`` begin with; words for the default command are an error that says so."""
         default = next(iter(self.commands.values()))
-        takes_tasks = {"tasks", "task"} & {parameter.name for parameter in default.params}
+        takes_tasks = any(parameter.name == "tasks" for parameter in default.params)
         unknown = self.canonical(args[0]) not in self.commands and not args[0].startswith("-")
         if not ctx.resilient_parsing and unknown and takes_tasks and not nearest(args[0], self.commands):
             raise unexpected_words(click.Context(default, parent=ctx.parent, info_name=ctx.info_name), args[:1])

@@ -29,9 +29,9 @@ def unexpected_words(ctx: click.Context, words: Sequence[str]) -> UsageError:
 
 def unknown_command(ctx: click.Context, name: str, known: Sequence[str]) -> UsageError:
     """Return the error for a command that a group does not have."""
-    return UsageError(
-        f"no command {name!r}", nearest(name, known) or f"`{ctx.command_path} --help` lists the commands."
-    )
+    listing = f"`{ctx.command_path} --help` lists the commands."
+    shown = f"Show it: {ctx.command_path} show {shlex.quote(name)}" if "show" in known else listing
+    return UsageError(f"no command {name!r}", nearest(name, known) or shown)
 
 
 def _sorted(words: Sequence[str]) -> tuple[list[str], list[str]]:

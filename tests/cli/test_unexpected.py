@@ -41,6 +41,8 @@ def test_other_words_point_to_the_help(micl: Any) -> None:
     ("words", "hint"),
     [
         ("LEARN", "Did you mean 'learn'?"),
+        ("runs 3f2ab", "Show it: micl runs show 3f2ab"),
+        ("tasks mini/img_cap", "Show it: micl tasks show mini/img_cap"),
         ("runs SHW", "Did you mean 'show'?"),
         ("plugins show strategies MoInCL", "Did you mean 'moincl'?"),
         ("learn --strategy Moincl --tasks img_cap", "Did you mean 'moincl'?"),
