@@ -46,7 +46,6 @@ def test_other_words_point_to_the_help(micl: Any) -> None:
         ("runs SHW", "Did you mean 'show'?"),
         ("plugins show strategies MoInCL", "Did you mean 'moincl'?"),
         ("learn --strategy Moincl --tasks img_cap", "Did you mean 'moincl'?"),
-        ("learn --strategy finetune --tasks mini/IMG_CAP", "Did you mean 'mini/img_cap'?"),
         ("learn --strategy moincl --tasks img_cap -o Alpha=3", "Did you mean 'alpha'?"),
         ("learn --Strategy moincl", "Did you mean '--strategy'?"),
         ("runs --status Finished", "Did you mean 'finished'?"),
