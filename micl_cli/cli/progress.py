@@ -101,7 +101,7 @@ class Progress:
         self.close()
         bar: Any = tqdm.tqdm
         known = {name: settings[name] for name in ("iterable", "total", "unit", "unit_scale") if name in settings}
-        return bar(*args, **known, **_look(escape(label)), leave=False, file=self._stream)
+        return bar(*args, **known, **bar_look(escape(label)), leave=False, file=self._stream)
 
     def answering(self, task: str, done: int, total: int) -> None:
         """Show how many of the examples of a task, or of a validation, are answered."""
@@ -125,7 +125,7 @@ class Progress:
 
         self.close()
         self._bar_of = bar_of
-        shown: dict[str, Any] = {"total": total, "unit": unit, "initial": initial, **_look(escape(label))}
+        shown: dict[str, Any] = {"total": total, "unit": unit, "initial": initial, **bar_look(escape(label))}
         self._bar = tqdm(**shown, leave=False, file=self._stream)
 
     def _run_started(self, event: RunStarted) -> None:
@@ -207,7 +207,7 @@ class Progress:
             self._bar.refresh()
 
 
-def _look(label: str) -> dict[str, Any]:
+def bar_look(label: str) -> dict[str, Any]:
     """Return the label and format of a bar; in a narrow terminal, the percentage and the time left without a bar."""
     columns = shutil.get_terminal_size().columns
     if columns >= _NARROW:
@@ -224,7 +224,7 @@ def counting(label: str, unit: str = "file") -> Iterator[Callable[[int, int | No
         return
     from tqdm import tqdm
 
-    with tqdm(unit=unit, leave=False, file=sys.stderr, **_look(escape(label))) as bar:
+    with tqdm(unit=unit, leave=False, file=sys.stderr, **bar_look(escape(label))) as bar:
 
         def show(done: int, total: int | None) -> None:
             bar.total = total

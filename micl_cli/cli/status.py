@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from micl_cli.cli.console import note, output
-from micl_cli.cli.progress import counting
+from micl_cli.cli.console import escape, note, output
+from micl_cli.cli.progress import bar_look, counting
 from micl_cli.errors import Interrupted
 from micl_cli.settings import library_messages
 
@@ -81,7 +81,8 @@ class DownloadBars:
             return
         from tqdm import tqdm
 
-        self._bar = tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, file=sys.stderr)
+        look = {**bar_look(escape(name)), "unit": "B", "unit_scale": True, "leave": False}
+        self._bar = tqdm(total=total, file=sys.stderr, **look)
 
     def close(self) -> None:
         """Remove the progress bar."""
