@@ -43,6 +43,5 @@ def _sorted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     except MiclError:
         known = set()
     names = [name for word in words for name in _NAME.findall(word)]
-    return [name for name in names if name.partition("[")[0] in known], [
-        name for name in names if name.partition("[")[0] not in known
-    ]
+    strategies = [name for name in names if name.partition("[")[0] in known]
+    return strategies, [name for name in names if name not in strategies]

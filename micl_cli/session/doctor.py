@@ -154,7 +154,8 @@ def gpu() -> Iterator[Finding]:
         hint = f"Install the torch build that fits the GPU and its driver: {_BUILDS}"
         yield Finding("gpu", "warning", f"there is an NVIDIA GPU, but {why} (torch {torch.__version__})", hint)
     else:
-        yield Finding("gpu", "ok", f"none; models are computed on the CPU ({torch.get_num_threads()} threads)")
+        threads = torch.get_num_threads()
+        yield Finding("gpu", "ok", f"none; models are computed on the CPU ({threads} thread{'s' * (threads > 1)})")
 
 
 def bfloat16() -> Iterator[Finding]:
@@ -227,7 +228,7 @@ def store(settings: Settings) -> Iterator[Finding]:
     from micl_cli.store import check
 
     found = check(settings.store_url)
-    text = f"{found.location}: {found.state}, {found.runs} runs"
+    text = f"{found.location}: {found.state}, {found.runs} run{'s' * (found.runs != 1)}"
     if found.state == "damaged":
         yield Finding("store", "problem", text, "`micl store check` lists what is damaged.")
     elif found.state == "newer":
