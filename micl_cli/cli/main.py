@@ -29,6 +29,8 @@ COMMANDS = {
     "diff": Lazy("micl_cli.cli.diff:diff", "Show what two runs differ in."),
     "predictions": Lazy("micl_cli.cli.predictions:predictions", "Show or export the answers of a run."),
     "score": Lazy("micl_cli.cli.score:score", "Score files of predictions."),
+    "export": Lazy("micl_cli.cli.export:export", "Write a run's model to a folder for use elsewhere."),
+    "push": Lazy("micl_cli.cli.push:push", "Export a run's model to the Hugging Face hub."),
     "tasks": Lazy("micl_cli.cli.tasks:tasks", "List, show, create and remove tasks."),
     "runs": Lazy("micl_cli.cli.runs:runs", "List, show, name, tag and remove runs."),
     "plugins": Lazy("micl_cli.cli.plugins:plugins", "List, show and create plugins."),

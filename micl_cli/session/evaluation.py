@@ -67,7 +67,7 @@ def evaluate(
     plan = replace(plan, evaluation=replace(plan.evaluation, **changed, **others))
     kept = not (examples or others)
     components = _components(session, plan, own, tasks, device)
-    positions = _positions(session, folder, run, stages)
+    positions = learnt_positions(session, folder, run, stages)
     notices = [*notices, *components.notes, *metric_notes(components, tasks, split)]
     notices += _answer_notices(tasks, split, kept, plan, control)
     yield from (Notice(text=text) for text in notices)
@@ -146,8 +146,8 @@ def _components(session: Session, plan: Plan, own: Sequence[Task], tasks: Sequen
     return components
 
 
-def _positions(session: Session, folder: RunFolder, run: RunRecord, stages: Sequence[StageRange]) -> list[int]:
-    """Return the positions of the stages to evaluate, in order.
+def learnt_positions(session: Session, folder: RunFolder, run: RunRecord, stages: Sequence[StageRange]) -> list[int]:
+    """Return the positions of stages whose checkpoints are to be used, in order.
 
     Raises UsageError if one is not learnt, CheckpointError if its checkpoint is gone.
     """

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,6 +58,11 @@ class LanguageBackbone(Backbone):
         self.language.gradient_checkpointing_enable(
             {"use_reentrant": False, "context_fn": self.adapters.checkpoint_contexts}
         )
+
+    def load_exported(self, folder: Path, adapters: Mapping[str, str]) -> None:
+        from micl_backbones.export.peft_files import load_adapters
+
+        load_adapters(self.adapters, folder, adapters)
 
     # Answers
 
