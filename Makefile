@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 MICL_HOME ?= $(CURDIR)/.micl
 
-.PHONY: demo test test-gpu lint setup clean
+.PHONY: demo test test-gpu lint man setup clean
 
 demo: setup
 	MICL_HOME="$(MICL_HOME)" $(BIN)/micl learn --strategy moincl --tasks img_cap,aud_qa
 	MICL_HOME="$(MICL_HOME)" $(BIN)/micl report @last
+	@printf '\nNext, in this shell:\n  . "%s"\n  export MICL_HOME="%s"\n  micl runs\n' "$(abspath $(BIN))/activate" "$(MICL_HOME)"
 
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
@@ -21,6 +22,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy micl_cli plugins
 	$(BIN)/lint-imports
+
+# Pages for `man micl-learn`, which finds them where the environment is active.
+man: setup
+	$(BIN)/python docs/man.py $(VENV)/share/man/man1
 
 setup: $(VENV)/.installed
 

@@ -75,6 +75,7 @@ class Interrupted(MiclError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "Did you mean 'X'?" for the known name closest to ``name``, or an empty string."""
-    matches = get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return f"Did you mean {matches[0]!r}?" if matches else ""
+    """Return "Did you mean 'X'?" for the known name closest to ``name`` in any case, or an empty string."""
+    folded = {each.casefold(): each for each in sorted(known, reverse=True)}
+    matches = get_close_matches(name.casefold(), sorted(folded), n=1, cutoff=0.5)
+    return f"Did you mean {folded[matches[0]]!r}?" if matches else ""

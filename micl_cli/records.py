@@ -60,7 +60,8 @@ class RunRecord:
 
     If the process of a run was killed, its status is still "running". If its row cannot be read, its status is
     "damaged", ``error`` says why, and its plan is empty. ``environment`` is that of the latest start. ``recipe`` holds
-    the name, sha256 and citation of the recipe that the run was started with; None without one.
+    the name, sha256 and citation of the recipe that the run was started with; None without one. ``tags`` are words that
+    the user gave to the run, sorted.
     """
 
     id: str
@@ -73,6 +74,7 @@ class RunRecord:
     finished: str
     error: str
     recipe: Mapping[str, Any] | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from micl_cli.api.resources import Resources
+from micl_cli.cli.completers import complete_presets
 from micl_cli.cli.console import echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
@@ -50,7 +52,7 @@ def list_(as_json: bool) -> None:
 
 
 @backbones.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_presets)
 def fetch(name: str) -> None:
     """Download the weights of a model. Afterwards it works without a network.
 
@@ -101,6 +103,13 @@ def _presets(registry: Registry, resources: Resources) -> list[tuple[str, Any, P
     parts = [part for part in registry.parts("backbones") if part.state == "ok"]
     classes = [(part.name, registry.load("backbones", part.name)) for part in parts]
     return [(name, cls, info) for name, cls in classes for info in cls.presets(resources)]
+
+
+def fetchable_presets(home: Path) -> list[str]:
+    """Return the names of the presets whose weights can be downloaded into a home folder."""
+    registry = Registry.discover()
+    presets = _presets(registry, Resources(home, registry.load))
+    return sorted({info.name for _, _, info in presets if info.fetchable})
 
 
 def _state(info: PresetInfo) -> str:

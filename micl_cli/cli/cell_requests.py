@@ -48,7 +48,10 @@ def shared_options(without: Collection[str] = ()) -> list[click.Option]:
     for option in shared:
         option.envvar = None  # named after the command; it may already be that of learn
         if option.name == "options":
-            option.help = "Set an option of all strategies that have it; 3:NAME sets it for the third task only."
+            option.help = (
+                "Set an option of all strategies that have it, also as NAME=VALUE; "
+                "3:NAME sets it for the third task only."
+            )
     return shared
 
 

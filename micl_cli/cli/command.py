@@ -3,36 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from micl_cli.cli.console import warn
+from micl_cli.cli.pairs import WORDS, split_pairs
+from micl_cli.cli.unexpected import unexpected_words, unknown_command
 from micl_cli.errors import UsageError
 from micl_cli.io.characters import has_control
 
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
+_NARROWEST = 20
+
+
+class HelpFormatter(click.HelpFormatter):
+    """Writes help texts that fit into narrow terminals too, of which click's own would exceed the width."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.width = min(self.width, max(get_terminal_size().columns - 2, _NARROWEST))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write a list of definitions, whose first column takes at most 30 columns, and a third of the width."""
+        super().write_dl(list(rows), min(col_max, max(self.width // 3, 10)), col_spacing)
+
+
+class Context(click.Context):
+    """The context of a command, with help texts for narrow terminals."""
+
+    formatter_class = HelpFormatter
 
 
 class Command(click.Command):
-    """A command that warns of an option which is given twice, since only its last value counts."""
+    """A command that warns of an option which is given twice, since only its last value counts.
+
+    Pairs may be given as NAME=VALUE. Words that it does not take are an error that names the options for them.
+    """
+
+    context_class = Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, after a warning of options that are given twice."""
-        warn_of_repetition(self, ctx, args)
+        """Parse the arguments, after a check for repeated options and for words that the command does not take."""
+        if ctx.resilient_parsing:
+            ctx.meta[WORDS] = list(args)
+        args = split_pairs(self, args)
+        rest = warn_of_repetition(self, ctx, args)
+        if rest and not (ctx.allow_extra_args or {"-h", "--help"} & set(args)):
+            raise unexpected_words(ctx, rest)
         return super().parse_args(ctx, args)
 
 
 class Group(click.Group):
-    """A group of commands that warn of repeated options, as it does itself."""
+    """A group of commands that warn of repeated options, as it does itself. Its ``ls`` is also ``list``."""
 
     command_class = Command
+    context_class = Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, after a warning of options that are given twice."""
         warn_of_repetition(self, ctx, args)
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that ``args`` begin with. Raises UsageError, with a similar command, if there is none."""
+        name = self.canonical(args[0])
+        if not ctx.resilient_parsing and self.get_command(ctx, name) is None and not name.startswith("-"):
+            raise unknown_command(ctx, name, self.list_commands(ctx))
+        return super().resolve_command(ctx, [name, *args[1:]])
+
+    def canonical(self, name: str) -> str:
+        """Return the name of a command for one of its names: groups have either ``ls`` or ``list``."""
+        other = {"ls": "list", "list": "ls"}.get(name, name)
+        return other if other in self.commands and name not in self.commands else name
 
 
 class JoinedOption(click.Option):
@@ -48,17 +96,21 @@ class JoinedOption(click.Option):
         return (",".join(value) if isinstance(value, list) else value), source
 
 
-def warn_of_repetition(command: click.Command, ctx: click.Context, args: Iterable[str]) -> None:
+def warn_of_repetition(command: click.Command, ctx: click.Context, args: Iterable[str]) -> list[str]:
     """Write a warning for each option that takes one value and is among ``args`` more than once.
 
-    The last value counts, as everywhere on command lines, so that an alias with options can be overridden.
+    The last value counts, as everywhere on command lines, so that an alias with options can be overridden. Returns the
+    words that the command does not take, together with that of an optional argument, which takes the first of them.
     """
     if ctx.resilient_parsing:
-        return
-    _, _, order = command.make_parser(ctx).parse_args(args=list(args))
+        return []
+    values, rest, order = command.make_parser(ctx).parse_args(args=list(args))
     for option in dict.fromkeys(order):
         if isinstance(option, click.Option) and _takes_one_value(option) and order.count(option) > 1:
             _warn(option.opts[0], order.count(option))
+    optional = [each.name for each in command.params if isinstance(each, click.Argument) and not each.required]
+    taken = [word for name in optional if isinstance(word := values.get(name), str) and not Path(word).exists()]
+    return [*taken, *rest] if rest else []
 
 
 def _warn(option: str, count: int) -> None:
@@ -88,12 +140,13 @@ def _normal(name: str) -> str:
 def run_name(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
     """Return the name for a run. Raises UsageError if it could not be told from an id or from @last, or be shown."""
     given = name or ctx.get_parameter_source("name") is ParameterSource.COMMANDLINE
-    if given and (problem := _name_problem(name)):
+    if given and (problem := name_problem(name)):
         raise UsageError(f"a run cannot have the name {name!r}: {problem}", "Choose another --name.")
     return name
 
 
-def _name_problem(name: str) -> str:
+def name_problem(name: str) -> str:
+    """Return why a run cannot have a name, or an empty text."""
     from micl_cli.plan import ID_LENGTH
 
     if not name.strip():
@@ -104,4 +157,4 @@ def _name_problem(name: str) -> str:
         return "it looks like the id of a run"
     if name != name.strip() or has_control(name):
         return "it has control characters, or spaces at its ends"
-    return f"it is longer than {_LONGEST_NAME} characters" if len(name) > _LONGEST_NAME else ""
+    return f"it is longer than {LONGEST_NAME} characters" if len(name) > LONGEST_NAME else ""

@@ -18,7 +18,8 @@ SHELLS = ("bash", "zsh", "fish")
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script for SHELL.
 
-    It completes commands, options, strategies, tasks, backbones, listeners and runs.
+    It completes commands, flags, the options of strategies and backbones with their values, recipes,
+    strategies, tasks, backbones, listeners, runs with their names and tags, and studies.
 
     \b
     Examples:

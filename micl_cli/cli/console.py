@@ -1,16 +1,16 @@
-"""Terminal output: results on stdout, everything else on stderr. Tables, JSON, colour and progress."""
+"""Terminal output: results on stdout, everything else on stderr. Tables, JSON and colour."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
-import textwrap
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from itertools import chain, zip_longest
+from typing import Any, TextIO
 
 import click
 
@@ -18,40 +18,27 @@ from micl_cli.io.characters import escape as escape
 from micl_cli.io.json_text import json_text
 from micl_cli.redaction import redact
 
-if TYPE_CHECKING:
-    # Not imported at run time, so that `micl --help` is fast.
-    from tqdm import tqdm
-
-    from micl_cli.api.events import (
-        Event,
-        Notice,
-        PassProgress,
-        RunStarted,
-        Scored,
-        Step,
-        TaskLearned,
-        TaskStarted,
-        Validated,
-    )
-
 _GAP = "  "
+_WORDS = re.compile(r"\s+|[^\s,]*,|[^\s,]+")
+"""What a cell may be broken between."""
 _NO_COLUMN = frozenset({"Mn", "Me", "Cf"})
 """Categories of combining marks, joiners and other characters that take no column in a terminal."""
-_MIN_WRAP_WIDTH = 20
-"""The minimum width for wrapping the last column."""
+_MIN_COLUMN, _MAX_WORD = 10, 20
+"""Columns are not narrowed below the first, nor below their longest word unless it is longer than the second."""
 
 
 @dataclass
 class OutputOptions:
-    """The global output flags: ``--debug``, ``--quiet`` and ``--no-color``."""
+    """The global output flags: ``--debug``, ``--quiet``, ``--verbose`` and ``--no-color``."""
 
     debug: bool = False
     quiet: bool = False
+    verbose: bool = False
     no_color: bool = False
 
     def reset(self) -> None:
         """Reset all flags to their defaults."""
-        self.debug = self.quiet = self.no_color = False
+        self.debug = self.quiet = self.verbose = self.no_color = False
 
 
 output = OutputOptions()
@@ -100,31 +87,87 @@ def echo_json(data: Any) -> None:
     click.echo(json_text(data, indent=2))
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int | None = None) -> str:
-    """Return rows as aligned columns, with numbers aligned to the right.
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    width: int | None = None,
+    right: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> str:
+    """Return rows as aligned columns, with numbers, and the columns named by ``right``, aligned to the right.
 
-    If a row exceeds ``width``, its last column is wrapped. None stands for the width of the terminal, or no limit
-    without a terminal.
+    If a row exceeds ``width``, ``optional`` columns are left out, the first of them first, and long texts are wrapped
+    within their columns. If that is not enough, each row becomes a block with a line for each column. None stands for
+    the width of the terminal, or no limit without a terminal.
     """
     cells = [[escape(_text(cell)) for cell in row] for row in rows]
-    right = [bool(rows) and all(_number(row[i]) for row in rows) for i in range(len(headers))]
-    sizes = [max(map(_columns, column)) for column in zip(headers, *cells, strict=True)]
+    numbers = [name for i, name in enumerate(headers) if rows and all(_number(row[i]) for row in rows)]
     limit = width if width is not None else _terminal_width()
-    lines = [_line(headers, sizes, right, limit, bold=True)]
-    return "\n".join(lines + [_line(row, sizes, right, limit) for row in cells])
+    for left_out in range(len(optional) + 1):
+        kept = [i for i, name in enumerate(headers) if name not in optional[:left_out]]
+        shown = [[line[i] for i in kept] for line in (headers, *cells)]
+        to_right = [name in (*numbers, *right) for name in shown[0]]
+        if sizes := _fitting(shown, to_right, limit):
+            head, *body = (list(_lines(line, sizes, to_right)) for line in shown)
+            return "\n".join([*(style(line, sys.stdout, bold=True) for line in head), *chain(*body)])
+    return "\n\n".join("\n".join(_block(headers, line, limit)) for line in cells)
 
 
-def _line(row: Sequence[str], sizes: Sequence[int], right: Sequence[bool], limit: int, bold: bool = False) -> str:
-    start = sum(sizes[:-1]) + len(_GAP) * (len(sizes) - 1)
-    last = [row[-1]]
-    if limit - start >= _MIN_WRAP_WIDTH and start + _columns(row[-1]) > limit:
-        last = textwrap.wrap(row[-1], limit - start, break_on_hyphens=False) or [""]
-    padded = [_pad(cell, size, to_right) for cell, size, to_right in zip(row[:-1], sizes, right, strict=False)]
-    tail = _pad(last[0], sizes[-1], right[-1]) if len(last) == 1 else last[0]
-    first = _GAP.join([*padded, tail]).rstrip()
-    return "\n".join(
-        [style(first, sys.stdout, bold=True) if bold else first, *(" " * start + line for line in last[1:])]
-    )
+def _fitting(lines: Sequence[Sequence[str]], to_right: Sequence[bool], limit: int) -> list[int] | None:
+    """Return sizes of columns that fit into ``limit``, the widest texts narrowed first; None if there are none.
+
+    A table of headers only always fits.
+    """
+    columns = list(zip(*lines, strict=True))
+    sizes = [max(map(_columns, column)) for column in columns]
+    least = [
+        size if right else min(size, max(_MIN_COLUMN, min(_longest_word(column), _MAX_WORD)))
+        for column, size, right in zip(columns, sizes, to_right, strict=True)
+    ]
+    while (excess := sum(sizes) + len(_GAP) * (len(sizes) - 1) - limit) > 0 and len(lines) > 1:
+        widest = max(range(len(sizes)), key=lambda i: (sizes[i] > least[i], sizes[i]))
+        if sizes[widest] <= least[widest]:
+            return None
+        sizes[widest] = max(least[widest], sizes[widest] - excess)
+    return sizes
+
+
+def _longest_word(texts: Sequence[str]) -> int:
+    return max((_columns(word.strip()) for text in texts for word in _WORDS.findall(text)), default=0)
+
+
+def _lines(row: Sequence[str], sizes: Sequence[int], to_right: Sequence[bool]) -> Iterator[str]:
+    """Yield the lines of a row, of which each cell is wrapped to the size of its column."""
+    wrapped = [_wrapped(cell, size) for cell, size in zip(row, sizes, strict=True)]
+    for parts in zip_longest(*wrapped, fillvalue=""):
+        yield _GAP.join(map(_pad, parts, sizes, to_right)).rstrip()
+
+
+def _block(headers: Sequence[str], row: Sequence[str], limit: int) -> Iterator[str]:
+    """Yield a row as lines, one for each column that has a value."""
+    size = max(map(_columns, headers))
+    for header, cell in zip(headers, row, strict=True):
+        first, *rest = _wrapped(cell, max(limit - size - len(_GAP), _MIN_COLUMN))
+        if cell:
+            yield f"{style(_pad(header, size, False), sys.stdout, bold=True)}{_GAP}{first}"
+            yield from (" " * (size + len(_GAP)) + line for line in rest)
+
+
+def _wrapped(text: str, size: int) -> list[str]:
+    """Return the lines of at most ``size`` columns into which a text is broken, at spaces and after commas."""
+    lines, line = [], ""
+    for word in _WORDS.findall(text):
+        while _columns((line + word).rstrip()) > size:
+            if line.strip():
+                lines.append(line.rstrip())
+                line, word = "", word.lstrip()
+            else:
+                cut = next(n for n in range(len(word), 0, -1) if n == 1 or _columns(word[:n]) <= size)
+                lines.append(word[:cut])
+                word = word[cut:]
+        line += word
+    return [*lines, line.rstrip()]
 
 
 def _text(cell: Any) -> str:
@@ -148,146 +191,3 @@ def _columns(text: str) -> int:
 
 def _terminal_width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-
-
-class Progress:
-    """The display of a run's events on stderr: progress bars on a terminal, else a few lines per task.
-
-    With ``quiet``, only notices are shown.
-    """
-
-    def __init__(self, *, quiet: bool | None = None, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._quiet = output.quiet if quiet is None else quiet
-        self._bar: tqdm[Any] | None = None
-        self._bar_of: object = None
-        self._tasks: Sequence[str] = ()
-        self._planned = 0
-        self._heading = ""
-        self._stages: dict[int, int] = {}
-        self._loss: float | None = None
-        self._best: float | None = None
-        self._criterion = "score"
-        self._show: Mapping[str, Callable[[Any], None]] = {
-            "run_started": self._run_started,
-            "task_started": self._task_started,
-            "step": self._step,
-            "validated": self._validated,
-            "pass_progress": self._pass_progress,
-            "task_learned": self._task_learned,
-            "scored": self._scored,
-            "notice": self._notice,
-        }
-
-    def consume(self, event: Event) -> None:
-        """Show one event."""
-        if show := self._show.get(event.name):
-            show(event)
-
-    def close(self) -> None:
-        """Remove the progress bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = self._bar_of = None
-
-    def _show_bar(self, bar_of: object, label: str, total: int | None, unit: str) -> None:
-        """Show the progress bar of ``bar_of`` in place of another one, if stderr is a terminal."""
-        if bar_of == self._bar_of or self._quiet or not self._stream.isatty():
-            return
-        from tqdm import tqdm
-
-        self.close()
-        self._bar_of = bar_of
-        self._bar = tqdm(total=total, desc=escape(label), unit=unit, leave=False, file=self._stream)
-
-    def _run_started(self, event: RunStarted) -> None:
-        self._tasks = event.tasks
-        self._write_line(f"run {event.run}: {event.strategy} on {event.backbone}, seed {event.seed}")
-        if event.resumed_from:
-            position, step = event.resumed_from
-            self._write_line(f"resuming at task {position}, step {step}")
-
-    def _task_started(self, event: TaskStarted) -> None:
-        self._stages[event.position] = len(event.tasks)
-        self._loss = self._best = None
-        self._heading, self._planned = self._head(event.position, event.tasks), event.steps_planned
-        self._write_line(f"{self._heading}: {event.examples} examples, {event.steps_planned} steps")
-        self._show_bar(event.position, self._heading, self._planned, "step")
-
-    def _step(self, event: Step) -> None:
-        self._loss = event.loss
-        self._show_bar(event.position, self._heading, self._planned, "step")
-        if self._bar is not None:
-            self._bar.set_postfix_str(self._state(), refresh=False)
-            # A resumed task starts at the step of its latest checkpoint.
-            self._bar.update(event.step - self._bar.n)
-
-    def _validated(self, event: Validated) -> None:
-        if event.best:
-            self._best, self._criterion = event.value, event.criterion
-        if self._bar is not None:
-            self._bar.set_postfix_str(self._state())
-
-    def _pass_progress(self, event: PassProgress) -> None:
-        label = event.label or f"{event.when} learning"
-        self._show_bar((event.position, event.when), f"task {event.position}, {label}", event.total, "it")
-        if self._bar is not None:
-            self._bar.total = event.total
-            self._bar.update(event.done - self._bar.n)
-
-    def _task_learned(self, event: TaskLearned) -> None:
-        self.close()
-        self._stages[event.position] = len(event.tasks)
-        if event.restored:
-            self._write_line(f"{self._head(event.position, event.tasks)}: already learnt")
-            return
-        state = f", {self._state()}" if self._state() else ""
-        self._write_line(f"  learnt in {event.seconds:.1f} s, {event.steps} steps{state}")
-
-    def _scored(self, event: Scored) -> None:
-        if event.main and not event.restored:
-            size = max(map(len, [*self._tasks, event.task]))
-            when = " before learning" if event.after == 0 else ""
-            self._write_line(f"  {event.task:<{size}}  {event.metric} {event.value:.1f}{when}")
-
-    def _notice(self, event: Notice) -> None:
-        self._write(f"note: {event.text}")
-
-    def _head(self, position: int, tasks: Sequence[str]) -> str:
-        """Return the heading of a stage ("2/6 mini/img_qa"). A stage of joint learning has several tasks."""
-        started = sum(self._stages.get(earlier, 1) for earlier in range(1, position + 1))
-        total = position + max(0, len(self._tasks) - started)
-        return f"{position}/{total} {', '.join(tasks)}"
-
-    def _state(self) -> str:
-        best = ("best validation loss", 3) if self._criterion == "loss" else ("best validation", 1)
-        figures = {"loss": (self._loss, 3), best[0]: (self._best, best[1])}
-        return ", ".join(f"{name} {value:.{digits}f}" for name, (value, digits) in figures.items() if value is not None)
-
-    def _write_line(self, text: str) -> None:
-        if not self._quiet:
-            self._write(text)
-
-    def _write(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.clear()
-        print(escape(text), file=self._stream, flush=True)
-        if self._bar is not None:
-            self._bar.refresh()
-
-
-@contextmanager
-def counting(label: str, unit: str = "file") -> Iterator[Callable[[int, int | None], None]]:
-    """Yield a callback ``(done, total)`` that updates a progress bar, shown on a terminal without ``--quiet``."""
-    if output.quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=escape(label), unit=unit, leave=False, file=sys.stderr) as bar:
-
-        def show(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show

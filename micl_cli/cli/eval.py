@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +12,9 @@ from micl_cli.cli.command import Command, JoinedOption
 from micl_cli.cli.completers import complete_runs, complete_tasks
 from micl_cli.cli.console import echo, note, table
 from micl_cli.cli.context import current_settings
-from micl_cli.cli.plan_options import decoding_options, trust_option
+from micl_cli.cli.plan_options import benchmark_option, decoding_options, trust_option
 from micl_cli.cli.predictions_options import max_answers, predictions_options
+from micl_cli.cli.progress import Progress
 from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries
 from micl_cli.errors import Interrupted, UsageError
 from micl_cli.io.json_lines import write_json_line
@@ -51,7 +53,7 @@ def _bound(text: str) -> int | None:
 @click.option("--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split to score on.")
 @click.option("--stage", "stages", default="last", metavar="STAGES", callback=parse_stages,
               help="The stages to score: 0 (before learning), 2, last, 0,last or 1..last.")  # fmt: skip
-@click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
+@benchmark_option
 @click.option(
     "--examples",
     type=click.IntRange(1),
@@ -99,7 +101,8 @@ def evaluate(
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
     run_id = session.resolve(run)
     names = split_tasks(tasks, benchmark, session.registry) if tasks else ()
-    control = Control(max_answers=max_answers(predictions, save_predictions))
+    progress = Progress(quiet=True if as_json else None)
+    control = Control(max_answers=max_answers(predictions, save_predictions), answering=progress.answering)
     options: dict[str, Any] = {"stages": stages, "examples": examples, "scoring": score, "device": device}
     options["decoding"] = {
         "max_new_tokens": max_new_tokens,
@@ -110,8 +113,9 @@ def evaluate(
     events = evaluate_run(session, run_id, names, split, control, **options, watch=preparing)
     rows: list[list[Any]] = []
     try:
-        with quiet_libraries():
+        with quiet_libraries(), closing(progress), progress.loading(session.record(run_id)[1].backbone):
             for event in events:
+                progress.close()
                 if as_json:
                     write_json_line(event.as_json())
                 elif isinstance(event, Notice):

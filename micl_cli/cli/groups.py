@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -12,11 +13,14 @@ from click.shell_completion import CompletionItem
 from micl_cli.cli.command import Group
 from micl_cli.cli.console import output
 from micl_cli.cli.context import current_settings
+from micl_cli.cli.logs import show_messages
+from micl_cli.cli.unexpected import unexpected_words, unknown_command
 from micl_cli.errors import MiclError, PluginError, UsageError, nearest
 from micl_cli.registry import command_entry_points
 from micl_cli.settings import Settings
 
-_WITHOUT_SETTINGS = ("config", "completion")
+_log = logging.getLogger(__name__)
+_WITHOUT_SETTINGS = ("config", "completion", "doctor")
 """Commands that must work even if a configuration file is invalid."""
 
 
@@ -63,10 +67,10 @@ class LazyGroup(Group):
         if command is None:
             if ctx.resilient_parsing:
                 return None, None, args
-            hint = nearest(name, self.list_commands(ctx)) or "`micl --help` lists the commands."
-            raise UsageError(f"no command {name!r}", hint)
+            raise unknown_command(ctx, name, self.list_commands(ctx))
         if not ctx.resilient_parsing and name not in _WITHOUT_SETTINGS and not _asks_help(args):
             settings = current_settings(ctx)
+            _log.info("home %s, configuration files: %s", settings.home, [str(file.path) for file in settings.files])
             settings.check({"": self.list_commands(ctx)})
             ctx.default_map = {name: defaults(settings, command, name, ctx)}
         return name, command, args[1:]
@@ -97,6 +101,17 @@ class DefaultGroup(Group):
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = [first, *args]
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that ``args`` begin with; words for the default command are an error that says so."""
+        default = next(iter(self.commands.values()))
+        takes_tasks = any(parameter.name == "tasks" for parameter in default.params)
+        unknown = self.canonical(args[0]) not in self.commands and not args[0].startswith("-")
+        if not ctx.resilient_parsing and unknown and takes_tasks and not nearest(args[0], self.commands):
+            raise unexpected_words(click.Context(default, parent=ctx.parent, info_name=ctx.info_name), args[:1])
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of their definition, the default first."""
@@ -182,6 +197,7 @@ def _plugin_command(point: Any) -> click.Command:
 def _set_output_option(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and parameter.name:
         setattr(output, parameter.name, True)
+        show_messages(verbose=output.verbose)
 
 
 def output_flags(hidden: bool = False) -> list[click.Option]:
@@ -197,6 +213,7 @@ def output_flags(hidden: bool = False) -> list[click.Option]:
     return [
         click.Option(["--debug"], help="Show tracebacks of errors.", envvar="MICL_DEBUG", **common),
         click.Option(["-q", "--quiet"], help="Only show results and errors.", envvar="MICL_QUIET", **common),
+        click.Option(["-v", "--verbose"], help="Also show what is loaded, read and written.", **common),
         click.Option(["--no-color"], help="Disable colour, as NO_COLOR=1 does.", **common),
     ]
 

@@ -11,17 +11,22 @@ import click
 
 from micl_cli.cli.command import Command, JoinedOption, run_name, unique_names
 from micl_cli.cli.completers import (
+    complete_backbone_options,
     complete_backbones,
     complete_listeners,
+    complete_recipes,
     complete_runs,
     complete_strategies,
+    complete_strategy_options,
     complete_tasks,
 )
-from micl_cli.cli.console import Progress, echo, echo_json, note, table
+from micl_cli.cli.console import echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.learn_request import LearnArguments, make_learn_plan
-from micl_cli.cli.plan_options import plan_options, trust_option
+from micl_cli.cli.pairs import PairOption
+from micl_cli.cli.plan_options import benchmark_option, plan_options, trust_option
 from micl_cli.cli.predictions_options import max_answers, predictions_options
+from micl_cli.cli.progress import Progress
 from micl_cli.cli.status import DownloadBars, quiet_libraries, stopping_note
 from micl_cli.io.json_lines import write_json_line
 
@@ -50,16 +55,18 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--tasks", cls=JoinedOption, shell_complete=complete_tasks,
               help="Tasks in order: img_cap,aud_qa or own/mine,mini/vid_qa; may be repeated.")  # fmt: skip
 @click.option("--backbone", default="tiny", shell_complete=complete_backbones, help="The model: NAME or NAME:ARGUMENT.")
-@click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
+@benchmark_option
 @click.option(
-    "--recipe", help="A recipe by name (micl-order-1, or one of `micl tune freeze`) or a TOML file; flags override it."
+    "--recipe",
+    shell_complete=complete_recipes,
+    help="A recipe by name (micl-order-1, or one of `micl tune freeze`) or a TOML file; flags override it.",
 )
-@click.option("-o", "--option", "options", type=(str, str), multiple=True, metavar="NAME VALUE",
-              callback=unique_names,
-              help="Set an option of the strategy; 3:NAME sets it for the third task only.")  # fmt: skip
-@click.option("-b", "--backbone-option", "backbone_options", type=(str, str), multiple=True, metavar="NAME VALUE",
-              callback=unique_names,
-              help="Set an option of the backbone.")  # fmt: skip
+@click.option("-o", "--option", "options", cls=PairOption, type=(str, str), multiple=True, metavar="NAME VALUE",
+              callback=unique_names, shell_complete=complete_strategy_options,
+              help="Set an option of the strategy, also as NAME=VALUE; 3:NAME is for the third task.")  # fmt: skip
+@click.option("-b", "--backbone-option", "backbone_options", cls=PairOption, type=(str, str), multiple=True,
+              metavar="NAME VALUE", callback=unique_names, shell_complete=complete_backbone_options,
+              help="Set an option of the backbone, also as NAME=VALUE.")  # fmt: skip
 @click.option("--quantize", type=click.Choice(["none", "nf4", "int8"]),
               help="Quantize the frozen weights to 4 (QLoRA) or 8 bits; the same as -b quantize.")  # fmt: skip
 @trust_option
@@ -112,17 +119,18 @@ def learn(
         if dry_run:
             _show_plan(session, plan, tasks, device, as_json)
             return
-        with stop_on_signal(stopping_note) as stop:
+        progress = Progress(quiet=True if as_json else None)
+        with stop_on_signal(stopping_note) as stop, progress.loading(plan.backbone):
             kept = max_answers(predictions, save_predictions)
             control = Control(stop=stop, save_seconds=save_seconds, max_answers=kept, loader_workers=loader_workers)
+            control.answering = progress.answering
             options: dict[str, Any] = {"device": device, "threads": threads, "listeners": factories, "recipe": recipe}
-            _show_events(learn_plan(session, plan, tasks, control, **options), as_json)
+            _show_events(learn_plan(session, plan, tasks, control, **options), progress, as_json)
     if not as_json:
         echo(plan.id)
 
 
-def _show_events(events: Generator[Event, None, None], as_json: bool) -> None:
-    progress = Progress(quiet=True if as_json else None)
+def _show_events(events: Generator[Event, None, None], progress: Progress, as_json: bool) -> None:
     # If output fails (a closed pipe), the generator is closed immediately and stores the end of the run.
     with closing(events), closing(progress):
         for event in events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ import click
 from micl_cli import __version__
 from micl_cli.cli.console import fail, output
 from micl_cli.cli.groups import Lazy, LazyGroup, output_flags
-from micl_cli.errors import Interrupted, MiclError
+from micl_cli.cli.logs import show_messages
+from micl_cli.errors import Interrupted, MiclError, nearest
 from micl_cli.redaction import redact
 from micl_cli.settings import prepare_process
 
@@ -32,11 +34,12 @@ COMMANDS = {
     "export": Lazy("micl_cli.cli.export:export", "Write a run's model to a folder for use elsewhere."),
     "push": Lazy("micl_cli.cli.push:push", "Export a run's model to the Hugging Face hub."),
     "tasks": Lazy("micl_cli.cli.tasks:tasks", "List, show, create and remove tasks."),
-    "runs": Lazy("micl_cli.cli.runs:runs", "List, show and remove runs."),
+    "runs": Lazy("micl_cli.cli.runs:runs", "List, show, name, tag and remove runs."),
     "plugins": Lazy("micl_cli.cli.plugins:plugins", "List, show and create plugins."),
     "backbones": Lazy("micl_cli.cli.backbones:backbones", "List models, and download their weights."),
     "cache": Lazy("micl_cli.cli.cache:cache", "List or remove cached encoder features."),
     "config": Lazy("micl_cli.cli.config:config", "Show settings and where they come from."),
+    "doctor": Lazy("micl_cli.cli.doctor:doctor", "Check the installation, and say what to do."),
     "store": Lazy("micl_cli.cli.store:store", "Check, locate and upgrade the run store."),
     "completion": Lazy("micl_cli.cli.completion:completion", "Print a shell completion script."),
 }
@@ -47,9 +50,9 @@ Examples:
   micl learn --strategy moincl --tasks img_cap,aud_qa
   micl report @last
 
-\b
 Settings: flag > MICL_* > ./micl.toml > user config > default (see `micl config`).
 MICL_STORE sets the URL of the run store.
+
 Exit codes: 0 ok, 1 failed, 2 usage error, 3 plugin error, 4 plan cannot be carried out, 130 interrupted."""
 
 
@@ -76,6 +79,10 @@ def micl(home: Path | None) -> None:
 def main() -> None:
     """Run ``micl`` with the arguments of the process, and exit with its exit code."""
     prepare_process()
+    if "_MICL_COMPLETE" in os.environ:
+        from micl_cli.cli.shells import register
+
+        register()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # Escape characters that the terminal cannot encode, instead of raising an error.
@@ -86,6 +93,7 @@ def main() -> None:
 def run(args: Sequence[str] | None = None) -> int:
     """Run ``micl`` with ``args`` (by default those of the process), show errors, and return the exit code."""
     output.reset()
+    show_messages()
     try:
         result = micl.main(args=args, prog_name="micl", standalone_mode=False)
         sys.stdout.flush()
@@ -119,7 +127,20 @@ def show_error(error: Exception) -> int:
 
 def _usage_hint(error: click.ClickException) -> str:
     ctx = error.ctx if isinstance(error, click.UsageError) else None
-    return f"See `{ctx.command_path} --help`." if ctx else ""
+    return f"{_meant(error)} See `{ctx.command_path} --help`.".strip() if ctx else ""
+
+
+def _meant(error: click.ClickException) -> str:
+    """Return the flag or choice that was probably meant, in any case; click only knows those in the same case."""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        flags = [flag for parameter in error.ctx.command.params for flag in parameter.opts]
+        guess = nearest(error.option_name, flags)
+    elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
+        given = re.match(r"'([^']*)'", error.message)
+        guess = nearest(given[1], map(str, error.param.type.choices)) if given else ""
+    else:
+        return ""
+    return "" if guess and guess in error.format_message() else guess
 
 
 def _hang_up() -> int:

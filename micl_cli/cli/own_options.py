@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from micl_cli.cli.command import unique_names
+from micl_cli.cli.completers import complete_format_options
+from micl_cli.cli.pairs import PairOption
 from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,8 +30,9 @@ _OPTIONS = (
     click.option("--as", "name", metavar="NAME", help="The name of the new task: own/NAME."),
     click.option("--format", "format_name", metavar="NAME",
                  help="The format of --from, if it is not recognised (list: `micl plugins --kind formats`)."),
-    click.option("-o", "--option", "options", type=(str, str), multiple=True, metavar="NAME VALUE",
-                 callback=unique_names, help="An option of the format; repeatable."),
+    click.option("-o", "--option", "options", cls=PairOption, type=(str, str), multiple=True, metavar="NAME VALUE",
+                 callback=unique_names, shell_complete=complete_format_options,
+                 help="An option of the format, also as NAME=VALUE; repeatable."),
     click.option("--column", "columns", multiple=True, metavar="ROLE=COLUMN",
                  help="The column of a role: image, audio, video, prompt, answer, choices, id, split, category, group "
                       "or meta; repeatable."),

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from micl_cli.cli.completers import complete_benchmarks
 from micl_cli.plan import DECODING, Evaluation, Setting, Training, declared_settings
 
 _C = TypeVar("_C", bound=Callable[..., Any])
@@ -18,6 +19,13 @@ trust_option = click.option(
     "in files, only the user's own may set it.",
 )
 """The option of commands that load a backbone."""
+
+benchmark_option = click.option(
+    "--benchmark",
+    default="mini",
+    shell_complete=complete_benchmarks,
+    help="The benchmark of task names without one.",
+)
 
 
 def plan_options(command: _C) -> _C:

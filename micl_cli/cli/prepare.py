@@ -14,6 +14,7 @@ from micl_cli.cli.console import echo, echo_json, note, table, warn
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.own_options import NAMES as OWN_NAMES
 from micl_cli.cli.own_options import own_options, own_request, refuse_without_inputs
+from micl_cli.cli.plan_options import benchmark_option
 from micl_cli.cli.status import DownloadBars, preparing
 from micl_cli.errors import MiclError, UsageError
 
@@ -55,7 +56,7 @@ out. A task of type "choice" needs choices on every line. Other keys are stored 
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("what", nargs=-1, metavar="[TASKS|FOLDER...]", shell_complete=complete_tasks)
-@click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
+@benchmark_option
 @click.option("--root", type=click.Path(path_type=Path), help="The folder of a published data set.")
 @click.option("--media-root", type=click.Path(path_type=Path),
               help="The folder that paths of media are relative to; by default --root, or that of --from.")  # fmt: skip

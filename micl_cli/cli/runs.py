@@ -1,7 +1,8 @@
-"""``micl runs``: list, show and remove runs."""
+"""``micl runs``: list, show, name, tag and remove runs."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,48 +11,28 @@ from micl_cli.cli.completers import complete_runs
 from micl_cli.cli.console import echo, echo_json, fail, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
+from micl_cli.cli.runs_labels import rename, tag
+from micl_cli.cli.runs_list import list_runs, summary
 from micl_cli.errors import MiclError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from micl_cli.records import RunDetails, RunRecord, StageRecord
-
-STATUSES = ["running", "finished", "interrupted", "failed", "damaged"]
-_PLAN = ("strategy", "backbone", "seed")
-"""The fields of a plan that a list of runs shows; a damaged run has none of them."""
+    from micl_cli.records import RunDetails, StageRecord
 
 
 @click.group(cls=DefaultGroup)
 def runs() -> None:
-    """List runs (the default), show one, or remove some.
+    """List runs (the default), show one, give it a name or tags, or remove some.
 
     \b
-    Example: micl runs ls --status finished
+    Examples:
+      micl runs --status finished --sort mfn
+      micl runs tag @last paper
     """
 
 
-@runs.command("ls")
-@click.option("--status", type=click.Choice(STATUSES), help="Only list runs with this status.")
-@click.option("--limit", default=50, type=click.IntRange(1), help="Maximum number of runs, the newest first.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def list_runs(status: str | None, limit: int, as_json: bool) -> None:
-    """List runs, the newest first.
-
-    \b
-    Example: micl runs ls --json | jq -r .runs[].id
-    """
-    from micl_cli.session import Session
-
-    records = [run for run in Session(current_settings()).runs() if status in (None, run.status)][:limit]
-    if as_json:
-        echo_json({"runs": [_summary(run) for run in records]})
-        return
-    if not records:
-        note("no runs yet; start one: micl learn --strategy moincl --tasks img_cap,aud_qa")
-        return
-    rows = [[r.id, r.status, *map(r.plan.get, _PLAN), _short(r), r.started, r.name] for r in records]
-    echo(table(["run", "status", "strategy", "backbone", "seed", "tasks", "started", "name"], rows))
+runs.add_command(list_runs)  # the first one is the default
 
 
 @runs.command("show")
@@ -107,31 +88,14 @@ def remove_runs(names: tuple[str, ...], yes: bool, force: bool) -> None:
         raise MiclError(f"{len(failed)} of {len(ids)} runs were not removed: {', '.join(failed)}")
 
 
-def _short(run: RunRecord) -> str:
-    return ",".join(str(task) for task in run.plan.get("tasks", ()))
-
-
-def _summary(run: RunRecord) -> dict[str, Any]:
-    plan = {key: run.plan.get(key) for key in (*_PLAN, "tasks")}
-    times = {"started": run.started, "finished": run.finished}
-    return {
-        "id": run.id,
-        "name": run.name,
-        "parent": run.parent,
-        "status": run.status,
-        **plan,
-        **times,
-        "error": run.error,
-    }
-
-
 def _document(details: RunDetails, folder: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     run = details.run
     return {
-        **_summary(run),
+        **summary(run),
         "folder": folder,
+        "log": _log(folder),
         "plan": run.plan,
         "environment": run.environment,
         "environments": [asdict(environment) for environment in details.environments],
@@ -143,6 +107,14 @@ def _document(details: RunDetails, folder: str) -> dict[str, Any]:
     }
 
 
+def _log(folder: str) -> str | None:
+    """Return the path of the log of a run, or None if there is none."""
+    from micl_cli.session.run_log import FILE
+
+    path = Path(folder) / FILE
+    return str(path) if path.is_file() else None
+
+
 def _print(details: RunDetails, folder: str) -> None:
     from micl_cli.report.data import time_columns
     from micl_cli.report.provenance import later_environments
@@ -151,11 +123,13 @@ def _print(details: RunDetails, folder: str) -> None:
     facts = {
         "run": run.id,
         "name": run.name,
+        "tags": ", ".join(run.tags),
         "status": run.status + (f": {run.error}" if run.error else ""),
         "continues": run.parent or "",
         "started": run.started,
         "finished": run.finished,
         "folder": folder,
+        "log": _log(folder) or "",
         **{key: _value(value) for key, value in run.plan.items() if key not in ("name", "parent", "data")},
         **{f"with {key}": value for key, value in run.environment.items()},
         "recipe": _value(run.recipe or {}),
@@ -187,3 +161,7 @@ def _value(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={inner}" for key, inner in value.items() if inner is not None)
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+for command in (rename, tag):
+    runs.add_command(command)

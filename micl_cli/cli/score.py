@@ -11,6 +11,8 @@ from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_metrics, complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
+from micl_cli.cli.plan_options import benchmark_option
+from micl_cli.cli.progress import counting
 from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ of other projects' releases and of `micl predictions` are both of this form."""
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--task", required=True, shell_complete=complete_tasks, help="The prepared task of the predictions.")
-@click.option("--benchmark", default="mini", help="The benchmark of a task name without one.")
+@benchmark_option
 @click.option(
     "--split", default="test", type=click.Choice(["train", "val", "test"]), help="The split of the predictions."
 )
@@ -68,7 +70,11 @@ def score(
     library = TaskLibrary(current_settings())
     choice: dict[str, Any] = {"split": split, "metric": metric, "scorer": scorer, "by": by, "examples": examples}
     name = full_name(task, benchmark)
-    scores = [score_file(library, path, name, **choice, on_problem=on_error) for path in files]
+    scores = []
+    with counting(f"scoring {name}") as show:
+        for number, path in enumerate(files):
+            show(number, len(files))
+            scores.append(score_file(library, path, name, **choice, on_problem=on_error))
     if as_json:
         echo_json({"scores": [each.as_json() for each in scores]})
         return

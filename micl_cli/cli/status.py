@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from micl_cli.cli.console import counting, note, output
+from micl_cli.cli.console import escape, note, output
+from micl_cli.cli.progress import bar_look, counting
 from micl_cli.errors import Interrupted
 from micl_cli.settings import library_messages
 
@@ -27,8 +28,8 @@ def preparing(name: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 def quiet_libraries() -> AbstractContextManager[None]:
-    """Hide warnings and log messages of libraries, unless ``--debug`` is given."""
-    return library_messages(shown=output.debug)
+    """Hide warnings and log messages of libraries, unless ``--debug`` or ``--verbose`` is given."""
+    return library_messages(shown=output.debug or output.verbose)
 
 
 def stopping_note() -> None:
@@ -41,6 +42,19 @@ def size_text(count: int) -> str:
     if count >= 1e9:
         return f"{count / 1e9:.1f} GB"
     return f"{count / 1e6:.0f} MB" if count else "-"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time in its two largest units: "4.2 s", "3 min 20 s", "1 h 05 min" or "2 d 03 h"."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02d} min"
+    return "{} d {:02d} h".format(*divmod(hours, 24))
 
 
 class DownloadBars:
@@ -67,7 +81,8 @@ class DownloadBars:
             return
         from tqdm import tqdm
 
-        self._bar = tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, file=sys.stderr)
+        look = {**bar_look(escape(name)), "unit": "B", "unit_scale": True, "leave": False}
+        self._bar = tqdm(total=total, file=sys.stderr, **look)
 
     def close(self) -> None:
         """Remove the progress bar."""

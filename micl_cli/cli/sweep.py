@@ -11,7 +11,7 @@ import click
 
 from micl_cli.cli.cell_requests import CellCommand, cell_requests, shared_options
 from micl_cli.cli.command import JoinedOption
-from micl_cli.cli.completers import complete_orders, complete_strategy_list, complete_tasks
+from micl_cli.cli.completers import complete_orders, complete_recipe_sets, complete_strategy_list, complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, output, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.learn_request import allows_code
@@ -57,7 +57,7 @@ Exit codes: 0 ok (busy cells are skipped), 1 a cell failed, 130 interrupted."""
               help="An additional order as a list of tasks; may be repeated.")  # fmt: skip
 @click.option("--seed", cls=JoinedOption, default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
 @click.option(
-    "--recipe-set", "recipe_set_name", metavar="NAME",
+    "--recipe-set", "recipe_set_name", metavar="NAME", shell_complete=complete_recipe_sets,
     help="Use the recipe NAME-STRATEGY for each strategy, as written by `micl tune freeze`; flags override it.",
 )  # fmt: skip
 @click.option(

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from micl_cli.cli.completers import complete_tasks
+from micl_cli.cli.completers import complete_benchmarks, complete_tasks
 from micl_cli.cli.console import echo, echo_json, escape, fail, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
+from micl_cli.cli.plan_options import benchmark_option
 from micl_cli.errors import MiclError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from micl_cli.session.library import TaskLibrary
 
 SPLITS = ("train", "val", "test")
-benchmark_option = click.option("--benchmark", default="mini", help="The benchmark of task names without one.")
 
 
 @click.group(cls=DefaultGroup)
@@ -37,7 +37,7 @@ def tasks() -> None:
 
 
 @tasks.command("ls")
-@click.option("--benchmark", help="Only list the tasks of a benchmark.")
+@click.option("--benchmark", shell_complete=complete_benchmarks, help="Only list the tasks of a benchmark.")
 @click.option("--prepared", is_flag=True, help="Only list prepared tasks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_tasks(benchmark: str | None, prepared: bool, as_json: bool) -> None:

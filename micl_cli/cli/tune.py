@@ -10,7 +10,7 @@ import click
 
 from micl_cli.cli.cell_requests import CellCommand, shared_options
 from micl_cli.cli.command import JoinedOption
-from micl_cli.cli.completers import complete_strategy_list, complete_tasks
+from micl_cli.cli.completers import complete_strategy_list, complete_studies, complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, output
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.groups import DefaultGroup
@@ -76,7 +76,8 @@ def tune() -> None:
               help="Maximise the mean score after the last task, or the mean over the stages.")  # fmt: skip
 @click.option("--space", multiple=True, metavar="NAME=LOW..HIGH[:log]",
               help="Add, change or fix (NAME=VALUE) an option of the search space; may be repeated.")  # fmt: skip
-@click.option("--name", default="", metavar="STUDY", help="Name of the study; by default derived from its settings.")
+@click.option("--name", default="", metavar="STUDY", shell_complete=complete_studies,
+              help="Name of the study; by default derived from its settings.")  # fmt: skip
 @click.option("--for", "reserved", default="", metavar="TASKS|RECIPE",
               help="The tasks on which results will be reported; tuning on any of them is refused.")  # fmt: skip
 @click.option("--allow-overlap", is_flag=True, help="Tune on tasks that --for reserves; their scores will be biased.")

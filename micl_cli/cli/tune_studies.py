@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from micl_cli.cli.command import Command
+from micl_cli.cli.completers import complete_studies
 from micl_cli.cli.console import echo, echo_json, escape, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.recipe import FOLDER, set_member
@@ -27,7 +28,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 @click.command(cls=Command)
-@click.argument("study")
+@click.argument("study", shell_complete=complete_studies)
 @storage_option
 @json_option
 def show(study: str, storage: str, as_json: bool) -> None:
@@ -93,7 +94,7 @@ def _cell(value: Any) -> Any:
 
 
 @click.command(cls=Command)
-@click.argument("study")
+@click.argument("study", shell_complete=complete_studies)
 @click.option("--as", "name", required=True, metavar="NAME", help="The recipe set: each recipe is NAME-STRATEGY.")
 @click.option("-o", "--output", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
               help="The folder for the recipes; by default `recipes` in the home folder.")  # fmt: skip

@@ -17,6 +17,7 @@ from micl_cli.session.environment import environment_of
 from micl_cli.session.learning import use_threads
 from micl_cli.session.library import Watch, unwatched
 from micl_cli.session.notices import answers_over_limit
+from micl_cli.session.run_log import EventLog, run_log
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
 
@@ -72,11 +73,13 @@ def evaluate(
     yield from (Notice(text=text) for text in notices)
     environment = environment_of(components, session.registry)
     record = EnvironmentRecord(purpose="scoring", position=positions[0], environment=environment)
-    with session.store_to_read() as store:
-        problems: set[str] = set()
+    with run_log(folder.path), session.store_to_read() as store:
+        problems, log = set[str](), EventLog()
         for events in _scored(components, folder, tasks, positions, split, control):
             problem = _stored(store, run_id, events, record) if kept else ""
-            yield from events
+            for event in events:
+                log.take(event)
+                yield event
             if problem and problem not in problems:
                 problems.add(problem)
                 yield Notice(text=f"scores are not stored: {problem}")

@@ -19,6 +19,7 @@ from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
 from micl_cli.session.notices import answers_over_limit, cite, rename, unheard, unstored_answers
 from micl_cli.session.recorder import Recorder, new_run
+from micl_cli.session.run_log import EventLog, run_log
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
 
@@ -61,7 +62,7 @@ def learn(
             notices += unheard(bool(listeners))
             yield from _with_notices(_recorded_events(plan, store, folder), notices)
             return
-        with leased(plan.id, store, settings) as lease:
+        with leased(plan.id, store, settings) as lease, run_log(folder.path):
             run = store.run(plan.id)  # another machine may have finished it before this one acquired the lease
             if skip_finished_elsewhere and run and run.status == "finished" and not folder.has_checkpoints:
                 return
@@ -122,10 +123,11 @@ def _with_notices(events: Iterator[Event], notices: Sequence[str]) -> Iterator[E
 
 def _record(plan: Plan, recorder: Recorder, delivery: EventDelivery, events: Iterator[Event]) -> Iterator[Event]:
     """Store, deliver and yield events. The end of the run is stored and delivered also after an error."""
-    started = time.perf_counter()
+    started, log = time.perf_counter(), EventLog()
     try:
         for event in events:
             recorder.take(event)
+            log.take(event)
             yield from delivery.deliver(event)
             if isinstance(event, RunFinished):
                 yield from delivery.close()

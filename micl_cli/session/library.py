@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 """Called with a task's name before it is prepared; returns a context that provides its progress callback."""
+
+
+_log = logging.getLogger(__name__)
 
 
 def silent(name: str, done: int, total: int) -> None:
@@ -205,6 +209,7 @@ class TaskLibrary:
         PluginError if there is no such task.
         """
         missing = [name for name in names if not is_prepared(name, self.settings.home)]
+        _log.info("opening tasks %s in %s", ", ".join(names), self.settings.tasks)
         self._refuse_unread([name for name in missing if self.is_published(name)])
         for name in missing:
             self._task_source(name)  # reports an unknown task before any is prepared

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -29,6 +31,9 @@ from micl_cli.store import DAMAGED, RunDetails, RunRecord, Store, check, damaged
 if TYPE_CHECKING:
     from micl_cli.api.presets import FetchProgress
     from micl_cli.training.components import RunComponents
+
+
+_log = logging.getLogger(__name__)
 
 
 class Session:
@@ -135,8 +140,12 @@ class Session:
 
         check_trust(plan, self.trusted)
         of_base = self.check_base(plan)
+        _log.info("loading backbone %s", plan.backbone)
+        started = time.perf_counter()
         features = Features(self.settings.features, self.settings.cache_limit)
         components = assemble(plan, tasks, self.registry, features, device, resources=self.resources)
+        where = components.accelerator.device, components.accelerator.mixed_precision
+        _log.info("loaded in %.1f s: device %s, precision %s", time.perf_counter() - started, *where)
         blind = metric_notes(components, tasks, plan.evaluation.split)
         components.notes = [*of_base, *components.notes, *answer_notes(components), *blind]
         return components

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, MetaData, String, Text, false, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 Key = Annotated[str, mapped_column(String(255), primary_key=True)]
 Word = Annotated[str, mapped_column(String(64))]
@@ -52,6 +52,22 @@ class Run(Base):
     turn: Mapped[int] = mapped_column(index=True)
     # Name, sha256 and citation of the recipe that the run was started with; null without one.
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    # Read with the runs in one further query; written and deleted through the table.
+    tag_rows: Mapped[list[Tag]] = relationship(lazy="selectin", viewonly=True, order_by="Tag.tag")
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of the run, sorted."""
+        return [row.tag for row in self.tag_rows]
+
+
+class Tag(Base):
+    """A word that a user gave to a run, to find it again together with others."""
+
+    __tablename__ = "tags"
+
+    run: Mapped[Owner]
+    tag: Mapped[Key]
 
 
 class Environment(Base):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ from micl_cli.store import models, validation
 
 LAST = "@last"
 _LAST_TURN = 2**31 - 2
+_FEW_RUNS = 500
+"""The number of ids that a query can name; databases limit it."""
 
 _R = TypeVar("_R")
 
@@ -44,7 +47,7 @@ def run_record(row: models.Run) -> RunRecord:
     values = _values(RunRecord, row)
     problem = next(validation.problems(RunRecord, values), "")
     if not problem:
-        return RunRecord(**values)
+        return RunRecord(**{**values, "tags": tuple(values["tags"])})
     texts: dict[str, Any] = {name: str(values[name] or "") for name in ("id", "name", "started", "finished")}
     return RunRecord(**texts, parent=None, plan={}, environment={}, status=validation.DAMAGED, error=problem)
 
@@ -76,6 +79,14 @@ def existing_run(session: Session, run: str) -> models.Run:
     return row
 
 
+def refuse_parent(session: Session, run: str, force: bool) -> None:
+    """Raise StoreError if other runs continue a run, unless ``force`` is set."""
+    children = session.scalars(select(models.Run.id).where(models.Run.parent == run)).all()
+    if children and not force:
+        hint = f"Delete {', '.join(children)} first, or use --force."
+        raise StoreError(f"run {run} cannot be deleted: other runs continue it", hint)
+
+
 def run_details(session: Session, run: str) -> RunDetails:
     """Return a run with its rows of all tables but steps and predictions. Raises StoreError if it does not exist."""
     plugin, stage, score, routing = models.RunPlugin, models.Stage, models.Score, models.Routing
@@ -98,6 +109,23 @@ def run_details(session: Session, run: str) -> RunDetails:
         validations=_records(ValidationRecord, session, validations, run),
         environments=_records(EnvironmentRecord, session, environments, run),
     )
+
+
+def results(session: Session, runs: Sequence[RunRecord]) -> dict[str, RunDetails]:
+    """Return runs by id with their stages and the scores by the tasks' own metrics only.
+
+    Runs with a damaged stage or score are left out.
+    """
+    ids, stage, score = [run.id for run in runs], models.Stage, models.Score
+    stages = _by_run(session, select(stage).order_by(stage.position), stage.run, ids)
+    scores = _by_run(session, select(score).filter_by(main=True), score.run, ids)
+    found = {}
+    for run in runs:
+        with suppress(StoreError):
+            own = tuple(record(StageRecord, row) for row in stages[run.id])
+            scored = tuple(record(ScoreRecord, row) for row in scores[run.id])
+            found[run.id] = RunDetails(run=run, plugins=(), stages=own, scores=scored)
+    return found
 
 
 def steps(session: Session, run: str) -> tuple[StepRecord, ...]:
@@ -154,6 +182,15 @@ def match_run(text: str, known: Sequence[tuple[str, str]]) -> str:
     shown = ", ".join(f"{run} ({name})" if name else run for run, name in matches[:5])
     more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
     raise UsageError(f"{text!r} matches {len(matches)} runs", f"Give more of the id: {shown}{more}.")
+
+
+def _by_run(session: Session, query: Any, column: Any, runs: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the rows of a query by run, whose id is in ``column``. Only a few runs are selected by the database."""
+    found: dict[str, list[Any]] = {run: [] for run in runs}
+    for row in session.scalars(query.where(column.in_(runs)) if len(runs) <= _FEW_RUNS else query):
+        if (run := getattr(row, column.key)) in found:
+            found[run].append(row)
+    return found
 
 
 def _values(cls: type[Any], row: models.Base) -> dict[str, Any]:

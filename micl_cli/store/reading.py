@@ -27,6 +27,14 @@ def is_writable(file: Path) -> bool:
     return not file.is_file() or (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
 
+def check_writable(url: URL, location: str) -> None:
+    """Raise StoreError if the file of a store, which messages call ``location``, cannot be written."""
+    file = store_file(url)
+    if file and not is_writable(file):
+        hint = "Make the file and its folder writable, or set MICL_HOME to another folder."
+        raise StoreError(f"the run store {location} cannot be written to", hint)
+
+
 def only_readable(file: Path, error: StoreError) -> bool:
     """Return whether a store that could not be opened may still be read, since only writing failed."""
     return cannot_write(error) and file.is_file()

@@ -19,7 +19,7 @@ from micl_cli.io.removal import remove
 from micl_cli.store.connect import shown, store_file, writing
 from micl_cli.store.models import Base
 
-HEAD = "0007"
+HEAD = "0008"
 """The revision of the models. A constant, because importing Alembic is slow."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from types import TracebackType
@@ -27,9 +27,9 @@ from micl_cli.records import (
 from micl_cli.store import leases, models, queries, schema
 from micl_cli.store.connect import connect, make_folder, parse_url, shown, store_file, use_wal, writing
 from micl_cli.store.failures import reported
-from micl_cli.store.reading import is_writable, only_readable, open_current, open_read_only
+from micl_cli.store.reading import check_writable, is_writable, only_readable, open_current, open_read_only
 from micl_cli.store.validation import is_run_id
-from micl_cli.store.writing import apply_events, utc_now, write_environment, write_predictions
+from micl_cli.store.writing import apply_events, utc_now, write_environment, write_predictions, write_tags
 
 ENDINGS = ("finished", "interrupted", "failed")
 
@@ -239,30 +239,25 @@ class Store:
             if isinstance(row.plan, dict):
                 row.plan = {**row.plan, "name": name}
 
+    def tag_run(self, run_id: str, add: Collection[str] = (), remove: Collection[str] = ()) -> None:
+        """Give a run tags, and take others from it. Tags that it has, or does not have, are ignored."""
+        with self._writing(run_id) as session:
+            write_tags(session, run_id, add, remove)
+
     def delete_run(self, run_id: str, *, force: bool = False) -> None:
         """Delete a run with all its rows. Raises StoreError if other runs continue it, unless ``force`` is set."""
         with self._writing() as session:
             queries.existing_run(session, run_id)
-            self._refuse_parent(session, run_id, force)
+            queries.refuse_parent(session, run_id, force)
             # Without reading the row, which may be damaged; its other rows go with it.
             session.execute(delete(models.Run).where(models.Run.id == run_id))
 
     def check_deletable(self, run_id: str, *, force: bool = False) -> None:
         """Raise StoreError if ``delete_run`` would refuse to delete a run, or may not write to the store."""
-        file = store_file(self.engine.url)
-        if file and not is_writable(file):
-            hint = "Make the file and its folder writable, or set MICL_HOME to another folder."
-            raise StoreError(f"the run store {self.location} cannot be written to", hint)
+        check_writable(self.engine.url, self.location)
         with self._reading() as session:
             queries.existing_run(session, run_id)
-            self._refuse_parent(session, run_id, force)
-
-    @staticmethod
-    def _refuse_parent(session: Session, run_id: str, force: bool) -> None:
-        children = session.scalars(select(models.Run.id).where(models.Run.parent == run_id)).all()
-        if children and not force:
-            hint = f"Delete {', '.join(children)} first, or use --force."
-            raise StoreError(f"run {run_id} cannot be deleted: other runs continue it", hint)
+            queries.refuse_parent(session, run_id, force)
 
     # Reading runs
 
@@ -300,6 +295,11 @@ class Store:
         """Return a run with its plugins, stages, scores and routings. Raises StoreError if it does not exist."""
         with self._reading() as session:
             return queries.run_details(session, run_id)
+
+    def results(self, runs: Sequence[RunRecord]) -> dict[str, RunDetails]:
+        """Return runs by id with their stages and main scores only, without those of which a row is damaged."""
+        with self._reading() as session:
+            return queries.results(session, runs)
 
     def steps(self, run_id: str) -> tuple[StepRecord, ...]:
         """Return the optimiser steps of a run, in order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import singledispatch
@@ -103,6 +103,13 @@ def _is_replaced(row: models.Environment, record: EnvironmentRecord) -> bool:
         return True
     repeated = (known.position, known.step) >= (record.position, record.step)
     return repeated and known.purpose == record.purpose == "learning"
+
+
+def write_tags(session: Session, run: str, add: Collection[str], remove: Collection[str]) -> None:
+    """Write the tags ``add`` of a run, and delete its tags ``remove``."""
+    queries.existing_run(session, run)
+    session.execute(delete(models.Tag).where(models.Tag.run == run, models.Tag.tag.in_([*add, *remove])))
+    session.add_all(models.Tag(run=run, tag=tag) for tag in dict.fromkeys(add))
 
 
 def write_predictions(

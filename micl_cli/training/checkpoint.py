@@ -5,6 +5,7 @@ RUN/scores/02.json     the scores after stage 2
 RUN/step-2-140/        like a stage, with optimizer.safetensors, best.safetensors and progress.json
 RUN/step-2-140-after/  the same, if learning has ended and only the pass after it remains
 RUN/lock               locked by the process that works on the run
+RUN/log.txt            what happened and when, for people (session/run_log.py)
 
 Each JSON document has its own digest and those of the tensor files beside it. A stage also names the weights that it
 was learnt from ("follows"), and scores the weights that they were computed with ("stage").

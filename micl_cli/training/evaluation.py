@@ -24,11 +24,11 @@ from micl_cli.training.components import RunComponents
 
 _FEW = 100
 """The number of examples on which a metric is tried before all of them."""
-Pause = Callable[[], None]
-"""Called before each batch; may raise an exception to stop."""
+Pause = Callable[[int, int], None]
+"""Called before each batch with the number of answers so far and of all; may raise an exception to stop."""
 
 
-def _no_pause() -> None:
+def _no_pause(done: int, total: int) -> None:
     """Continue."""
 
 
@@ -85,7 +85,7 @@ def answer(
     order = _batch_order(examples)
     answers = [""] * len(examples)
     for start in range(0, len(order), settings.batch_size):
-        pause()
+        pause(start, len(order))
         indices = order[start : start + settings.batch_size]
         batch = [examples[index] for index in indices]
         with _reading(components, indices, batch, routing) as readable:
@@ -159,7 +159,7 @@ def most_likely(
     answers = []
     size = max(1, components.plan.evaluation.batch_size // 4)  # each prompt is read once for every choice
     for start in range(0, len(examples), size):
-        pause()
+        pause(start, len(examples))
         indices = range(start, min(start + size, len(examples)))
         batch = [examples[index] for index in indices]
         with _reading(components, indices, batch, routing) as readable:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from math import ceil, isfinite, nan
 from typing import Literal
 
@@ -26,40 +28,20 @@ from micl_cli.api.events import (
 )
 from micl_cli.api.strategy import Strategy
 from micl_cli.api.task import Task
-from micl_cli.errors import Interrupted
 from micl_cli.training.checkpoint import RunFolder
 from micl_cli.training.components import RunComponents
+from micl_cli.training.control import Control as Control
 from micl_cli.training.evaluation import score, undecided_tasks, validate, validation_loss
 from micl_cli.training.memory import keep_freed_memory, peak_bytes, reset_peak
 from micl_cli.training.snapshot import Snapshot, restore_snapshot, take_snapshot
 from micl_cli.training.state import StageState
 from micl_cli.training.step import train_step
 
+_log = logging.getLogger(__name__)
 ZERO_SHOT = "zero-shot"
+VALIDATION = "validation"
 PASS_EVENT_SECONDS = 0.2
 """The minimum time between two progress events of a pass; the first and the last are always yielded."""
-
-
-@dataclass
-class Control:
-    """The supervision of a run, without influence on its result.
-
-    ``stop`` returns whether the run should save its state and end; ``save_seconds`` is the time between
-    step checkpoints. The answers behind a score are yielded if there are at most ``max_answers`` of them (None: all).
-    ``loader_workers`` is the number of threads that read media ahead. ``commit`` is called before a checkpoint or a
-    file of scores is written, and stores everything yielded so far: a resumed run continues after the file.
-    """
-
-    stop: Callable[[], bool] = lambda: False
-    save_seconds: float = 5.0
-    max_answers: int | None = 0
-    loader_workers: int = 0
-    commit: Callable[[], None] = lambda: None
-
-    def pause(self) -> None:
-        """Raise Interrupted if the run should stop."""
-        if self.stop():
-            raise Interrupted("interrupted; what is learnt is saved", "Continue with the same command.")
 
 
 def learn(components: RunComponents, folder: RunFolder, control: Control) -> Iterator[Event]:
@@ -130,7 +112,7 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
             if state.epoch != epoch or state.step == state.steps_planned:
                 changed = state.end_epoch()
                 if changed or epoch % training.validate_every == 0 or state.step == state.steps_planned:
-                    yield from _validate(components, state)
+                    yield from _validate(components, state, control)
                 components.features.flush()
             state.seconds, state.peak_bytes = time.perf_counter() - started, max(state.peak_bytes, peak_bytes())
             if control.stop() or time.monotonic() - saved >= control.save_seconds:
@@ -140,16 +122,17 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
         state.restore_best()
         components.eval()
         if state.changed_by(lambda: strategy.end(state.stage)):
-            yield from _validate(components, state, final=True)
+            yield from _validate(components, state, control, final=True)
         state.seconds, state.phase = time.perf_counter() - started, "after"
         if type(strategy).after is not Strategy.after:
             _save_step(folder, state, control)
     before = state.learnt()
     yield from _run_pass(components, state, "after", control)
     if state.differs_from(before):
-        yield from _validate(components, state, final=True)
+        yield from _validate(components, state, control, final=True)
     learned, snapshot = _finish(components, state)
     control.commit()
+    _log.info("writing the checkpoint of stage %d", position)
     folder.finish_stage(position, snapshot)
     yield learned
 
@@ -157,6 +140,7 @@ def _learn_stage(components: RunComponents, folder: RunFolder, position: int, co
 def _save_step(folder: RunFolder, state: StageState, control: Control) -> None:
     """Write a step checkpoint, after the store has everything up to it."""
     control.commit()
+    _log.debug("writing the checkpoint of stage %d, step %d", state.stage.position, state.step)
     folder.write_step(state.stage.position, state.step, state.snapshot())
 
 
@@ -214,11 +198,13 @@ def _notices(components: RunComponents, state: StageState) -> Iterator[Notice]:
         yield Notice(text=f"--max-steps ends task {state.stage.position} after {left}: {acts}")
 
 
-def _validate(components: RunComponents, state: StageState, *, final: bool = False) -> Iterator[Event]:
+def _validate(
+    components: RunComponents, state: StageState, control: Control, *, final: bool = False
+) -> Iterator[Event]:
     """Validate the current weights; ``final`` ones, which the strategy made of the best, do not compete with them."""
     tasks, position, step = state.stage.tasks, state.stage.position, state.step
     epoch = ceil(step / state.steps_per_epoch)
-    value, criterion = validate(components, tasks, pause=lambda: None), "score"
+    value, criterion = validate(components, tasks, pause=partial(control.answering, VALIDATION)), "score"
     if value is None:
         value, criterion = validation_loss(components, tasks), "loss"
     if final:
@@ -306,7 +292,8 @@ def score_task(components: RunComponents, task: Task, after: int, split: str, co
     # Seeded for each score, so that a run that was interrupted between two scores gives the same answers.
     rng = random.Random(f"{components.plan.seed}/{after}/{task.name}")
     components.strategy.stage = replace(components.stage(after), rng=rng)
-    events = list(score(components, task, after, split=split, max_answers=control.max_answers, pause=control.pause))
+    pause = control.pause_in(task.name)
+    events = list(score(components, task, after, split=split, max_answers=control.max_answers, pause=pause))
     components.features.flush()
     return events
 

@@ -2,27 +2,12 @@ from __future__ import annotations
 
 import io
 import json
-import sys
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from micl_cli.api.events import (
-    Event,
-    Notice,
-    PassProgress,
-    RunStarted,
-    Scored,
-    Step,
-    TaskLearned,
-    TaskStarted,
-    Validated,
-)
 from micl_cli.cli.console import (
-    Progress,
-    counting,
     echo_json,
     escape,
     note,
@@ -58,6 +43,41 @@ def test_an_empty_table_is_its_head() -> None:
 def test_a_long_last_column_is_wrapped_below_itself() -> None:
     lines = table(["a", "text"], [["x", "some words that are too long for one line"]], width=28).splitlines()
     assert lines == ["a  text", "x  some words that are too", "   long for one line"]
+
+
+def test_long_texts_are_wrapped_in_every_column_the_widest_first() -> None:
+    row = ["mini/img_cap,mini/aud_qa,mini/vid_qa", "a text of several words", 12]
+    assert table(["tasks", "text", "n"], [row], width=40).splitlines() == [
+        "tasks          text                    n",
+        "mini/img_cap,  a text of several      12",
+        "mini/aud_qa,   words",
+        "mini/vid_qa",
+    ]
+
+
+def test_optional_columns_are_left_out_before_rows_become_blocks() -> None:
+    headers, row = ["run", "seed", "tasks"], ["0123456789ab", 0, "mini/img_cap"]
+    assert table(headers, [row], width=32, optional=["seed"]).splitlines()[0] == "run           seed  tasks"
+    assert table(headers, [row], width=26, optional=["seed"]).splitlines()[0] == "run           tasks"
+    assert (
+        table(headers, [row, row], width=20, optional=["seed"]).split("\n\n")
+        == ["run    0123456789ab\nseed   0\ntasks  mini/img_cap"] * 2
+    )
+
+
+def test_named_columns_stand_to_the_right() -> None:
+    assert table(["a", "MFN"], [["x", "5.00"], ["y", ""]], right=["MFN"]).splitlines() == ["a   MFN", "x  5.00", "y"]
+
+
+@given(
+    rows=st.lists(st.tuples(st.text(), st.text(max_size=9), st.integers(0, 9999)), min_size=1),
+    width=st.integers(24, 90),
+)
+def test_no_line_is_wider_than_the_terminal(rows: list[tuple[str, str, int]], width: int) -> None:
+    from micl_cli.cli.console import _columns
+
+    text = table(["text", "word", "n"], [["學" * 9, "x", 1], *rows], width=width)
+    assert all(_columns(line) <= width for line in text.split("\n"))
 
 
 def test_elsewhere_than_on_a_terminal_a_row_is_a_line() -> None:
@@ -120,107 +140,3 @@ def test_no_color_is_a_flag_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     output.no_color = True
     assert not wants_colour(Terminal())
-
-
-def learned(position: int, tasks: list[str], **changes: Any) -> TaskLearned:
-    values: dict[str, Any] = {"data_sha256": [], "steps": 200, "examples": 640, "seconds": 12.34, "peak_bytes": 1}
-    values |= {"trainable_parameters": 1, "stored_bytes": 1, "checkpoint": "1"}
-    return TaskLearned(position=position, tasks=tasks, **{**values, **changes})
-
-
-def started(position: int, tasks: list[str]) -> TaskStarted:
-    return TaskStarted(position=position, tasks=tasks, examples=640, steps_planned=200, trainable_parameters=1)
-
-
-def step(number: int) -> Step:
-    return Step(position=1, step=number, epoch=1, loss=0.5, lr=0.1, seconds=0.01)
-
-
-RUN = RunStarted(run="ab12", tasks=["mini/img_cap", "mini/aud_qa"], strategy="moincl", backbone="tiny", seed=0)
-EVENTS: list[Event] = [
-    RUN,
-    started(1, ["mini/img_cap"]),
-    step(1),
-    Validated(position=1, step=1, epoch=1, value=80.0, best=True),
-    Notice(text="a \x1b[31mversion changed"),
-    step(2),
-    Validated(position=1, step=2, epoch=2, value=70.0, best=False),
-    learned(1, ["mini/img_cap"]),
-    Scored(after=1, task="mini/img_cap", metric="cider", value=93.123, n=200),
-    Scored(after=1, task="mini/img_cap", metric="bleu4", value=50.0, n=200, main=False),
-    started(2, ["mini/aud_qa"]),
-]
-
-
-def shown(events: list[Event], stream: io.StringIO | None = None, **how: Any) -> str:
-    stream = stream or io.StringIO()
-    progress = Progress(stream=stream, **how)
-    for event in events:
-        progress.consume(event)
-    progress.close()
-    return stream.getvalue()
-
-
-def test_progress_elsewhere_than_on_a_terminal_is_a_few_lines_a_task() -> None:
-    assert shown(EVENTS).splitlines() == [
-        "run ab12: moincl on tiny, seed 0",
-        "1/2 mini/img_cap: 640 examples, 200 steps",
-        "note: a \\x1b[31mversion changed",
-        "  learnt in 12.3 s, 200 steps, loss 0.500, best validation 80.0",
-        "  mini/img_cap  cider 93.1",
-        "2/2 mini/aud_qa: 640 examples, 200 steps",
-    ]
-
-
-def test_quiet_progress_shows_notices_only() -> None:
-    assert shown(EVENTS, quiet=True).splitlines() == ["note: a \\x1b[31mversion changed"]
-
-
-def test_progress_on_a_terminal_draws_a_bar_with_the_loss() -> None:
-    text = shown(EVENTS, Terminal())
-    assert "1/2 mini/img_cap:   0%|" in text
-    assert "1/2 mini/img_cap: 640 examples, 200 steps\n" in text
-    assert "loss 0.500, best validation 80.0" in text
-
-
-def test_passes_around_learning_have_a_bar_of_their_own() -> None:
-    progress = {"position": 1, "total": 8, "label": "pseudo samples"}
-    events = [RUN, started(1, ["mini/img_cap"]), PassProgress(when="before", done=4, **progress), step(1)]
-    text = shown(events, Terminal())
-    assert "task 1, pseudo samples:   0%|" in text
-    assert text.index("pseudo samples") < text.rindex("1/2 mini/img_cap: ")
-    assert "pseudo samples" not in shown(events)
-
-
-def test_joint_learning_is_one_stage() -> None:
-    assert "1/1 mini/img_cap, mini/aud_qa: 640" in shown([RUN, started(1, RUN.tasks)])
-
-
-def test_a_resumed_run_goes_on_counting() -> None:
-    run = RunStarted(run="r", tasks=RUN.tasks, strategy="s", backbone="b", seed=0, resumed_from=(2, 40))
-    lines = shown([run, learned(1, RUN.tasks[:1], restored=True), started(2, RUN.tasks[1:])]).splitlines()
-    assert lines[1:] == [
-        "resuming at task 2, step 40",
-        "1/2 mini/img_cap: already learnt",
-        "2/2 mini/aud_qa: 640 examples, 200 steps",
-    ]
-
-
-def test_scores_before_learning_say_so() -> None:
-    event = Scored(after=0, task="mini/img_cap", metric="cider", value=1.0, n=1)
-    assert shown([event]) == "  mini/img_cap  cider 1.0 before learning\n"
-
-
-def test_counting_is_silent_elsewhere_than_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with counting("files") as show:
-        show(1, 2)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_counting_draws_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with counting("files") as show:
-        show(1, 2)
-        show(2, 2)
-    assert "files: " in terminal.getvalue()

@@ -235,6 +235,38 @@ def test_the_shell_completes_commands_kinds_and_names() -> None:
     assert complete("micl completion z") == ["zsh"]
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("micl learn --strategy moincl -o fus", {"fusion"}),
+        ("micl learn --strategy moincl -o fusion ", {"epoch", "gradual"}),
+        ("micl learn --strategy moincl -o fusion = ", {"epoch", "gradual"}),
+        ("micl learn --strategy moincl -o fusion = gr", {"gradual"}),
+        ("micl learn --strategy moincl -o fusion=gr", {"fusion=gradual"}),
+        ("micl learn --strategy = moincl -o 2 : alph", {"alpha", "alpha_rule"}),
+        ("micl learn --strategy finetune -o pseudo", set()),
+        ("micl learn --strategy moincl -o alpha = 0.3 --see", {"--seed"}),
+        ("micl learn -b dty", {"dtype"}),
+        ("micl learn -b dtype f", {"fp32"}),
+        ("micl learn --recipe micl-order", {"micl-order-1", "micl-order-2"}),
+        ("micl learn --benchmark mini", {"mini", "mini-tuning"}),
+        ("micl backbones fetch smo", {"smol"}),
+        ("micl sweep --strategy ewc,finetune -o lambda_e", {"lambda_ewc"}),
+    ],
+)
+def test_the_shell_completes_options_and_their_values(words: str, offered: set[str]) -> None:
+    assert set(complete(words)) >= offered
+    assert offered or complete(words) == []
+
+
+def test_the_shell_completes_names_tags_and_studies(finished: str, micl: Any) -> None:
+    micl("runs", "rename", finished, "first")
+    micl("runs", "tag", finished, "paper")
+    assert complete("micl report fir") == ["first"]
+    assert complete("micl runs --tag p") == ["paper"]
+    assert complete("micl tune show x") == []
+
+
 def test_the_shell_completes_what_learn_takes(tmp_path: Path) -> None:
     assert complete("micl learn --strategy fine") == ["finetune"]
     assert complete("micl learn --tasks img_cap,vid_c") == ["img_cap,vid_cap"]

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from micl_cli.cli.store import store
 from micl_cli.errors import StoreError
 
-ASSET = Path(__file__).parent.parent / "store" / "assets" / "schema-0007.sqlite"
+ASSET = Path(__file__).parent.parent / "store" / "assets" / "schema-0008.sqlite"
 
 
 @pytest.fixture
@@ -39,22 +39,22 @@ def test_path_prints_the_file_alone(file):
 
 
 def test_upgrade_says_what_it_did(file):
-    assert call("upgrade").stdout == "applied 0001, 0002, 0003, 0004, 0005, 0006, 0007\n"
+    assert call("upgrade").stdout == "applied 0001, 0002, 0003, 0004, 0005, 0006, 0007, 0008\n"
     assert call("upgrade").stdout == "nothing to do\n"
 
 
 def test_check_prints_text(full):
     result = call("check")
     assert result.exit_code == 0
-    assert result.stdout == f"store   {full}\nstate   ok\nschema  0007\nruns    4\ntasks   4\n"
+    assert result.stdout == f"store   {full}\nstate   ok\nschema  0008\nruns    4\ntasks   4\n"
 
 
 def test_check_prints_json(full):
     assert json.loads(call("check", "--json").stdout) == {
         "location": str(full),
         "state": "ok",
-        "revision": "0007",
-        "expected": "0007",
+        "revision": "0008",
+        "expected": "0008",
         "runs": 4,
         "tasks": 4,
         "problems": [],
@@ -64,7 +64,7 @@ def test_check_prints_json(full):
 def test_a_store_that_is_not_there_yet_is_no_error(file):
     result = call("check")
     assert result.exit_code == 0
-    assert "state   missing\nschema  none (this version of micl: 0007)\n" in result.stdout
+    assert "state   missing\nschema  none (this version of micl: 0008)\n" in result.stdout
 
 
 def test_check_fails_on_a_newer_store_after_printing_what_it_found(full):

@@ -16,8 +16,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade():
@@ -56,7 +56,7 @@ def store(fresh: Path, file: Path, url: str) -> Iterator[Store]:
 def old(file: Path) -> Path:
     """A store of the current schema."""
     file.parent.mkdir(parents=True)
-    shutil.copy(ASSETS / "schema-0007.sqlite", file)
+    shutil.copy(ASSETS / "schema-0008.sqlite", file)
     return file
 
 
@@ -109,13 +109,21 @@ def sixth(file: Path) -> Path:
 
 
 @pytest.fixture
+def seventh(file: Path) -> Path:
+    """A store written by the program of schema 0007."""
+    file.parent.mkdir(parents=True)
+    shutil.copy(ASSETS / "schema-0007.sqlite", file)
+    return file
+
+
+@pytest.fixture
 def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Replace the program by one of the next revision; return the folder of its migrations."""
     migrations = tmp_path / "mig%rations"
     shutil.copytree(schema.MIGRATIONS, migrations, ignore=shutil.ignore_patterns("__pycache__"))
-    (migrations / "versions" / "schema_0008.py").write_text(NEXT)
+    (migrations / "versions" / "schema_0009.py").write_text(NEXT)
     monkeypatch.setattr(schema, "MIGRATIONS", migrations)
-    monkeypatch.setattr(schema, "HEAD", "0008")
+    monkeypatch.setattr(schema, "HEAD", "0009")
     return migrations
 
 

@@ -15,7 +15,7 @@ def change(file, *statements):
 
 def test_a_sound_store(old, url):
     found = check(url)
-    assert (found.state, found.revision, found.expected) == ("ok", "0007", "0007")
+    assert (found.state, found.revision, found.expected) == ("ok", "0008", "0008")
     assert (found.runs, found.tasks, found.problems) == (4, 4, ())
 
 
@@ -26,8 +26,8 @@ def test_checking_creates_nothing(file, url):
 
 def test_an_older_store_is_not_upgraded_by_checking(later, old, url):
     found = check(url)
-    assert (found.state, found.revision, found.expected, found.runs) == ("outdated", "0007", "0008", 4)
-    assert check(url).revision == "0007"
+    assert (found.state, found.revision, found.expected, found.runs) == ("outdated", "0008", "0009", 4)
+    assert check(url).revision == "0008"
 
 
 def test_a_newer_store_is_distinguished_from_an_older_one(old, url):

@@ -91,7 +91,7 @@ def test_processes_that_all_upgrade_the_store(later, old, crowd, url):
     crowd.run(OPEN, 3)
     with Store.open(url) as store:
         assert len(store.runs()) == 4
-    assert len(list(old.parent.glob("micl-0007-*.db"))) == 1
+    assert len(list(old.parent.glob("micl-0008-*.db"))) == 1
 
 
 def test_processes_that_all_create_and_write(crowd, url):

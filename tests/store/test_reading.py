@@ -78,7 +78,7 @@ def test_a_store_that_can_be_written_is_upgraded_when_it_is_read(third, url):
     with Store.open_to_read(url) as store:
         assert len(store.runs()) == 2
     with closing(sqlite3.connect(third)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0007",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0008",)
 
 
 def test_completion_leaves_an_older_store_as_it_is(third, url):

@@ -22,8 +22,8 @@ NEWER = "0999"
 BROKEN = """
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade():
@@ -69,7 +69,7 @@ def test_a_new_store_is_made_with_its_folder(file, url):
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
-@pytest.mark.parametrize("written", ["first", "second", "third", "fourth", "fifth", "sixth", "old"])
+@pytest.mark.parametrize("written", ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "old"])
 def test_a_store_of_each_schema_opens_with_all_its_content(request, written, url):
     request.getfixturevalue(written)
     with Store.open(url) as store:
@@ -157,6 +157,21 @@ def test_recipe_and_environments_are_kept(old, url):
     ]
 
 
+def test_tags_are_kept_and_runs_of_an_older_store_have_none(old, url):
+    with Store.open(url) as store:
+        assert {run.id: run.tags for run in store.runs() if run.tags} == {
+            "b60e": ("baseline", "paper"),
+            "3f2a9c0d1b7e": ("paper",),
+        }
+
+
+def test_runs_of_a_store_without_tags_can_be_tagged(seventh, url):
+    with Store.open(url) as store:
+        assert {run.tags for run in store.runs()} == {()}
+        store.tag_run("b60e", add=["paper"])
+        assert store.run("b60e").tags == ("paper",)
+
+
 def test_the_number_of_cut_answers_is_kept(old, url):
     with Store.open(url) as store:
         (score,) = store.details("5e0d").scores
@@ -206,30 +221,30 @@ def test_an_older_store_is_copied_and_upgraded_on_opening(later, old, url, caplo
     assert [row[-1] for row in rows(old, "runs")] == ["none"] * 4
     # The table that others refer to was built anew, and their rows are still there.
     assert (rows(old, "scores"), rows(old, "run_plugins")) == (kept_scores, kept_plugins)
-    (copy,) = old.parent.glob("micl-0007-*.db")
-    assert rows(copy, "alembic_version") == [("0007",)]
+    (copy,) = old.parent.glob("micl-0008-*.db")
+    assert rows(copy, "alembic_version") == [("0008",)]
     assert rows(copy, "scores") == kept_scores
     assert str(copy) in caplog.text
 
 
 def test_upgrade_returns_what_it_applied(later, old, url):
-    assert upgrade(url) == ["0008"]
+    assert upgrade(url) == ["0009"]
     assert upgrade(url) == []
-    assert len(list(old.parent.glob("micl-0007-*.db"))) == 1
+    assert len(list(old.parent.glob("micl-0008-*.db"))) == 1
 
 
 def test_upgrade_makes_a_store_where_there_is_none(file, url):
-    assert upgrade(url) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
+    assert upgrade(url) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
     assert [path.name for path in file.parent.iterdir()] == ["micl.db"]
 
 
 def test_a_failed_upgrade_leaves_the_store_as_it_was(later, old, url):
-    (later / "versions" / "schema_0008.py").write_text(BROKEN)
+    (later / "versions" / "schema_0009.py").write_text(BROKEN)
     before = rows(old, "scores")
     with pytest.raises(StoreError, match="nonsense"):
         Store.open(url)
     assert rows(old, "scores") == before
-    assert rows(old, "alembic_version") == [("0007",)]
+    assert rows(old, "alembic_version") == [("0008",)]
     with pytest.raises(sqlite3.OperationalError):
         rows(old, "half")
 
@@ -241,7 +256,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(later, old, url, monkeypa
     monkeypatch.setattr(schema, "_back_up", full)
     with pytest.raises(StoreError, match="the disk is full"):
         Store.open(url)
-    assert rows(old, "alembic_version") == [("0007",)]
+    assert rows(old, "alembic_version") == [("0008",)]
 
 
 # Refusing
@@ -274,7 +289,7 @@ def test_another_programs_database_is_refused_untouched(file, url, opening):
     assert everything(file.parent) == before
 
 
-@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0007")])
+@pytest.mark.parametrize(("prepared", "state"), [(False, "no tables yet"), (True, "older schema 0008")])
 def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeypatch, prepared, state):
     if prepared:
         request.getfixturevalue("old")
@@ -290,14 +305,14 @@ def test_a_servers_store_is_only_upgraded_on_request(request, url, file, monkeyp
 
 
 def test_a_repeated_upgrade_makes_no_second_copy_of_the_same_store(later, old, url):
-    good = (later / "versions" / "schema_0008.py").read_text()
-    (later / "versions" / "schema_0008.py").write_text(BROKEN)
-    (old.parent / "micl-0007-20260101T000000Z.db.part").write_text("half")
+    good = (later / "versions" / "schema_0009.py").read_text()
+    (later / "versions" / "schema_0009.py").write_text(BROKEN)
+    (old.parent / "micl-0008-20260101T000000Z.db.part").write_text("half")
     for _ in range(2):
         with pytest.raises(StoreError):
             Store.open(url)
-    (first,) = old.parent.glob("micl-0007-*")
-    first.rename(old.parent / "micl-0007-20260101T000000Z.db")  # as if it were older
-    (later / "versions" / "schema_0008.py").write_text(good)
-    assert upgrade(url) == ["0008"]
-    assert [path.name for path in old.parent.glob("micl-0007-*")] == ["micl-0007-20260101T000000Z.db"]
+    (first,) = old.parent.glob("micl-0008-*")
+    first.rename(old.parent / "micl-0008-20260101T000000Z.db")  # as if it were older
+    (later / "versions" / "schema_0009.py").write_text(good)
+    assert upgrade(url) == ["0009"]
+    assert [path.name for path in old.parent.glob("micl-0008-*")] == ["micl-0008-20260101T000000Z.db"]

@@ -139,3 +139,28 @@ def test_a_run_that_others_go_on_from_is_only_deleted_by_force(store, new_run):
     assert "child" in caught.value.hint
     store.delete_run("base", force=True)
     assert [(run.id, run.parent) for run in store.runs()] == [("child", "base")]
+
+
+def test_a_run_is_tagged_and_untagged(store, new_run):
+    store.start_run(new_run())
+    store.tag_run("abc123", add=["paper", "old", "paper"])
+    store.tag_run("abc123", add=["new"], remove=["old", "unknown"])
+    assert store.run("abc123").tags == ("new", "paper")
+    store.start_run(new_run())  # resumed
+    assert store.run("abc123").tags == ("new", "paper")
+    store.delete_run("abc123")
+    assert store.runs() == []
+    with pytest.raises(StoreError, match="not in the store"):
+        store.tag_run("abc123", add=["paper"])
+
+
+def test_results_have_the_main_scores_of_intact_runs(store, new_run, stage):
+    for run in ("aa11", "bb22", "cc33"):
+        store.start_run(new_run(run))
+        store.write(run, stage())
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE stages SET steps = 'x' WHERE run = 'bb22'")
+    found = store.results([run for run in store.runs() if run.id != "cc33"])
+    assert list(found) == ["aa11"]
+    assert [score.value for score in found["aa11"].scores] == [93.125]
+    assert [each.seconds for each in found["aa11"].stages] == [1.5]

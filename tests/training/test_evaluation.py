@@ -141,7 +141,7 @@ def test_a_single_scored_example_says_nothing_by_a_metric_of_rare_words(make_com
 
 
 def test_a_pause_may_stop_between_batches(knowing: Any) -> None:
-    def pause() -> None:
+    def pause(done: int, total: int) -> None:
         if knowing.batches:
             raise Interrupted("stop")
 

@@ -12,6 +12,8 @@ from micl_cli.report.render.visible import visible
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 GAP = "  "
 MIN_WIDTH = 24
+_MIN_LAST = 12
+"""The narrowest last column of a table with prose."""
 
 Lines = Sequence[Sequence[str]]
 
@@ -61,7 +63,7 @@ def _with_wrapped_last(lines: Lines, width: int) -> list[list[str]]:
     others = sum(widths := _widths(lines)[:-1]) + len(GAP) * len(widths)
     wrapped: list[list[str]] = []
     for row in lines:
-        first, *rest = _wrapped(row[-1], max(width - others, MIN_WIDTH))
+        first, *rest = _wrapped(row[-1], max(width - others, _MIN_LAST))
         wrapped.append([*row[:-1], first])
         wrapped += [[""] * len(widths) + [line] for line in rest]
     return wrapped
