@@ -125,6 +125,11 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return [CompletionItem(name, help=text) for name, text in offered if name.startswith(incomplete)]
 
 
+def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the names of files."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 def _parts(kind: str, incomplete: str) -> list[CompletionItem]:
     parts = Registry.discover().parts(kind)
     names = ((part.qualified if part.state == "ambiguous" else part.name, part.summary) for part in parts)

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from micl_cli.cli.console import echo, echo_json, escape, table
 from micl_cli.cli.context import current_settings, flagged_home
-from micl_cli.cli.groups import DefaultGroup, LazyGroup, key_of, keys_of
+from micl_cli.cli.groups import DefaultGroup, LazyGroup, form_of, key_of, keys_of
 from micl_cli.redaction import MASK, is_secret_name, redact, redact_url
 from micl_cli.settings import LISTEN, Settings, config_paths
 
@@ -116,7 +116,7 @@ def _value(settings: Settings, option: click.Option, path: str, ctx: click.Conte
     if source is ParameterSource.ENVIRONMENT:
         return Value(name, value, str(option.envvar))
     if source is ParameterSource.DEFAULT_MAP:
-        files = [file for key, (_, file) in settings.values(path).items() if key in keys_of(option)]
+        files = [file for key, (_, file) in settings.values(path, form_of(ctx.command)).items() if key in keys_of(option)]
         return Value(name, value, files[-1])
     return Value(name, option.to_info_dict()["default"], "default")
 

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from micl_cli.cli.command import Command, JoinedOption, run_name, unique_names
+from micl_cli.cli.command import JoinedOption, run_name, unique_names
 from micl_cli.cli.completers import (
     complete_backbones,
     complete_listeners,
     complete_runs,
     complete_strategies,
     complete_tasks,
+    complete_files,
 )
 from micl_cli.cli.console import Progress, echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.learn_request import LearnArguments, make_learn_plan
 from micl_cli.cli.plan_options import plan_options, trust_option
 from micl_cli.cli.predictions_options import max_answers, predictions_options
+from micl_cli.cli.run_file import FileCommand
 from micl_cli.cli.status import DownloadBars, quiet_libraries, stopping_note
 from micl_cli.io.json_lines import write_json_line
 
@@ -36,6 +38,7 @@ Examples:
   micl learn --strategy moincl --tasks img_cap,aud_qa
   micl learn --strategy moincl --tasks img_cap,vid_qa -o alpha 0.3 -o 2:alpha 0.8
   micl learn --recipe micl-order-1 --seed 1 --json > events.jsonl
+  micl learn run.toml --seed 1
   micl learn --after @last --tasks vid_cap
 
 \b
@@ -44,7 +47,8 @@ The run's id is written to stdout (with --json, events as JSON lines), for examp
 The same command again resumes the run, or shows it if it is finished."""
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=FileCommand, epilog=EPILOG)
+@click.argument("file", required=False, metavar="[FILE]", shell_complete=complete_files)
 @click.option("--strategy", shell_complete=complete_strategies,
               help="The method; see `micl plugins --kind strategies`.")  # fmt: skip
 @click.option("--tasks", cls=JoinedOption, shell_complete=complete_tasks,
@@ -82,6 +86,7 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--dry-run", is_flag=True, help="Check and show the plan with an estimate; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write events as JSON lines.")
 def learn(
+    file: str | None,
     listeners: tuple[str, ...],
     predictions: int | None,
     save_predictions: bool,
@@ -94,6 +99,8 @@ def learn(
     **flags: Any,
 ) -> None:
     """Learn tasks one after another, score after each, and save a checkpoint of each stage.
+
+    FILE is a TOML file with these options; those of the command line override it.
 
     A run is identified by its plan: the same command again resumes it or shows its result. Ctrl-C saves what is learnt.
     Progress is shown on stderr.

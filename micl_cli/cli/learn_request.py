@@ -11,7 +11,8 @@ from click.core import ParameterSource
 
 from micl_cli.cli.console import note
 from micl_cli.cli.plan_options import given_settings, pop_settings
-from micl_cli.cli.recipe import Recipe, read_recipe, recipe_notes, recipe_use
+from micl_cli.cli.recipe import Recipe, checked_recipe, read_recipe, recipe_notes, recipe_use
+from micl_cli.cli.run_file import current_file
 from micl_cli.cli.status import preparing
 from micl_cli.errors import PlanError, UsageError
 from micl_cli.plan import BackboneName, Evaluation, Plan, Training, split_tasks
@@ -153,7 +154,10 @@ def make_learn_plan(
         request = _request_after(session, arguments, dry)
     else:
         recipe = read_recipe(arguments.recipe, session.settings) if arguments.recipe else recipe
+        if strategy := _first(arguments, recipe, "strategy"):
+            recipe = checked_recipe(recipe, strategy, session.registry)
         request = _new_request(arguments, recipe, configured, session.registry)
+        recipe = recipe if recipe.name else cited_file(session, request.strategy)
     session.plan(request, ())  # reports invalid arguments before any data is prepared
     tasks = session.tasks.open_tasks(request.tasks, dry=dry, watch=preparing)
     plan = session.plan(request, tasks)
@@ -163,7 +167,17 @@ def make_learn_plan(
     return PlannedRun(plan, tasks, recipe_use(recipe, plan))
 
 
+def cited_file(session: Session, strategy: str) -> Recipe:
+    """Return the run file of the command as a recipe if it cites a study, else an empty recipe."""
+    file = current_file()
+    if not (file and file.cites):
+        return Recipe()
+    return checked_recipe(read_recipe(str(file.path), session.settings, of_run_file=True), strategy, session.registry)
+
+
 def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> tuple[Plan, list[Task]]:
+    if file := current_file():
+        raise UsageError("--resume continues a run with its own plan", f"Leave out {file.path}.")
     arguments.refuse(arguments.flagged - {"resume", TRUST}, "--resume continues a run with its own plan")
     run_id = session.resolve(str(arguments.resume))
     _, plan = session.record(run_id)
