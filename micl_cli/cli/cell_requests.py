@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from micl_cli.sweep.grid import Variant
 
 NOT_SHARED = frozenset(
-    ("strategy", "tasks", "recipe", "seed", "name", "again", "resume", "after", "dry_run", "as_json")
+    ("strategy", "tasks", "recipe", "seed", "name", "again", "resume", "after", "save_config", "dry_run", "as_json")
 )
 """Options of ``micl learn`` that identify a single run; all others apply to every cell."""
 

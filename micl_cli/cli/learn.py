@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +25,7 @@ from micl_cli.cli.learn_request import LearnArguments, make_learn_plan
 from micl_cli.cli.plan_options import plan_options, trust_option
 from micl_cli.cli.predictions_options import max_answers, predictions_options
 from micl_cli.cli.run_file import FileCommand
+from micl_cli.cli.saved_config import save_learn_config, save_option
 from micl_cli.cli.status import DownloadBars, quiet_libraries, stopping_note
 from micl_cli.io.json_lines import write_json_line
 
@@ -83,6 +85,7 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0: as the backbone prefers.")
 @click.option("--loader-workers", default=0, type=click.IntRange(0),
               help="Threads that read media ahead while the model learns (experimental).")  # fmt: skip
+@save_option
 @click.option("--dry-run", is_flag=True, help="Check and show the plan with an estimate; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write events as JSON lines.")
 def learn(
@@ -94,6 +97,7 @@ def learn(
     device: str,
     threads: int,
     loader_workers: int,
+    save_config: Path | None,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
@@ -116,6 +120,8 @@ def learn(
     factories = configured_listeners(listeners, settings, session.registry)
     with quiet_libraries():
         plan, tasks, recipe = make_learn_plan(session, arguments, settings.options("learn"), dry_run)
+        if save_config:
+            save_learn_config(save_config, plan)
         if dry_run:
             _show_plan(session, plan, tasks, device, as_json)
             return

@@ -6,11 +6,11 @@ command in ``micl.toml`` has the same keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -27,6 +27,9 @@ from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import BackboneName, Evaluation, Training, declared_settings
 from micl_cli.registry import Registry
 from micl_cli.settings import TRUST, located_backbone, refuse_trust
+
+if TYPE_CHECKING:
+    from micl_cli.sweep.grid import Variant
 
 CITED = ("summary", "citation")
 """The keys of a file that describe it, and set no option."""
@@ -137,19 +140,19 @@ def _value(path: Path, option: click.Option, key: str, value: Any, ctx: click.Co
         if not isinstance(value, Mapping):
             raise UsageError(f"{path}: {key} is {value!r}", f"It must be a table: [{key}].")
         return plugin_options(path, value)
-    located = _located(option.name or key, checked(option, key, value, str(path), ctx), path.parent)
+    shaped = checked(option, key, value, str(path), ctx)
     with in_file(path):
-        return option.process_value(ctx, located)
+        return option.process_value(ctx, located(option.name or key, shaped, path.absolute().parent))
 
 
-def _located(parameter: str, value: Any, folder: Path) -> Any:
+def located(parameter: str, value: Any, folder: Path) -> Any:
     """Return a value with its paths, which are relative to ``folder``."""
     if parameter == "backbone":
         return located_backbone(value, folder)
     if parameter in ("recipe", "order") and isinstance(value, str):
         names = (name.strip() for name in value.split(","))
         return ",".join(beside(name, folder) if name.endswith(SUFFIX) else name for name in names)
-    if parameter == "recipe_set" and isinstance(value, str) and len(Path(value).parts) > 1:
+    if parameter in ("recipe_set", "recipe_set_name") and isinstance(value, str) and len(Path(value).parts) > 1:
         return beside(value, folder)
     return value
 
@@ -229,6 +232,12 @@ def _refuse_contradiction(
 
 def _check_options(file: RunFile, values: dict[str, Any], ctx: click.Context, recipe: Recipe | None) -> None:
     """Check the options of plugins in a file, and make their paths absolute."""
+    from micl_cli.sweep.grid import parse_variants
+
+    if ctx.command.name == "sweep" and "[" in str(values.get("strategy")):
+        with in_file(file.path):
+            variants = parse_variants(values["strategy"])
+            values["strategy"] = ",".join(located_variants(variants, file.path, Registry.discover()))
     for table, kind in ((OPTIONS, "strategy"), (BACKBONE_OPTIONS, "backbone")):
         if not values.get(table):
             continue
@@ -256,3 +265,18 @@ def _strategies(text: str, ctx: click.Context) -> list[str]:
     if ctx.command.name == "learn" or not text:
         return [text] if text else []
     return list(dict.fromkeys(variant.strategy for variant in parse_variants(text)))
+
+
+def located_variants(variants: Sequence[Variant], path: Path, registry: Registry) -> list[str]:
+    """Return the texts of strategies with options in brackets, in which the paths of a file are absolute."""
+    texts = []
+    for variant in variants:
+        cls = registry.load("strategies", variant.strategy)
+        options = checked_options(variant.options, [(f"strategy {variant.strategy}", cls)], path)
+        pairs = ",".join(f"{name}={_bracketed(str(value))}" for name, value in options.items())
+        texts.append(variant.label if options == variant.options else f"{variant.strategy}[{pairs}]")
+    return texts
+
+
+def _bracketed(value: str) -> str:
+    return f"[{value}]" if {",", "[", "]"} & set(value) else value

@@ -63,20 +63,26 @@ def plugin_options(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checked_options(
-    options: Mapping[str, Any], classes: Sequence[tuple[str, type[Any]]], path: Path | str
+    options: Mapping[str, Any],
+    classes: Sequence[tuple[str, type[Any]]],
+    path: Path | str,
+    *,
+    known_only: bool = False,
 ) -> dict[str, Any]:
     """Return options of a file, each checked against those plugins that have it, with absolute paths.
 
-    ``classes`` holds the plugins that receive the options, with what they are called in messages. Raises OptionError
-    for an option that none has, or with an invalid value.
+    ``classes`` holds the plugins that receive the options, with what they are called in messages. Options that none
+    has are left out if ``known_only``. Raises OptionError for them otherwise, and for an invalid value.
     """
     from micl_cli.api.options import options_of, parse_options
 
     located = {}
     for name, value in options.items():
         bare = name.rpartition(":")[2]
-        having = [(owner, cls) for owner, cls in classes if bare in options_of(cls)] or classes[:1]
-        for owner, cls in having:
+        having = [(owner, cls) for owner, cls in classes if bare in options_of(cls)]
+        if known_only and not having:
+            continue
+        for owner, cls in having or classes[:1]:
             option = options_of(cls).get(bare)
             if option and (option.existing_file or option.type is Path) and isinstance(value, str) and value:
                 value = beside(value, Path(path).parent.absolute())
