@@ -61,6 +61,29 @@ def list_(ctx: click.Context, commands: tuple[str, ...], as_json: bool) -> None:
 
 
 @config.command()
+@click.argument("file", required=False, default="run", type=click.Choice(["run", "grid", "micl"]))
+@click.pass_context
+def schema(ctx: click.Context, file: str) -> None:
+    """Print the JSON schema of a run file, of a grid for `micl sweep`, or of micl.toml.
+
+    Editors complete and check a file whose first line names its schema. It has the options of all installed plugins.
+
+    \b
+    Examples:
+      micl config schema run > run.schema.json
+      sed -i '1i #:schema ./run.schema.json' run.toml
+    """
+    from micl_cli.cli.schema import schema_of
+    from micl_cli.cli.status import quiet_libraries
+    from micl_cli.registry import Registry
+
+    group = ctx.find_root().command
+    assert isinstance(group, LazyGroup)
+    with quiet_libraries():
+        echo_json(schema_of(file, group, Registry.discover()))
+
+
+@config.command()
 def path() -> None:
     """Print the paths of the configuration files, highest precedence first.
 
@@ -116,7 +139,9 @@ def _value(settings: Settings, option: click.Option, path: str, ctx: click.Conte
     if source is ParameterSource.ENVIRONMENT:
         return Value(name, value, str(option.envvar))
     if source is ParameterSource.DEFAULT_MAP:
-        files = [file for key, (_, file) in settings.values(path, form_of(ctx.command)).items() if key in keys_of(option)]
+        files = [
+            file for key, (_, file) in settings.values(path, form_of(ctx.command)).items() if key in keys_of(option)
+        ]
         return Value(name, value, files[-1])
     return Value(name, option.to_info_dict()["default"], "default")
 

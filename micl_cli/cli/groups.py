@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -180,20 +180,20 @@ def _shaped(option: click.Option, value: Any) -> Any:
     return [value] if option.multiple and isinstance(value, str) else value
 
 
-_TYPES: tuple[tuple[type[click.ParamType], tuple[type[Any], ...], str], ...] = (
+_TYPES: Sequence[tuple[type[Any], tuple[type[Any], ...], str]] = (
     (click.types.BoolParamType, (bool, str), "true or false"),
     (click.types.IntParamType, (int, str), "a whole number"),
     (click.types.FloatParamType, (int, float, str), "a number"),
+    (object, (int, str), "text"),
 )
+"""Types of options, the types of values in TOML that they take, and their description."""
 
 
 def _check_type(option: click.Option, value: Any) -> None:
     """Raise click.BadParameter for a TOML value that click would convert, such as 3.7 to the whole number 3."""
     if option.nargs != 1:
         return
-    for cls, allowed, expected in (*_TYPES, (click.ParamType, (str, int), "text")):
-        if isinstance(option.type, cls):
-            break
+    _, allowed, expected = next(entry for entry in _TYPES if isinstance(option.type, entry[0]))
     for each in value if option.multiple and isinstance(value, list) else [value]:
         if not isinstance(each, allowed) or (isinstance(each, bool) and bool not in allowed):
             raise click.BadParameter(f"it must be {expected}")

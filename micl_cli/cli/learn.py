@@ -13,11 +13,11 @@ import click
 from micl_cli.cli.command import JoinedOption, run_name, unique_names
 from micl_cli.cli.completers import (
     complete_backbones,
+    complete_files,
     complete_listeners,
     complete_runs,
     complete_strategies,
     complete_tasks,
-    complete_files,
 )
 from micl_cli.cli.console import Progress, echo, echo_json, note, table
 from micl_cli.cli.context import current_settings

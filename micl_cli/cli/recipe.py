@@ -30,8 +30,8 @@ class Recipe:
 
     ``options`` are those of the strategy, with "3:name" for the third task only. ``training`` and ``evaluation`` hold
     settings by field name of :class:`micl_cli.plan.Training` and :class:`micl_cli.plan.Evaluation`. ``citation`` says
-    how the options were found, and ``edited`` is whether they are no longer those. ``name``, ``sha256`` and ``path`` are
-    those of the file.
+    how the options were found, and ``edited`` is whether they are no longer those. The
+    ``name``, ``sha256`` and ``path`` are those of the file.
     """
 
     summary: str = ""

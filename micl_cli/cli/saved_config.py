@@ -120,7 +120,9 @@ class _Shared:
             return {"training": asdict(plan.training), "evaluation": asdict(plan.evaluation)}
         tables = {}
         for section, cls in zip(SECTIONS, (Training, Evaluation), strict=True):
-            sources = {name: self.context.get_parameter_source(s.parameter) for name, s in declared_settings(cls).items()}
+            sources = {
+                name: self.context.get_parameter_source(s.parameter) for name, s in declared_settings(cls).items()
+            }
             values = take_settings(cls, {k: v for k, v in self.context.params.items() if v is not None})
             configured = {k: v for k, v in values.items() if sources[k] is ParameterSource.DEFAULT_MAP}
             given = {name: value for name, value in values.items() if name not in configured}

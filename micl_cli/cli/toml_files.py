@@ -55,7 +55,9 @@ def plugin_options(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
         for name, each in values.items():
             normal = normal_name(name)
             if isinstance(each, Mapping):
-                raise UsageError(f"{path}: option {normal} is a table", "[options.3] has the options of the third task.")
+                raise UsageError(
+                    f"{path}: option {normal} is a table", "[options.3] has the options of the third task."
+                )
             if normal in options:
                 raise UsageError(f"{path}: option {normal} is set twice", "Keep one of its keys.")
             options[normal] = each
