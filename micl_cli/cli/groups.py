@@ -116,6 +116,8 @@ def defaults(settings: Settings, command: click.Command, path: str, ctx: click.C
     for key, (value, source) in settings.values(path, form).items():
         if key in parameters:
             default_map[parameters[key].name or key] = checked(parameters[key], key, value, source, ctx)
+        elif key not in below:
+            raise UsageError(f"{source}: unknown key {key!r} in [{path.replace(' ', '.')}]", "The command has none.")
     for name, inner in below.items():
         default_map[name] = defaults(settings, inner, f"{path} {name}", ctx)
     return default_map

@@ -119,7 +119,7 @@ def learn(
     session = Session(settings, progress=DownloadBars().update, trusted=arguments.trusted)
     factories = configured_listeners(listeners, settings, session.registry)
     with quiet_libraries():
-        plan, tasks, recipe = make_learn_plan(session, arguments, settings.options("learn"), dry_run)
+        plan, tasks, recipe = make_learn_plan(session, arguments, dry_run)
         if save_config:
             save_learn_config(save_config, plan)
         if dry_run:

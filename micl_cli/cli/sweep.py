@@ -19,7 +19,8 @@ from micl_cli.cli.learn_request import allows_code
 from micl_cli.cli.predictions_options import max_answers
 from micl_cli.cli.recipe import Recipe, checked_recipe, order_tasks, recipe_notes, recipe_set, recipe_use
 from micl_cli.cli.run_file import FileCommand
-from micl_cli.cli.saved_config import save_option, save_sweep_config
+from micl_cli.cli.saved_config import save_option
+from micl_cli.cli.saved_grid import save_sweep_config
 from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries, stopping_note
 from micl_cli.errors import Interrupted, UsageError
 from micl_cli.plan import split_tasks
@@ -121,7 +122,7 @@ def sweep(
         requests = cell_requests(session, variants, flags, "sweep", recipes)
         cells = grid(session, requests, orders, seeds, dry=dry_run, watch=preparing)
         if save_config:
-            save_sweep_config(save_config, variants, cells, recipes, session.settings, session.registry)
+            save_sweep_config(save_config, session, variants, cells, recipes)
         cells = [replace(cell, recipe=recipe_use(recipes.get(cell.strategy, Recipe()), cell.plan)) for cell in cells]
         for text in dict.fromkeys(t for c in cells for t in recipe_notes(recipes.get(c.strategy, Recipe()), c.plan)):
             note(f"note: {text}")

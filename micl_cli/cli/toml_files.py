@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from micl_cli.cli.command import normal_name
 from micl_cli.errors import MiclError, UsageError
 from micl_cli.io.text import decode, parse_toml, read_bytes
+
+if TYPE_CHECKING:
+    from micl_cli.settings import Settings
 
 SUFFIX = ".toml"
 
@@ -92,6 +96,21 @@ def checked_options(
                 parse_options(cls, {bare: value}, owner=owner, partial=True)
         located[name] = value
     return located
+
+
+def configured_options(
+    settings: Settings, commands: Sequence[str], classes: Sequence[tuple[str, type[Any]]], *, known_only: bool = False
+) -> dict[str, Any]:
+    """Return the strategy options that configuration files set for commands, checked and with absolute paths.
+
+    Later commands take precedence. Options that no class has are left out if ``known_only``. Raises OptionError.
+    """
+    options: dict[str, Any] = {}
+    for command in commands:
+        for file in settings.files:
+            of_file = replace(settings, files=(file,)).options(command)
+            options |= checked_options(of_file, classes, file.path, known_only=known_only)
+    return options
 
 
 def beside(text: str, folder: Path) -> str:

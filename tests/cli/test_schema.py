@@ -90,7 +90,7 @@ def test_a_schema_shows_where_a_file_is_wrong(file: str, text: str, path: str) -
 
 
 def test_a_schema_accepts_what_micl_reads(tmp_path: Path) -> None:
-    run = "strategy = 'theirs'\nlr = 0.1\nmax_steps = 'none'\npredictions = 'all'\n[options]\na = 1\n[options.3]\nb = 2\n"
+    run = "strategy = 'theirs'\nlr = 0.1\nmax_steps = 'none'\npredictions = 'all'\n[options]\na = 1\n[options.3]\n"
     grid = "strategy = 'ewc,lwf[temperature=3]'\nseed = '0..2'\ntasks = 'a,b'\n[options]\n'2:alpha' = 0.5\n"
     project = (
         "store = 'sqlite:///x.db'\n[learn]\nseed = 1\n[sweep]\nseed = [0, 1]\n[listen.mine]\nurl = 'x'\n[store.check]\n"
