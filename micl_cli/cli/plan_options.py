@@ -87,7 +87,7 @@ def flat_settings(table: Mapping[str, Any], source: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in table.items():
         if key not in SECTIONS:
-            _add(flat, every.get(key, key), value, source)
+            _add(flat, every.get(key.replace("-", "_"), key), value, source)
     for section, cls in zip(SECTIONS, _CLASSES, strict=True):
         values = table.get(section, {})
         if not isinstance(values, Mapping):

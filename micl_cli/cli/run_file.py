@@ -6,7 +6,8 @@ command in ``micl.toml`` has the same keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from micl_cli.cli.toml_files import SUFFIX, beside, checked_options, in_file, pl
 from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import BackboneName, Evaluation, Training, declared_settings
 from micl_cli.registry import Registry
-from micl_cli.settings import TRUST, located_backbone, refuse_trust
+from micl_cli.settings import SECTIONS, TRUST, located_backbone, refuse_trust
 
 if TYPE_CHECKING:
     from micl_cli.sweep.grid import Variant
@@ -78,26 +79,25 @@ def read_run_file(name: str, command: click.Command, ctx: click.Context) -> RunF
 
     Raises UsageError, which names file and key.
     """
-    path = _existing(name, command)
+    path = _existing(name)
     table, _ = read_table(path, "run file")
     refuse_trust(table, path)
-    table = {key.replace("-", "_"): value for key, value in table.items()}
-    options = {key: option for key, option in by_key(command).items() if option.name not in NOT_IN_FILES}
     cites = bool(table.get("citation"))
     flat = flat_settings({key: value for key, value in table.items() if key not in CITED}, str(path))
+    options = by_key(command)
     values: dict[str, Any] = {}
     for key, value in flat.items():
-        if key not in options:
-            raise _unknown(path, key, options, command)
-        parameter = options[key].name or key
-        if parameter in values:
-            raise UsageError(f"{path}: {parameter} is set twice", "Keep one of its keys.")
-        _refuse_axis(path, parameter, value, command)
-        values[parameter] = _value(path, options[key], key, value, ctx)
+        option = options.get(key.replace("-", "_"))
+        if not option or not option.name or option.name in NOT_IN_FILES:
+            raise _unusable(path, key, option, command)
+        if option.name in values:
+            raise UsageError(f"{path}: {option.name} is set twice", "Keep one of its keys.")
+        _refuse_axis(path, option.name, value, command)
+        values[option.name] = _value(path, option, key, value, ctx)
     return RunFile(path, values, cites)
 
 
-def _existing(name: str, command: click.Command) -> Path:
+def _existing(name: str) -> Path:
     """Return the path of a run file. Raises UsageError, with the way out where it is no file but a task or recipe."""
     path = Path(name).expanduser()
     if path.exists() or name.endswith(SUFFIX):
@@ -106,15 +106,16 @@ def _existing(name: str, command: click.Command) -> Path:
     raise UsageError(f"there is no run file {name!r}", f"{hint}, and a recipe with --recipe NAME.")
 
 
-def _unknown(path: Path, key: str, options: Iterable[str], command: click.Command) -> UsageError:
-    """Return the error for a key that the command does not have."""
+def _unusable(path: Path, key: str, option: click.Option | None, command: click.Command) -> UsageError:
+    """Return the error for a key that the command does not have, or not in files."""
+    if option:
+        return UsageError(f"{path}: {key} cannot be set by a run file", f"Give {option.opts[0]} on the command line.")
     for keys, other in ((LEARN_ONLY, "learn"), (SWEEP_ONLY, "sweep")):
-        if key in keys and command.name != other:
+        if key.replace("-", "_") in keys and command.name != other:
             hint = f"Use the file with it: micl {other} {path}"
             return UsageError(f"{path}: {key} is a key of files for `micl {other}`", hint)
-    if key.removeprefix("no_") in NOT_IN_FILES:
-        return UsageError(f"{path}: {key} cannot be set by a run file", "Give its flag on the command line.")
-    known = sorted({*options, "training", "evaluation", *CITED})
+    usable = [name for name, each in by_key(command).items() if each.name not in NOT_IN_FILES]
+    known = sorted({*usable, *SECTIONS, *CITED})
     return UsageError(f"{path}: unknown key {key!r}", nearest(key, known) or f"Known: {', '.join(known)}.")
 
 
@@ -152,7 +153,7 @@ def located(parameter: str, value: Any, folder: Path) -> Any:
     if parameter in ("recipe", "order") and isinstance(value, str):
         names = (name.strip() for name in value.split(","))
         return ",".join(beside(name, folder) if name.endswith(SUFFIX) else name for name in names)
-    if parameter in ("recipe_set", "recipe_set_name") and isinstance(value, str) and len(Path(value).parts) > 1:
+    if parameter in ("recipe_set", "recipe_set_name") and isinstance(value, str) and ("/" in value or os.sep in value):
         return beside(value, folder)
     return value
 
@@ -185,8 +186,10 @@ def _apply(file: RunFile, ctx: click.Context) -> None:
 def _leave_other_options(file: RunFile, values: dict[str, Any], ctx: click.Context, given: set[str]) -> None:
     """Leave out the options of a file that are for another strategy or backbone than that of the command line."""
     for name, table in (("strategy", OPTIONS), ("backbone", BACKBONE_OPTIONS)):
+        if table == OPTIONS and ctx.command.name != "learn":
+            continue  # options of a sweep reach the strategies that have them
         former, chosen = values.get(name), ctx.params[name]
-        if ctx.command.name == "learn" and name in given and values.get(table) and former and former != chosen:
+        if name in given and values.get(table) and former and former != chosen:
             del values[table]
             note(f"the {table.replace('_', ' ')} of {file.path} are for {name} {former}: {chosen} does not get them")
 
@@ -216,7 +219,7 @@ def _refuse_contradiction(
         if name in of_recipe
     }
     theirs = {"strategy": recipe.strategy, "tasks": recipe.tasks, **settings}
-    pairs = [(key, values[key], value) for key, value in theirs.items() if value and key in values and key not in given]
+    pairs = [(key, values[key], value) for key, value in theirs.items() if value != "" and key in values.keys() - given]
     strategy = ctx.params["strategy"] if "strategy" in given else values.get("strategy")
     if strategy is None or recipe.is_for(strategy):
         flagged = dict(ctx.params[OPTIONS]) if OPTIONS in given else {}
