@@ -117,7 +117,9 @@ def defaults(settings: Settings, command: click.Command, path: str, ctx: click.C
         if key in parameters:
             default_map[parameters[key].name or key] = checked(parameters[key], key, value, source, ctx)
         elif key not in below:
-            raise UsageError(f"{source}: unknown key {key!r} in [{path.replace(' ', '.')}]", "The command has none.")
+            raise UsageError(
+                f"{source}: {key} cannot be set in [{path.replace(' ', '.')}]", f"micl {path} has no such option."
+            )
     for name, inner in below.items():
         default_map[name] = defaults(settings, inner, f"{path} {name}", ctx)
     return default_map
@@ -173,7 +175,7 @@ def _shaped(option: click.Option, value: Any) -> Any:
     if isinstance(option, ListsOption):
         return option.from_file(value)
     takes_list = option.multiple or option.nargs != 1
-    if isinstance(value, list) and not takes_list:
+    if isinstance(value, list) and not takes_list and _expected(option)[2] == _TEXT:
         return ",".join(map(str, value))
     if isinstance(value, dict):
         value = list(value.items())
@@ -182,20 +184,25 @@ def _shaped(option: click.Option, value: Any) -> Any:
     return [value] if option.multiple and isinstance(value, str) else value
 
 
+_TEXT = "text"
 _TYPES: Sequence[tuple[type[Any], tuple[type[Any], ...], str]] = (
     (click.types.BoolParamType, (bool, str), "true or false"),
     (click.types.IntParamType, (int, str), "a whole number"),
     (click.types.FloatParamType, (int, float, str), "a number"),
-    (object, (int, str), "text"),
+    (object, (int, str), _TEXT),
 )
 """Types of options, the types of values in TOML that they take, and their description."""
+
+
+def _expected(option: click.Option) -> tuple[type[Any], tuple[type[Any], ...], str]:
+    return next(entry for entry in _TYPES if isinstance(option.type, entry[0]))
 
 
 def _check_type(option: click.Option, value: Any) -> None:
     """Raise click.BadParameter for a TOML value that click would convert, such as 3.7 to the whole number 3."""
     if option.nargs != 1:
         return
-    _, allowed, expected = next(entry for entry in _TYPES if isinstance(option.type, entry[0]))
+    _, allowed, expected = _expected(option)
     for each in value if option.multiple and isinstance(value, list) else [value]:
         if not isinstance(each, allowed) or (isinstance(each, bool) and bool not in allowed):
             raise click.BadParameter(f"it must be {expected}")

@@ -73,7 +73,7 @@ def test_saved_files_satisfy_the_schema(learn: Any, micl: Any, tmp_path: Path) -
         ("run", "dry_run = true", "$"),
         ("run", "order = 'order-1'", "$"),
         ("run", "strategy = 'moincl'\n[options]\nalfa = 1", "$.options"),
-        ("run", "strategy = 'moincl'\n[options.2]\nalpha = 'much'", "$.options.2.alpha"),
+        ("run", "strategy = 'moincl'\n[options.2]\nalpha = 'much'", "$.options['2'].alpha"),
         ("run", "backbone = 'composed:x.toml'\n[backbone_options]\nnothing = 1", "$.backbone_options"),
         ("run", "[training]\nlearning_rate = 0", "$.training.learning_rate"),
         ("run", "[evaluation]\nexamples = 'all'", "$.evaluation.examples"),
@@ -81,7 +81,7 @@ def test_saved_files_satisfy_the_schema(learn: Any, micl: Any, tmp_path: Path) -
         ("grid", "jobs = 0", "$.jobs"),
         ("micl", "[learn]\nepoch = 3", "$.learn"),
         ("micl", "[learn.training]\nepoch = 3", "$.learn.training"),
-        ("micl", "[runs.list]\nlimits = 3", "$.runs.list"),
+        ("micl", "[plugins.list]\nkinds = 3", "$.plugins.list"),
         ("micl", "home = 3", "$.home"),
     ],
 )
@@ -92,10 +92,9 @@ def test_a_schema_shows_where_a_file_is_wrong(file: str, text: str, path: str) -
 def test_a_schema_accepts_what_micl_reads(tmp_path: Path) -> None:
     run = "strategy = 'theirs'\nlr = 0.1\nmax_steps = 'none'\npredictions = 'all'\n[options]\na = 1\n[options.3]\n"
     grid = "strategy = 'ewc,lwf[temperature=3]'\nseed = '0..2'\ntasks = 'a,b'\n[options]\n'2:alpha' = 0.5\n"
-    project = (
-        "store = 'sqlite:///x.db'\n[learn]\nseed = 1\n[sweep]\nseed = [0, 1]\n[listen.mine]\nurl = 'x'\n[store.check]\n"
-    )
-    for file, text in (("run", run), ("grid", grid), ("micl", project)):
+    project = "store = 'sqlite:///x.db'\n[learn]\nseed = 1\n[sweep]\nseed = [0, 1]\n[listen.mine]\nurl = 'x'\n"
+    tables = "[store.check]\n[learn.options]\nalpha = 0.3\n[tune.run]\ntrials = 3\n[tune.run.training]\nepochs = 2\n"
+    for file, text in (("run", run), ("grid", grid), ("micl", project), ("micl", tables)):
         assert faults(shipped(file), parse_toml(text)) == []
 
 
