@@ -5,7 +5,7 @@ From the second task on, with the model after the previous task as teacher and K
 1. Pseudo targets (PTGM): if the modality was learnt before with the other task type, its targets are generated for the
    new task's inputs; ``pseudo_num`` of them join each step: cross entropy + lambda_kl * KL on their answer tokens.
 2. Instruction-based distillation (IKD): lambda_text * KL on ``text_instruct_num`` texts per step, without media.
-3. Weight fusion after every epoch: theta <- (1 - alpha) theta_teacher + alpha theta.
+3. Weight fusion: theta <- (1 - alpha) theta_teacher + alpha theta for each epoch.
 
 Ablations: ``pseudo_num 0`` (no PTGM), ``text_instruct_num 0`` (no IKD), ``alpha 1`` (no fusion); all three together
 give sequential fine-tuning. The recipe moincl-paper sets the paper's form of the loss and its decoding, the recipes
@@ -18,6 +18,8 @@ Captions are generated once per medium; questions are written by the backbone's 
 pre-generated: ``pseudo_targets`` reads them, for all captions of an example). A step prefers pseudo samples on the
 batch's media. ``pseudo_when`` is by modality (theirs, in order 2: by type). T is 2 (paper: 5), lambda_text 2 (paper: 1)
 and alpha 0.5 for all tasks (paper: set by hand per task). Texts are the backbone's, not Natural Instructions.
+By default a fusion is spread over the steps of its epoch (``fusion epoch``: theirs, at its end): a few epochs do not
+suffice for connectors to adapt to weights that jump back, least of all after the last step.
 """
 
 from __future__ import annotations
@@ -101,15 +103,13 @@ class MoInCL(SingleAdapter):
             Literal["constant", "tasks"], "alpha as given, or 1 / t for task t", AddedLater()
         ] = "constant",
         fusion: Annotated[
-            Literal["epoch", "gradual"],
-            "fuse after every epoch, as in the paper, or after every step in proportion to the learning rate",
-            AddedLater(),
-        ] = "epoch",
+            Literal["gradual", "epoch"],
+            "spread each epoch's fusion over its steps by their learning rates, or fuse after every epoch (the paper)",
+        ] = "gradual",
         fuse_every: Annotated[int, "steps between fusions (0: as option fusion says)", Range(0)] = 0,
         fuse_until: Annotated[
             float, "fraction of the steps after which nothing is fused any more", Range(0, 1), AddedLater()
         ] = 1.0,
-        refit: Annotated[bool, "train only connectors after the last fusion", AddedLater()] = False,
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         instructions: Annotated[
             str, "file of texts for distillation, one per line (default: the backbone's own)", ExistingFile()
@@ -132,9 +132,10 @@ class MoInCL(SingleAdapter):
         if pseudo_targets:
             PseudoTargets(Path(pseudo_targets))  # raises for a malformed file before anything is learnt
         self.alpha, self.alpha_rule, self.fusion = alpha, alpha_rule, fusion
-        self.fuse_every, self.fuse_until, self.refit = fuse_every, fuse_until, refit
+        self.fuse_every, self.fuse_until = fuse_every, fuse_until
         self.fuse_connectors = fuse_connectors
         self.pseudo = PseudoPool()
+        self._fuses = False  # whether the weights after the latest step may still be fused
         self.texts: list[Example] = []
         self.teacher = CachedTeacher(backbone)
         self._teacher_weights: dict[str, Tensor] = {}
@@ -276,27 +277,14 @@ class MoInCL(SingleAdapter):
         return self.alpha if self.alpha_rule == "constant" else 1 / (1 + len(self.stage.previous_tasks))
 
     def step_end(self, step: int) -> None:
-        self._step = step
-        if not self._fuses(step):
-            return
-        if self.fuse_every:
-            if step % self.fuse_every == 0:
-                fuse(self, self._teacher_weights, self.share)
-        elif self.fusion == "gradual":
+        self._fuses = self.has_teacher and step <= self.fuse_until * self.schedule.steps
+        if self._fuses and self.fuse_every and step % self.fuse_every == 0:
+            fuse(self, self._teacher_weights, self.share)
+        elif self._fuses and not self.fuse_every and self.fusion == "gradual":
             fuse(self, self._teacher_weights, gradual_alpha(self, step, self.share))
 
-    def _fuses(self, step: int) -> bool:
-        """Whether the weights after a step may still be fused."""
-        return self.has_teacher and step <= self.fuse_until * self.schedule.steps
-
-    def constrain(self) -> None:
-        if self.refit and self.has_teacher and not self._fuses(self._step + 1):
-            weights = dict(self.trainable())
-            for name in self._teacher_weights:
-                weights[name].grad = None
-
     def epoch_end(self) -> None:
-        if self.acts_at_epoch_end and self._fuses(self._step):
+        if self._fuses and self.acts_at_epoch_end:
             fuse(self, self._teacher_weights, self.share)
 
     @property
@@ -311,7 +299,7 @@ class MoInCL(SingleAdapter):
         super().end(stage)
 
     def _clear(self) -> None:
-        self.pseudo, self._step = PseudoPool(), 0
+        self.pseudo = PseudoPool()
         self._teacher_weights = {}
         self.teacher.clear()
 
@@ -321,13 +309,10 @@ class MoInCL(SingleAdapter):
         data: dict[str, Any] = {"pseudo": [[each.meta["source"], each.prompt, each.target] for each in written]}
         if given := len(self.pseudo) - len(written):
             data["given"] = given
-        if self.refit:
-            data["step"] = self._step
         return State(data={**data, **super().state().data})
 
     def restore(self, state: State) -> None:
         super().restore(state)
-        self._step = state.data.get("step", 0)
         inputs = {e.id: e for task in self.stage.tasks for e in task.examples("train")}
         stored = [(inputs[id], prompt, answer) for id, prompt, answer in state.data.get("pseudo", ()) if id in inputs]
         self.pseudo = PseudoPool()

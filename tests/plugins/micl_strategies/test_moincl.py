@@ -458,7 +458,7 @@ def fused(new: Tensor, old: Tensor, alpha: float) -> Tensor:
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_weights_are_fused_after_an_epoch(alpha: float) -> None:
-    made = course(IMG_CAP, IMG_QA, alpha=alpha)
+    made = course(IMG_CAP, IMG_QA, alpha=alpha, fusion="epoch")
     teacher = state(made, TEACHER)
     with unfused(made) as before:
         for _ in range(made.state.steps_per_epoch):
@@ -490,9 +490,43 @@ def test_or_every_so_many_steps() -> None:
     assert len(before) == 2, "steps 4 and 6 of 6, and no epoch's end"
 
 
+def test_or_gradually_as_far_as_the_learning_rate_moves_the_weights() -> None:
+    made = course(IMG_CAP, IMG_QA, alpha=0.3)
+    teacher, schedule = state(made, TEACHER), made.strategy.schedule
+    shares = []
+    with unfused(made) as before:
+        for step in range(schedule.steps):
+            made.step()
+            share = 0.3 ** (schedule.factor(step) / schedule.steps_per_epoch)
+            after = made.strategy.backbone.adapters.state("main")
+            for name in (name for name in after if name.startswith("layers")):
+                torch.testing.assert_close(after[name], fused(before[-1][name], teacher[name], share))
+            shares.append(share)
+    assert len(before) == schedule.steps
+    assert math.prod(shares[: schedule.steps_per_epoch]) > 0.3, "the rate falls within the epoch"
+    assert shares == sorted(shares) and shares[-1] > 0.97, "the fusion ends with the rate"
+
+
+@pytest.mark.parametrize(("fusion_", "fusions"), [("epoch", 1), ("gradual", 4)])
+def test_fusion_can_end_before_learning(fusion_: str, fusions: int) -> None:
+    made = course(IMG_CAP, IMG_QA, fusion=fusion_, fuse_until=0.7)
+    assert (made.state.steps_planned, made.state.steps_per_epoch) == (6, 3)
+    with unfused(made) as before:
+        made.rest()
+    assert len(before) == fusions
+
+
+def test_alpha_can_follow_the_number_of_tasks() -> None:
+    shares = [
+        moincl(course(*tasks, alpha_rule="tasks")).share for tasks in ((IMG_CAP, IMG_QA), (IMG_CAP, IMG_QA, AUD_QA))
+    ]
+    assert shares == [1 / 2, 1 / 3]
+    assert moincl(course(IMG_CAP, IMG_QA, alpha=0.3)).share == 0.3
+
+
 @pytest.mark.parametrize(("tasks", "known"), [((IMG_CAP, IMG_QA), True), ((IMG_CAP, AUD_QA), False)])
 def test_connectors_are_fused_where_their_modality_is_known(tasks: tuple[Task, ...], known: bool) -> None:
-    made = course(*tasks, fuse_connectors=True, alpha=0.0)
+    made = course(*tasks, fuse_connectors=True, alpha=0.0, fusion="epoch")
     teacher, (modality,) = state(made, TEACHER), tasks[-1].modalities
     for _ in range(made.state.steps_per_epoch):
         made.step()
