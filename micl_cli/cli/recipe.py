@@ -71,7 +71,7 @@ def read_recipe(name: str, settings: Settings | None = None, *, of_run_file: boo
     data, digest = read_table(path, "recipe")
     refuse_trust(data, path)
     flat = flat_settings(data, str(path))
-    tables = {"training": take_settings(Training, flat), "evaluation": take_settings(Evaluation, flat)}
+    training, evaluation = take_settings(Training, flat), take_settings(Evaluation, flat)
     if unknown := sorted(flat.keys() - set(_KEYS)):
         if not of_run_file:
             raise _unknown_key(path, unknown[0])
@@ -82,9 +82,10 @@ def read_recipe(name: str, settings: Settings | None = None, *, of_run_file: boo
         if not isinstance(value, type(getattr(Recipe(), key))):
             expected = "a table" if isinstance(getattr(Recipe(), key), dict) else "a string"
             raise UsageError(f"{path}: {key} is {value!r}", f"It must be {expected}.")
-    edited = _is_edited({**flat, **tables})
+    edited = _is_edited({**flat, "training": training})
     flat["options"], flat["citation"] = plugin_options(path, flat.get("options", {})), _plain(flat.get("citation", {}))
-    return Recipe(**flat, **tables, name=path.stem, sha256=digest, edited=edited, path=path)
+    flat |= {"training": training, "evaluation": evaluation}
+    return Recipe(**flat, name=path.stem, sha256=digest, edited=edited, path=path)
 
 
 def _unknown_key(path: Path, key: str) -> UsageError:

@@ -332,6 +332,33 @@ def test_wrong_types_in_configuration_files_are_refused_too(refused: Any, tmp_pa
     assert f"{tmp_path / 'micl.toml'}: unknown key 'epoch' in [training]\nhint: Did you mean 'epochs'?" in refused()
 
 
+def test_options_of_configuration_files_are_told_with_the_file(
+    plan: Any, refused: Any, isolated: Path, tmp_path: Path
+) -> None:
+    words = ("--strategy", "moincl", "--tasks", "own/img_cap", "--backbone", "toy")
+    texts = write(isolated / "texts.txt", "a text\n")
+    user = write(isolated / "config.toml", '[learn.options]\ninstructions = "texts.txt"\n')
+    assert plan(*words)["strategy_options"]["instructions"] == str(texts)
+    project = write(tmp_path / "micl.toml", "[learn.options]\nalfa = 0.3\n")
+    assert f"error: {project}: strategy moincl has no option 'alfa'\nhint: Did you mean 'alpha'?" in refused(*words)
+    write(user, '[learn.options]\ninstructions = "nowhere.txt"\n')
+    assert f"error: {user}: option 'instructions' of strategy moincl expects the path" in refused(*words)
+
+
+def test_tables_of_settings_are_shown_with_their_source(micl: Any, tmp_path: Path) -> None:
+    project = write(tmp_path / "micl.toml", "[learn.training]\nlr = 0.1\n[sweep.evaluation]\nbatch_size = 3\n")
+    shown = {each["name"]: (each["value"], each["source"]) for each in json.loads(micl("config", "--json").out)}
+    assert shown["learn.learning_rate"] == (0.1, str(project))
+    assert shown["sweep.eval_batch_size"] == (3, str(project))
+
+
+def test_a_table_has_the_settings_of_its_command_alone(micl: Any, tmp_path: Path) -> None:
+    project = write(tmp_path / "micl.toml", '[tune.run.evaluation]\nsplit = "test"\n')
+    done = micl("tune", "--strategy", "ewc", "--tasks", "own/img_cap")
+    assert done.code == 2
+    assert f"{project}: eval_split cannot be set in [tune.run]\nhint: micl tune run has no such option." in done.err
+
+
 # Sweeps
 
 GRID = """
