@@ -1,4 +1,4 @@
-"""``micl config``: show settings with their values and sources."""
+"""``micl config``: show settings with their values and sources, and the schemas of files."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def config() -> None:
       micl config
       micl config list learn
       micl config path
+      micl config schema run > run.schema.json
     """
 
 
