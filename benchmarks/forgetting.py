@@ -27,9 +27,12 @@ REASONS = (
 """Rows that explain results: references without a model or a sequence, and MoInCL without each of its components."""
 
 
-def learn(strategies: str, orders: str, seeds: int, jobs: int, home: Path, extra: Sequence[str]) -> list[Cell]:
-    """Learn the grid as far as it has not been learnt; return strategy, order, seed and run of each cell."""
-    grid = ["--strategy", strategies, "--order", orders, "--seed", f"0..{seeds - 1}", "--jobs", str(jobs)]
+def learn(strategies: str, seeds: int, jobs: int, home: Path, extra: Sequence[str]) -> list[Cell]:
+    """Learn the grid as far as it has not been learnt; return strategy, order, seed and run of each cell.
+
+    ``extra`` holds further options of the sweep, with the tasks or orders among them.
+    """
+    grid = ["--strategy", strategies, "--seed", f"0..{seeds - 1}", "--jobs", str(jobs)]
     lines = micl(["sweep", *grid, "--json", *extra], home).stdout.splitlines()
     cells = [cell for line in lines if (cell := json.loads(line))["event"] == "cell"]
     return [{key: cell[key] for key in ("strategy", "order", "seed", "run")} for cell in cells]
@@ -99,8 +102,8 @@ def main() -> None:
     parser.add_argument("--name", default="forgetting", help="name of the record")
     args, extra = parser.parse_known_args()
     strategies = f"{args.strategies},{REASONS}" if args.reasons else args.strategies
-    shared = ["--backbone", args.backbone, *extra]
-    cells = learn(strategies, args.orders, args.seeds, args.jobs, args.home, shared)
+    shared = ["--order", args.orders, "--backbone", args.backbone, *extra]
+    cells = learn(strategies, args.seeds, args.jobs, args.home, shared)
     try:
         cells += noise(cells, args.noise.split(",") if args.noise else [], args.noise_threads, args.home)
     except subprocess.CalledProcessError as error:

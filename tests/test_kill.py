@@ -44,7 +44,11 @@ def counted(descriptor):
 os.fsync = counted
 """
 # So that there is something to do in their passes.
-OPTIONS = {"moincl": ("-o", "pseudo_when", "type"), "router": ("-o", "router", "ridge")}
+OPTIONS = {
+    "moincl": ("-o", "pseudo_when", "type"),
+    "router": ("-o", "router", "ridge"),
+    "slm": ("-o", "key_steps", "20"),
+}
 
 
 VARYING = {"seconds", "before_seconds", "after_seconds", "peak_bytes", "started", "finished", "turn", "environment"}
@@ -116,7 +120,7 @@ def test_a_signal_amid_a_task_changes_nothing_in_the_end(
     assert status(home, run) == "finished"
 
 
-@pytest.mark.parametrize(("strategy", "when"), [("moincl", "before"), ("router", "after")])
+@pytest.mark.parametrize(("strategy", "when"), [("moincl", "before"), ("slm", "before"), ("router", "after")])
 def test_a_signal_in_a_pass_over_data_changes_nothing_in_the_end(
     strategy: str, when: str, learn: Any, whole: Any, home: Path, listener: Any, monkeypatch: Any
 ) -> None:
@@ -151,6 +155,8 @@ def test_a_signal_while_answers_are_scored_changes_nothing_in_the_end(
     [
         ("moincl", "step", "SIGKILL:2:4"),
         ("finetune", "step", "SIGKILL:2:1"),
+        ("pathweave", "step", "SIGKILL:2:4"),
+        ("slm", "step", "SIGKILL:2:4"),
         ("moincl", "task_learned", "SIGKILL:2:"),
         ("moincl", "pass_progress", "SIGKILL:2:before"),
         ("ewc", "pass_progress", "SIGKILL:1:after"),

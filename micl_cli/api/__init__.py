@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from micl_cli.api.adapter_kinds import FROZEN as FROZEN
     from micl_cli.api.adapter_kinds import AdapterHost as AdapterHost
     from micl_cli.api.adapter_kinds import AdapterKind as AdapterKind
     from micl_cli.api.adapter_kinds import AdapterSpec as AdapterSpec
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from micl_cli.api.router import Router as Router
     from micl_cli.api.router import RouterContext as RouterContext
     from micl_cli.api.router import route_readable as route_readable
+    from micl_cli.api.router import tasks_with_modalities as tasks_with_modalities
     from micl_cli.api.sampling import GROUP as GROUP
     from micl_cli.api.sampling import subset as subset
     from micl_cli.api.schedule import Schedule as Schedule
@@ -130,7 +132,7 @@ if TYPE_CHECKING:
     from micl_cli.io.text import read_toml as read_toml
 
 _MODULES = {
-    "adapter_kinds": ("AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
+    "adapter_kinds": ("FROZEN", "AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
     "adapters": ("Adapters",),
     "answer": ("Answer", "is_missing"),
     "backbone": (
@@ -156,7 +158,7 @@ _MODULES = {
         *("SourceRows", "field_of", "rows_of", "rows_of_each", "text_field"),
     ),
     "resources": ("PartLoader", "Resources"),
-    "router": ("Router", "RouterContext", "route_readable"),
+    "router": ("Router", "RouterContext", "route_readable", "tasks_with_modalities"),
     "sampling": ("GROUP", "subset"),
     "schedule": ("Schedule",),
     "search": ("Search",),

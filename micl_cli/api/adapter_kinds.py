@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from micl_cli.api.selection import TokenMap, layer_index
 
+FROZEN = "frozen"
+"""The group of parameters that are saved with an adapter and never trained."""
+
 
 @dataclass(frozen=True)
 class AdapterSpec:
@@ -45,7 +48,8 @@ class LayerAdapter(nn.Module, ABC):
 
     ``mixes_tokens`` is true if the output at one position depends on other positions of the same example, as with a
     gate on the mean of the prompt. ``groups`` maps the first component of a parameter's name to its parameter group;
-    parameters that are not listed belong to "lora". ``adapter`` is the name of the adapter that the weights belong to.
+    parameters that are not listed belong to "lora", and those of the group ``FROZEN`` are never trained. ``adapter`` is
+    the name of the adapter that the weights belong to.
     """
 
     mixes_tokens: ClassVar[bool] = False

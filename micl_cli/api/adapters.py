@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from micl_cli.api.adapter_kinds import AdapterHost, AdapterKind, AdapterSpec, LayerAdapter
+from micl_cli.api.adapter_kinds import FROZEN, AdapterHost, AdapterKind, AdapterSpec, LayerAdapter
 from micl_cli.api.adapter_sums import layer_sum, weighted_outputs
 from micl_cli.api.options import parse_options
 from micl_cli.api.resources import PartLoader
@@ -134,7 +134,7 @@ class Adapters:
         yield from ((f"connector.{key}", w) for key, w in self._submodule(name, "connectors").named_parameters())
 
     def group(self, parameter: str) -> str:
-        """Return the group of a parameter (a name of ``parameters``): "lora", "gate", "prompt" or "connector/image"."""
+        """Return the group of a parameter of ``parameters``: "lora", "gate", "prompt", "frozen", "connector/image"."""
         name = parameter.rpartition("/")[2]
         if name not in self._group_of:
             self._group_of[name] = self._find_group(name)
@@ -184,7 +184,7 @@ class Adapters:
             f"{name}/{key}": weight
             for name in self.learning
             for key, weight in self._parameters[name].items()
-            if not (group := self.group(key)).startswith("connector/") or group in connectors
+            if (group := self.group(key)) in connectors or not group.startswith((FROZEN, "connector/"))
         }
 
     # Active adapters
@@ -215,8 +215,8 @@ class Adapters:
             for layer in self.host.adaptable_layers:
                 self.host.layer_module(layer.name).register_forward_hook(partial(self._add, layer.name))
         for name, parameters in self._parameters.items():
-            for weight in parameters.values():
-                weight.requires_grad_(name in self.learning)
+            for key, weight in parameters.items():
+                weight.requires_grad_(name in self.learning and self.group(key) != FROZEN)
 
     @contextmanager
     def using(self, selection: Selection) -> Iterator[None]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from micl_cli.api.task import Task
 from micl_cli.plan import Plan, Training
 from micl_cli.registry import Registry
 from micl_cli.training.components import RunComponents, make_accelerator
+from micl_cli.training.evaluation import validation_loss
 from micl_cli.training.feature_cache import Features
 from micl_cli.training.snapshot import Snapshot, restore_snapshot
 from micl_cli.training.state import StageState
@@ -157,13 +157,10 @@ class Course:
 
     def _validate(self) -> None:
         """Validate by the loss: store the weights as the best if it is the lowest so far."""
-        backbone = self.components.backbone
-        examples = [example for task in self.state.stage.tasks for example in task.examples("val")]
-        if examples:
-            self.components.eval()
-            with torch.no_grad():
-                self.state.record_validation(-float(backbone.loss(backbone.batch(examples))))
-            self.components.train()
+        loss = validation_loss(self.components, self.state.stage.tasks)
+        if loss is not None:
+            self.state.record_validation(-loss)
+        self.components.train()
 
     def rest(self) -> list[float]:
         """Take the remaining steps, restore the best weights, and return the losses."""

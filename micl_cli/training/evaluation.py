@@ -244,13 +244,14 @@ def validate(components: RunComponents, tasks: Sequence[Task], pause: Pause = _n
     If the metrics of the tasks have different scales, it is the mean of the scores as shares of the highest value of
     each scale: CIDEr would otherwise outweigh accuracy. Tasks whose metric cannot tell right answers from wrong ones
     are left out.
-    Nothing is routed, since a router has not learnt the stage's tasks yet.
+    Nothing is routed unless the strategy says so, since most routers have not learnt the stage's tasks yet.
     """
     values: list[tuple[float, float]] = []
     for task in tasks:
         examples = _validation_examples(components, task)
         if examples and can_tell(components, task, examples):
-            answers = answer_task(components, task, examples, pause)
+            routing = Routing() if components.strategy.routes_validation else None
+            answers = answer_task(components, task, examples, pause, routing)
             metric = components.metrics[task.metric]
             values.append((metric.score_examples(answers, examples).value, metric.scale[1]))
     return _mean_over_tasks(values) if values else None
@@ -269,10 +270,15 @@ def validation_loss(components: RunComponents, tasks: Sequence[Task]) -> float |
     backbone, size, total, tokens = components.backbone, components.plan.evaluation.batch_size, 0.0, 0
     components.eval()
     for start in range(0, len(examples), size):
+        part, routing = examples[start : start + size], Routing()
+        indices = range(start, start + len(part))
         with components.accelerator.autocast():
-            batch = backbone.batch(examples[start : start + size])
-            count = len(batch.example_index)
-            total += count * float(backbone.loss(batch))
+            if components.strategy.routes_validation:
+                routing.route(components, indices, part)
+            with routing.selected(components, indices):
+                batch = backbone.batch(part)
+                count = len(batch.example_index)
+                total += count * float(backbone.loss(batch))
         tokens += count
     return total / tokens if tokens else None
 

@@ -21,6 +21,11 @@ ADAPTERS = {
     "lora": ("micl_backbones.adapters.lora:Lora", "low-rank matrices, optionally with a trainable matrix in between"),
     "experts": ("micl_backbones.adapters.experts:Experts", "LoRA experts in each layer, weighted by a gate"),
     "prompts": ("micl_backbones.adapters.prompts:Prompts", "trainable input embeddings before the content"),
+    "woven": (
+        "micl_backbones.adapters.woven:Woven",
+        "a low-rank pair, gated together with frozen pairs learnt earlier",
+    ),
+    "connectors": ("micl_backbones.adapters.connectors:ConnectorsOnly", "connectors, and no change of the layers"),
 }
 _CONV, _PRETRAINED = "micl_backbones.composed.encoders.conv", "micl_backbones.composed.encoders.pretrained"
 ENCODERS = {

@@ -24,6 +24,14 @@ def micl_register_strategies(register: Register) -> None:
     register("ewf", "micl_strategies.ewf:EWF", "fuse the weights before and after each task")
     register("replay", "micl_strategies.replay:Replay", "rehearse stored examples of earlier tasks")
     register("olora", "micl_strategies.olora:OLoRA", "learn each task in LoRA ranks orthogonal to those before")
+    register(
+        "pathweave",
+        "micl_strategies.pathweave:PathWeave",
+        "an adapter for each set of modalities, woven with earlier ones",
+    )
+    register(
+        "slm", "micl_strategies.slm:SLM", "a pool of low-rank increments, weighted for each example by trained keys"
+    )
     register("moincl", "micl_strategies.moincl:MoInCL", "pseudo targets, distillation on instructions, weight fusion")
     register(
         "router", "micl_strategies.router:RouterIsolation", "one expert per task, and a router that selects among them"

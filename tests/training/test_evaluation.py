@@ -9,13 +9,13 @@ import torch
 
 from micl_cli.api.answer import Answer
 from micl_cli.api.events import Answered, Routed, Scored
-from micl_cli.api.selection import as_mixtures
+from micl_cli.api.selection import as_mixtures, combine
 from micl_cli.api.strategy import Route
 from micl_cli.api.task import CHOICE, Example, Media, Task
 from micl_cli.errors import Interrupted, PlanError
 from micl_cli.plan import Evaluation
 from micl_cli.testing import toy_task
-from micl_cli.training.evaluation import answer, metric_notes, score, validate
+from micl_cli.training.evaluation import answer, metric_notes, score, validate, validation_loss
 
 QA = toy_task("image", "qa")
 
@@ -228,6 +228,32 @@ def test_validation_routes_nothing(routed: Any) -> None:
     assert validate(routed, [QA]) == 0.0
     assert routed.routed == []
     assert set(routed.answered.values()) == {"one"}
+
+
+def test_validation_is_routed_if_the_router_knows_the_tasks_before(
+    routed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(routed.strategy), "routes_validation", True)
+    validate(routed, [QA])
+    assert routed.answered == {e.id: "two" if "shape" in e.prompt else "one" for e in QA.examples("val")}
+    assert routed.backbone.adapters.active == "one"
+
+
+def test_the_validation_loss_is_routed_alike(routed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    routed.plan = replace(routed.plan, evaluation=Evaluation(batch_size=3))  # the last batch is smaller
+    adapters, backbone = routed.backbone.adapters, routed.backbone
+    torch.nn.init.ones_(adapters.parameters("two")["connector.image.weight"])
+    assert validation_loss(routed, [QA]) == pytest.approx(loss_by(backbone, ["one"] * 4), rel=1e-5)
+    monkeypatch.setattr(type(routed.strategy), "routes_validation", True)
+    own = ["two" if "shape" in e.prompt else "one" for e in QA.examples("val")]
+    assert validation_loss(routed, [QA]) == pytest.approx(loss_by(backbone, own), rel=1e-5)
+    assert adapters.active == "one"
+
+
+def loss_by(backbone: Any, names: Sequence[str]) -> float:
+    """Return the mean loss over the validation examples, read by these adapters."""
+    with backbone.adapters.using(combine(list(names))):
+        return float(backbone.loss(backbone.batch(QA.examples("val"))))
 
 
 # Choices

@@ -28,7 +28,7 @@ class PeftAdapters(Adapters):
         self._in_peft: set[str] = set()
 
     def _new_layers(self, name: str, kind: AdapterKind) -> dict[str, LayerAdapter]:
-        if not (isinstance(kind, Lora) and kind.inner == "none"):
+        if type(kind) is not Lora or kind.inner != "none":  # what a subclass adds is not peft's
             return super()._new_layers(name, kind)
         ranks = {layer.name: rank for layer in self.host.adaptable_layers if (rank := kind.rank_of(layer.name))}
         if not _keeps_targets(_config(kind, ranks), self.language):

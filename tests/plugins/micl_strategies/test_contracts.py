@@ -11,9 +11,11 @@ from micl_strategies.joint import Joint
 from micl_strategies.lwf import LwF
 from micl_strategies.moincl import MoInCL
 from micl_strategies.olora import OLoRA
+from micl_strategies.pathweave import PathWeave
 from micl_strategies.replay import Replay
 from micl_strategies.router import RouterIsolation
 from micl_strategies.single_task import SingleTask
+from micl_strategies.slm import SLM
 
 
 class TestFinetune(StrategyContract):
@@ -119,4 +121,21 @@ class TestRouterIsolation(StrategyContract):
 class TestRouterIsolationByTheModel(StrategyContract):
     strategy = RouterIsolation
     options = {"router": "mllm", "router_options": "samples=3,epochs=2"}
+    adapter = None
+
+
+class TestPathWeave(StrategyContract):
+    strategy = PathWeave
+    adapter = None
+
+
+class TestSLM(StrategyContract):
+    strategy = SLM
+    options = {"key_steps": 20}
+    adapter = None
+
+
+class TestSLMWithOneSlot(StrategyContract):
+    strategy = SLM
+    options = {"slots": 1, "top": 4, "groups": 1, "masked": 0.0, "key_steps": 5, "key_examples": 3}
     adapter = None

@@ -16,6 +16,7 @@ EXPECTED = {
     "lwf": {"lambda_lwf"},
     "moincl": {"alpha", "lambda_kl", "lambda_text"},
     "olora": {"lambda_orthogonal"},
+    "slm": {"top"},
 }
 
 
