@@ -121,7 +121,7 @@ def learn(
     with quiet_libraries():
         plan, tasks, recipe = make_learn_plan(session, arguments, dry_run)
         if save_config:
-            save_learn_config(save_config, plan)
+            save_learn_config(save_config, plan, session.registry)
         if dry_run:
             _show_plan(session, plan, tasks, device, as_json)
             return

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from micl_cli import __version__
+from micl_cli.api.options import options_of
 from micl_cli.cli.console import note
 from micl_cli.cli.groups import key_of
 from micl_cli.cli.run_file import BACKBONE_OPTIONS, NOT_IN_FILES, OPTIONS
@@ -19,6 +20,7 @@ from micl_cli.io.files import write_text
 from micl_cli.io.text import read_text
 from micl_cli.io.toml_text import toml_text
 from micl_cli.plan import Evaluation, Plan, Training, declared_settings
+from micl_cli.registry import Registry
 from micl_cli.settings import TRUST
 
 save_option = click.option(
@@ -32,7 +34,7 @@ OF_PLANS = ("strategy", "tasks", "order", "seed", "backbone", "benchmark", "reci
 """Options that a run file has in a form of their own."""
 
 
-def save_learn_config(target: Path, plan: Plan) -> None:
+def save_learn_config(target: Path, plan: Plan, registry: Registry) -> None:
     """Write the run file of the current ``micl learn``, with every option and setting of its plan.
 
     Raises UsageError if a file cannot hold the plan, or if there is another file.
@@ -47,11 +49,17 @@ def save_learn_config(target: Path, plan: Plan) -> None:
         "seed": plan.seed,
         **other_values(click.get_current_context(), (*OF_PLANS, "quantize")),
         BACKBONE_OPTIONS: without_trust(target, plan.backbone_options),
-        OPTIONS: {**plan.strategy_options, **plan.stage_options},
+        OPTIONS: {**_defaults(plan.strategy, registry), **plan.strategy_options, **plan.stage_options},
         "training": asdict(plan.training),
         "evaluation": asdict(plan.evaluation),
     }
     write_run_file(target, f"run {plan.id}", "learn", table)
+
+
+def _defaults(strategy: str, registry: Registry) -> dict[str, Any]:
+    """Return the defaults of a strategy's options: plans leave out some, which are added later."""
+    options = options_of(registry.load("strategies", strategy)).values()
+    return {option.name: option.default for option in options if not option.required}
 
 
 def other_values(context: click.Context, known: Iterable[str]) -> dict[str, Any]:
