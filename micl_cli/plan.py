@@ -289,7 +289,7 @@ def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Back
     UsageError if a stage option is for a stage that does not exist, or a setting of evaluation has no effect.
     """
     _check_choices(plan, tasks, backbone)
-    _check_penalties(plan, backbone)
+    check_penalties(plan, backbone)
     if missing := sorted(strategy.needs - backbone.provides):
         raise PlanError(
             f"strategy {plan.strategy!r} needs {', '.join(missing)}, which backbone {plan.backbone!r} does not provide",
@@ -310,7 +310,7 @@ def check_fit(plan: Plan, tasks: Sequence[Task], backbone: type[Backbone] | Back
             )
 
 
-def _check_penalties(plan: Plan, backbone: type[Backbone] | Backbone) -> None:
+def check_penalties(plan: Plan, backbone: type[Backbone] | Backbone) -> None:
     """Raise PlanError if answers are to be generated with penalties that the backbone does not have.
 
     Raises UsageError for a length penalty without beams, which would change the id of a run and nothing else.

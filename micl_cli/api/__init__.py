@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from micl_cli.api.encoder import Encoder as Encoder
     from micl_cli.api.events import BASE as BASE
     from micl_cli.api.events import Event as Event
+    from micl_cli.api.export import ExportFormat as ExportFormat
+    from micl_cli.api.export import ExportRequest as ExportRequest
+    from micl_cli.api.export import ExportSummary as ExportSummary
+    from micl_cli.api.export import Usage as Usage
     from micl_cli.api.format import Format as Format
     from micl_cli.api.format import Item as Item
     from micl_cli.api.format import Items as Items
@@ -130,6 +134,7 @@ if TYPE_CHECKING:
     from micl_cli.io.text import read_json as read_json
     from micl_cli.io.text import read_lines as read_lines
     from micl_cli.io.text import read_toml as read_toml
+    from micl_cli.io.toml_text import toml_text as toml_text
 
 _MODULES = {
     "adapter_kinds": ("FROZEN", "AdapterHost", "AdapterKind", "AdapterSpec", "Layer", "LayerAdapter"),
@@ -141,6 +146,7 @@ _MODULES = {
     ),
     "encoder": ("Encoder",),
     "events": ("BASE", "Event"),
+    "export": ("ExportFormat", "ExportRequest", "ExportSummary", "Usage"),
     "format": (
         *("Format", "Item", "Items", "JsonHead", "Match", "MediumValue", "interleave", "json_head", "json_values"),
     ),
@@ -174,6 +180,7 @@ _HOME |= dict.fromkeys(_ERRORS, "micl_cli.errors")
 _HOME |= dict.fromkeys(("TextError", "parse_json", "read_json", "read_lines", "read_toml"), "micl_cli.io.text")
 _HOME |= dict.fromkeys(("RETRY_HINT", "download"), "micl_cli.io.download")
 _HOME["file_sha256"] = "micl_cli.io.digest"
+_HOME["toml_text"] = "micl_cli.io.toml_text"
 _HOME["module_command"] = "micl_cli.io.processes"
 
 __all__ = sorted(_HOME)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from micl_cli.api.adapter_kinds import AdapterHost
 from micl_cli.api.adapters import Adapters
+from micl_cli.api.export import ExportRequest, ExportSummary
 from micl_cli.api.losses import answer_loss
 from micl_cli.api.presets import FetchProgress, PresetInfo
 from micl_cli.api.resources import Resources
@@ -161,6 +163,9 @@ class Backbone(AdapterHost, LayerStatistics):
     def calibrate(self, examples: Sequence[Example]) -> None:
         """Compute the state that is set once from data, on the training examples of a stage, before it is learnt."""
 
+    def reset_calibration(self) -> None:
+        """Undo ``calibrate``, so that an earlier stage can be loaded after a later one."""
+
     # Batches and losses
 
     @abstractmethod
@@ -215,6 +220,16 @@ class Backbone(AdapterHost, LayerStatistics):
         Answers may be of type :class:`Answer`, so that reports show how many were cut at ``max_new_tokens``.
         """
 
+    def stream(self, example: Example, receive: Callable[[str], None], **decoding: Any) -> str:
+        """Return the answer that ``generate`` gives to one example, and pass its pieces to ``receive`` on the way.
+
+        The pieces joined are the answer. ``receive`` may raise an exception, which ends generation. The default, for
+        a backbone that does not tell an answer before it is complete, passes it on as one piece.
+        """
+        (text,) = self.generate([example], **decoding)
+        receive(str(text))
+        return text
+
     def answer_lengths(self, texts: Sequence[str]) -> Sequence[int] | None:
         """Return the number of tokens of each text as an answer, without the token that ends it; None if unknown.
 
@@ -243,6 +258,23 @@ class Backbone(AdapterHost, LayerStatistics):
     def instructions(self) -> Sequence[str]:
         """Return the texts for instruction-based distillation that ship with this backbone; may be empty."""
         return ()
+
+    # Exports
+
+    def export(self, folder: Path, request: ExportRequest) -> ExportSummary:
+        """Write adapters, connectors and, if they are merged, weights to ``folder`` for use without a run store.
+
+        The adapters of the request exist; the backbone is not used afterwards. Raises PlanError with the reason if the
+        format cannot hold them, before anything is written.
+        """
+        raise PlanError(f"a model of the backbone {type(self).__name__} cannot be exported", "Use it by `micl eval`.")
+
+    def load_exported(self, folder: Path, adapters: Mapping[str, str]) -> None:
+        """Add the adapters that ``export`` wrote to ``folder``; ``adapters`` maps their names to folders within it.
+
+        Raises PlanError if a file is missing, damaged or does not fit the model.
+        """
+        raise PlanError(f"the backbone {type(self).__name__} loads no exports", "Use another version of its plugin.")
 
     # Statistics of adapted layers
 

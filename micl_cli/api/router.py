@@ -61,6 +61,10 @@ class Router(ABC):
     def state(self) -> State:
         """Return the state that a resumed run needs."""
 
+    def routing_state(self) -> State:
+        """Return what ``route`` needs of ``state``, for an export that others receive: no training examples."""
+        return self.state()
+
     @abstractmethod
     def restore(self, state: State) -> None:
         """Restore what ``state`` returned."""

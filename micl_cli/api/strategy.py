@@ -236,6 +236,18 @@ class Strategy:
         """The name of the router behind ``route``, and its passes of the language model for each query."""
         return "", 0
 
+    @property
+    def task_adapters(self) -> Mapping[str, str]:
+        """The adapter that answers each task learnt, if ``route`` selects one adapter for each example.
+
+        Models of strategies that route can be exported only with it. It is empty for other strategies.
+        """
+        return {}
+
+    def routing_state(self) -> State:
+        """Return what ``route`` needs of ``state``, for an export that others receive: no training examples."""
+        return self.state()
+
     def state(self) -> State:
         """Return the state that a resumed run needs, besides adapters and ``modules``."""
         return State()

@@ -35,11 +35,20 @@ def plan_options(command: _C) -> _C:
 
 
 def decoding_options(command: _C) -> _C:
-    """Add an option for each decoding setting to a command; by default it is that of the run."""
+    """Add an option for each decoding setting to a command that scores; by default it is that of the run."""
+    return _decoding_options(command, "By default as in the run; other scores are not stored.")
+
+
+def answering_options(command: _C) -> _C:
+    """Add an option for each decoding setting to a command that answers; by default it is that of the run."""
+    return _decoding_options(command, "By default as in the run.")
+
+
+def _decoding_options(command: _C, default: str) -> _C:
     settings = declared_settings(Evaluation)
     for name in reversed(DECODING):
         option = settings[name].option
-        text = f"{option.help[0].upper()}{option.help[1:]}. By default as in the run; other scores are not stored."
+        text = f"{option.help[0].upper()}{option.help[1:]}. {default}"
         flags = (*settings[name].flags, settings[name].parameter)
         click.option(*flags, type=_type(settings[name]), default=None, help=text)(command)
     return command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,12 @@ from micl_cli.cli.console import echo, note
 from micl_cli.cli.context import current_settings
 
 if TYPE_CHECKING:
-    from micl_cli.report.options import IntervalMethod
+    from micl_cli.report.data import RunData
+    from micl_cli.report.options import IntervalMethod, ReportOptions
+    from micl_cli.report.plots.style import PlotFormat
+    from micl_cli.session import Session
 
-FORMATS = ["text", "md", "csv", "json", "latex"]
+FORMATS = ["text", "md", "csv", "json", "latex", "html"]
 EPILOG = """\b
 Examples:
   micl report @last
@@ -24,12 +28,18 @@ Examples:
   micl report $(micl sweep ...) --summary --format md -o table.md
   micl report 3f2a 91bc 77ab --summary --interval hierarchical --margin 2
   micl report @last --json | jq .runs[0].metrics.bwt
+  micl report @last --format html -o report.html
+  micl report 3f2a 91bc --plots figures --plot-format pdf
 
 \b
 The summary has a row for each method. Its final scores, backward transfer (BWT) and scores right after
 learning are in per cent of the final scores of joint learning (runs of the strategy joint with the same
 base model, data and seed), so that metrics on different scales can be averaged. docs/scoring.md
-describes its figures and statistics."""
+describes its figures and statistics.
+
+\b
+The HTML report is one file without references to others: tables, plots and, for up to four runs, curves of
+loss and the stored answers with small previews of their media, if their tasks are prepared here."""
 
 
 @click.command(cls=Command, epilog=EPILOG)
@@ -63,6 +73,24 @@ describes its figures and statistics."""
     help="Call methods equivalent if the 90 % interval of their difference is within this margin.",
 )
 @click.option(
+    "--predictions",
+    "answers",
+    default=100,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Answered examples of each task in an HTML report; 0 for a report without answers and media.",
+)
+@click.option(
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also write each plot to a file in this folder.",
+)
+@click.option(
+    "--plot-format", default="svg", show_default=True, type=click.Choice(["svg", "pdf", "png"]), help="Format of plots."
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -78,6 +106,9 @@ def report(
     relative_to: str | None,
     interval: IntervalMethod,
     margin: float | None,
+    answers: int,
+    plots: Path | None,
+    plot_format: PlotFormat,
     output: Path | None,
 ) -> None:
     """Show the scores, forgetting, cost and provenance of runs; summarise and compare several runs.
@@ -103,11 +134,45 @@ def report(
     if strict:
         check_same_code(data)
     options = ReportOptions(summary_only=summary_only, relative_to=relative_to, interval=interval, margin=margin)
+    if plots is not None:
+        _write_plots(session, data, options, plots, plot_format)
     width = shutil.get_terminal_size().columns
     colour = output is None and wants_colour(sys.stdout)
-    text = render(data, "json" if as_json else style, width=width, colour=colour, options=options).rstrip("\n")
+    style = "json" if as_json else style
+    if style == "html":
+        text = _html(session, data, options, answers, output)
+    else:
+        text = render(data, style, width=width, colour=colour, options=options).rstrip("\n")
     if output is None:
         echo(text)
         return
     write_text(output, text + "\n")
     note(f"wrote a report of {len(data)} run{'s' * (len(data) > 1)} to {output}")
+
+
+def _html(session: Session, data: Sequence[RunData], options: ReportOptions, answers: int, output: Path | None) -> str:
+    """Return an HTML report. Raises UsageError if it would be written to a terminal."""
+    import sys
+
+    from micl_cli.errors import UsageError
+    from micl_cli.report.html.render import html_report
+    from micl_cli.report.render import summaries_for
+    from micl_cli.session.report_details import report_details
+
+    if output is None and sys.stdout.isatty():
+        raise UsageError("an HTML report is not shown in a terminal", "Name a file: -o report.html")
+    details = None if options.summary_only else report_details(session, data, answers)
+    return html_report(data, summaries_for(data, options), details, summary_only=options.summary_only)
+
+
+def _write_plots(
+    session: Session, data: Sequence[RunData], options: ReportOptions, folder: Path, plot_format: PlotFormat
+) -> None:
+    from micl_cli.report.plots.catalogue import all_plots, write_plots
+    from micl_cli.report.render import summaries_for
+
+    with session.store_to_read() as store:
+        steps = {} if options.summary_only else {run.id: store.steps(run.id) for run in data}
+    summaries = summaries_for(data, options)
+    files = write_plots(all_plots(data, summaries, steps, summary_only=options.summary_only), folder, plot_format)
+    note(f"wrote {len(files)} plot{'s' * (len(files) != 1)} to {folder}")

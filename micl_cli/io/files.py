@@ -60,28 +60,33 @@ def write_json(target: Path, data: Any) -> None:
     """Write JSON to ``target`` atomically, with null for numbers that are not finite. Raises CheckpointError."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, json_text(data, ensure_ascii=False, indent=1) + "\n")
+        _replace(target, f"{json_text(data, ensure_ascii=False, indent=1)}\n".encode())
     except OSError as error:
         raise _cannot_write(target, error) from error
 
 
 def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text at a path given by the user (see :func:`write_bytes`). Raises MiclError."""
+    write_bytes(target, text.encode())
+
+
+def write_bytes(target: Path, content: bytes) -> None:
     """Write a file at a path given by the user, atomically unless it is a device or pipe. Raises MiclError."""
     try:
         target = target.resolve()
         if target.exists() and not target.is_file():
-            target.write_text(text, encoding="utf-8", newline="\n")
+            target.write_bytes(content)
         else:
-            _replace(target, text)
+            _replace(target, content)
     except OSError as error:
         hint = "Name a file in a folder that exists and can be written to."
         raise MiclError(f"cannot write {target}: {error.strerror or error}", hint) from error
 
 
-def _replace(target: Path, text: str) -> None:
+def _replace(target: Path, content: bytes) -> None:
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        fresh.write_text(text, encoding="utf-8", newline="\n")
+        fresh.write_bytes(content)
         flush(fresh)
         fresh.replace(target)
         flush(target.parent)

@@ -23,7 +23,9 @@ CHANGES = "+changes"
 
 _DECIDING = frozenset({"modalities", "backbones", "strategies", "routers", "metrics", "encoders", "adapters"})
 """Kinds of plugins that decide scores. Tasks, readers and formats make data, which plans identify by its own digest."""
-_NOT_DECIDING = frozenset({"cli", "tune", "sweep", "session", "store", "report", "recipes", "scaffold", "testing"})
+_NOT_DECIDING = frozenset(
+    {"cli", "tune", "sweep", "session", "store", "report", "recipes", "scaffold", "serve", "testing"}
+)
 """Folders of the core without influence on the scores of a plan."""
 
 _DIGITS = 12

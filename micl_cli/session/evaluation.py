@@ -62,11 +62,11 @@ def evaluate(
     use_threads(session, plan, run)
     changed: dict[str, Any] = {"examples": examples, "score": scoring}
     changed = {name: value for name, value in changed.items() if value}
-    others = _other_decoding(plan, decoding or {})
+    others = other_decoding(plan, decoding or {})
     plan = replace(plan, evaluation=replace(plan.evaluation, **changed, **others))
     kept = not (examples or others)
     components = _components(session, plan, own, tasks, device)
-    positions = _positions(session, folder, run, stages)
+    positions = learnt_positions(session, folder, run, stages)
     notices = [*notices, *components.notes, *metric_notes(components, tasks, split)]
     notices += _answer_notices(tasks, split, kept, plan, control)
     yield from (Notice(text=text) for text in notices)
@@ -82,7 +82,7 @@ def evaluate(
                 yield Notice(text=f"scores are not stored: {problem}")
 
 
-def _other_decoding(plan: Plan, decoding: Mapping[str, Any]) -> dict[str, Any]:
+def other_decoding(plan: Plan, decoding: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of ``decoding`` that differ from those of the plan; None stands for the plan's.
 
     Raises OptionError for a value that is not valid.
@@ -143,8 +143,8 @@ def _components(session: Session, plan: Plan, own: Sequence[Task], tasks: Sequen
     return components
 
 
-def _positions(session: Session, folder: RunFolder, run: RunRecord, stages: Sequence[StageRange]) -> list[int]:
-    """Return the positions of the stages to evaluate, in order.
+def learnt_positions(session: Session, folder: RunFolder, run: RunRecord, stages: Sequence[StageRange]) -> list[int]:
+    """Return the positions of stages whose checkpoints are to be used, in order.
 
     Raises UsageError if one is not learnt, CheckpointError if its checkpoint is gone.
     """

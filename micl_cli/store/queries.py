@@ -105,10 +105,12 @@ def steps(session: Session, run: str) -> tuple[StepRecord, ...]:
     return _records(StepRecord, session, select(models.Step).order_by(models.Step.position, models.Step.step), run)
 
 
-def predictions(session: Session, run: str, after: int, task: str, split: str) -> tuple[PredictionRecord, ...]:
-    """Return the stored answers to a split of a task after a stage, in the order of the manifest."""
+def predictions(
+    session: Session, run: str, after: int, task: str, split: str, limit: int | None = None
+) -> tuple[PredictionRecord, ...]:
+    """Return the stored answers to a split of a task after a stage, at most ``limit``, in the order of the manifest."""
     table = models.Prediction
-    query = select(table).filter_by(run=run, after=after, task=task, split=split).order_by(table.number)
+    query = select(table).filter_by(run=run, after=after, task=task, split=split).order_by(table.number).limit(limit)
     return tuple(record(PredictionRecord, row) for row in session.scalars(query).all())
 
 

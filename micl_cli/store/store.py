@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
 from types import TracebackType
 
 from sqlalchemy import Engine, delete, select, update
@@ -30,7 +29,7 @@ from micl_cli.store.connect import connect, make_folder, parse_url, shown, store
 from micl_cli.store.failures import reported
 from micl_cli.store.reading import is_writable, only_readable, open_current, open_read_only
 from micl_cli.store.validation import is_run_id
-from micl_cli.store.writing import apply_events, write_environment, write_predictions
+from micl_cli.store.writing import apply_events, utc_now, write_environment, write_predictions
 
 ENDINGS = ("finished", "interrupted", "failed")
 
@@ -117,9 +116,9 @@ class Store:
 
     def record_task(self, task: TaskRecord) -> None:
         """Write the record of a prepared task, in place of an earlier preparation."""
-        values = {"modalities": list(task.modalities), "counts": dict(task.counts), "prepared": task.prepared or _now()}
+        values = {"modalities": list(task.modalities), "counts": dict(task.counts)}
         with self._writing() as session:
-            session.merge(models.Task(**{**asdict(task), **values}))
+            session.merge(models.Task(**{**asdict(task), **values, "prepared": task.prepared or utc_now()}))
 
     def task(self, name: str) -> TaskRecord | None:
         """Return the prepared task with a full name, or None."""
@@ -181,7 +180,7 @@ class Store:
             row.environment = dict(run.environment)
             if run.recipe is not None or not isinstance(row.recipe, dict):
                 row.recipe = None if run.recipe is None else dict(run.recipe)
-            row.status, row.started, row.finished, row.error = "running", _now(), "", ""
+            row.status, row.started, row.finished, row.error = "running", utc_now(), "", ""
             with session.no_autoflush:
                 row.turn = 1 + (session.scalar(queries.last_turn()) or 0)
             session.flush()
@@ -199,7 +198,7 @@ class Store:
             raise ValueError(f"status {status!r} is not one of {', '.join(ENDINGS)}")
         with self._writing(run_id) as session:
             row = queries.existing_run(session, run_id)
-            row.status, row.finished, row.error = status, _now(), error
+            row.status, row.finished, row.error = status, utc_now(), error
             if status != "finished":
                 open_stages = models.Stage.run == run_id, models.Stage.status == "running"
                 session.execute(update(models.Stage).where(*open_stages).values(status=status))
@@ -216,7 +215,7 @@ class Store:
     def record_environment(self, run_id: str, record: EnvironmentRecord) -> None:
         """Write the environment in which a run is continued or scored, unless it equals the one before."""
         with self._writing(run_id) as session:
-            write_environment(session, run_id, replace(record, started=record.started or _now()))
+            write_environment(session, run_id, replace(record, started=record.started or utc_now()))
 
     def write_predictions(
         self, run_id: str, after: int, task: str, split: str, rows: Sequence[PredictionRecord]
@@ -307,10 +306,12 @@ class Store:
         with self._reading() as session:
             return queries.steps(session, run_id)
 
-    def predictions(self, run_id: str, after: int, task: str, split: str) -> tuple[PredictionRecord, ...]:
-        """Return the stored answers, in the order of the manifest."""
+    def predictions(
+        self, run_id: str, after: int, task: str, split: str, limit: int | None = None
+    ) -> tuple[PredictionRecord, ...]:
+        """Return the stored answers, at most ``limit``, in the order of the manifest."""
         with self._reading() as session:
-            return queries.predictions(session, run_id, after, task, split)
+            return queries.predictions(session, run_id, after, task, split, limit)
 
     def prediction_sets(self, run_id: str) -> tuple[PredictionSet, ...]:
         """Return the sets of stored answers of a run, by stage, task and split."""
@@ -344,7 +345,3 @@ class Store:
 
 def _time(now: float | None) -> float:
     return time.time() if now is None else now
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime, timezone
 from functools import singledispatch
 from math import isfinite
 from typing import Any
@@ -17,6 +18,11 @@ from micl_cli.records import EnvironmentRecord, PredictionRecord
 from micl_cli.store import models, queries
 
 _UNLEARNT: Mapping[str, Any] = {"data_sha256": [], "steps": 0, "seconds": 0.0, "peak_bytes": 0, "stored_bytes": 0}
+
+
+def utc_now() -> str:
+    """Return the current time as records have it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def apply_events(session: Session, run: str, events: Sequence[Event]) -> None:

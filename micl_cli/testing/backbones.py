@@ -157,6 +157,31 @@ class BackboneContract(AdapterTests):
         assert len(backbone.generate(examples, max_new_tokens=6, num_beams=2)) == len(examples)
         assert backbone.generate([]) == []
 
+    def test_a_streamed_answer_is_the_generated_one(self, backbone: Backbone) -> None:
+        for example in self.examples(backbone):
+            for beams in (1, 2):
+                pieces: list[str] = []
+                streamed = backbone.stream(example, pieces.append, max_new_tokens=6, num_beams=beams)
+                assert [streamed] == backbone.generate([example], max_new_tokens=6, num_beams=beams)
+                assert "".join(pieces) == streamed, "the pieces are not the answer"
+
+    def test_streaming_ends_where_the_receiver_raises(self, backbone: Backbone) -> None:
+        class Enough(Exception):
+            pass
+
+        def refuse(piece: str) -> None:
+            raise Enough
+
+        examples, before = list(self.examples(backbone)), backbone.module.training
+        answered = zip(examples, backbone.generate(examples, max_new_tokens=6), strict=True)
+        example, answer = next(((e, [text]) for e, text in answered if text), (None, [""]))
+        if example is None:
+            pytest.skip("all answers are empty")
+        with pytest.raises(Enough):
+            backbone.stream(example, refuse, max_new_tokens=6)
+        assert backbone.module.training == before
+        assert backbone.generate([example], max_new_tokens=6) == answer, "an interrupted answer affects the next"
+
     def test_penalised_generation_equals_single_generation(self, backbone: Backbone) -> None:
         if "penalties" not in backbone.provides:
             pytest.skip("the backbone does not provide penalties")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -215,6 +215,13 @@ class ToyBackbone(Backbone):
             answers = self._beam_search(examples, max_new_tokens, num_beams, repetition_penalty, length_penalty)
         texts = [bytes(token for token in answer if token < END).decode(errors="replace").strip() for answer in answers]
         return [Answer(text, cut=END not in answer) for text, answer in zip(texts, answers, strict=True)]
+
+    def stream(self, example: Example, receive: Callable[[str], None], **decoding: Any) -> str:
+        """Pass the answer on character by character, once it is complete."""
+        (answer,) = self.generate([example], **decoding)
+        for character in answer:
+            receive(character)
+        return answer
 
     def _beam_search(
         self,

@@ -241,21 +241,25 @@ def assemble(
     device: str = "auto",
     *,
     resources: Resources,
+    only_answers: bool = False,
 ) -> RunComponents:
-    """Load the components that a plan names and check that they fit. Raises PluginError, OptionError, PlanError."""
+    """Load the components that a plan names and check that they fit. Raises PluginError, OptionError, PlanError.
+
+    With ``only_answers``, nothing is learnt or scored: metrics are not loaded, and the data of tasks is not read.
+    """
     strategy_class = registry.load("strategies", plan.strategy)
     options = strategy_options(plan, strategy_class)
     for position in plan.stage_options:
         strategy_options(plan, strategy_class, int(position))
     backbone_class = registry.load("backbones", BackboneName.parse(plan.backbone, registry).name)
     check_fit(plan, tasks, backbone_class, strategy_class)
-    metrics = load_metrics(registry, tasks, resources)
+    metrics = {} if only_answers else load_metrics(registry, tasks, resources)
     accelerator = make_accelerator(plan, device)
     backbone = load_backbone(plan, registry, features, resources)
     check_fit(plan, tasks, backbone, strategy_class)
-    notes = check_content(backbone, tasks)
+    notes = [] if only_answers else check_content(backbone, tasks)
     backbone.place(accelerator.device)
-    if plan.training.gradient_checkpointing:
+    if plan.training.gradient_checkpointing and not only_answers:
         _enable_gradient_checkpointing(backbone, plan)
     strategy = strategy_class(backbone, **options)
     stages = strategy.stages(tasks, registry.load)

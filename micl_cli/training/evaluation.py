@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -88,15 +88,43 @@ def answer(
         pause()
         indices = order[start : start + settings.batch_size]
         batch = [examples[index] for index in indices]
-        with components.accelerator.autocast():
-            if routing is not None:
-                routing.route(components, indices, batch)
-                batch = routing.readable(components, indices, batch)
-            with routing.selected(components, indices) if routing is not None else nullcontext():
-                texts = components.backbone.generate(batch, **settings.decoding)
+        with _reading(components, indices, batch, routing) as readable:
+            texts = components.backbone.generate(readable, **settings.decoding)
         for index, text in zip(indices, texts, strict=True):
             answers[index] = text
     return answers
+
+
+@contextmanager
+def _reading(
+    components: RunComponents, indices: Sequence[int], batch: Sequence[Example], routing: Routing | None
+) -> Iterator[Sequence[Example]]:
+    """Yield the examples of a batch as the adapters that answer them can read them, and activate these.
+
+    ``routing`` collects the routes, unless it has them; without it, the active selection answers.
+    """
+    with components.accelerator.autocast():
+        if routing is None:
+            yield batch
+            return
+        if not all(index in routing.routes for index in indices):
+            routing.route(components, indices, batch)
+        with routing.selected(components, indices):
+            yield routing.readable(components, indices, batch)
+
+
+def stream_answer(
+    components: RunComponents, example: Example, receive: Callable[[str], None], routing: Routing, **decoding: Any
+) -> str:
+    """Return a generated answer to one example as ``answer`` does, and pass its pieces to ``receive`` on the way.
+
+    A route that ``routing`` holds already is taken. A strategy with answers of its own takes precedence.
+    """
+    if (own := components.strategy.answers([example])) is not None:
+        receive(own[0])
+        return own[0]
+    with _reading(components, [0], [example], routing) as (readable,):
+        return components.backbone.stream(readable, receive, **decoding)
 
 
 def _batch_order(examples: Sequence[Example]) -> list[int]:
@@ -129,19 +157,13 @@ def most_likely(
     if (own := components.strategy.answers(given)) is not None:
         return list(own)
     answers = []
-    route = routing is not None and not routing.routes
     size = max(1, components.plan.evaluation.batch_size // 4)  # each prompt is read once for every choice
     for start in range(0, len(examples), size):
         pause()
         indices = range(start, min(start + size, len(examples)))
         batch = [examples[index] for index in indices]
-        with components.accelerator.autocast():
-            if routing is not None and route:
-                routing.route(components, indices, batch)
-            if routing is not None:
-                batch = routing.readable(components, indices, batch)
-            with routing.selected(components, indices) if routing is not None else nullcontext():
-                best = components.backbone.score_choices(batch, choices).argmax(1).tolist()
+        with _reading(components, indices, batch, routing) as readable:
+            best = components.backbone.score_choices(readable, choices).argmax(1).tolist()
         for example, choice in zip(batch, best, strict=True):
             answers.append((choices or example.choices)[choice])
     return answers

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from micl_backbones.adapters.peft import PeftAdapters, layer_size
+from micl_backbones.streaming import AnswerStream
 from micl_cli.api import Answer, Backbone, Example, Layer, PlanError, Resources, TextTokenizer, nearest
 
 _QUESTION = re.compile(r"^\s*(?P<question>[^?\n]+\?)\s*(?:answer:?)?\s*(?P<answer>[^?\n]+?)\s*$", re.IGNORECASE)
@@ -58,6 +60,11 @@ class LanguageBackbone(Backbone):
             {"use_reentrant": False, "context_fn": self.adapters.checkpoint_contexts}
         )
 
+    def load_exported(self, folder: Path, adapters: Mapping[str, str]) -> None:
+        from micl_backbones.export.peft_files import load_adapters
+
+        load_adapters(self.adapters, folder, adapters)
+
     # Answers
 
     @property
@@ -70,7 +77,10 @@ class LanguageBackbone(Backbone):
 
     @abstractmethod
     def answers(self, examples: Sequence[Example], **search: Any) -> Sequence[Answer]:
-        """Generate one answer per example; ``search`` holds arguments of ``generate`` in transformers."""
+        """Generate one answer per example; ``search`` holds arguments of ``generate`` in transformers.
+
+        A ``streamer`` among them, an AnswerStream, receives the tokens of the answer to a single example.
+        """
 
     def generate(
         self,
@@ -90,6 +100,18 @@ class LanguageBackbone(Backbone):
             search["repetition_penalty"] = repetition_penalty
         with self.evaluation_mode():
             return list(self.answers(examples, **search))
+
+    def stream(self, example: Example, receive: Callable[[str], None], **decoding: Any) -> str:
+        """See Backbone. The answer of a beam search is passed on as one piece: a beam may be dropped until the end."""
+        if decoding.get("num_beams", 1) > 1:
+            return super().stream(example, receive, **decoding)
+        stream = AnswerStream(lambda ids: self.texts.decode([ids])[0], receive)
+        search = {"max_new_tokens": 32, "num_beams": 1, "do_sample": False, **decoding}
+        search.pop("length_penalty", None)
+        with self.evaluation_mode():
+            (answer,) = self.answers([example], **search, streamer=stream)
+        stream.finish(answer)
+        return answer
 
     def score_choices(self, examples: Sequence[Example], choices: Sequence[str] | None = None) -> Tensor:
         own = choices_of(examples, choices)

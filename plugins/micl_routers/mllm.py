@@ -165,6 +165,9 @@ class MLLMRouter(Router):
         stored = [[name, example.as_json()] for name, example in self._stored]
         return State(data={"descriptions": dict(self._descriptions), "stored": stored})
 
+    def routing_state(self) -> State:
+        return State(data={"descriptions": dict(self._descriptions), "stored": []})
+
     def restore(self, state: State) -> None:
         self._descriptions = dict(state.data["descriptions"])
         self._stored = [(name, Example.from_json(example)) for name, example in state.data["stored"]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from micl_cli.api import Backbone, Example, Progress, Route, Router, RouterContext, State, Task
+from micl_cli.api import Backbone, Example, PlanError, Progress, Route, Router, RouterContext, State, Task
 
 _Key = tuple[str, tuple[str, ...], str]
 
@@ -41,6 +41,12 @@ class OracleRouter(Router):
     def state(self) -> State:
         known = [[id, list(media), prompt, name] for (id, media, prompt), name in self._tasks.items()]
         return State(data={"latest": self._latest, "known": known})
+
+    def routing_state(self) -> State:
+        raise PlanError(
+            "the router 'oracle' cannot be exported: it knows the task of each example of the data, and of no other",
+            "Learn with another router (-o router prototype), or export the adapters alone: --format vllm.",
+        )
 
     def restore(self, state: State) -> None:
         self._latest = state.data["latest"]

@@ -95,9 +95,13 @@ class RouterIsolation(TaskAdapters):
         return self.router, self.built_router.passes
 
     def state(self) -> State:
-        if not self.experts:
-            return State()
-        state = self.built_router.state()
+        return self._with_router(self.built_router.state()) if self.experts else State()
+
+    def routing_state(self) -> State:
+        return self._with_router(self.built_router.routing_state()) if self.experts else State()
+
+    def _with_router(self, state: State) -> State:
+        """Return the state of the strategy with that of its router."""
         tensors = {f"router/{name}": tensor for name, tensor in state.tensors.items()}
         return State(tensors, {**super().state().data, "router": state.data})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from micl_cli.api import Backbone, Stage, State, Strategy
@@ -22,6 +23,10 @@ class TaskAdapters(Strategy):
 
     def end(self, stage: Stage) -> None:
         self.experts |= {task.name: f"expert{stage.position}" for task in stage.tasks}
+
+    @property
+    def task_adapters(self) -> Mapping[str, str]:
+        return self.experts
 
     def state(self) -> State:
         return State(data={"experts": self.experts} if self.experts else {})

@@ -140,6 +140,47 @@ def test_a_report_that_cannot_be_written_is_an_error(finished: str, micl: Any, t
     assert "cannot write" in err
 
 
+def test_an_html_report_is_one_file_with_answers_and_pictures(finished: str, micl: Any, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    code, out, err = micl("report", finished, "--format", "html", "-o", file)
+    assert (code, out, err) == (0, "", f"wrote a report of 1 run to {file}\n")
+    page = file.read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.rstrip().endswith("</html>")
+    assert "Answers to own/aud_qa" in page
+    assert "data:image/jpeg;base64," in page
+    assert micl("report", finished, "--format", "html").out == page
+    without = micl("report", finished, "--format", "html", "--predictions", 0).out
+    assert "Answers to" not in without
+    assert "data:image/jpeg" not in without
+
+
+def test_an_html_report_does_not_fill_a_terminal(
+    finished: str, micl: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    code, out, err = micl("report", finished, "--format", "html")
+    assert (code, out) == (2, "")
+    assert "-o report.html" in err
+
+
+def test_the_summary_alone_is_reported_as_html(swept: list[str], micl: Any) -> None:
+    page = micl("report", *swept, "--summary", "--format", "html").out
+    assert "Summary of 4 runs" in page
+    assert "Comparison of" not in page
+    assert "Answers to" not in page
+
+
+def test_plots_are_written_beside_the_report(finished: str, micl: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    code, out, err = micl("report", finished, "--plots", folder, "--plot-format", "pdf")
+    assert code == 0
+    assert out == micl("report", finished).out
+    names = sorted(file.name for file in folder.iterdir())
+    assert names == [f"{finished}-{plot}.pdf" for plot in ("cost", "curves", "forgetting", "scores", "stages")]
+    assert err == f"wrote 5 plots to {folder}\n"
+
+
 @pytest.fixture
 def stored(isolated: Path) -> str:
     """A finished run on text alone, then on images with sound, with a pass over data before each."""
@@ -165,7 +206,7 @@ def stored(isolated: Path) -> str:
     return plan.id
 
 
-@pytest.mark.parametrize("style", ["text", "md", "csv", "json", "latex"])
+@pytest.mark.parametrize("style", ["text", "md", "csv", "json", "latex", "html"])
 def test_tasks_of_text_alone_and_of_several_modalities_are_reported(stored: str, micl: Any, style: str) -> None:
     code, out, err = micl("report", stored, "--format", style)
     assert (code, err) == (0, "")

@@ -14,7 +14,7 @@ TYPES = dict(zip(TASKS, ("captioning", "qa"), strict=True))
 SCALES = dict(zip(TASKS, ((0.0, 10.0), (0.0, 1.0)), strict=True))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def learnt() -> RunData:
     """A finished run with every figure."""
     stage = StageRecord(
@@ -57,7 +57,7 @@ def learnt() -> RunData:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plain() -> RunData:
     """A run without name, costs and single scores."""
     return RunData(

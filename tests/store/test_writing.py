@@ -168,6 +168,7 @@ def test_predictions_keep_their_order_and_replace_former_ones(store, new_run):
     store.write_predictions(RUN, 1, "mini/aud_qa", "test", [PredictionRecord("z", "old")])
     store.write_predictions(RUN, 1, "mini/aud_qa", "test", rows)
     assert store.predictions(RUN, 1, "mini/aud_qa", "test") == tuple(rows)
+    assert store.predictions(RUN, 1, "mini/aud_qa", "test", limit=1) == tuple(rows[:1])
     assert store.predictions(RUN, 2, "mini/aud_qa", "test") == ()
 
 

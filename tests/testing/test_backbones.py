@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -192,6 +192,11 @@ class StaysInEval(ToyBackbone):
         return super().generate(examples, **settings)
 
 
+class TellsNothing(ToyBackbone):
+    def stream(self, example: Example, receive: Callable[[str], None], **decoding: Any) -> str:
+        return super().stream(example, lambda piece: None, **decoding)
+
+
 FAULTS: list[tuple[type[ToyBackbone] | type[FaultyAdapters], str]] = [
     (Shifted, "test_logits_are_causal"),
     (PromptCounts, "test_labels_are_the_answer_tokens_only"),
@@ -211,6 +216,7 @@ FAULTS: list[tuple[type[ToyBackbone] | type[FaultyAdapters], str]] = [
     (SharedState, "test_copy_and_state_are_complete"),
     (GlobalDraw, "test_a_new_adapter_depends_only_on_its_seed"),
     (StaysInEval, "test_answering_does_not_change_the_mode"),
+    (TellsNothing, "test_a_streamed_answer_is_the_generated_one"),
 ]
 
 

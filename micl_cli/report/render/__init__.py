@@ -33,7 +33,7 @@ def render(
     if format not in FORMATS:
         hint = nearest(format, FORMATS) or f"Formats: {', '.join(FORMATS)}"
         raise UsageError(f"unknown report format {format!r}", hint)
-    summaries = _summaries(runs, options)
+    summaries = summaries_for(runs, options)
     if format == "csv":
         return csv.write(runs, summaries, summary_only=options.summary_only)
     if format == "json":
@@ -44,7 +44,8 @@ def render(
     return markdown.write(blocks) if format == "md" else latex.write(blocks)
 
 
-def _summaries(runs: Sequence[RunData], options: ReportOptions) -> list[Summary]:
+def summaries_for(runs: Sequence[RunData], options: ReportOptions) -> list[Summary]:
+    """Return the summaries that a report of ``runs`` begins with: none for a single run, unless only they are shown."""
     if len(runs) < 2 and not options.summary_only:
         return []
     from micl_cli.report.summary import summaries_of  # imports numpy

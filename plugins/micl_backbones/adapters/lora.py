@@ -82,6 +82,12 @@ class LowRank(LayerAdapter):
     def low_rank(self) -> tuple[Tensor, Tensor, float] | None:
         return (self.A, self.B, self.scale) if self.inner is None else None
 
+    def folded(self) -> tuple[Tensor, Tensor, float]:
+        """Return (A, B, scale) of plain LoRA with the same output: the matrix between A and B is folded into A."""
+        if self.inner is None:
+            return self.A, self.B, self.scale
+        return self.inner[:, None] * self.A if self.inner.ndim == 1 else self.inner @ self.A, self.B, self.scale
+
 
 def _compiled(pattern: str, option: str) -> re.Pattern[str]:
     try:

@@ -31,7 +31,7 @@ class PeftAdapters(Adapters):
         if type(kind) is not Lora or kind.inner != "none":  # what a subclass adds is not peft's
             return super()._new_layers(name, kind)
         ranks = {layer.name: rank for layer in self.host.adaptable_layers if (rank := kind.rank_of(layer.name))}
-        if not _keeps_targets(_config(kind, ranks), self.language):
+        if not keeps_targets(_config(kind, ranks), self.language):
             return super()._new_layers(name, kind)
         self._inject(name, _config(kind, ranks))
         self._in_peft.add(name)
@@ -96,7 +96,7 @@ def _config(kind: Lora, ranks: dict[str, int]) -> LoraConfig:
     )
 
 
-def _keeps_targets(config: LoraConfig, language: Any) -> bool:
+def keeps_targets(config: LoraConfig, language: Any) -> bool:
     """Whether peft adapts the layers of ``config`` as they are.
 
     For some mixtures of experts it moves targets called like a layer of an expert to fused weights.

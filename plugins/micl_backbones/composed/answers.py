@@ -85,8 +85,8 @@ class ComposedAnswers(LanguageBackbone):
         if self._can_pack and search.get("num_beams", 1) == 1:
             prompts = self._prompt_batch(examples)
             limit = self._new_tokens(prompts.length, search["max_new_tokens"])
-            penalty = search.get("repetition_penalty", 1.0)
-            ids = greedy(self.language, prompts, end=self._eos_id, limit=limit, repetition_penalty=penalty)
+            options = {"repetition_penalty": search.get("repetition_penalty", 1.0), "stream": search.get("streamer")}
+            ids = greedy(self.language, prompts, end=self._eos_id, limit=limit, **options)
         else:
             limit = 0  # what `generate` returns has an end token, however short it is, unless it was cut
             ids = self._search(examples, search)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, cast
 
 import torch
@@ -43,6 +44,8 @@ from micl_cli.api import (
     Batch,
     Encoder,
     Example,
+    ExportRequest,
+    ExportSummary,
     FetchProgress,
     InspectedMedium,
     Media,
@@ -173,6 +176,11 @@ class Composed(ComposedAnswers):
         """Whether several sequences can be packed into one row."""
         with self.adapters.using(None), self.evaluation_mode():
             return can_pack(self.language)
+
+    def export(self, folder: Path, request: ExportRequest) -> ExportSummary:
+        from micl_backbones.export.composed import export_composed
+
+        return export_composed(self, folder, request)
 
     # Batches
 
@@ -318,6 +326,9 @@ class Composed(ComposedAnswers):
             media = list({m.key: m for e in examples for m in e.media if m.modality == modality}.values())
             if media:
                 standardizer.fit(self.encode(modality, media[:: -(-len(media) // FIT_MEDIA)]))
+
+    def reset_calibration(self) -> None:
+        self.modules.standardizers.reset()
 
     @torch.no_grad()
     def features(self, examples: Sequence[Example]) -> Tensor:

@@ -59,6 +59,14 @@ class Standardizers(nn.ModuleDict):
         return {f"standard.{name}": weight.detach().cpu().clone() for name, weight in self.named_parameters()}
 
     @torch.no_grad()
+    def reset(self) -> None:
+        """Make every Standardizer the identity again."""
+        for standard in self.values():
+            if isinstance(standard, Standardizer):
+                standard.mean.zero_()
+                standard.spread.fill_(1.0)
+
+    @torch.no_grad()
     def load_unfitted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Load the statistics of unfitted standardizers from an adapter's ``state``; return the rest of it."""
         for modality, standard in self.unfitted():

@@ -12,6 +12,7 @@ from transformers import DynamicCache, RepetitionPenaltyLogitsProcessor
 
 from micl_backbones.composed.causal import decoder_of, logits_of
 from micl_backbones.composed.packing import Branches, Packing, plan_branches
+from micl_backbones.streaming import AnswerStream
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,18 @@ class PromptBatch:
 
 
 def greedy(
-    language: Any, prompts: PromptBatch, *, end: int, limit: int, repetition_penalty: float = 1.0
+    language: Any,
+    prompts: PromptBatch,
+    *,
+    end: int,
+    limit: int,
+    repetition_penalty: float = 1.0,
+    stream: AnswerStream | None = None,
 ) -> list[list[int]]:
-    """Return the greedily decoded tokens after each prompt: at most ``limit``, without the ``end`` token."""
+    """Return the greedily decoded tokens after each prompt: at most ``limit``, without the ``end`` token.
+
+    ``stream`` receives those after a single prompt as they are decoded.
+    """
     penalise = RepetitionPenaltyLogitsProcessor(float(repetition_penalty))
     cache, states, lengths = _prefill(language, prompts)
     answers: list[list[int]] = [[] for _ in lengths]
@@ -58,6 +68,8 @@ def greedy(
             cache.batch_select_indices(remaining)
         for row, token in zip(active.tolist(), tokens.tolist(), strict=True):
             answers[row].append(token)
+            if stream is not None:
+                stream.take(token)
         if not len(active) or step + 1 == limit:
             break
         mask = nn.functional.pad(mask, (0, 1), value=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import torch
@@ -32,6 +33,8 @@ from micl_cli.api import (
     AdapterSpec,
     Batch,
     Example,
+    ExportRequest,
+    ExportSummary,
     InspectedMedium,
     Media,
     MediumFault,
@@ -69,6 +72,7 @@ class HF(HFAnswers):
         frames: Annotated[int, "frames sampled from each video", Range(1)] = 4,
         trust_remote_code: Annotated[bool, "run Python code that the checkpoint contains"] = False,
     ) -> None:
+        self.checkpoint = checkpoint
         self.rank, self.alpha, self.dropout = lora_rank, lora_alpha, lora_dropout
         self._targets = [stripped for name in lora_targets.split(",") if (stripped := name.strip())]
         if not self._targets:
@@ -217,6 +221,17 @@ class HF(HFAnswers):
     def _to_device(self, name: str, value: Tensor) -> Tensor:
         cast_down = value.is_floating_point() and name not in SECONDS
         return value.to(self.device, self.model.dtype if cast_down else None)
+
+    # Exports
+
+    def export(self, folder: Path, request: ExportRequest) -> ExportSummary:
+        from micl_backbones.export.hf import export_hf
+
+        return export_hf(self, folder, request)
+
+    def detach_adapters(self) -> None:
+        """Remove the adapters from the model's submodules, so that it is saved without them."""
+        delattr(self.model, ADAPTERS)
 
     # Passes
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 import torch
 
-from micl_backbones.composed.connector import Standardizer
+from micl_backbones.composed.connector import Standardizer, Standardizers
 
 
 def drawn() -> torch.Tensor:
@@ -34,3 +36,14 @@ def test_a_channel_that_hardly_varies_is_not_blown_up() -> None:
 
 def test_it_never_learns() -> None:
     assert not any(weight.requires_grad for weight in Standardizer(4).parameters())
+
+
+def test_what_later_stages_fitted_can_be_forgotten() -> None:
+    standardizers = Standardizers({"image": Standardizer(3), "audio": Standardizer(3)})
+    cast(Standardizer, standardizers["image"]).fit(torch.randn(8, 2, 3) + 4)
+    early = standardizers.state()
+    cast(Standardizer, standardizers["audio"]).fit(torch.randn(8, 2, 3) + 4)
+    standardizers.reset()
+    assert [name for name, _ in standardizers.unfitted()] == ["image", "audio"]
+    assert standardizers.load_unfitted({**early, "other": torch.ones(1)}).keys() == {"other"}
+    assert [name for name, _ in standardizers.unfitted()] == ["audio"]

@@ -1,0 +1,1 @@
+"""Export of learnt adapters, connectors and merged weights, and their loading."""
