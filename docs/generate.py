@@ -1,15 +1,16 @@
-"""Write docs/plugins.md from the code: every hook, base class and name that a plugin may import, and the deviations of
-the methods that come with micl from their papers.
+"""Write docs/plugins.md and the JSON schemas of micl_cli/schemas from the code. The page has every hook, base class and
+name that a plugin may import, and the deviations of the methods that come with micl from their papers.
 
 Usage: python docs/generate.py [--check]
 
-With --check nothing is written; the exit code is 1 where the page is not what the code says.
+With --check nothing is written; the exit code is 1 where a file is not what the code says.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -20,9 +21,12 @@ from typing import Any
 from micl_cli import api
 from micl_cli.api.deviations import deviations_of
 from micl_cli.api.hookspecs import Hooks
+from micl_cli.cli.main import micl
+from micl_cli.cli.schema import FILES, schema_of
 from micl_cli.registry import KINDS, Registry
 
 PAGE = Path(__file__).parent / "plugins.md"
+SCHEMAS = Path(__file__).parents[1] / "micl_cli" / "schemas"
 INTRODUCTION = """# Writing plugins
 
 <!-- Generated from the code by `python docs/generate.py`. Do not edit. -->
@@ -152,17 +156,27 @@ def _indented(text: str) -> str:
     return "\n  ".join(text.splitlines())
 
 
+def schemas() -> dict[Path, str]:
+    """Return the JSON schemas of files, by path, with the plugins of this distribution."""
+    registry = Registry.discover()
+    return {
+        SCHEMAS / f"{file}.schema.json": json.dumps(schema_of(file, micl, registry, "micl-cli"), indent=1) + "\n"
+        for file in FILES
+    }
+
+
 def main() -> int:
-    """Write the page, or compare it."""
+    """Write the files, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
-    if not parser.parse_args().check:
-        PAGE.write_text(page(), encoding="utf-8")
-        return 0
-    if PAGE.read_text(encoding="utf-8") == page():
-        return 0
-    print("docs/plugins.md is not what the code says: run python docs/generate.py", file=sys.stderr)
-    return 1
+    check = parser.parse_args().check
+    texts = {PAGE: page(), **schemas()}
+    changed = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in () if check else changed:
+        path.write_text(texts[path], encoding="utf-8")
+    for path in changed if check else ():
+        print(f"{path.name} is not what the code says: run python docs/generate.py", file=sys.stderr)
+    return 1 if check and changed else 0
 
 
 if __name__ == "__main__":

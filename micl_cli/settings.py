@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +25,13 @@ PROJECT_FILE = "micl.toml"
 USER_FILE = "config.toml"
 OPTIONS = "options"
 """The subtable of a command's table with strategy options, as ``-o`` sets them."""
+SECTIONS = ("training", "evaluation")
+"""The subtables with the settings of training and evaluation, by their names in a plan."""
 LISTEN = "listen"
 """The table with the options of listeners, in one subtable each: ``[listen.NAME]``."""
 
+Form = Callable[[Mapping[str, Any], str], Mapping[str, Any]]
+"""Returns the table of a file, whose path it receives for messages, in another form."""
 _BACKBONE = "backbone"
 """The name of a backbone and its argument, which may be a path relative to the file that sets it."""
 TRUST = "trust_remote_code"
@@ -111,15 +115,16 @@ class Settings:
         """The folder of data that registered tasks download, one subfolder per benchmark."""
         return self.home / "downloads"
 
-    def values(self, command: str) -> dict[str, tuple[Any, str]]:
+    def values(self, command: str, form: Form | None = None) -> dict[str, tuple[Any, str]]:
         """Return the values that the files set for a command ("learn", "runs ls") as (value, file path) by parameter.
 
         Strategy options are returned as ``options``, a list of (name, value) pairs, with ``3:name`` for the third task.
+        ``form`` is applied to the command's table of each file before the tables are merged.
         """
-        values = self._values(command)
+        values = self._values(command, form)
         if _BACKBONE in values:
             value, source = values[_BACKBONE]
-            values[_BACKBONE] = (_located(value, Path(source).parent), source)
+            values[_BACKBONE] = (located_backbone(value, Path(source).parent), source)
         if OPTIONS in values:
             values[OPTIONS] = (list(self.options(command).items()), values[OPTIONS][1])
         return values
@@ -134,8 +139,10 @@ class Settings:
         """Return the options in ``[listen.NAME]`` of the files as (value, file path) by name."""
         return self._values(f"{LISTEN} {name}")
 
-    def _values(self, section: str) -> dict[str, tuple[Any, str]]:
-        return {key: (value, str(file.path)) for file in self.files for key, value in file.section(section).items()}
+    def _values(self, section: str, form: Form | None = None) -> dict[str, tuple[Any, str]]:
+        tables = [(file.section(section), str(file.path)) for file in self.files]
+        formed = [(form(table, path) if form else table, path) for table, path in tables]
+        return {key: (value, path) for table, path in formed for key, value in table.items()}
 
     def options(self, command: str) -> dict[str, Any]:
         """Return the strategy options that the files set for a command by name; ``micl.toml`` takes precedence."""
@@ -172,7 +179,9 @@ def load_settings(home: Path | None = None) -> Settings:
     read, is not TOML, or has an invalid ``home``, ``store``, ``cache_limit`` or ``judge_model``.
     """
     files = tuple(file for path in config_paths(home) if (file := _read(path)))
-    _refuse_trust(files)
+    for file in files:
+        if file.path.name == PROJECT_FILE:
+            refuse_trust(file.table, file.path)
     chosen, home_source = (str(home), "flag --home") if home else _first("home", files)
     root = Path(chosen).expanduser().absolute() if chosen else _default_home()
     url, url_source = _first("store", files)
@@ -285,7 +294,7 @@ def _resolved(key: str, value: str, file: Path) -> str:
     return str(path) if key == "home" or (key == "judge_model" and path.is_dir()) else value
 
 
-def _located(backbone: Any, folder: Path) -> Any:
+def located_backbone(backbone: Any, folder: Path) -> Any:
     """Return a backbone ``NAME:PATH`` with the path resolved relative to ``folder``; anything else is unchanged."""
     if not isinstance(backbone, str):
         return backbone
@@ -308,14 +317,14 @@ def _user_folder(home: Path | None) -> Path:
     return user_config_path("micl", appauthor=False)
 
 
-def _refuse_trust(files: Iterable[ConfigFile]) -> None:
-    """Raise UsageError if the file of the current folder, which may come from others, lets checkpoints run code."""
-    for file in files:
-        if file.path.name == PROJECT_FILE and _mentions(file.table, TRUST):
-            raise UsageError(
-                f"{file.path}: {TRUST} cannot be set by the file of a folder",
-                f"Use the flag --trust-remote-code, or set it in your own {USER_FILE} (see `micl config path`).",
-            )
+def refuse_trust(table: Mapping[str, Any], path: Path) -> None:
+    """Raise UsageError if a file of a folder or of a run, which may come from others, lets checkpoints run code."""
+    if _mentions(table, TRUST):
+        kind = "the file of a folder" if path.name == PROJECT_FILE else "such a file"
+        raise UsageError(
+            f"{path}: {TRUST} cannot be set by {kind}",
+            f"Use the flag --trust-remote-code, or set it in your own {USER_FILE} (see `micl config path`).",
+        )
 
 
 def _mentions(value: Any, word: str) -> bool:

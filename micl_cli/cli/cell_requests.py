@@ -16,14 +16,16 @@ from micl_cli.cli.learn import learn
 from micl_cli.cli.learn_request import backbone_options, not_none, split_stage_options, with_trust
 from micl_cli.cli.plan_options import given_settings, pop_settings
 from micl_cli.cli.recipe import Recipe
+from micl_cli.cli.toml_files import configured_options
 from micl_cli.plan import Evaluation, Training
 
 if TYPE_CHECKING:
+    from micl_cli.registry import Registry
     from micl_cli.session import Request, Session
     from micl_cli.sweep.grid import Variant
 
 NOT_SHARED = frozenset(
-    ("strategy", "tasks", "recipe", "seed", "name", "again", "resume", "after", "dry_run", "as_json")
+    ("strategy", "tasks", "recipe", "seed", "name", "again", "resume", "after", "save_config", "dry_run", "as_json")
 )
 """Options of ``micl learn`` that identify a single run; all others apply to every cell."""
 
@@ -77,8 +79,10 @@ def cell_requests(
     from micl_cli.session import Request
     from micl_cli.sweep.grid import options_for
 
-    settings, recipes = session.settings, recipes or {}
-    configured = {**settings.options("learn"), **settings.options(command)}
+    recipes = recipes or {}
+    configured = configured_options(
+        session.settings, ["learn", command], strategy_classes(variants, session.registry), known_only=True
+    )
     given, flagged = given_options(flags), given_parameters(flags)
     of_recipes = [recipes.get(variant.label, Recipe()) for variant in variants]
     parameters = {cls: pop_settings(cls, flags) for cls in (Training, Evaluation)}
@@ -103,6 +107,12 @@ def cell_requests(
         )
         requests.append((variant.label, request))
     return requests
+
+
+def strategy_classes(variants: Sequence[Variant], registry: Registry) -> list[tuple[str, type[Any]]]:
+    """Return the classes of strategies, with what they are called in messages."""
+    names = dict.fromkeys(variant.strategy for variant in variants)
+    return [(f"strategy {name}", registry.load("strategies", name)) for name in names]
 
 
 def given_options(flags: Mapping[str, Any]) -> dict[str, str]:

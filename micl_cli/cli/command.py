@@ -96,6 +96,21 @@ class JoinedOption(click.Option):
         return (",".join(value) if isinstance(value, list) else value), source
 
 
+class ListsOption(click.Option):
+    """An option for a comma-separated list, which may be repeated for further lists."""
+
+    @staticmethod
+    def from_file(value: Any) -> Any:
+        """Return the lists of a TOML value. ``["a", "b"]`` is one list, ``[["a", "b"], ["b", "a"]]`` are two."""
+        if isinstance(value, str):
+            return [value]
+        if not isinstance(value, list):
+            return value
+        if all(isinstance(item, str) and "," not in item for item in value):
+            return [",".join(value)]
+        return [",".join(map(str, item)) if isinstance(item, list) else item for item in value]
+
+
 def warn_of_repetition(command: click.Command, ctx: click.Context, args: Iterable[str]) -> list[str]:
     """Write a warning for each option that takes one value and is among ``args`` more than once.
 
@@ -124,15 +139,16 @@ def _takes_one_value(option: click.Option) -> bool:
 
 def unique_names(ctx: click.Context, parameter: click.Parameter, pairs: Iterable[tuple[str, str]]) -> Any:
     """Return the pairs of an option that takes a name and a value, the last of each name; warn of the others."""
-    values = {_normal(name): (name, value) for name, value in pairs}
-    names = [_normal(name) for name, _ in pairs]
+    values = {normal_name(name): (name, value) for name, value in pairs}
+    names = [normal_name(name) for name, _ in pairs]
     for name in values:
         if names.count(name) > 1:
             _warn(f"{parameter.opts[0]} {name}", names.count(name))
     return tuple(values.values())
 
 
-def _normal(name: str) -> str:
+def normal_name(name: str) -> str:
+    """Return the name of an option with its position as a number: "3:alpha" for "03:alpha"."""
     position, colon, bare = name.partition(":")
     return f"{int(position)}:{bare}" if colon and position.isdecimal() else name
 

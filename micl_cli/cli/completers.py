@@ -249,6 +249,11 @@ def _has_space(text: str) -> bool:
     return any(map(str.isspace, text))
 
 
+def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the names of files."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 def _parts(kind: str, incomplete: str) -> list[CompletionItem]:
     parts = Registry.discover().parts(kind)
     names = ((part.qualified if part.state == "ambiguous" else part.name, part.summary) for part in parts)

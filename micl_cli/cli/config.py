@@ -1,4 +1,4 @@
-"""``micl config``: show settings with their values and sources."""
+"""``micl config``: show settings with their values and sources, and the schemas of files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from micl_cli.cli.console import echo, echo_json, escape, table
 from micl_cli.cli.context import current_settings, flagged_home
-from micl_cli.cli.groups import DefaultGroup, LazyGroup, key_of, keys_of
+from micl_cli.cli.groups import DefaultGroup, LazyGroup, form_of, key_of, keys_of
 from micl_cli.redaction import MASK, is_secret_name, redact, redact_url
 from micl_cli.settings import LISTEN, Settings, config_paths
 
@@ -34,6 +34,7 @@ def config() -> None:
       micl config
       micl config list learn
       micl config path
+      micl config schema run > run.schema.json
     """
 
 
@@ -58,6 +59,29 @@ def list_(ctx: click.Context, commands: tuple[str, ...], as_json: bool) -> None:
         echo_json([{**value._asdict(), "value": _json_ready(value.value)} for value in values])
         return
     echo(table(["name", "value", "source"], [[value.name, _shown(value.value), value.source] for value in values]))
+
+
+@config.command()
+@click.argument("file", required=False, default="run", type=click.Choice(["run", "grid", "micl"]))
+@click.pass_context
+def schema(ctx: click.Context, file: str) -> None:
+    """Print the JSON schema of a run file, of a grid for `micl sweep`, or of micl.toml.
+
+    Editors complete and check a file whose first line names its schema. It has the options of all installed plugins.
+
+    \b
+    Examples:
+      micl config schema run > run.schema.json
+      sed -i '1i #:schema ./run.schema.json' run.toml
+    """
+    from micl_cli.cli.schema import schema_of
+    from micl_cli.cli.status import quiet_libraries
+    from micl_cli.registry import Registry
+
+    group = ctx.find_root().command
+    assert isinstance(group, LazyGroup)
+    with quiet_libraries():
+        echo_json(schema_of(file, group, Registry.discover()))
 
 
 @config.command()
@@ -116,7 +140,9 @@ def _value(settings: Settings, option: click.Option, path: str, ctx: click.Conte
     if source is ParameterSource.ENVIRONMENT:
         return Value(name, value, str(option.envvar))
     if source is ParameterSource.DEFAULT_MAP:
-        files = [file for key, (_, file) in settings.values(path).items() if key in keys_of(option)]
+        files = [
+            file for key, (_, file) in settings.values(path, form_of(ctx.command)).items() if key in keys_of(option)
+        ]
         return Value(name, value, files[-1])
     return Value(name, option.to_info_dict()["default"], "default")
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
-from micl_cli.cli.command import Group
+from micl_cli.cli.command import Group, ListsOption
 from micl_cli.cli.console import output
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.logs import show_messages
 from micl_cli.cli.unexpected import unexpected_words, unknown_command
 from micl_cli.errors import MiclError, PluginError, UsageError, nearest
 from micl_cli.registry import command_entry_points
-from micl_cli.settings import Settings
+from micl_cli.settings import SECTIONS, Form, Settings
 
 _log = logging.getLogger(__name__)
 _WITHOUT_SETTINGS = ("config", "completion", "doctor")
@@ -125,15 +125,28 @@ def defaults(settings: Settings, command: click.Command, path: str, ctx: click.C
     UsageError, with the file, for an unknown key or a value of the wrong type.
     """
     below = command.commands if isinstance(command, click.Group) else {}
-    parameters = _by_key(command)
-    settings.check({path: [*parameters, *below]})
+    parameters, form = by_key(command), form_of(command)
+    settings.check({path: [*parameters, *below, *(SECTIONS if form else ())]})
     default_map: dict[str, Any] = {}
-    for key, (value, source) in settings.values(path).items():
+    for key, (value, source) in settings.values(path, form).items():
         if key in parameters:
-            default_map[parameters[key].name or key] = _checked(parameters[key], key, value, source, ctx)
+            default_map[parameters[key].name or key] = checked(parameters[key], key, value, source, ctx)
+        elif key not in below:
+            raise UsageError(
+                f"{source}: {key} cannot be set in [{path.replace(' ', '.')}]", f"micl {path} has no such option."
+            )
     for name, inner in below.items():
         default_map[name] = defaults(settings, inner, f"{path} {name}", ctx)
     return default_map
+
+
+def form_of(command: click.Command) -> Form | None:
+    """Return the function that replaces tables of plan settings in the table of a command, if it makes plans."""
+    if not any(parameter.name == "learning_rate" for parameter in command.params):
+        return None
+    from micl_cli.cli.plan_options import flat_settings
+
+    return flat_settings
 
 
 def key_of(option: click.Option) -> str:
@@ -153,26 +166,61 @@ def keys_of(option: click.Option) -> set[str]:
     return {option.name or "", *_long_flags(option)}
 
 
-def _by_key(command: click.Command) -> dict[str, click.Option]:
+def by_key(command: click.Command) -> dict[str, click.Option]:
+    """Return the options of a command by every key that a file may use for them."""
     options = [option for option in command.params if isinstance(option, click.Option) and option.expose_value]
     return {key: option for option in options for key in keys_of(option)}
 
 
-def _checked(option: click.Option, key: str, value: Any, source: str, ctx: click.Context) -> Any:
-    takes_list = option.multiple or option.nargs != 1
-    if isinstance(value, list) and not takes_list:
-        value = ",".join(map(str, value))
-    if isinstance(value, dict):
-        value = list(value.items())
-    if option.nargs == 2 and isinstance(value, list):
-        value = [(name, str(inner)) for name, inner in value]
+def checked(option: click.Option, key: str, value: Any, source: str, ctx: click.Context) -> Any:
+    """Return a value of a TOML file in the form that click takes. Raises UsageError that names file and key."""
+    shaped = _shaped(option, value)
     try:
-        option.type_cast_value(ctx, value)
+        _check_type(option, shaped)
+        option.type_cast_value(ctx, shaped)
     except click.UsageError as error:
         raise UsageError(
             f"{source}: {key} cannot be {value!r}: {error.message}", f"It sets {option.opts[0]}."
         ) from error
-    return value
+    return shaped
+
+
+def _shaped(option: click.Option, value: Any) -> Any:
+    """Return a TOML value as click takes it: lists as text if the option takes a text, tables as pairs."""
+    if isinstance(option, ListsOption):
+        return option.from_file(value)
+    takes_list = option.multiple or option.nargs != 1
+    if isinstance(value, list) and not takes_list and _expected(option)[2] == _TEXT:
+        return ",".join(map(str, value))
+    if isinstance(value, dict):
+        value = list(value.items())
+    if option.nargs == 2 and isinstance(value, list):
+        return [(name, str(inner)) for name, inner in value]
+    return [value] if option.multiple and isinstance(value, str) else value
+
+
+_TEXT = "text"
+_TYPES: Sequence[tuple[type[Any], tuple[type[Any], ...], str]] = (
+    (click.types.BoolParamType, (bool, str), "true or false"),
+    (click.types.IntParamType, (int, str), "a whole number"),
+    (click.types.FloatParamType, (int, float, str), "a number"),
+    (object, (int, str), _TEXT),
+)
+"""Types of options, the types of values in TOML that they take, and their description."""
+
+
+def _expected(option: click.Option) -> tuple[type[Any], tuple[type[Any], ...], str]:
+    return next(entry for entry in _TYPES if isinstance(option.type, entry[0]))
+
+
+def _check_type(option: click.Option, value: Any) -> None:
+    """Raise click.BadParameter for a TOML value that click would convert, such as 3.7 to the whole number 3."""
+    if option.nargs != 1:
+        return
+    _, allowed, expected = _expected(option)
+    for each in value if option.multiple and isinstance(value, list) else [value]:
+        if not isinstance(each, allowed) or (isinstance(each, bool) and bool not in allowed):
+            raise click.BadParameter(f"it must be {expected}")
 
 
 def _asks_help(args: list[str]) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from micl_cli.cli.command import Command, JoinedOption, run_name, unique_names
+from micl_cli.cli.command import JoinedOption, run_name, unique_names
 from micl_cli.cli.completers import (
     complete_backbone_options,
     complete_backbones,
+    complete_files,
     complete_listeners,
     complete_recipes,
     complete_runs,
@@ -27,6 +29,8 @@ from micl_cli.cli.pairs import PairOption
 from micl_cli.cli.plan_options import benchmark_option, plan_options, trust_option
 from micl_cli.cli.predictions_options import max_answers, predictions_options
 from micl_cli.cli.progress import Progress
+from micl_cli.cli.run_file import FileCommand
+from micl_cli.cli.saved_config import save_learn_config, save_option
 from micl_cli.cli.status import DownloadBars, quiet_libraries, stopping_note
 from micl_cli.io.json_lines import write_json_line
 
@@ -41,6 +45,7 @@ Examples:
   micl learn --strategy moincl --tasks img_cap,aud_qa
   micl learn --strategy moincl --tasks img_cap,vid_qa -o alpha 0.3 -o 2:alpha 0.8
   micl learn --recipe micl-order-1 --seed 1 --json > events.jsonl
+  micl learn run.toml --seed 1
   micl learn --after @last --tasks vid_cap
 
 \b
@@ -49,7 +54,8 @@ The run's id is written to stdout (with --json, events as JSON lines), for examp
 The same command again resumes the run, or shows it if it is finished."""
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=FileCommand, epilog=EPILOG)
+@click.argument("file", required=False, metavar="[FILE]", shell_complete=complete_files)
 @click.option("--strategy", shell_complete=complete_strategies,
               help="The method; see `micl plugins --kind strategies`.")  # fmt: skip
 @click.option("--tasks", cls=JoinedOption, shell_complete=complete_tasks,
@@ -86,9 +92,11 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0: as the backbone prefers.")
 @click.option("--loader-workers", default=0, type=click.IntRange(0),
               help="Threads that read media ahead while the model learns (experimental).")  # fmt: skip
+@save_option
 @click.option("--dry-run", is_flag=True, help="Check and show the plan with an estimate; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write events as JSON lines.")
 def learn(
+    file: str | None,
     listeners: tuple[str, ...],
     predictions: int | None,
     save_predictions: bool,
@@ -96,11 +104,14 @@ def learn(
     device: str,
     threads: int,
     loader_workers: int,
+    save_config: Path | None,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
 ) -> None:
     """Learn tasks one after another, score after each, and save a checkpoint of each stage.
+
+    FILE is a TOML file with these options; those of the command line override it.
 
     A run is identified by its plan: the same command again resumes it or shows its result. Ctrl-C saves what is learnt.
     Progress is shown on stderr.
@@ -115,7 +126,9 @@ def learn(
     session = Session(settings, progress=DownloadBars().update, trusted=arguments.trusted)
     factories = configured_listeners(listeners, settings, session.registry)
     with quiet_libraries():
-        plan, tasks, recipe = make_learn_plan(session, arguments, settings.options("learn"), dry_run)
+        plan, tasks, recipe = make_learn_plan(session, arguments, dry_run)
+        if save_config:
+            save_learn_config(save_config, plan, session.registry)
         if dry_run:
             _show_plan(session, plan, tasks, device, as_json)
             return

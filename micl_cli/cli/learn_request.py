@@ -11,8 +11,10 @@ from click.core import ParameterSource
 
 from micl_cli.cli.console import note
 from micl_cli.cli.plan_options import given_settings, pop_settings
-from micl_cli.cli.recipe import Recipe, read_recipe, recipe_notes, recipe_use
+from micl_cli.cli.recipe import Recipe, checked_recipe, read_recipe, recipe_notes, recipe_use
+from micl_cli.cli.run_file import current_file
 from micl_cli.cli.status import preparing
+from micl_cli.cli.toml_files import configured_options
 from micl_cli.errors import PlanError, UsageError
 from micl_cli.plan import BackboneName, Evaluation, Plan, Training, split_tasks
 from micl_cli.settings import TRUST
@@ -53,6 +55,8 @@ class LearnArguments:
         context = click.get_current_context()
         flagged = {name for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
         training, evaluation = pop_settings(Training, flags), pop_settings(Evaluation, flags)
+        if context.get_parameter_source("options") is ParameterSource.DEFAULT_MAP:
+            flags["options"] = ()  # read from each file, which errors name
         flags["backbone_options"] = backbone_options(flags.pop("quantize"), flags["backbone_options"])
         return cls(**flags, training=training, evaluation=evaluation, flagged=frozenset(flagged))
 
@@ -139,13 +143,8 @@ class PlannedRun(NamedTuple):
     recipe: dict[str, str] | None = None
 
 
-def make_learn_plan(
-    session: Session, arguments: LearnArguments, configured: Mapping[str, Any], dry: bool
-) -> PlannedRun:
-    """Return the plan for the arguments, and its prepared tasks.
-
-    ``configured`` holds the strategy options of the configuration files. With ``dry``, nothing is written.
-    """
+def make_learn_plan(session: Session, arguments: LearnArguments, dry: bool) -> PlannedRun:
+    """Return the plan for the arguments, and its prepared tasks. With ``dry``, nothing is written."""
     if arguments.resume:
         return PlannedRun(*_plan_to_resume(session, arguments, dry))
     recipe = Recipe()
@@ -153,7 +152,10 @@ def make_learn_plan(
         request = _request_after(session, arguments, dry)
     else:
         recipe = read_recipe(arguments.recipe, session.settings) if arguments.recipe else recipe
-        request = _new_request(arguments, recipe, configured, session.registry)
+        if strategy := _first(arguments, recipe, "strategy"):
+            recipe = checked_recipe(recipe, strategy, session.registry)
+        request = _new_request(arguments, recipe, session)
+        recipe = recipe if recipe.name else cited_file(session, request.strategy)
     session.plan(request, ())  # reports invalid arguments before any data is prepared
     tasks = session.tasks.open_tasks(request.tasks, dry=dry, watch=preparing)
     plan = session.plan(request, tasks)
@@ -163,7 +165,17 @@ def make_learn_plan(
     return PlannedRun(plan, tasks, recipe_use(recipe, plan))
 
 
+def cited_file(session: Session, strategy: str) -> Recipe:
+    """Return the run file of the command as a recipe if it cites a study, else an empty recipe."""
+    file = current_file()
+    if not (file and file.cites):
+        return Recipe()
+    return checked_recipe(read_recipe(str(file.path), session.settings, of_run_file=True), strategy, session.registry)
+
+
 def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> tuple[Plan, list[Task]]:
+    if file := current_file():
+        raise UsageError("--resume continues a run with its own plan", f"Leave out {file.path}.")
     arguments.refuse(arguments.flagged - {"resume", TRUST}, "--resume continues a run with its own plan")
     run_id = session.resolve(str(arguments.resume))
     _, plan = session.record(run_id)
@@ -176,11 +188,10 @@ def _plan_to_resume(session: Session, arguments: LearnArguments, dry: bool) -> t
     return plan, session.open_planned(run_id, plan, dry=dry, watch=preparing)
 
 
-def _new_request(
-    arguments: LearnArguments, recipe: Recipe, configured: Mapping[str, Any], registry: Registry
-) -> Request:
+def _new_request(arguments: LearnArguments, recipe: Recipe, session: Session) -> Request:
     from micl_cli.session import Request
 
+    registry = session.registry
     strategy, tasks = _first(arguments, recipe, "strategy"), _first(arguments, recipe, "tasks")
     if not strategy:
         hint = "Name one: --strategy moincl; `micl plugins --kind strategies` lists them."
@@ -192,6 +203,8 @@ def _new_request(
         note(
             f"the options of recipe {arguments.recipe} are for strategy {recipe.strategy}: {strategy} does not get them"
         )
+    classes = [(f"strategy {strategy}", registry.load("strategies", strategy))]
+    configured = configured_options(session.settings, ["learn"], classes)
     options, stage_options = split_stage_options(
         {**configured, **dict(arguments.options), **of_recipe, **arguments.flagged_options}
     )

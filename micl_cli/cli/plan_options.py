@@ -8,8 +8,14 @@ from typing import Any, TypeVar
 import click
 
 from micl_cli.cli.completers import complete_benchmarks
+from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import DECODING, Evaluation, Setting, Training, declared_settings
+from micl_cli.settings import SECTIONS
 
+NONE = "none"
+"""The value of an optional setting that has no limit, in flags and files."""
+_CLASSES = (Training, Evaluation)
+"""The classes of the settings in :data:`SECTIONS`."""
 _C = TypeVar("_C", bound=Callable[..., Any])
 
 trust_option = click.option(
@@ -66,6 +72,15 @@ def _option(setting: Setting) -> Callable[[Any], Any]:
     return click.option(*flags, setting.parameter, type=_type(setting), default=None, help=text)
 
 
+class OptionalRange(click.IntRange):
+    """A whole number in a range, or "none" for the setting's own None, which is another value than not given."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a number, or "none"."""
+        word = value.strip().lower() if isinstance(value, str) else value
+        return NONE if word == NONE else super().convert(value, param, ctx)
+
+
 def _type(setting: Setting) -> Any:
     option = setting.option
     if option.choices:
@@ -75,8 +90,51 @@ def _type(setting: Setting) -> Any:
     bounds: dict[str, Any] = {"min_open": option.range.low_open, "max_open": option.range.high_open}
     if option.type is int:
         low, high = (None if bound is None else int(bound) for bound in (option.range.low, option.range.high))
-        return click.IntRange(low, high, **bounds)
+        return (OptionalRange if option.optional else click.IntRange)(low, high, **bounds)
     return click.FloatRange(option.range.low, option.range.high, **bounds)
+
+
+def flat_settings(table: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return the table of a file with the settings of its tables ``training`` and ``evaluation`` by parameter.
+
+    ``{"epochs": 3, "evaluation": {"batch_size": 8}}`` becomes ``{"epochs": 3, "eval_batch_size": 8}``. Raises
+    UsageError for an unknown setting, or one that is set twice, as by ``lr`` and ``learning_rate``.
+    """
+    every = {key: name for cls in _CLASSES for key, name in _by_flag(cls).items()}
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in SECTIONS:
+            _add(flat, every.get(key.replace("-", "_"), key), value, source)
+    for section, cls in zip(SECTIONS, _CLASSES, strict=True):
+        values = table.get(section, {})
+        if not isinstance(values, Mapping):
+            raise UsageError(f"{source}: {section} is {values!r}", "It must be a table.")
+        known = {**{name: setting.parameter for name, setting in declared_settings(cls).items()}, **_by_flag(cls)}
+        for key, value in values.items():
+            if (name := known.get(key.replace("-", "_"))) is None:
+                hint = nearest(key, known) or f"Known: {', '.join(known)}."
+                raise UsageError(f"{source}: unknown key {key!r} in [{section}]", hint)
+            _add(flat, name, value, source)
+    return flat
+
+
+def _add(flat: dict[str, Any], name: str, value: Any, source: str) -> None:
+    if name in flat:
+        raise UsageError(f"{source}: {name} is set twice", "Keep one of its keys.")
+    flat[name] = value
+
+
+def _by_flag(cls: type[Any]) -> dict[str, str]:
+    """Return the parameters of the settings of ``cls`` by parameter and by long flag."""
+    declared = declared_settings(cls).values()
+    flags = {flag.removeprefix("--").replace("-", "_"): each.parameter for each in declared for flag in each.flags}
+    return {**flags, **{setting.parameter: setting.parameter for setting in declared}}
+
+
+def take_settings(cls: type[Any], flat: dict[str, Any]) -> dict[str, Any]:
+    """Remove the settings of ``cls`` from a table of :func:`flat_settings`, and return them by name."""
+    declared = declared_settings(cls)
+    return {name: flat.pop(setting.parameter) for name, setting in declared.items() if setting.parameter in flat}
 
 
 def pop_settings(cls: type[Any], flags: dict[str, Any]) -> dict[str, Any]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from micl_cli.cli.plan_options import flat_settings, take_settings
+from micl_cli.cli.toml_files import SUFFIX, checked_options, plugin_options, read_table
 from micl_cli.errors import UsageError, nearest
-from micl_cli.io.text import decode, parse_toml, read_bytes
+from micl_cli.plan import Evaluation, Training
+from micl_cli.settings import refuse_trust
 
 if TYPE_CHECKING:
     from micl_cli.plan import Plan
+    from micl_cli.registry import Registry
     from micl_cli.settings import Settings
 
 FOLDER = Path(__file__).parent.parent / "recipes"
-_SUFFIX = ".toml"
 _ORDER_PREFIX = "micl-"
 """The optional prefix of the recipes with MICL's orders (``order-1``)."""
 
@@ -28,8 +30,8 @@ class Recipe:
 
     ``options`` are those of the strategy, with "3:name" for the third task only. ``training`` and ``evaluation`` hold
     settings by field name of :class:`micl_cli.plan.Training` and :class:`micl_cli.plan.Evaluation`. ``citation`` says
-    how the options were found, and ``edited`` is whether they are no longer those. ``name`` and ``sha256`` are those of
-    the file.
+    how the options were found, and ``edited`` is whether they are no longer those. The
+    ``name``, ``sha256`` and ``path`` are those of the file.
     """
 
     summary: str = ""
@@ -42,6 +44,7 @@ class Recipe:
     name: str = ""
     sha256: str = ""
     edited: bool = False
+    path: Path = Path()
 
     def is_for(self, strategy: str) -> bool:
         """Return whether the options are for a strategy."""
@@ -49,41 +52,58 @@ class Recipe:
 
 
 _KEYS = ("summary", "strategy", "tasks", "options", "training", "evaluation", "citation")
+_RUN_FILE_KEYS = ("backbone", "backbone_options", "benchmark", "name", "quantize", "recipe", "seed")
 
 
 def recipe_names(settings: Settings | None = None) -> list[str]:
     """Return the names of the built-in recipes and, with ``settings``, of those in the home folder."""
-    own = settings.recipes.glob(f"*{_SUFFIX}") if settings else ()
-    return sorted({path.stem for path in (*FOLDER.glob(f"*{_SUFFIX}"), *own)})
+    own = settings.recipes.glob(f"*{SUFFIX}") if settings else ()
+    return sorted({path.stem for path in (*FOLDER.glob(f"*{SUFFIX}"), *own)})
 
 
-def read_recipe(name: str, settings: Settings | None = None) -> Recipe:
+def read_recipe(name: str, settings: Settings | None = None, *, of_run_file: bool = False) -> Recipe:
     """Return a recipe by name, or from a TOML file. Raises UsageError if it is missing or malformed.
 
-    With ``settings``, recipes in the home folder are found too; a built-in one of the same name takes precedence.
+    With ``settings``, recipes in the home folder are found too; a built-in one of the same name takes precedence. With
+    ``of_run_file``, the file may have the other keys of run files, which are left out.
     """
     path = _recipe_path(name, settings)
-    try:
-        content = read_bytes(path)
-        data = parse_toml(decode(content).replace("\r\n", "\n").replace("\r", "\n"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(
-            f"{path} is not a recipe: {reason}",
-            "A recipe is a TOML file with options, and optionally a strategy and tasks.",
-        ) from error
-    if unknown := sorted(data.keys() - set(_KEYS)):
-        hint = nearest(unknown[0], _KEYS) or f"Known: {', '.join(sorted(_KEYS))}."
-        raise UsageError(f"{path}: unknown key {unknown[0]!r}", hint)
-    if isinstance(data.get("tasks"), list):
-        data["tasks"] = ",".join(map(str, data["tasks"]))
-    for key, value in data.items():
+    data, digest = read_table(path, "recipe")
+    refuse_trust(data, path)
+    flat = flat_settings(data, str(path))
+    training, evaluation = take_settings(Training, flat), take_settings(Evaluation, flat)
+    if unknown := sorted(flat.keys() - set(_KEYS)):
+        if not of_run_file:
+            raise _unknown_key(path, unknown[0])
+        flat = {key: value for key, value in flat.items() if key in _KEYS}
+    if isinstance(flat.get("tasks"), list):
+        flat["tasks"] = ",".join(map(str, flat["tasks"]))
+    for key, value in flat.items():
         if not isinstance(value, type(getattr(Recipe(), key))):
             expected = "a table" if isinstance(getattr(Recipe(), key), dict) else "a string"
             raise UsageError(f"{path}: {key} is {value!r}", f"It must be {expected}.")
-    edited = _is_edited(data)
-    data["options"], data["citation"] = _flat(data.get("options", {})), _plain(data.get("citation", {}))
-    return Recipe(**data, name=path.stem, sha256=sha256(content).hexdigest(), edited=edited)
+    edited = _is_edited({**flat, "training": training})
+    flat["options"], flat["citation"] = plugin_options(path, flat.get("options", {})), _plain(flat.get("citation", {}))
+    flat |= {"training": training, "evaluation": evaluation}
+    return Recipe(**flat, name=path.stem, sha256=digest, edited=edited, path=path)
+
+
+def _unknown_key(path: Path, key: str) -> UsageError:
+    """Return the error for a key that recipes do not have."""
+    if key in _RUN_FILE_KEYS:
+        return UsageError(f"{path}: {key} is a key of run files, not of recipes", f"Use it so: micl learn {path}")
+    return UsageError(f"{path}: unknown key {key!r}", nearest(key, _KEYS) or f"Known: {', '.join(sorted(_KEYS))}.")
+
+
+def checked_recipe(recipe: Recipe, strategy: str, registry: Registry) -> Recipe:
+    """Return a recipe whose options are checked against those of the strategy, with absolute paths.
+
+    The recipe of another strategy is returned as it is. Raises OptionError.
+    """
+    if not recipe.options or not recipe.is_for(strategy):
+        return recipe
+    classes = [(f"strategy {strategy}", registry.load("strategies", strategy))]
+    return replace(recipe, options=checked_options(recipe.options, classes, recipe.path))
 
 
 def _is_edited(data: Mapping[str, Any]) -> bool:
@@ -98,24 +118,16 @@ def _is_edited(data: Mapping[str, Any]) -> bool:
 
 def _recipe_path(name: str, settings: Settings | None) -> Path:
     known = recipe_names(settings)
-    if name.endswith(_SUFFIX):
+    if name.endswith(SUFFIX):
         path = Path(name)
     else:
         folders = [FOLDER, settings.recipes] if settings else [FOLDER]
-        paths = [folder / f"{name}{_SUFFIX}" for folder in folders if name in known]
+        paths = [folder / f"{name}{SUFFIX}" for folder in folders if name in known]
         path = next((path for path in paths if path.exists()), Path())
     if not path.exists() or path == Path():
         hint = nearest(name, known) or f"Recipes: {', '.join(known)}; or a path to a .toml file."
         raise UsageError(f"no recipe {name!r}", hint)
     return path
-
-
-def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options by name; those in a table ``3`` are named ``3:name``."""
-    flat: dict[str, Any] = {}
-    for name, value in options.items():
-        flat |= {f"{name}:{inner}": v for inner, v in value.items()} if isinstance(value, Mapping) else {name: value}
-    return flat
 
 
 def _plain(value: Any) -> Any:
@@ -134,10 +146,11 @@ def order_tasks(name: str, settings: Settings) -> str:
     """Return the tasks of an order: that of a recipe by name or file, or "order-1" for "micl-order-1"."""
     known = recipe_names(settings)
     short = {recipe.removeprefix(_ORDER_PREFIX) for recipe in known}
-    if not name.endswith(_SUFFIX) and name.removeprefix(_ORDER_PREFIX) not in short:
+    if not name.endswith(SUFFIX) and name.removeprefix(_ORDER_PREFIX) not in short:
         hint = nearest(name, short) or f"Known: {', '.join(sorted(short))}; or a recipe's .toml file; or use --tasks."
         raise UsageError(f"no order {name!r}", hint)
-    recipe = read_recipe(name if name in known or name.endswith(_SUFFIX) else _ORDER_PREFIX + name, settings)
+    full = name if name in known or name.endswith(SUFFIX) else _ORDER_PREFIX + name
+    recipe = read_recipe(full, settings, of_run_file=True)
     if not recipe.tasks:
         raise UsageError(f"recipe {name} has no tasks", "Name them with --tasks.")
     return recipe.tasks
@@ -152,7 +165,7 @@ def recipe_set(prefix: str, strategies: Sequence[str], settings: Settings) -> di
     found: dict[str, Recipe | None] = {}
     for strategy in dict.fromkeys(strategies):
         name = set_member(prefix, strategy)
-        file = Path(f"{name}{_SUFFIX}")
+        file = Path(f"{name}{SUFFIX}")
         in_folder = file.parent != Path() and file.exists()
         known = in_folder or name in recipe_names(settings)
         recipe = read_recipe(str(file) if in_folder else name, settings) if known else None
@@ -183,10 +196,10 @@ def recipe_use(recipe: Recipe, plan: Plan) -> dict[str, str] | None:
     if not recipe.name or not (recipe.is_for(plan.strategy) or recipe.training or recipe.evaluation):
         return None
     options = recipe.options if recipe.is_for(plan.strategy) else {}
-    changed = [name for name, value in options.items() if not _same(value, _planned(plan, name))]
+    changed = [name for name, value in options.items() if not same_value(value, _planned(plan, name))]
     for section, planned in sections.items():
         given: Mapping[str, Any] = getattr(recipe, section)
-        changed += [name for name, value in given.items() if not _same(value, getattr(planned, name, None))]
+        changed += [name for name, value in given.items() if not same_value(value, getattr(planned, name, None))]
     remarks = (
         citation_text(recipe.citation),
         "edited after it was frozen" if recipe.edited else "",
@@ -209,7 +222,8 @@ def _planned(plan: Plan, name: str) -> Any:
     return plan.options_at(int(position)).get(bare) if position.isdecimal() else plan.strategy_options.get(bare)
 
 
-def _same(given: Any, planned: Any) -> bool:
+def same_value(given: Any, planned: Any) -> bool:
+    """Return whether two values of an option are the same, one of them perhaps as text."""
     return given == planned or str(given).strip().lower() == str(planned).lower()
 
 

@@ -5,23 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from micl_cli.cli.cell_requests import CellCommand, cell_requests, shared_options
-from micl_cli.cli.command import JoinedOption
-from micl_cli.cli.completers import complete_orders, complete_recipe_sets, complete_strategy_list, complete_tasks
+from micl_cli.cli.command import JoinedOption, ListsOption
+from micl_cli.cli.completers import (
+    complete_files,
+    complete_orders,
+    complete_recipe_sets,
+    complete_strategy_list,
+    complete_tasks,
+)
 from micl_cli.cli.console import echo, echo_json, note, output, table
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.learn_request import allows_code
 from micl_cli.cli.predictions_options import max_answers
-from micl_cli.cli.recipe import Recipe, order_tasks, recipe_notes, recipe_set, recipe_use
+from micl_cli.cli.recipe import Recipe, checked_recipe, order_tasks, recipe_notes, recipe_set, recipe_use
+from micl_cli.cli.run_file import FileCommand
+from micl_cli.cli.saved_config import save_option
+from micl_cli.cli.saved_grid import save_sweep_config
 from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries, stopping_note
 from micl_cli.errors import Interrupted, UsageError
 from micl_cli.plan import split_tasks
 
 if TYPE_CHECKING:
+    from micl_cli.registry import Registry
     from micl_cli.session import Session
     from micl_cli.settings import Settings
     from micl_cli.sweep.grid import Cell, Variant
@@ -34,6 +45,7 @@ Examples:
   micl sweep --strategy 'ewc[lambda_ewc=10],ewc[lambda_ewc=100]' --order order-1 --eval-split val
   micl sweep --strategy finetune,replay --tasks img_cap,aud_qa --tasks aud_qa,img_cap -o replay 32
   micl sweep --strategy ewc,moincl --recipe-set tuned --order order-1 --seed 0..2
+  micl sweep grid.toml --jobs 2
   micl report $(micl sweep --strategy finetune,moincl --order order-1 --seed 0..2)
 
 \b
@@ -44,7 +56,12 @@ The settings of [learn] in micl.toml also apply; [sweep] takes precedence.
 Exit codes: 0 ok (busy cells are skipped), 1 a cell failed, 130 interrupted."""
 
 
-@click.command(cls=CellCommand, epilog=EPILOG)
+class SweepCommand(CellCommand, FileCommand):
+    """A command that learns cells, and takes its options from a run file, too."""
+
+
+@click.command(cls=SweepCommand, epilog=EPILOG)
+@click.argument("file", required=False, metavar="[FILE]", shell_complete=complete_files)
 @click.option(
     "--strategy", cls=JoinedOption, shell_complete=complete_strategy_list, metavar="A,B[OPTION=VALUE,...]",
     help="The methods, optionally with their own options in brackets.",
@@ -53,7 +70,7 @@ Exit codes: 0 ok (busy cells are skipped), 1 a cell failed, 130 interrupted."""
     "--order", cls=JoinedOption, shell_complete=complete_orders, metavar="ORDER,...",
     help="Task orders: order-1, order-2 (MICL's), or a recipe by name or file, of which only the tasks are used.",
 )  # fmt: skip
-@click.option("--tasks", "tasks", multiple=True, shell_complete=complete_tasks, metavar="TASK,...",
+@click.option("--tasks", "tasks", cls=ListsOption, multiple=True, shell_complete=complete_tasks, metavar="TASK,...",
               help="An additional order as a list of tasks; may be repeated.")  # fmt: skip
 @click.option("--seed", cls=JoinedOption, default="0", metavar="SEEDS", help="Seeds: 0..2 (ends included), 0,3,7 or 5.")
 @click.option(
@@ -69,9 +86,11 @@ Exit codes: 0 ok (busy cells are skipped), 1 a cell failed, 130 interrupted."""
     type=click.IntRange(1),
     help="Number of parallel runs, each in its own process; they share the CPU threads.",
 )
+@save_option
 @click.option("--dry-run", is_flag=True, help="Check and list the cells with an estimate; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write cells as JSON lines.")
 def sweep(
+    file: str | None,
     strategy: str | None,
     order: str | None,
     tasks: tuple[str, ...],
@@ -79,11 +98,14 @@ def sweep(
     recipe_set_name: str | None,
     allow_defaults: bool,
     jobs: int,
+    save_config: Path | None,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
 ) -> None:
     """Learn every strategy on every order with every seed.
+
+    FILE is a TOML file with these options; those of the command line override it.
 
     Each cell is an ordinary run: it is resumed, or skipped if it is finished. A cell that fails does not stop the
     others. Ctrl-C saves what is learnt. The processes share --threads.
@@ -102,9 +124,11 @@ def sweep(
     options = CellOptions(jobs=jobs, debug=output.debug, max_answers=kept, **shared)
     configured_listeners(options.listeners, session.settings, session.registry)  # reports invalid ones
     with quiet_libraries():
-        recipes = _recipes(variants, recipe_set_name, allow_defaults, session.settings)
+        recipes = _recipes(variants, recipe_set_name, allow_defaults, session.settings, session.registry)
         requests = cell_requests(session, variants, flags, "sweep", recipes)
         cells = grid(session, requests, orders, seeds, dry=dry_run, watch=preparing)
+        if save_config:
+            save_sweep_config(save_config, session, variants, cells, recipes)
         cells = [replace(cell, recipe=recipe_use(recipes.get(cell.strategy, Recipe()), cell.plan)) for cell in cells]
         for text in dict.fromkeys(t for c in cells for t in recipe_notes(recipes.get(c.strategy, Recipe()), c.plan)):
             note(f"note: {text}")
@@ -146,7 +170,7 @@ sweep.params += shared_options()
 
 
 def _recipes(
-    variants: Sequence[Variant], name: str | None, allow_defaults: bool, settings: Settings
+    variants: Sequence[Variant], name: str | None, allow_defaults: bool, settings: Settings, registry: Registry
 ) -> dict[str, Recipe]:
     """Return the recipe of each strategy by label, with a note for strategies whose defaults are used.
 
@@ -160,7 +184,12 @@ def _recipes(
         if not allow_defaults:
             raise UsageError(text, "Tune it, leave it out, or use its defaults with --allow-defaults.")
         note(f"note: {text}: the defaults are used")
-    return {variant.label: recipe for variant in variants if (recipe := found[variant.strategy])}
+    given = {variant.label: recipe for variant in variants if (recipe := found[variant.strategy])}
+    return {
+        variant.label: checked_recipe(given[variant.label], variant.strategy, registry)
+        for variant in variants
+        if variant.label in given
+    }
 
 
 def _orders(text: str, lists: Sequence[str], benchmark: str, session: Session) -> dict[str, tuple[str, ...]]:

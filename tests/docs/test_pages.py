@@ -26,7 +26,9 @@ def test_every_name_of_the_api_is_on_the_page() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/scoring.md", "CONTRIBUTING.md", "README.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/architecture.md", "docs/scoring.md", "docs/run-files.md", "CONTRIBUTING.md", "README.md"]
+)
 def test_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / page).read_text()
     named = set(re.findall(r"`((?:[\w-]+/)+[\w.-]+\.(?:py|md|toml|json))`", text))
