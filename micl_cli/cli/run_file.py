@@ -24,6 +24,7 @@ from micl_cli.cli.plan_options import flat_settings
 from micl_cli.cli.recipe import Recipe, read_recipe, same_value
 from micl_cli.cli.status import quiet_libraries
 from micl_cli.cli.toml_files import SUFFIX, beside, checked_options, in_file, plugin_options, read_table
+from micl_cli.cli.unexpected import unexpected_words
 from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import BackboneName, Evaluation, Training, declared_settings
 from micl_cli.registry import Registry
@@ -79,7 +80,7 @@ def read_run_file(name: str, command: click.Command, ctx: click.Context) -> RunF
 
     Raises UsageError, which names file and key.
     """
-    path = _existing(name)
+    path = _existing(name, ctx)
     table, _ = read_table(path, "run file")
     refuse_trust(table, path)
     cites = bool(table.get("citation"))
@@ -97,13 +98,12 @@ def read_run_file(name: str, command: click.Command, ctx: click.Context) -> RunF
     return RunFile(path, values, cites)
 
 
-def _existing(name: str) -> Path:
+def _existing(name: str, ctx: click.Context) -> Path:
     """Return the path of a run file. Raises UsageError, with the way out where it is no file but a task or recipe."""
     path = Path(name).expanduser()
     if path.exists() or name.endswith(SUFFIX):
         return path
-    hint = f"A run file is a TOML file; name tasks with --tasks {name}"
-    raise UsageError(f"there is no run file {name!r}", f"{hint}, and a recipe with --recipe NAME.")
+    raise unexpected_words(ctx, [name])
 
 
 def _unusable(path: Path, key: str, option: click.Option | None, command: click.Command) -> UsageError:
