@@ -108,7 +108,7 @@ class ChatHandler(Handler):
     def _respond(self, request: ChatRequest, job: Job) -> None:
         completion = Completion(request.model)
         for result in job.next_results():
-            if result is None and self.client_left:
+            if not isinstance(result, Reply | ApiError) and self.client_left:
                 return
             if isinstance(result, ApiError):
                 raise result

@@ -171,9 +171,11 @@ def test_an_answer_that_takes_too_long_is_given_up(start: Any, model: Any) -> No
         list(ask(running, stream=True))
 
 
-def test_the_answer_to_a_client_that_left_is_given_up(start: Any, model: Any) -> None:
-    model.seconds = 0.3
-    model.text = " ".join("abcdefghijklmnopqrstuvwxyz")
+@pytest.mark.parametrize("seconds", [0.3, 0.01])
+def test_the_answer_to_a_client_that_left_is_given_up(seconds: float, start: Any, model: Any) -> None:
+    """However fast the pieces come: an answer that is not streamed is not written before its end."""
+    model.seconds = seconds
+    model.text = " ".join("abcdefghijklmnopqrstuvwxyz" * 20)
     running = start()
     head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", running.port)) as connection:
