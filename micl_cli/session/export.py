@@ -28,7 +28,7 @@ from micl_cli.io.files import atomic_folder
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.session.evaluation import StageRange, learnt_positions
 from micl_cli.session.export_components import TASK_FIELDS, load_components, routes_examples, tasks_without_data
-from micl_cli.session.export_folder import DOCUMENT, check_target
+from micl_cli.session.export_folder import CARD, DOCUMENT, check_target
 from micl_cli.session.model_card import CardFacts, model_card
 from micl_cli.session.portable import portable
 from micl_cli.session.session import Session
@@ -42,7 +42,6 @@ VERSION = 1
 """The version of the format of exports."""
 ROUTING = "routing"
 ROUTING_DOCUMENT = "routing.json"
-CARD = "README.md"
 _WITHOUT_ADAPTERS = "Score it by `micl eval`, or export a run of another strategy."
 _QUESTION = "What is it?"
 _EXTENSIONS = {"image": "png", "audio": "wav", "video": "mp4"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from micl_cli.errors import UsageError
+from micl_cli.errors import CheckpointError, UsageError
+from micl_cli.io.documents import damage_reported, read_document
 
 DOCUMENT = "micl.json"
 """The document of an export, by which its folder is recognised."""
+CARD = "README.md"
+"""The model card of an export."""
 
 
 def check_target(target: Path, *, force: bool) -> Path:
@@ -27,4 +30,19 @@ def check_target(target: Path, *, force: bool) -> Path:
         raise UsageError(f"{path} is not empty, and holds no export", hint)
     if not force:
         raise UsageError(f"{path} holds another export", "Name another folder, or replace it: --force.")
+    if other := _other_file(path):
+        hint = "Move it elsewhere first, or name another folder: --force replaces only what an export wrote."
+        raise UsageError(f"{path} holds another file besides an export: {other}", hint)
     return path
+
+
+def _other_file(folder: Path) -> str:
+    """Return a file in the folder of an export that is not part of it, or an empty text."""
+    try:
+        content = read_document(folder / DOCUMENT)
+        with damage_reported(folder / DOCUMENT):
+            own = {DOCUMENT, CARD, *content["files"]}
+    except CheckpointError:
+        own = set()
+    files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return next((name for name in sorted(path.relative_to(folder).as_posix() for path in files) if name not in own), "")

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from micl_cli.errors import UsageError
-from micl_cli.session.export_folder import DOCUMENT, check_target
+from micl_cli.io.documents import write_document
+from micl_cli.session.export_folder import CARD, DOCUMENT, check_target
+
+
+def export(folder: Path) -> None:
+    (folder / "expert1").mkdir(parents=True)
+    for name in (CARD, "expert1/adapter_config.json"):
+        (folder / name).write_text("ours")
+    write_document(folder / DOCUMENT, {"files": {"expert1/adapter_config.json": "0" * 64}})
 
 
 def test_a_new_or_empty_folder_is_taken(tmp_path: Path) -> None:
@@ -17,12 +25,28 @@ def test_a_new_or_empty_folder_is_taken(tmp_path: Path) -> None:
 
 
 def test_another_export_is_replaced_only_by_force(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / DOCUMENT).write_text("{}")
+    export(tmp_path / "out")
     with pytest.raises(UsageError, match="holds another export") as caught:
         check_target(Path("out"), force=False)
     assert "--force" in caught.value.hint
     assert check_target(Path("out"), force=True) == tmp_path / "out"
+
+
+@pytest.mark.parametrize("name", ["notes.md", "expert1/mine.txt", ".git/config"])
+def test_files_that_were_added_to_an_export_are_not_removed_with_it(name: str, tmp_path: Path) -> None:
+    export(tmp_path / "out")
+    (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(UsageError, match=f"another file besides an export: {name}"):
+        check_target(Path("out"), force=True)
+
+
+def test_a_file_that_is_only_called_like_that_of_an_export_makes_none(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for content in ("{}", "mine", '{"files": 3}'):
+        (tmp_path / "out" / DOCUMENT).write_text(content)
+        with pytest.raises(UsageError, match=f"besides an export: {DOCUMENT}"):
+            check_target(Path("out"), force=True)
 
 
 @pytest.mark.parametrize("force", [False, True])
