@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from micl_cli.api.options import AddedLater as AddedLater
     from micl_cli.api.options import Choices as Choices
     from micl_cli.api.options import ExistingFile as ExistingFile
+    from micl_cli.api.options import Formerly as Formerly
     from micl_cli.api.options import Option as Option
     from micl_cli.api.options import Range as Range
     from micl_cli.api.options import options_of as options_of
@@ -156,7 +157,9 @@ _MODULES = {
     "losses": ("answer_loss", "distillation_loss"),
     "metric": ("CATEGORY", "ExampleMetric", "Metric", "Score", "category_means"),
     "modality": ("Clip", "Modality", "Sound"),
-    "options": ("AddedLater", "Choices", "ExistingFile", "Option", "Range", "options_of", "parse_options"),
+    "options": (
+        *("AddedLater", "Choices", "ExistingFile", "Formerly", "Option", "Range", "options_of", "parse_options"),
+    ),
     "predictions": ("QUESTION_ID", "Prediction"),
     "presets": ("FetchProgress", "PresetInfo"),
     "reader": (

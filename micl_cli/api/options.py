@@ -2,7 +2,7 @@
 
 ``lambda_kl: Annotated[float, "weight of the distillation term", Range(0)] = 0.5`` is an option; a
 parameter without a help text is not. The help text may be followed by a :class:`Range`,
-:class:`Choices`, :class:`ExistingFile`, :class:`AddedLater` or :class:`Search`.
+:class:`Choices`, :class:`ExistingFile`, :class:`AddedLater`, :class:`Formerly` or :class:`Search`.
 """
 
 from __future__ import annotations
@@ -68,6 +68,16 @@ class AddedLater:
     """
 
 
+class Formerly:
+    """Marks an option that earlier versions of the plugin did not have, and whose default is not what they did.
+
+    ``value`` is what they did: plans without the option, which those versions made, have this value.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 @dataclass(frozen=True)
 class Option:
     """One option of a plugin.
@@ -75,7 +85,8 @@ class Option:
     ``type`` is bool, int, float, str or Path; ``optional`` allows None as well. ``default`` is JSON-ready, and None if
     ``required``. ``choices`` is empty if any value of the type is valid. ``range`` limits a number. ``existing_file``
     marks the path of a file that must exist, and ``or_folder`` one that may be a folder. ``added_later`` marks an
-    option that earlier versions did not have. ``search`` is the space of ``micl tune``, if one is declared.
+    option that earlier versions did not have. ``formerly`` is its value in a plan without it, and None if that is the
+    default. ``search`` is the space of ``micl tune``, if one is declared.
     """
 
     name: str
@@ -89,6 +100,7 @@ class Option:
     existing_file: bool = False
     or_folder: bool = False
     added_later: bool = False
+    formerly: Any = None
     search: Search | None = None
 
     @property
@@ -218,6 +230,7 @@ def _option(cls: type[Any], init: Callable[..., None], parameter: inspect.Parame
         existing_file=ExistingFile in extra or any(isinstance(mark, ExistingFile) for mark in extra),
         or_folder=any(isinstance(mark, ExistingFile) and mark.folder for mark in extra),
         added_later=AddedLater in extra or any(isinstance(mark, AddedLater) for mark in extra),
+        formerly=next((mark.value for mark in extra if isinstance(mark, Formerly)), None),
         search=next((mark for mark in extra if isinstance(mark, Search)), None),
     )
     if option.search and (problem := _search_problem(option, option.search)):

@@ -57,9 +57,9 @@ def save_learn_config(target: Path, plan: Plan, registry: Registry) -> None:
 
 
 def _defaults(strategy: str, registry: Registry) -> dict[str, Any]:
-    """Return the defaults of a strategy's options: plans leave out some, which are added later."""
-    options = options_of(registry.load("strategies", strategy)).values()
-    return {option.name: option.default for option in options if not option.required}
+    """Return what a plan without an option of a strategy stands for: plans leave out some, which are added later."""
+    options = [each for each in options_of(registry.load("strategies", strategy)).values() if not each.required]
+    return {each.name: each.default if each.formerly is None else each.formerly for each in options}
 
 
 def other_values(context: click.Context, known: Iterable[str]) -> dict[str, Any]:

@@ -166,9 +166,13 @@ def _fp32_option(plan: Plan, cls: type[Backbone]) -> dict[str, Any]:
 
 
 def strategy_options(plan: Plan, cls: type[Strategy], position: int | None = None) -> dict[str, Any]:
-    """Return the parsed options of the strategy: those of the run, or those that apply in one stage."""
+    """Return the parsed options of the strategy: those of the run, or those that apply in one stage.
+
+    Options that the plan of an earlier version lacks have the value that stands for what that version did.
+    """
     raw = plan.strategy_options if position is None else plan.options_at(position)
-    return parse_options(cls, raw, owner=f"strategy {plan.strategy}")
+    former = {name: option.formerly for name, option in options_of(cls).items() if option.formerly is not None}
+    return parse_options(cls, {**former, **raw}, owner=f"strategy {plan.strategy}")
 
 
 def load_metrics(registry: Registry, tasks: Sequence[Task], resources: Resources) -> dict[str, Metric]:

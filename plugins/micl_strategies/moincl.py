@@ -40,6 +40,7 @@ from micl_cli.api import (
     Content,
     Example,
     ExistingFile,
+    Formerly,
     Loss,
     PlanError,
     Progress,
@@ -105,6 +106,7 @@ class MoInCL(SingleAdapter):
         fusion: Annotated[
             Literal["gradual", "epoch"],
             "spread each epoch's fusion over its steps by their learning rates, or fuse after every epoch (the paper)",
+            Formerly("epoch"),
         ] = "gradual",
         fuse_every: Annotated[int, "steps between fusions (0: as option fusion says)", Range(0)] = 0,
         fuse_until: Annotated[

@@ -69,6 +69,16 @@ def test_options_of_one_stage_are_typed(make_components: Any) -> None:
         strategy_options(wrong, type(components.strategy), 2)
 
 
+def test_a_plan_without_a_newer_option_goes_on_as_it_began(make_components: Any) -> None:
+    """Runs of MoInCL that were begun before there was a choice fused after every epoch."""
+    components = make_components("moincl", options={"alpha": 0.25})
+    plan, cls = components.plan, type(components.strategy)
+    assert components.strategy.fusion == "epoch"
+    staged = replace(plan, strategy_options={"fusion": "gradual"}, stage_options={"2": {"fusion": "epoch"}})
+    assert [strategy_options(each, cls, 1)["fusion"] for each in (plan, staged)] == ["epoch", "gradual"]
+    assert strategy_options(staged, cls, 2)["fusion"] == "epoch"
+
+
 @pytest.mark.parametrize(("asked", "used"), [("auto", "no"), ("fp32", "no"), ("bf16", "bf16")])
 def test_precision_on_a_cpu(make_components: Any, asked: str, used: str) -> None:
     assert make_components(precision=asked).accelerator.mixed_precision == used
