@@ -99,8 +99,9 @@ def _preset_table(backbone: Composed, folder: Path) -> dict[str, Any]:
 
 
 def copy_checkpoint(source: Path, folder: Path) -> None:
-    """Copy an encoder's checkpoint: its configurations and safetensors."""
+    """Copy an encoder's checkpoint: its configuration, its processor and safetensors."""
     folder.mkdir()
+    copy_checkpoint_files(source, folder)
     for path in sorted(source.glob("*")):
-        if path.suffix in (".json", ".safetensors"):
+        if path.name == "config.json" or path.name.endswith((".safetensors", ".safetensors.index.json")):
             shutil.copyfile(path, folder / path.name)

@@ -17,9 +17,12 @@ from micl_backbones.adapters.peft import PeftAdapters
 from micl_backbones.export.matrices import LoraMatrices
 from micl_cli.api import PlanError
 
-_COPIED = re.compile(r"[^/]+\.(json|txt|model|jinja|tiktoken)|additional_chat_templates/[^/]+\.jinja")
-_NOT_COPIED = ("config.json", "generation_config.json")
-"""Files that the merged model writes itself; an index of weights is not copied either."""
+_COPIED = re.compile(
+    r"[^/]*(tokenizer|special_tokens|added_tokens|vocab|merges|processor|chat_template|normalizer)[^/]*\.(json|txt)"
+    r"|[^/]+\.(model|jinja|tiktoken)"
+    r"|additional_chat_templates/[^/]+\.jinja"
+)
+"""The files of tokenizers and processors. Other files, such as those of a trainer, may tell what is not for others."""
 
 
 def check_mergeable(language: Any) -> None:
@@ -51,9 +54,9 @@ def write_model(model: Any, folder: Path, ends: Sequence[int], pad: int) -> None
 
 
 def copy_checkpoint_files(source: Path, folder: Path) -> None:
-    """Copy the tokenizer, the processor and the chat templates of a checkpoint."""
+    """Copy the tokenizer, the processor and the chat templates of a checkpoint, and nothing else."""
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         name = path.relative_to(source).as_posix()
-        if _COPIED.fullmatch(name) and name not in _NOT_COPIED and not name.endswith(".index.json"):
+        if _COPIED.fullmatch(name):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)
