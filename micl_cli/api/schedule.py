@@ -23,4 +23,5 @@ class Schedule:
         warmup = ceil(self.warmup * self.steps)
         if step < warmup:
             return (step + 1) / (warmup + 1)
-        return (1 + cos(pi * (step - warmup) / max(1, self.steps - warmup))) / 2
+        progress = (step - warmup) / max(1, self.steps - warmup)
+        return (1 + cos(pi * progress)) / 2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import cos, pi
+
 import pytest
 
 from micl_cli.api import Schedule
@@ -17,3 +19,10 @@ def test_without_warmup_it_starts_at_its_peak_and_ends_at_nothing() -> None:
     assert schedule.factor(0) == 1
     assert schedule.factor(5) == pytest.approx(0.5)
     assert schedule.factor(10) == pytest.approx(0)
+
+
+def test_rates_are_those_of_earlier_versions_to_the_last_bit() -> None:
+    """A run that is continued, or made again, has the learning rates that are stored with it."""
+    schedule = Schedule(steps=150, steps_per_epoch=50, warmup=0.05)
+    for step in range(8, 150):
+        assert schedule.factor(step) == (1 + cos(pi * ((step - 8) / 142))) / 2
