@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from micl_cli.api.answer import Answer
 from micl_cli.api.events import BASE
-from micl_cli.api.strategy import Route
+from micl_cli.api.strategy import Route, Strategy
 from micl_cli.api.task import Content, Example, Task
 from micl_cli.data.prepared import is_prepared, open_task
 from micl_cli.errors import PlanError, UsageError, nearest
@@ -114,8 +114,12 @@ class RunModel:
 
     @property
     def knows_task(self) -> bool:
-        """Whether the run's method is told the task of an example, and answers a question without one as it may."""
-        return self.components.strategy.knows_task
+        """Whether the run's method selects an adapter by the task that it is told, and so needs one with a question.
+
+        A method that predicts no task may know it from the example itself.
+        """
+        strategy = self.components.strategy
+        return strategy.knows_task and type(strategy).task_adapters is not Strategy.task_adapters
 
     def check_media(self, media: Sequence[InspectedMedium], stage: int | None = None) -> list[str]:
         """Return notes about media that mean little to the model, or of which it reads only a part.
