@@ -7,6 +7,9 @@ from difflib import get_close_matches
 
 from micl_cli.redaction import redact
 
+_CUTOFF, _LONGER = 0.5, 3
+"""The least similarity of names that may be confused, and how many times longer one can then be than the other."""
+
 
 class MiclError(Exception):
     """An error that a user can act on: ``message`` describes the problem, ``hint`` the solution.
@@ -77,5 +80,7 @@ class Interrupted(MiclError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return "Did you mean 'X'?" for the known name closest to ``name`` in any case, or an empty string."""
     folded = {each.casefold(): each for each in sorted(known, reverse=True)}
-    matches = get_close_matches(name.casefold(), sorted(folded), n=1, cutoff=0.5)
+    if len(name.casefold()) > _LONGER * max(map(len, folded), default=0):
+        return ""  # without a comparison, whose memory is many times that of the name
+    matches = get_close_matches(name.casefold(), sorted(folded), n=1, cutoff=_CUTOFF)
     return f"Did you mean {folded[matches[0]]!r}?" if matches else ""
