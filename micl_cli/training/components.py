@@ -171,8 +171,18 @@ def strategy_options(plan: Plan, cls: type[Strategy], position: int | None = Non
     Options that the plan of an earlier version lacks have the value that stands for what that version did.
     """
     raw = plan.strategy_options if position is None else plan.options_at(position)
-    former = {name: option.formerly for name, option in options_of(cls).items() if option.formerly is not None}
-    return parse_options(cls, {**former, **raw}, owner=f"strategy {plan.strategy}")
+    return parse_options(cls, {**_former_options(raw, cls), **raw}, owner=f"strategy {plan.strategy}")
+
+
+def _former_options(raw: Mapping[str, Any], cls: type[Strategy]) -> dict[str, Any]:
+    """Return the options that ``raw`` lacks because the version that completed it did not have them.
+
+    Plans of runs hold every option; one that lacks others, too, is not that of a run.
+    """
+    options = options_of(cls).values()
+    newer = {each.name: each.formerly for each in options if each.formerly is not None and each.name not in raw}
+    complete = all(each.name in raw for each in options if not each.added_later and each.name not in newer)
+    return newer if complete else {}
 
 
 def load_metrics(registry: Registry, tasks: Sequence[Task], resources: Resources) -> dict[str, Metric]:

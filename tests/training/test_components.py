@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from micl_cli.api.metric import Metric
+from micl_cli.api.options import options_of
 from micl_cli.api.resources import Resources
 from micl_cli.api.task import Example, Media
 from micl_cli.errors import OptionError, PlanError, PluginError
@@ -72,11 +73,15 @@ def test_options_of_one_stage_are_typed(make_components: Any) -> None:
 def test_a_plan_without_a_newer_option_goes_on_as_it_began(make_components: Any) -> None:
     """Runs of MoInCL that were begun before there was a choice fused after every epoch."""
     components = make_components("moincl", options={"alpha": 0.25})
-    plan, cls = components.plan, type(components.strategy)
-    assert components.strategy.fusion == "epoch"
-    staged = replace(plan, strategy_options={"fusion": "gradual"}, stage_options={"2": {"fusion": "epoch"}})
-    assert [strategy_options(each, cls, 1)["fusion"] for each in (plan, staged)] == ["epoch", "gradual"]
-    assert strategy_options(staged, cls, 2)["fusion"] == "epoch"
+    cls = type(components.strategy)
+    assert components.strategy.fusion == "gradual"
+    former = {name: o.default for name, o in options_of(cls).items() if not o.added_later and name != "fusion"}
+    plan = replace(components.plan, strategy_options=former)
+    assert [strategy_options(plan, cls, position)["fusion"] for position in (None, 1)] == ["epoch", "epoch"]
+    staged = replace(plan, stage_options={"2": {"fusion": "gradual"}})
+    assert [strategy_options(staged, cls, position)["fusion"] for position in (1, 2)] == ["epoch", "gradual"]
+    given = replace(plan, strategy_options={**former, "fusion": "gradual"})
+    assert strategy_options(given, cls)["fusion"] == "gradual"
 
 
 @pytest.mark.parametrize(("asked", "used"), [("auto", "no"), ("fp32", "no"), ("bf16", "bf16")])
