@@ -43,7 +43,7 @@ VERSION = 1
 ROUTING = "routing"
 ROUTING_DOCUMENT = "routing.json"
 CARD = "README.md"
-_WITHOUT_ADAPTERS = "Score it by `micl eval`, or export a run of another strategy."
+_WITHOUT_ADAPTERS = "Use the run itself (micl ask, micl serve, micl eval), or export a run of another strategy."
 _QUESTION = "What is it?"
 _EXTENSIONS = {"image": "png", "audio": "wav", "video": "mp4"}
 
