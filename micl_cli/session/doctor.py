@@ -95,9 +95,7 @@ def libraries() -> Iterator[Finding]:
     try:
         texts = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
-        yield Finding(
-            "libraries", "warning", "micl is not installed, so its requirements are unknown", "Run: pip install ."
-        )
+        yield Finding("libraries", "warning", "micl is not installed, so its requirements are unknown", "pip install .")
         return
     required = [requirement for requirement in map(Requirement, texts) if _applies(requirement)]
     versions = {requirement.name: _version(requirement.name) for requirement in required}
@@ -105,7 +103,7 @@ def libraries() -> Iterator[Finding]:
     for each in unfit:
         found = f"{each.name} {versions[each.name]}" if versions[each.name] else f"{each.name} is not installed"
         text = f"{found}; micl needs {each.name} {each.specifier}".strip()
-        yield Finding("libraries", "problem", text, f'Run: pip install "{each.name}{each.specifier}"')
+        yield Finding("libraries", "problem", text, f'pip install "{each.name}{each.specifier}"')
     if not unfit:
         yield Finding("libraries", "ok", ", ".join(f"{name} {versions[name]}" for name in _SHOWN if versions.get(name)))
 
