@@ -82,7 +82,7 @@ def test_stdout_is_the_id_alone_and_stderr_shows_the_progress(learn: Any, home: 
 
 
 def test_json_lines_tell_every_event_in_order(learn: Any) -> None:
-    code, out, err = learn("--json", "--strategy", "moincl")
+    code, out, err = learn("--json", "--strategy", "moincl", "-o", "fusion", "epoch")
     assert code == 0
     assert err.splitlines() == [
         "note: --max-steps ends task 2 after 1 of the 3 steps of an epoch: moincl acts at the end of whole epochs only"
