@@ -90,7 +90,7 @@ def test_a_later_export_replaces_an_earlier_one(hub: UploadHub, at_home: Any, mi
         ("hf:me/public", ("--private",), 2, "me/public exists and is public"),
         ("hf:me/public", (), 2, "me/public exists and is not an export of micl"),
         ("me/colours", (), 2, "'me/colours' does not name a repository on the hub"),
-        ("hf:colours", (), 2, "names no repository on the hub"),
+        ("hf:colours", (), 2, "does not name a repository on the hub"),
         ("hf:me/a..b", (), 2, "is not a valid id"),
         ("hf:me/colours", ("--format", "vllm"), 4, "vLLM cannot serve this model"),
     ],
