@@ -320,7 +320,7 @@ def _user_folder(home: Path | None) -> Path:
 def refuse_trust(table: Mapping[str, Any], path: Path) -> None:
     """Raise UsageError if a file of a folder or of a run, which may come from others, lets checkpoints run code."""
     if _mentions(table, TRUST):
-        kind = "the file of a folder" if path.name == PROJECT_FILE else "such a file"
+        kind = "the configuration of a folder" if path.name == PROJECT_FILE else "such a file"
         raise UsageError(
             f"{path}: {TRUST} cannot be set by {kind}",
             f"Use the flag --trust-remote-code, or set it in your own {USER_FILE} (see `micl config path`).",

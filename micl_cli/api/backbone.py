@@ -221,10 +221,10 @@ class Backbone(AdapterHost, LayerStatistics):
         """
 
     def stream(self, example: Example, receive: Callable[[str], None], **decoding: Any) -> str:
-        """Return the answer that ``generate`` gives to one example, and pass its pieces to ``receive`` on the way.
+        """Return the answer of ``generate`` to one example, and pass its pieces to ``receive`` while it is generated.
 
         The pieces joined are the answer. ``receive`` may raise an exception, which ends generation. The default, for
-        a backbone that does not tell an answer before it is complete, passes it on as one piece.
+        a backbone that does not stream, passes the answer on as one piece.
         """
         (text,) = self.generate([example], **decoding)
         receive(str(text))
@@ -267,14 +267,15 @@ class Backbone(AdapterHost, LayerStatistics):
         The adapters of the request exist; the backbone is not used afterwards. Raises PlanError with the reason if the
         format cannot hold them, before anything is written.
         """
-        raise PlanError(f"a model of the backbone {type(self).__name__} cannot be exported", "Use it by `micl eval`.")
+        hint = "Use the run itself: micl ask, micl serve, micl eval."
+        raise PlanError(f"a model of the backbone {type(self).__name__} cannot be exported", hint)
 
     def load_exported(self, folder: Path, adapters: Mapping[str, str]) -> None:
         """Add the adapters that ``export`` wrote to ``folder``; ``adapters`` maps their names to folders within it.
 
         Raises PlanError if a file is missing, damaged or does not fit the model.
         """
-        raise PlanError(f"the backbone {type(self).__name__} loads no exports", "Use another version of its plugin.")
+        raise PlanError(f"the backbone {type(self).__name__} cannot load exports", "Use another version of its plugin.")
 
     # Statistics of adapted layers
 

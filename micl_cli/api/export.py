@@ -1,4 +1,4 @@
-"""Export of a learnt model: what is to be written, and what a backbone tells of the files that it wrote."""
+"""Export of a learnt model: the request, and the backbone's summary of the files that it wrote."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ExportFormat = Literal["peft", "merged", "vllm"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
-    """What is to be exported of a model.
+    """A request to export a model.
 
     ``adapters`` maps the names of the adapters to their folders within the export; an empty one is the export itself.
     ``answering`` are those that answer, as opposed to adapters of a router. ``by_task`` maps tasks to adapters if each
     task has one of its own, and ``active`` is the adapter that answers everything otherwise. ``base`` is the preset or
     checkpoint as it is to be written, and ``place`` the folder or the hub id of the export for code that loads it.
-    ``example`` is what such code asks, with its task if that must be told, and ``decoding`` holds the arguments of
+    ``example`` is what such code asks, with its task if the strategy needs it, and ``decoding`` holds the arguments of
     ``Backbone.generate`` of the run.
     """
 
@@ -46,9 +46,9 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSummary:
-    """What a backbone tells of an export that it wrote, for the model card.
+    """A backbone's summary of an export that it wrote, for the model card.
 
-    ``base_models`` are the hub ids of the base model; ``base`` names it for people. ``licence`` is that of the base
+    ``base_models`` are the hub ids of the base model; ``base`` is its name in texts. ``licence`` is that of the base
     model, empty if it is not known. ``library`` is the Python package that loads the export. If its weights are whole,
     ``backbone`` is the backbone that replaces that of the run, with an argument relative to the folder ("hf:.").
     """

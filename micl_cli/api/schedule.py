@@ -1,4 +1,4 @@
-"""The optimiser steps of a stage, and the course of the learning rate over them."""
+"""The optimiser steps of a stage, and the learning rate at each of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import ceil, cos, pi
 
 @dataclass(frozen=True)
 class Schedule:
-    """The number of optimiser steps of a stage and of each of its epochs, and the learning rate's course.
+    """The number of optimiser steps of a stage and of each of its epochs, and the schedule of the learning rate.
 
     ``warmup`` is the fraction of the steps in which the rate rises linearly to its peak; it then falls to zero along
     half a cosine.

@@ -99,7 +99,7 @@ class Strategy:
     defined here. Options are keyword-only constructor parameters annotated with ``Annotated[type, "help"]`` and stored
     as attributes of the same name, followed by an underscore if a method has that name (see ``attribute_of``); they
     may be changed for a single stage (``-o 3:lambda_kl 0.5``). ``needs`` names the capabilities that the backbone must
-    provide. ``knows_task`` states that ``route`` is told the task of an example, or predicts none, so that no routing
+    provide. ``knows_task`` states that ``route`` reads the task of an example, or predicts none, so that no routing
     accuracy is reported. ``routes_validation`` states that ``route`` knows the stage's tasks before they are learnt, so
     that validation is routed too.
 

@@ -36,17 +36,17 @@ Examples:
 
 \b
 Media come before the text, in the order in which they are given, or at the marks <image>, <audio> and
-<video> of the text. The answer is written to stdout while it is generated, and to stderr the stage and
-the adapters that answered, with the choice and the margin of the router if the method has one."""
+<video> of the text. The answer is written to stdout while it is generated; stderr shows the stage and the
+adapters that answered, with the choice of the router and its margin if the method has one."""
 MODALITIES = ("image", "audio", "video")
 MAX_PROMPT_BYTES = 1 << 20
 
 
 class AskCommand(Command):
-    """A command that keeps the order in which options of media are given."""
+    """A command that records the order in which options of media are given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, and note the order of the media in ``ctx.meta``."""
+        """Parse the arguments, and record the order of the media in ``ctx.meta``."""
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         ctx.meta[__name__] = [each.name for each in order if each.name in MODALITIES]
         return super().parse_args(ctx, args)
@@ -58,17 +58,17 @@ _FILE: dict[str, Any] = {"multiple": True, "type": click.Path(path_type=Path), "
 @click.command(cls=AskCommand, epilog=EPILOG)
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("prompt", required=False)
-@click.option("--image", **_FILE, help="A picture; repeatable.")
-@click.option("--audio", **_FILE, help="A sound; repeatable.")
-@click.option("--video", **_FILE, help="A clip; repeatable.")
+@click.option("--image", **_FILE, help="An image file; repeatable.")
+@click.option("--audio", **_FILE, help="An audio file; repeatable.")
+@click.option("--video", **_FILE, help="A video file; repeatable.")
 @click.option("--stage", "stages", default="last", metavar="STAGES", callback=parse_stages,
               help="The stages to ask: 0 (before learning), 2, last, 0,last or 1..last.")  # fmt: skip
 @click.option("--compare", is_flag=True, help="Ask after every stage, like --stage 1..last.")
 @click.option("--adapter", metavar="NAME",
-              help="The adapter that answers, instead of those of the method; base: the base model alone.")  # fmt: skip
+              help="The adapter that answers, instead of the method's choice; base: the base model alone.")  # fmt: skip
 @click.option("--task", metavar="TASK", default="", show_default=False,
-              help="The task of the question, for methods that are told the task of an example.")  # fmt: skip
-@click.option("-i", "--interactive", is_flag=True, help="Chat: ask again and again, with what was said before.")
+              help="The task of the question, for methods that need to know it.")  # fmt: skip
+@click.option("-i", "--interactive", is_flag=True, help="Chat: each question continues the conversation.")
 @answering_options
 @trust_option
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")
@@ -88,8 +88,8 @@ def ask(
 ) -> None:
     """Ask the model of a run, after any of its stages.
 
-    PROMPT is the text of the question; "-" reads it from stdin, as does leaving it out where stdin is not a
-    terminal. The answer is the one that `micl eval` would score.
+    PROMPT is the text of the question. It is read from stdin if it is "-", or if it is left out and stdin is not
+    a terminal. The answer is the one that `micl eval` would score.
     """
     from micl_cli.session import Session
     from micl_cli.session.model import AnswerOptions, asked_stages, load_model
@@ -111,7 +111,7 @@ def ask(
         for notice in notices:
             note(f"note: {notice}")
         if model.knows_task and adapter is None and not task:
-            note(f"note: {model.plan.strategy} is told the task of an example: name it by --task, or an --adapter")
+            note(f"note: {model.plan.strategy} may need the task of the question: give --task TASK or --adapter NAME")
         asker = Asker(model, positions, options)
         if interactive:
             from micl_cli.cli.ask_chat import chat
@@ -133,7 +133,7 @@ def _ordered_media(ctx: click.Context, given: dict[str, Any]) -> list[tuple[str,
 
 
 def _first_prompt(prompt: str | None, interactive: bool, as_json: bool) -> str:
-    """Return the text of the question, from stdin if need be; empty for a chat that begins without one.
+    """Return the text of the question, read from stdin if necessary; empty for a chat that begins without one.
 
     Raises UsageError if there is none.
     """
@@ -143,10 +143,11 @@ def _first_prompt(prompt: str | None, interactive: bool, as_json: bool) -> str:
             raise UsageError(f"-i and {other} cannot be combined", "Leave one of them out.")
         return prompt or ""
     if prompt is None and sys.stdin.isatty():
-        raise UsageError("there is no question", "Write it behind the run, or chat: micl ask RUN -i")
+        hint = 'Write it after the run: micl ask RUN "What is it?". Or chat: micl ask RUN -i'
+        raise UsageError("there is no question", hint)
     text = _read_stdin() if prompt in (None, "-") else prompt or ""
     if not text.strip():
-        raise UsageError("the question is empty", 'Write it behind the run: micl ask RUN "What is it?"')
+        raise UsageError("the question is empty", 'Write it after the run: micl ask RUN "What is it?"')
     return text
 
 
@@ -156,7 +157,7 @@ def _read_stdin() -> str:
         check_size(len(data), MAX_PROMPT_BYTES)
         return decode(data).rstrip("\r\n")
     except TextError as error:
-        raise UsageError(f"the prompt from stdin cannot be used: {error}", "Write a shorter text as UTF-8.") from error
+        raise UsageError(f"the prompt from stdin cannot be used: {error}", "Write at most 1 MiB of UTF-8.") from error
 
 
 class Asker:
@@ -174,7 +175,7 @@ class Asker:
         return {"run": self.model.run.id, "prompt": text, "media": listed, "answers": answers}
 
     def show(self, text: str, media: Sequence[InspectedMedium], before: Content = ()) -> list[Content]:
-        """Write the answers to a question, behind what was said ``before``. Return the question and the last answer."""
+        """Write the answers to a question that follows ``before``. Return the question and the last answer."""
         from micl_cli.session.question import dialogue
 
         content = self._content(text, media)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from micl_cli.cli.ask import Asker
     from micl_cli.registry import Registry
 
-HELP = "/image FILE, /audio FILE and /video FILE add media, /clear forgets what was said, /exit or Ctrl-D ends"
+HELP = "/image FILE, /audio FILE and /video FILE add media, /clear starts over, /exit or Ctrl-D ends the chat"
 _MEDIA = ("image", "audio", "video")
 _COMMANDS = (*(f"/{modality}" for modality in _MEDIA), "/clear", "/help", "/exit")
 
 
 def chat(asker: Asker, registry: Registry, media: Sequence[InspectedMedium], text: str) -> None:
-    """Answer the lines of stdin, each behind what was said before, until it ends.
+    """Answer each line of stdin as the next question of a dialogue, until stdin ends.
 
     ``media`` and ``text`` are those of the first question; without ``text``, it is the first line.
     """
@@ -38,7 +38,7 @@ def chat(asker: Asker, registry: Registry, media: Sequence[InspectedMedium], tex
 
 
 class Conversation:
-    """What was said in a chat, and the media that the next question is about."""
+    """The dialogue of a chat, and the media of the next question."""
 
     def __init__(self, asker: Asker, registry: Registry, media: Sequence[InspectedMedium]) -> None:
         self.asker, self.registry = asker, registry
@@ -46,7 +46,7 @@ class Conversation:
         self.turns: list[Content] = []
 
     def take(self, line: str) -> None:
-        """Carry out a line: a command that begins with "/", or a question. Errors are shown, and end nothing."""
+        """Carry out a line: a command that begins with "/", or a question. Errors are shown and do not end the chat."""
         try:
             if line.startswith("/") and not line.startswith("//"):
                 self._carry_out(*line.strip().partition(" ")[::2])
@@ -58,7 +58,7 @@ class Conversation:
             note("stopped; this question and its answer are left out of the chat")
 
     def ask(self, text: str) -> None:
-        """Ask a question, and keep it and its answer for the next one."""
+        """Ask a question, and add it and its answer to the dialogue."""
         from micl_cli.session.question import dialogue
 
         self.turns += self.asker.show(text, self.media, dialogue(self.turns))
@@ -75,7 +75,7 @@ class Conversation:
             self.media.append(medium)
         elif command == "/clear":
             self.media, self.turns = [], []
-            note("nothing was said")
+            note("the chat starts over")
         elif command == "/help":
             note(HELP)
         else:
@@ -87,7 +87,7 @@ def _read_line() -> str | None:
     try:
         return _line()
     except UnicodeDecodeError as error:
-        raise UsageError(f"stdin is not UTF-8: {error.reason}", "Write UTF-8.") from error
+        raise UsageError(f"stdin is not UTF-8: {error.reason}", "Write the questions in UTF-8.") from error
 
 
 def _line() -> str | None:

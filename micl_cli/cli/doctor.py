@@ -1,4 +1,4 @@
-"""``micl doctor``: check the installation, and say what to do."""
+"""``micl doctor``: check the installation, and say how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Check versions, GPU, bfloat16, 4-bit weights, disk, store, tasks and plugins, and say what to do.
+    """Check versions, GPU, bfloat16, 4-bit weights, disk, store, tasks and plugins, and say how to fix what is wrong.
 
     Nothing is changed. Exits with code 1 if there is a problem; warnings do not count.
 
@@ -44,7 +44,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 
 def _findings(ctx: click.Context) -> Iterator[Finding]:
-    """Yield what is wrong with the configuration files, or else the findings of all checks."""
+    """Yield the error in the configuration files, or else the findings of all checks."""
     from micl_cli.session.doctor import Finding, examine
 
     try:

@@ -27,7 +27,7 @@ Examples:
 \b
 Formats: peft (adapters in the layout of peft, connectors and router; methods with several adapters have
 a folder for each), merged (whole weights with the adapter merged into them), vllm (adapters for a vLLM
-server, and its command line). README.md in the folder is the model card: it has code that loads the
+server, and its command line). README.md in the folder is the model card, with code that loads the
 export. In Python: micl_cli.load_export("out").answer("What is it?", image="cat.png")"""
 
 
@@ -37,7 +37,7 @@ export. In Python: micl_cli.load_export("out").answer("What is it?", image="cat.
 @click.option(
     "--stage", type=click.IntRange(1), help="The stage after which the model is exported; by default the last."
 )
-@click.option("--format", "style", default="peft", type=click.Choice(FORMATS), help="What is written.")
+@click.option("--format", "style", default="peft", type=click.Choice(FORMATS), help="The format of the export.")
 @click.option("--force", is_flag=True, help="Replace an earlier export in DIR.")
 @trust_option
 def export(
@@ -45,7 +45,7 @@ def export(
 ) -> None:
     """Write a run's model to a folder, with a model card that shows how to load it.
 
-    The folder must not exist or be empty. It is written as a whole or not at all.
+    DIR is a new or an empty folder, or with --force that of an earlier export. It is written as a whole or not at all.
     """
     from micl_cli.session import Session
     from micl_cli.session.export import export_run
@@ -56,5 +56,5 @@ def export(
     for text in done.notes:
         note(f"note: {text}")
     names = f"{len(done.adapters)} adapter{'s' * (len(done.adapters) != 1)}"
-    note(f"exported {names} of stage {done.position}; how to load: {done.path / 'README.md'}")
+    note(f"exported {names} of stage {done.position}; {done.path / 'README.md'} shows how to load it")
     echo(str(done.path))

@@ -200,9 +200,7 @@ def _new_request(arguments: LearnArguments, recipe: Recipe, session: Session) ->
         raise UsageError("no task is named", "Name tasks with --tasks, for example: --tasks img_cap,aud_qa")
     of_recipe = recipe.options if recipe.is_for(strategy) else {}
     if recipe.options and not of_recipe:
-        note(
-            f"the options of recipe {arguments.recipe} are for strategy {recipe.strategy}: {strategy} does not get them"
-        )
+        note(f"the options of recipe {arguments.recipe} are for strategy {recipe.strategy}; {strategy} ignores them")
     classes = [(f"strategy {strategy}", registry.load("strategies", strategy))]
     configured = configured_options(session.settings, ["learn"], classes)
     options, stage_options = split_stage_options(

@@ -44,7 +44,7 @@ def plan_options(command: _C) -> _C:
 
 def decoding_options(command: _C) -> _C:
     """Add an option for each decoding setting to a command that scores; by default it is that of the run."""
-    return _decoding_options(command, "By default as in the run; other scores are not stored.")
+    return _decoding_options(command, "By default as in the run; scores with other values are not stored.")
 
 
 def answering_options(command: _C) -> _C:

@@ -23,17 +23,17 @@ Examples:
   micl push 3f2a hf:my-lab/order-1 --stage 2
 
 \b
-The token is the one of huggingface_hub: log in with `hf auth login`, or set HF_TOKEN. Look at what will
-be uploaded with `micl export RUN DIR`; names of folders on this machine are left out."""
+The token is that of huggingface_hub: log in with `hf auth login`, or set HF_TOKEN. To see what will be
+uploaded, use `micl export RUN DIR`; an upload also leaves out the names of folders on this machine."""
 
 
 @click.command("push", cls=Command, epilog=EPILOG)
 @click.argument("run", shell_complete=complete_runs)
-@click.argument("target", metavar="hf:ID")
+@click.argument("target", metavar="hf:OWNER/NAME")
 @click.option(
     "--stage", type=click.IntRange(1), help="The stage after which the model is exported; by default the last."
 )
-@click.option("--format", "style", default="peft", type=click.Choice(FORMATS), help="What is uploaded.")
+@click.option("--format", "style", default="peft", type=click.Choice(FORMATS), help="The format of the export.")
 @click.option("--private", is_flag=True, help="Make the new repository private.")
 @trust_option
 def push(run: str, target: str, stage: int | None, style: ExportFormat, private: bool, trust_remote_code: bool) -> None:

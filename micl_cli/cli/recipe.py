@@ -91,7 +91,7 @@ def read_recipe(name: str, settings: Settings | None = None, *, of_run_file: boo
 def _unknown_key(path: Path, key: str) -> UsageError:
     """Return the error for a key that recipes do not have."""
     if key in _RUN_FILE_KEYS:
-        return UsageError(f"{path}: {key} is a key of run files, not of recipes", f"Use it so: micl learn {path}")
+        return UsageError(f"{path}: {key} is a key of run files, not of recipes", f"As a run file: micl learn {path}")
     return UsageError(f"{path}: unknown key {key!r}", nearest(key, _KEYS) or f"Known: {', '.join(sorted(_KEYS))}.")
 
 

@@ -38,8 +38,8 @@ base model, data and seed), so that metrics on different scales can be averaged.
 describes its figures and statistics.
 
 \b
-The HTML report is one file without references to others: tables, plots and, for up to four runs, curves of
-loss and the stored answers with small previews of their media, if their tasks are prepared here."""
+The HTML report is one file that works offline: tables, plots and, for up to four runs, curves of the loss
+and the stored answers, with small previews of their media if the tasks are prepared here."""
 
 
 @click.command(cls=Command, epilog=EPILOG)
@@ -79,7 +79,7 @@ loss and the stored answers with small previews of their media, if their tasks a
     show_default=True,
     type=click.IntRange(0),
     metavar="N",
-    help="Answered examples of each task in an HTML report; 0 for a report without answers and media.",
+    help="Number of answered examples of each task in an HTML report; 0 leaves out answers and media.",
 )
 @click.option(
     "--plots",

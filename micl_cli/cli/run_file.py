@@ -107,7 +107,7 @@ def _existing(name: str, ctx: click.Context) -> Path:
 
 
 def _unusable(path: Path, key: str, option: click.Option | None, command: click.Command) -> UsageError:
-    """Return the error for a key that the command does not have, or not in files."""
+    """Return the error for a key that the command does not have, or that a file cannot set."""
     if option:
         return UsageError(f"{path}: {key} cannot be set by a run file", f"Give {option.opts[0]} on the command line.")
     for keys, other in ((LEARN_ONLY, "learn"), (SWEEP_ONLY, "sweep")):
@@ -191,7 +191,7 @@ def _leave_other_options(file: RunFile, values: dict[str, Any], ctx: click.Conte
         former, chosen = values.get(name), ctx.params[name]
         if name in given and values.get(table) and former and former != chosen:
             del values[table]
-            note(f"the {table.replace('_', ' ')} of {file.path} are for {name} {former}: {chosen} does not get them")
+            note(f"the {table.replace('_', ' ')} of {file.path} are for {name} {former}; {chosen} ignores them")
 
 
 def _leave_other_quantization(values: dict[str, Any], ctx: click.Context, given: set[str]) -> None:
@@ -228,8 +228,9 @@ def _refuse_contradiction(
     for key, ours, value in pairs:
         if not same_value(ours, value):
             raise UsageError(
-                f"{file.path} and recipe {ctx.params['recipe']} contradict each other: {key} is {ours} and {value}",
-                "Leave one of the two files out, or set it by its flag.",
+                f"{file.path} and recipe {ctx.params['recipe']} contradict each other: "
+                f"{key} is {ours} in the file and {value} in the recipe",
+                "Leave out one of the two, or set the option by its flag.",
             )
 
 

@@ -1,4 +1,4 @@
-"""``micl runs rename`` and ``micl runs tag``: names and tags of runs, without influence on their results."""
+"""``micl runs rename`` and ``micl runs tag``: names and tags of runs, which do not affect their results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from micl_cli.io.characters import has_control
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("name")
 def rename(run: str, name: str) -> None:
-    """Give RUN another NAME, or none with an empty NAME. The id of a run never changes.
+    """Rename RUN to NAME; an empty NAME removes its name. The id of a run never changes.
 
     \b
     Examples:
@@ -34,13 +34,13 @@ def rename(run: str, name: str) -> None:
         store.rename_run(run_id, name)
     note(f"{run_id} is named {name!r}" if name else f"{run_id} has no name")
     if others:
-        note(f"note: {', '.join(others)} also has this name: use the ids to tell these runs apart")
+        note(f"note: {', '.join(others)} also {'have' if others[1:] else 'has'} this name: refer to them by id")
 
 
 @click.command(cls=Command)
 @click.argument("run", shell_complete=complete_runs)
 @click.argument("tags", nargs=-1, required=True, metavar="TAG...", shell_complete=complete_tags)
-@click.option("--remove", is_flag=True, help="Take the tags from the run instead.")
+@click.option("--remove", is_flag=True, help="Remove the tags from the run instead.")
 def tag(run: str, tags: tuple[str, ...], remove: bool) -> None:
     """Give RUN one or more tags, by which `micl runs --tag` lists it.
 

@@ -45,7 +45,7 @@ _DESCENDING = {"started", *_OF_RESULTS}
 
 
 def since(ctx: click.Context, parameter: click.Parameter, text: str | None) -> str:
-    """Return a time in the form of the store for "7d", "12h" or "2026-03-01". Raises UsageError."""
+    """Return the time in the store's format for "7d", "12h" or "2026-03-01". Raises UsageError."""
     if not text:
         return ""
     try:
@@ -69,9 +69,9 @@ def since(ctx: click.Context, parameter: click.Parameter, text: str | None) -> s
 @click.option("--status", type=click.Choice(STATUSES), help="Only list runs with this status.")
 @click.option("--tag", shell_complete=complete_tags, help="Only list runs with this tag.")
 @click.option("--sort", default="started", type=click.Choice([*_OF_RECORD, *_OF_RESULTS]),
-              help="What to sort by: the newest, highest or longest first, texts by alphabet.")  # fmt: skip
+              help="Sort by this: newest, highest or longest first, texts in alphabetical order.")  # fmt: skip
 @click.option("--reverse", is_flag=True, help="Reverse the order.")
-@click.option("--limit", default=50, type=click.IntRange(1), help="Maximum number of runs, the first in the order.")
+@click.option("--limit", default=50, type=click.IntRange(1), help="Maximum number of runs to list.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_runs(sort: str, reverse: bool, limit: int, as_json: bool, **chosen: Any) -> None:
     """List runs with their mean final score (MFN), backward transfer (BWT) and time, the newest first.
@@ -98,7 +98,7 @@ def list_runs(sort: str, reverse: bool, limit: int, as_json: bool, **chosen: Any
     elif runs:
         _show(runs, results)
     elif known:
-        note("no such runs; `micl runs` lists all")
+        note("no run matches; `micl runs` lists all")
     else:
         note("no runs yet; start one: micl learn --strategy moincl --tasks img_cap,aud_qa")
 

@@ -27,11 +27,11 @@ save_option = click.option(
     "--save-config",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write a run file that means the same as this command, also with --dry-run.",
+    help="Write this command as a run file, also with --dry-run.",
 )
 """The option of commands that take a run file."""
 OF_PLANS = ("strategy", "tasks", "order", "seed", "backbone", "benchmark", "recipe", "recipe_set", "allow_defaults")
-"""Options that a run file has in a form of their own."""
+"""Options that a run file stores in a form of their own."""
 
 
 def save_learn_config(target: Path, plan: Plan, registry: Registry) -> None:
@@ -85,7 +85,7 @@ def without_trust(target: Path, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_run_file(target: Path, what: str, command: str, table: Mapping[str, Any]) -> None:
     """Write a run file. Raises UsageError if there is another file, MiclError if it cannot be written."""
-    head = f"# The options of {what}, written by micl {__version__}. Use it so: micl {command} {target.name}\n"
+    head = f"# The options of {what}, written by micl {__version__}. Use it with: micl {command} {target.name}\n"
     text = head + toml_text(table)
     if target.exists():
         try:

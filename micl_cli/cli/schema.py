@@ -24,7 +24,7 @@ FILES: Mapping[str, tuple[str, str]] = {
     "grid": ("sweep", "A run file of micl: the options of `micl sweep`, which takes it as `micl sweep grid.toml`."),
     "micl": ("", "The configuration file of a project, micl.toml, or of a user, config.toml."),
 }
-"""The kinds of files with a schema: the command whose options the file has, and a description."""
+"""The files with a schema: the command whose options the file holds, and a description."""
 _TOP_LEVEL = {
     "home": "The folder that micl reads and writes.",
     "store": "The URL of the run store.",
@@ -36,7 +36,7 @@ _TABLE: Schema = {"type": "object"}
 
 
 def schema_of(file: str, group: LazyGroup, registry: Registry, distribution: str = "") -> Schema:
-    """Return the JSON schema of a kind of file of :data:`FILES`, with the plugins of one distribution, or of all."""
+    """Return the JSON schema of a file of :data:`FILES`, with the plugins of one distribution, or of all."""
     command, text = FILES[file]
     plugins = _Plugins(registry, distribution)
     context = click.Context(group, info_name="micl")

@@ -1,4 +1,4 @@
-"""``micl serve``: answer over HTTP with a run's model."""
+"""``micl serve``: serve a run's model over HTTP."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Examples:
   client.chat.completions.create(model="RUN", messages=[{"role": "user", "content": "What is it?"}])
 
 \b
-Models: RUN (the last stage, routed by the run's own method), RUN@STAGE, RUN:ADAPTER; `base` is the base
-model alone. Media are parts of a message: image_url, video_url and audio_url with data:...;base64,...
-and input_audio. They stand where they are in the list of parts: put them first, as tasks have them.
-Answers are decoded as the run is evaluated, so that temperature and the like are refused."""
+Model names: RUN (the last stage, routed by the run's own method), RUN@STAGE, RUN:ADAPTER; the adapter
+`base` is the base model alone. Media are parts of a message: image_url, video_url and audio_url with
+data:...;base64,..., and input_audio. The model reads the parts in their order: put media before the text,
+as the tasks do. Answers are decoded as in the run's evaluation; a request for sampling is refused."""
 
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("run", shell_complete=complete_runs)
-@click.option("--host", default="127.0.0.1", help="The address to listen on; any but this machine's needs a token.")
+@click.option("--host", default="127.0.0.1", help="The address to listen on; a token is required unless it is local.")
 @click.option("--port", default=8000, type=click.IntRange(0, 65535), help="The port to listen on; 0: any free one.")
 @click.option("--token", metavar="TOKEN", default="", show_default=False,
-              help="The API key that clients must send; others on this machine see it here.")  # fmt: skip
+              help="The API key that clients must send; the variable hides it from other users.")  # fmt: skip
 @click.option("--max-bytes", default=20_000_000, type=click.IntRange(1), metavar="N",
-              help="Maximum size of a request with its media.")  # fmt: skip
+              help="Maximum size of a request with its media, in bytes.")  # fmt: skip
 @click.option("--timeout", default=300.0, type=click.FloatRange(0, min_open=True), metavar="SECONDS",
-              help="Maximum time until an answer is complete, in the queue included.")  # fmt: skip
+              help="Maximum time until an answer is complete, including the time in the queue.")  # fmt: skip
 @click.option("--queue", default=8, type=click.IntRange(0, 1000), metavar="N",
               help="Maximum number of requests that wait while one is answered.")  # fmt: skip
 @trust_option
@@ -53,9 +53,9 @@ def serve(
     trust_remote_code: bool,
     device: str,
 ) -> None:
-    """Answer with the model of a run over HTTP, in the protocol of OpenAI's chat completions.
+    """Serve the model of a run over HTTP, with the API of OpenAI's chat completions.
 
-    The model is loaded once and answers one request at a time. Ctrl-C ends the server.
+    The model is loaded once and answers one request at a time. Ctrl-C stops the server.
     """
     from micl_cli.serve.http import Limits, check_exposure
 
@@ -73,7 +73,7 @@ def serve(
         for notice in notices:
             note(f"note: {notice}")
         if model.knows_task:
-            note(f"note: {model.plan.strategy} is told the task of an example: ask for RUN:ADAPTER instead")
+            note(f"note: {model.plan.strategy} may need the task, which a request cannot name: ask for RUN:ADAPTER")
         names = ModelNames([run_id, model.run.name, run], model.stages, [*model.adapters(), "base"])
         with stop_on_signal(lambda: note("stopping")) as stopped:
             answer_requests(

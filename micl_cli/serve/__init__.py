@@ -1,4 +1,4 @@
-"""An HTTP server that answers with the model of a run, in the protocol of OpenAI's chat completions.
+"""An HTTP server that answers with the model of a run, with the API of OpenAI's chat completions.
 
 Only the standard library is used: one thread reads each request, and one thread alone computes.
 """

@@ -14,7 +14,7 @@ from micl_cli.serve.errors import ApiError
 MAX_MESSAGES = 256
 MAX_MEDIA = 32
 MAX_CHARACTERS = 100_000
-"""The limit of all texts of a request together."""
+"""The limit on the length of all texts of a request together."""
 MAX_NEW_TOKENS = 8192
 
 _ROLES = ("system", "developer", "user", "assistant")
@@ -38,7 +38,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "modalities": (["text"],),
     "response_format": ({"type": "text"},),
 }
-"""Parameters that are accepted with these values only, which say what is done anyway."""
+"""Parameters that are accepted with these values only, which change nothing."""
 _KNOWN = frozenset({"model", "messages", "stream", "max_tokens", "max_completion_tokens", *_IGNORED, *_NEUTRAL})
 
 
@@ -140,7 +140,7 @@ def _turn(message: Mapping[str, Any], where: str) -> Turn:
         raise ApiError(400, f"{where} is neither a text nor a list of parts", param=where)
     parts = tuple(_part(part, f"{where}[{number}]") for number, part in enumerate(content))
     if message["role"] != "user" and any(isinstance(part, Attachment) for part in parts):
-        raise ApiError(400, f"{where} has media, which only the user can send", param=where)
+        raise ApiError(400, f"{where} has media, which only messages of the user can have", param=where)
     return parts
 
 
@@ -162,7 +162,7 @@ def _from_data_url(url: str, modality: str, where: str) -> Attachment:
     head, comma, data = url.partition(",")
     scheme, _, kind = head.partition(":")
     if scheme.lower() != "data" or not comma:
-        text = f"{where}: media are sent, and not fetched: write data:{modality}/...;base64,..."
+        text = f"{where}: URLs are not fetched; send the medium itself: data:{modality}/...;base64,..."
         raise ApiError(400, text, code="invalid_url", param=where)
     main, *parameters = kind.lower().split(";")
     if not main.startswith(f"{modality}/") or "base64" not in (each.strip() for each in parameters):

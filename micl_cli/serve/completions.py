@@ -45,7 +45,7 @@ def finish_reason(reply: Reply) -> str:
 
 
 def about(reply: Reply) -> dict[str, Any]:
-    """Return what is known of an answer besides its text: stage, route, adapters, seconds."""
+    """Return the facts of an answer besides its text: stage, route, adapters, seconds."""
     return {key: value for key, value in reply.as_json().items() if key != "answer"}
 
 

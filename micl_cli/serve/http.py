@@ -1,4 +1,4 @@
-"""The HTTP server: who may ask, how much, and for how long."""
+"""The HTTP server, with its checks of access, size and time."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Server(ThreadingHTTPServer):
         """Do nothing: the client has left. Errors of answers are handled where they occur."""
 
     def wait_idle(self, seconds: float) -> None:
-        """Wait until no request is being answered, and let no other one begin."""
+        """Wait until no request is being answered, and admit no others."""
         end = time.monotonic() + seconds
         for _ in range(1 + self.limits.queue):
             self.slots.acquire(timeout=max(0.0, end - time.monotonic()))
@@ -194,7 +194,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error_document(api_error(error))
 
     def _check_access(self) -> None:
-        """Raise ApiError unless the client may ask at all."""
+        """Raise ApiError unless the client may send requests."""
         if not self.server.allows_host(self.headers.get("Host", "")):
             raise ApiError(403, "this server is for clients on this machine", code="host_not_allowed")
         if not self.server.allows_token(self.headers.get("Authorization", "")):
@@ -219,7 +219,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.slots.release()
 
     def _body_size(self) -> int:
-        """Return the length of the body. Raises ApiError if it is not told, too long, or not JSON."""
+        """Return the length of the body. Raises ApiError if it is unknown or too long, or the body not JSON."""
         if self.headers.get_content_type() != _DOCUMENT:  # other types may be sent by any web page
             raise ApiError(415, f"the Content-Type is not {_DOCUMENT}")
         lengths = self.headers.get_all("Content-Length", [])

@@ -39,7 +39,7 @@ class Job:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def next_results(self) -> Iterator[str | Reply | ApiError | None]:
-        """Yield what comes, the reply or an error last, and None a few times a second while nothing comes.
+        """Yield pieces as they arrive, the reply or an error last, and None a few times a second while none arrives.
 
         After the deadline, an error ends the job.
         """
@@ -69,7 +69,7 @@ class Worker:
         self._jobs.put(job)
 
     def work(self, stopped: Callable[[], bool]) -> None:
-        """Answer jobs until ``stopped``; an answer that is being generated then is given up."""
+        """Answer jobs until ``stopped``; an answer that is being generated then is abandoned."""
         while not stopped():
             try:
                 job = self._jobs.get(timeout=_POLL_SECONDS)

@@ -20,7 +20,7 @@ class Target(NamedTuple):
 
 
 class ModelNames:
-    """The names by which the model of a run is asked for: RUN, RUN@STAGE, RUN:ADAPTER and RUN@STAGE:ADAPTER.
+    """The names of a run's model in requests: RUN, RUN@STAGE, RUN:ADAPTER and RUN@STAGE:ADAPTER.
 
     ``runs`` are the run's id and its other names; the first is listed.
     """

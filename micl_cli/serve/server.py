@@ -1,4 +1,4 @@
-"""The server of a run's model: requests become questions, and answers responses."""
+"""The server of a run's model: requests become questions, and answers become responses."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def serve(
 
 
 class _Service:
-    """What the threads of all connections share."""
+    """The objects that the threads of all connections share."""
 
     def __init__(self, worker: Worker, names: ModelNames, registry: Registry) -> None:
         self.worker, self.names, self.registry = worker, names, registry

@@ -1,4 +1,4 @@
-"""Checks of an installation: versions, hardware, disk, store, plugins and tasks, each with what to do about it."""
+"""Checks of an installation: versions, hardware, disk, store, plugins and tasks, each with a hint for a repair."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BUILDS = "https://pytorch.org/get-started/locally"
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check. ``hint`` says what to do; it is empty if nothing is to be done."""
+    """The result of a check. ``hint`` says how to fix it; it is empty if there is nothing to fix."""
 
     check: str
     state: State
@@ -63,7 +63,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, "problem", error.message, error.hint)
         except FAILURES as error:
             yield Finding(
-                name, "problem", f"the check failed: {error_line(error)}", "Run it with --debug, and report it."
+                name, "problem", f"the check failed: {error_line(error)}", "Run micl --debug doctor, and report it."
             )
 
 
@@ -95,9 +95,7 @@ def libraries() -> Iterator[Finding]:
     try:
         texts = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
-        yield Finding(
-            "libraries", "warning", "micl is not installed, so that its requirements are not known", "pip install ."
-        )
+        yield Finding("libraries", "warning", "micl is not installed, so its requirements are unknown", "pip install .")
         return
     required = [requirement for requirement in map(Requirement, texts) if _applies(requirement)]
     versions = {requirement.name: _version(requirement.name) for requirement in required}
@@ -155,7 +153,7 @@ def gpu() -> Iterator[Finding]:
         yield Finding("gpu", "warning", f"there is an NVIDIA GPU, but {why} (torch {torch.__version__})", hint)
     else:
         threads = torch.get_num_threads()
-        yield Finding("gpu", "ok", f"none; models are computed on the CPU ({threads} thread{'s' * (threads > 1)})")
+        yield Finding("gpu", "ok", f"none; models run on the CPU ({threads} thread{'s' * (threads > 1)})")
 
 
 def bfloat16() -> Iterator[Finding]:
@@ -171,11 +169,11 @@ def bfloat16() -> Iterator[Finding]:
 
 
 def four_bit() -> Iterator[Finding]:
-    """Check that 4-bit weights (QLoRA) work, by a small layer."""
+    """Check that 4-bit weights (QLoRA) work, on a small layer."""
     import torch
 
     if find_spec("bitsandbytes") is None:
-        text = "bitsandbytes is not installed, so that --quantize cannot be used"
+        text = "bitsandbytes is not installed, so --quantize cannot be used"
         yield Finding("4-bit", "warning", text, "Install it: pip install bitsandbytes")
         return
     try:
@@ -230,7 +228,7 @@ def store(settings: Settings) -> Iterator[Finding]:
     found = check(settings.store_url)
     text = f"{found.location}: {found.state}, {found.runs} run{'s' * (found.runs != 1)}"
     if found.state == "damaged":
-        yield Finding("store", "problem", text, "`micl store check` lists what is damaged.")
+        yield Finding("store", "problem", text, "List the damage, and how to repair it: micl store check")
     elif found.state == "newer":
         hint = "Upgrade micl (pip install --upgrade micl-cli), or set MICL_HOME to another folder."
         yield Finding("store", "problem", text, hint)

@@ -42,7 +42,7 @@ VERSION = 1
 """The version of the format of exports."""
 ROUTING = "routing"
 ROUTING_DOCUMENT = "routing.json"
-_WITHOUT_ADAPTERS = "Score it by `micl eval`, or export a run of another strategy."
+_WITHOUT_ADAPTERS = "Use the run itself (micl ask, micl serve, micl eval), or export a run of another strategy."
 _QUESTION = "What is it?"
 _EXTENSIONS = {"image": "png", "audio": "wav", "video": "mp4"}
 
@@ -180,8 +180,8 @@ class _LearntModel:
             with suppress(PlanError):  # a damaged task hides its instruction
                 prompt = open_task(task.name, self.session.settings.home, verify=False).instruction or prompt
         media = [Media(each, Path(f"{each}.{_EXTENSIONS.get(each, 'bin')}")) for each in sorted(task.modalities)]
-        told = self.components.strategy.knows_task
-        return Example("example", (*media, prompt), task=task.name if told else "")
+        needs_task = self.components.strategy.knows_task
+        return Example("example", (*media, prompt), task=task.name if needs_task else "")
 
     def write_routing(self, folder: Path) -> None:
         """Write the state of the strategy that ``route`` needs."""

@@ -20,14 +20,14 @@ def check_target(target: Path, *, force: bool) -> Path:
     """
     path = target.expanduser().resolve()
     if path == Path.cwd() or path in Path.cwd().parents:
-        raise UsageError(f"{path} is the current folder, or one that it is in", "Name a folder of the export's own.")
+        raise UsageError(f"{path} is the current folder, or one that it is in", "Name a new folder.")
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file", "Name a folder that does not exist yet.")
     if not path.is_dir() or not any(path.iterdir()):
         return path
     if not (path / DOCUMENT).is_file():
         hint = "Name a folder that does not exist yet. Only folders of exports are replaced, by --force."
-        raise UsageError(f"{path} is not empty, and holds no export", hint)
+        raise UsageError(f"{path} is not empty, and is not an export", hint)
     if not force:
         raise UsageError(f"{path} holds another export", "Name another folder, or replace it: --force.")
     if other := _other_file(path):

@@ -54,7 +54,9 @@ def load_export(
     with _damage_to_mend():
         record = _read(place)
     if record.form == "vllm":
-        raise UsageError(f"{folder} is for a vLLM server", "Its README.md shows how; or export with --format peft.")
+        raise UsageError(
+            f"{folder} is for a vLLM server", "Use it as its README.md shows, or export with --format peft."
+        )
     session = Session(load_settings(), trusted=trust_remote_code)
     with library_messages(shown=False):
         plan = _usable_plan(place, record, base, session)
@@ -74,7 +76,7 @@ def load_export(
 
 @contextmanager
 def _damage_to_mend() -> Iterator[None]:
-    """Say in the hint of a CheckpointError how an export is made again."""
+    """Give a CheckpointError the hint that applies to an export."""
     try:
         yield
     except CheckpointError as error:
@@ -154,7 +156,7 @@ def _usable_plan(folder: Path, record: ExportRecord, base: str, session: Session
 
 
 def _restore_routing(components: RunComponents, folder: Path, position: int) -> None:
-    """Restore what the strategy needs to route. Raises PlanError if the installed one does not."""
+    """Restore what the strategy needs to route. Raises PlanError if the installed strategy does not route."""
     from micl_cli.training.snapshot import load_modules
     from micl_cli.training.snapshot_files import read_snapshot
 
@@ -200,7 +202,7 @@ class LoadedExport:
     def answers(self, examples: Sequence[Example]) -> list[str]:
         """Return the answers to several examples, those with a task by its own adapter.
 
-        Raises UsageError for an unknown task, and for a modality that the model does not take.
+        Raises UsageError for an unknown task, and for a modality that the model cannot read.
         """
         groups: dict[tuple[str, bool], list[int]] = {}
         for index, example in enumerate(examples):
@@ -229,10 +231,10 @@ class LoadedExport:
         if task and self.adapters and task not in self.adapters:
             raise UsageError(f"task {task} was not learnt when the model was exported", "Export a later stage.")
         if not task and self._components.strategy.knows_task:
-            raise UsageError("the run was told the task of each example", f"Name it: {', '.join(self.adapters)}.")
+            raise UsageError("the run needs the task of each example", f"Pass it as task=: {', '.join(self.adapters)}.")
         if unknown := sorted(example.modalities - backbone.modalities):
             known = ", ".join(sorted(backbone.modalities)) or "text alone"
-            raise UsageError(f"the model does not take {', '.join(unknown)}", f"It takes {known}.")
+            raise UsageError(f"the model cannot read {', '.join(unknown)}", f"It reads {known}.")
 
 
 def _paths(given: Files) -> Sequence[str | Path]:
@@ -244,4 +246,4 @@ def _medium(modality: str, path: str | Path) -> Media:
     try:
         return Media(modality, absolute, file_sha256(absolute))
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}", "Name a file.") from error
+        raise UsageError(f"cannot read {path}: {error.strerror or error}", "Give a readable file.") from error

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _OWN_FILES = frozenset([".gitattributes", "README.md"])
 """Files that the hub makes for a new repository."""
 _DOWNLOADED = ["*.json", "*.safetensors", "*.toml", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
-"""What an export consists of besides its model card; nothing that can contain code."""
+"""The files of an export besides its model card; none of them can contain code."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def _hub_id(target: str) -> str:
     prefix, _, name = target.partition(":")
     hint = "Write hf:OWNER/NAME, with the name of your account or organisation."
     if prefix != "hf" or name.count("/") != 1:
-        raise UsageError(f"{target!r} names no repository on the hub", hint)
+        raise UsageError(f"{target!r} does not name a repository on the hub", hint)
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise UsageError(f"{name!r} is no valid id on the hub: {error}", hint) from error
+        raise UsageError(f"{name!r} is not a valid id on the hub: {error}", hint) from error
     return name
 
 
@@ -95,7 +95,7 @@ def _check_repository(name: str, *, private: bool) -> None:
     files = {sibling.rfilename for sibling in info.siblings or ()}
     if files - _OWN_FILES and DOCUMENT not in files:
         raise UsageError(
-            f"{name} exists and holds no export of micl", "Push to another id: its files would be replaced."
+            f"{name} exists and is not an export of micl", "Push to another id: its files would be replaced."
         )
 
 
@@ -140,5 +140,5 @@ def _explained(name: str, endpoint: str, error: Exception) -> tuple[str, str]:
     reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
     return (
         f"the hub at {endpoint} failed for {name}: {reason}",
-        "Use the same command again: what is uploaded already is not sent twice.",
+        "Repeat the command: files that were uploaded are not sent again.",
     )

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from micl_cli.training.components import RunComponents
 
 ASKED = "asked"
-"""The id of an example that a user asks."""
+"""The id of the example that holds a user's question."""
 Receive = Callable[[str], None]
 """Called with each piece of an answer; may raise an exception to end it."""
 
 
 def _discard(piece: str) -> None:
-    """Wait for the whole answer."""
+    """Ignore a piece of the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Reply:
     """An answer of a run's model after ``stage``, the last of which learnt ``tasks``.
 
     ``route`` is the strategy's, or None where nothing was routed; ``adapters`` are those that answered. ``cut`` is
-    whether the answer ended at its maximum length, or None if the backbone does not tell.
+    whether the answer ended at its maximum length, or None if the backbone does not report that.
     """
 
     text: str
@@ -57,7 +57,7 @@ class Reply:
 
     @property
     def origin(self) -> str:
-        """Where the answer comes from, as a line: the stage, the adapters, the choice of the router."""
+        """The origin of the answer in one line: the stage, the adapters, the choice of the router."""
         stage = f"stage {self.stage}" if self.stage else "before learning"
         by = " + ".join(self.adapters) or "no adapter"
         route = self.route
@@ -80,10 +80,10 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerOptions:
-    """How an answer is made.
+    """Options of an answer.
 
     ``adapter`` answers in place of the adapters that the strategy selects ("base": the base model alone). ``task`` is
-    told to strategies that know the task of an example. ``decoding`` replaces settings of the run; None stands for the
+    for strategies that know the task of an example. ``decoding`` replaces settings of the run; None stands for the
     run's.
     """
 
@@ -97,7 +97,7 @@ class RunModel:
 
     The components are loaded once; the weights of a stage are read when it is first asked for, and whenever another one
     was asked in between. Neither the data of the run's tasks nor their metrics are needed, and nothing is written.
-    It must be used by one thread at a time. ``stages`` are the learnt stages, and 0.
+    Only one thread at a time may use it. ``stages`` are the learnt stages, and 0.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class RunModel:
         return strategy.knows_task and type(strategy).task_adapters is not Strategy.task_adapters
 
     def check_media(self, media: Sequence[InspectedMedium], stage: int | None = None) -> list[str]:
-        """Return notes about media that mean little to the model, or of which it reads only a part.
+        """Return notes about media of modalities that are not learnt, or of which the model reads only a part.
 
         Raises PlanError if it cannot read one.
         """
@@ -168,8 +168,8 @@ class RunModel:
         started = time.perf_counter()
         example = Example(ASKED, content, task=self._task_named(options.task))
         with self._state(stage):
-            routing, strategy = Routing(self._told(stage, options.adapter)), self.components.strategy
-            told = bool(routing.routes)
+            routing, strategy = Routing(self._named_route(stage, options.adapter)), self.components.strategy
+            named = bool(routing.routes)
             self.components.backbone.check([example])
             text = stream_answer(self.components, example, receive, routing, **settings)
             route = routing.routes.get(0)
@@ -179,8 +179,8 @@ class RunModel:
             stage=stage,
             tasks=self.tasks(stage),
             adapters=acting,
-            route=None if told else route,
-            router="" if told or route is None else strategy.routed_by[0] or self.plan.strategy,
+            route=None if named else route,
+            router="" if named or route is None else strategy.routed_by[0] or self.plan.strategy,
             cut=text.cut if isinstance(text, Answer) else None,
             seconds=time.perf_counter() - started,
         )
@@ -228,11 +228,11 @@ class RunModel:
             try:
                 restore_stage(self.components, self.folder, stage)
             except LookupError as error:  # examples of a task that has changed, or is no longer there
-                text = f"run {self.run.id} needs examples of its tasks, which are gone: {error}"
-                raise PlanError(text, f"Prepare as it was: {', '.join(self.plan.tasks)}") from error
+                text = f"run {self.run.id} needs examples of its tasks, which are missing: {error}"
+                raise PlanError(text, f"Prepare the same data again: {', '.join(self.plan.tasks)}") from error
         self._loaded = stage
 
-    def _told(self, stage: int, adapter: str | None) -> dict[int, Route]:
+    def _named_route(self, stage: int, adapter: str | None) -> dict[int, Route]:
         """Return the route to the adapter that the user names, if any. Raises UsageError if there is no such adapter.
 
         Before learning, nothing is routed, whatever the strategy has learnt in later stages.
@@ -299,5 +299,6 @@ def _recorded_task(session: Session, name: str) -> Task:
     with session.store_to_read() as store:
         record = store.task(name)
     if record is None:
-        raise PlanError(f"task {name} is not prepared, and the store has no record of it", "Prepare it again.")
+        hint = f"Prepare it again: micl prepare {name}"
+        raise PlanError(f"task {name} is not prepared, and the store has no record of it", hint)
     return Task(name, frozenset(record.modalities), record.type, record.metric, sha256=record.sha256)

@@ -28,7 +28,7 @@ _NOT_SHOWN = ("tasks", "data", "name", "attempt", "parent", "backbone_digest")
 
 @dataclass(frozen=True, kw_only=True)
 class CardFacts:
-    """What a model card tells of an export.
+    """The facts that a model card states about an export.
 
     ``data`` is the report data of the run, ``position`` the exported stage, ``tasks`` the facts of the run's tasks, and
     ``plan`` the plan as JSON-ready data, as it may be shown. ``routed`` is true if the run selects adapters itself.
@@ -133,7 +133,7 @@ def _notes(card: CardFacts) -> Iterator[Block]:
 
 def _licence(summary: ExportSummary) -> str:
     base = f"The base model: {summary.licence}." if summary.licence else "The licence of the base model is not known."
-    return f"{base} Its terms hold for what was learnt on it. The data of the tasks may have terms of its own."
+    return f"{base} Its terms also apply to the weights learnt on it. The data of the tasks may have terms of its own."
 
 
 def _provenance(card: CardFacts) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Values without the folders of this machine, for files that others receive."""
+"""JSON-ready values without the folders of this machine, for files that other people receive."""
 
 from __future__ import annotations
 

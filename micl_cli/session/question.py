@@ -50,12 +50,12 @@ def check_media(media: Sequence[InspectedMedium], backbone: Backbone) -> list[st
 
 
 def check_text(content: Content) -> None:
-    """Raise UsageError if a text has halves of characters, as bytes that are not UTF-8 become on a command line."""
+    """Raise UsageError if a text has lone surrogates, which Python makes of command-line bytes that are not UTF-8."""
     for text in (item for item in content if isinstance(item, str)):
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise UsageError("the text of the question is not UTF-8", "Write it, or save it, as UTF-8.") from error
+            raise UsageError("the text of the question is not UTF-8", "Write or save it in UTF-8.") from error
 
 
 def content_of(text: str, media: Sequence[Media]) -> Content:

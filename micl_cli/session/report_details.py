@@ -1,4 +1,4 @@
-"""What an HTML report shows besides scores: optimiser steps, and answers with previews of their media."""
+"""The data of an HTML report besides scores: optimiser steps, and answers with previews of their media."""
 
 from __future__ import annotations
 

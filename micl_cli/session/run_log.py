@@ -1,4 +1,4 @@
-"""The log file of a run: what happened and when, for a look at a run whose terminal is gone."""
+"""The log file of a run: its events and messages with their times, also for a run whose terminal is closed."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class _LogFile(logging.FileHandler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Leave a message out that cannot be written."""
+        """Ignore a message that cannot be written."""
 
     def _open(self) -> Any:
         return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=_open_regular)

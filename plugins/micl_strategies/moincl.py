@@ -18,8 +18,8 @@ Captions are generated once per medium; questions are written by the backbone's 
 pre-generated: ``pseudo_targets`` reads them, for all captions of an example). A step prefers pseudo samples on the
 batch's media. ``pseudo_when`` is by modality (theirs, in order 2: by type). T is 2 (paper: 5), lambda_text 2 (paper: 1)
 and alpha 0.5 for all tasks (paper: set by hand per task). Texts are the backbone's, not Natural Instructions.
-By default a fusion is spread over the steps of its epoch (``fusion epoch``: theirs, at its end): a few epochs do not
-suffice for connectors to adapt to weights that jump back, least of all after the last step.
+By default a fusion is spread over the steps of its epoch (``fusion epoch``: theirs, at its end): a few epochs are
+not enough for connectors to adapt to weights that change at once, and no step follows the last fusion.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class MoInCL(SingleAdapter):
         ] = "gradual",
         fuse_every: Annotated[int, "steps between fusions (0: as option fusion says)", Range(0)] = 0,
         fuse_until: Annotated[
-            float, "fraction of the steps after which nothing is fused any more", Range(0, 1), AddedLater()
+            float, "fraction of a task's steps after which fusion ends", Range(0, 1), AddedLater()
         ] = 1.0,
         fuse_connectors: Annotated[bool, "also fuse the connectors of modalities learnt before"] = False,
         instructions: Annotated[
@@ -202,9 +202,9 @@ class MoInCL(SingleAdapter):
         inputs = [e for e in task.examples("train") if e.media]
         given = self._given_questions(inputs)
         if self.pseudo_targets:
-            found = {sample.meta["source"] for sample in given}
-            share = f"{len(found):,} of {len(inputs):,} training examples of {task.name}"
-            inputs = [example for example in inputs if example.id not in found]
+            covered = {sample.meta["source"] for sample in given}
+            share = f"{len(covered):,} of {len(inputs):,} training examples of {task.name}"
+            inputs = [example for example in inputs if example.id not in covered]
             others = f", those for the other {len(inputs):,} are written" if inputs else ""
             note = f"{len(given):,} questions for {share} are from {self.pseudo_targets}{others}"
             yield Progress(0, len(inputs), "pseudo questions", note)

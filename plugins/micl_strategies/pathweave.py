@@ -10,9 +10,9 @@ Deviations: the paths are LoRA of the backbone's rank on the language model, wit
 is trained with the path; the paper's are adapters of rank 8 in the Q-Former of each modality and in the projection,
 where they are summed. M_i starts as the identity; the authors' is a randomly initialised linear layer. A task of
 several modalities has a path of its own. A second task with the modalities of an earlier one continues its path, and so
-may overwrite it. Paths learnt afterwards use the pairs as they were when those paths began. An example goes to the path
-of exactly its modalities, else to the smallest path that has them all, the earliest of equals; where there is none, the
-base model answers.
+may overwrite it. Paths learnt afterwards use the pairs as they were when those paths began. An example is answered by
+the path of exactly its modalities, else by the smallest path that has them all (of several, the earliest), else by the
+base model.
 """
 
 from __future__ import annotations

@@ -4,20 +4,20 @@ Each task adds slots to a pool: a low-rank weight increment with a key in each o
 feature vector of the example. Similarity s_i is the mean over groups of cos(q, key_i).
 
 DTKR: before the weights of a task are learnt, its keys are trained to maximise the mean cosine of the ``top`` most
-similar keys in each group, with a random share of keys left out so that all of them are used; then they are frozen.
+similar keys in each group, with a random share of keys left out so that all of them are trained; then they are frozen.
 JARe: the model adds sum_i w_i B_i A_i over the ``top`` most similar slots, with w_i = s_i / sum_j s_j. While a task is
 learnt they are chosen among its own slots, and only the cross entropy is minimised; to answer, they are chosen among
-the slots of all tasks learnt so far, and no task is told.
+the slots of all tasks learnt so far, without the task of the example.
 
 Deviations: slots are chosen for each example; the authors' code chooses them for a whole batch. A slot is LoRA of the
 backbone's rank in all layers that it adapts (the paper: rank 8, on the attention output projection only). The query is
 the backbone's feature vector as it is, medium and prompt (the paper: an embedding of the text), padded with zeros to
 whole groups; a group's scale has no effect. Keys start orthogonal within each task, not within the whole pool, and are
 trained for ``key_steps`` steps of 16 examples, whatever the size of the data, at a constant rate (the authors: 2 to 3
-epochs at 1e-3, which falls after each). A similarity below zero counts as almost none. The connectors, which the paper
-does not have, belong to a task: its slots share one for each modality, weighted by the sum of their weights. Only tasks
-that have all modalities of an example compete for it; where there is none, the base model answers. The predicted task
-is the one with the largest sum of weights.
+epochs at 1e-3, which falls after each). Similarities below 1e-6, also negative ones, are raised to it. The connectors,
+which the paper does not have, belong to a task: its slots share one for each modality, weighted by the sum of their
+weights. Only tasks that have all modalities of an example compete for it; if there is none, the base model answers. The
+predicted task is the one with the largest sum of weights.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from micl_cli.api import (
 
 KEY_BATCH, KEY_WEIGHT_DECAY, KEY_GRAD_NORM = 16, 0.01, 0.1
 FLOOR = 1e-6
-"""The similarity that lower ones count as."""
+"""Lower similarities are raised to this value."""
 
 
 class SLM(Strategy):
@@ -101,7 +101,7 @@ class SLM(Strategy):
                 )
 
     def _activate_equally(self) -> None:
-        """Activate the slots of the current task with equal weights, for examples that are not routed."""
+        """Activate the slots of the current task with equal weights, for examples without weights of their own."""
         names, position = _slot_names(self.stage.position, self.slots), self.stage.position
         self.backbone.adapters.activate({**dict.fromkeys(names, 1 / len(names)), _connectors(position): 1.0})
 

@@ -18,8 +18,8 @@ def test_a_backbone_without_exports_says_so_and_nothing_is_written(finished: str
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("@last", "full"), 2, "is not empty, and holds no export"),
-        (("@last", "full", "--force"), 2, "is not empty, and holds no export"),
+        (("@last", "full"), 2, "is not empty, and is not an export"),
+        (("@last", "full", "--force"), 2, "is not empty, and is not an export"),
         (("@last", "."), 2, "is the current folder"),
         (("@last", "out", "--stage", "3"), 2, "stage 3 is not learnt"),
         (("@last", "out", "--stage", "0"), 2, "0 is not in the range"),

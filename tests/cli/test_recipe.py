@@ -136,7 +136,7 @@ def test_the_options_of_a_recipe_reach_its_strategy_or_it_is_told(learn: Any, tm
     assert plans[0]["lambda_ewc"] == 7.0
     other = learn("--recipe", recipe, "--strategy", "finetune", "--dry-run")
     assert other.code == 0
-    assert f"the options of recipe {recipe} are for strategy ewc: finetune does not get them" in other.err
+    assert f"the options of recipe {recipe} are for strategy ewc; finetune ignores them" in other.err
 
 
 def test_settings_that_another_strategy_gets_of_a_recipe_are_said_and_recorded(

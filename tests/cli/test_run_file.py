@@ -113,7 +113,7 @@ def test_a_file_overrides_variables_and_configuration_files(
 def test_the_options_of_a_file_are_for_its_strategy(plan: Any, micl: Any, tmp_path: Path) -> None:
     file = write(tmp_path / "run.toml", RUN)
     done = micl("learn", file, "--strategy", "finetune", "--dry-run")
-    assert f"the options of {file} are for strategy moincl: finetune does not get them" in done.err
+    assert f"the options of {file} are for strategy moincl; finetune ignores them" in done.err
     found = plan(file, "--strategy", "finetune")
     assert (found["strategy"], found["stage_options"], found["training"]["epochs"]) == ("finetune", {}, 2)
 
@@ -196,23 +196,31 @@ def test_a_recipe_supplies_what_a_file_does_not_set(plan: Any, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("recipe", "flags", "key"),
     [
-        ('strategy = "ewc"\n', ("--strategy", "ewc"), "strategy is moincl and ewc"),
+        ('strategy = "ewc"\n', ("--strategy", "ewc"), "strategy is moincl in the file and ewc in the recipe"),
         (
             'tasks = ["own/img_cap"]\n',
             ("--tasks", "own/img_qa,own/aud_qa"),
-            "tasks is own/img_cap,own/aud_qa and own/img_cap",
+            "tasks is own/img_cap,own/aud_qa in the file and own/img_cap in the recipe",
         ),
-        ("[options]\nalpha = 0.4\n", ("-o", "alpha", "0.4"), "option alpha is 0.3 and 0.4"),
-        ("[options.2]\nalpha = 0.4\n", ("-o", "2:alpha", "0.4"), "option 2:alpha is 0.5 and 0.4"),
-        ("[training]\nepochs = 3\n", ("--epochs", "3"), "epochs is 2 and 3"),
-        ("[evaluation]\nbatch_size = 3\n", ("--eval-batch-size", "3"), "eval_batch_size is 5 and 3"),
+        ("[options]\nalpha = 0.4\n", ("-o", "alpha", "0.4"), "option alpha is 0.3 in the file and 0.4 in the recipe"),
+        (
+            "[options.2]\nalpha = 0.4\n",
+            ("-o", "2:alpha", "0.4"),
+            "option 2:alpha is 0.5 in the file and 0.4 in the recipe",
+        ),
+        ("[training]\nepochs = 3\n", ("--epochs", "3"), "epochs is 2 in the file and 3 in the recipe"),
+        (
+            "[evaluation]\nbatch_size = 3\n",
+            ("--eval-batch-size", "3"),
+            "eval_batch_size is 5 in the file and 3 in the recipe",
+        ),
     ],
 )
 def test_a_file_and_a_recipe_that_contradict_each_other_are_refused(
     recipe: str, flags: tuple[str, ...], key: str, refused: Any, plan: Any, tmp_path: Path
 ) -> None:
     file, other = write(tmp_path / "run.toml", RUN), write(tmp_path / "other.toml", recipe)
-    message = f"error: {file} and recipe {other} contradict each other: {key}\nhint: Leave one of the two files out"
+    message = f"error: {file} and recipe {other} contradict each other: {key}\nhint: Leave out one of the two"
     assert message in refused(file, "--recipe", other)
     assert plan(file, "--recipe", other, *flags)["run"]
 
@@ -223,7 +231,7 @@ def test_a_recipe_is_a_run_file_and_a_run_file_no_recipe(plan: Any, refused: Any
     )
     assert plan(recipe, "--backbone", "toy") == plan("--recipe", recipe, "--backbone", "toy")
     file = write(tmp_path / "run.toml", RUN)
-    assert f"{file}: backbone is a key of run files, not of recipes\nhint: Use it so: micl learn" in refused(
+    assert f"{file}: backbone is a key of run files, not of recipes\nhint: As a run file: micl learn" in refused(
         "--recipe", file
     )
 

@@ -16,7 +16,7 @@ def test_runs_are_listed(finished: str, micl: Any) -> None:
     assert head.split() == ["run", "status", "strategy", "backbone", "seed", "MFN", "BWT", "time", "started", "tasks"]
     assert row.split()[:5] == [finished, "finished", "moincl", "toy", "0"]
     assert row.split()[-1] == "own/img_cap,own/aud_qa"
-    assert micl("runs", "ls", "--status", "failed") == (0, "", "no such runs; `micl runs` lists all\n")
+    assert micl("runs", "ls", "--status", "failed") == (0, "", "no run matches; `micl runs` lists all\n")
 
 
 def test_the_list_has_the_figures_of_the_report(finished: str, micl: Any) -> None:
@@ -80,7 +80,7 @@ def test_runs_are_filtered(micl: Any) -> None:
     assert listed(micl, "--since", "36h") == ["lwf", "finetune"]
     assert listed(micl, "--since", "1w") == ["lwf", "ewc", "finetune"]
     assert listed(micl, "--since", "2001-02-03", "--limit", "2") == ["lwf", "joint"]
-    assert micl("runs", "--task", "nothing").err == "no such runs; `micl runs` lists all\n"
+    assert micl("runs", "--task", "nothing").err == "no run matches; `micl runs` lists all\n"
 
 
 @pytest.mark.usefixtures("many")

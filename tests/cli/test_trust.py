@@ -54,7 +54,7 @@ def test_the_file_of_a_folder_cannot_allow_it(text: str, coded: Any, micl: Any, 
     (tmp_path / "micl.toml").write_text(text)
     for done in (coded(), micl("sweep"), micl("eval", "@last"), micl("config")):
         assert (done.code, done.out) == (2, "")
-        assert f"{tmp_path / 'micl.toml'}: trust_remote_code cannot be set by the file of a folder" in done.err
+        assert f"{tmp_path / 'micl.toml'}: trust_remote_code cannot be set by the configuration of a folder" in done.err
         assert "--trust-remote-code" in done.err
 
 

@@ -65,7 +65,11 @@ def test_values_that_say_what_is_done_anyway_are_accepted() -> None:
         ({"model": "run", "messages": [3]}, "messages[0].role", "no role"),
         ({"model": "run", "messages": [{"role": "tool"}]}, "messages[0].role", "no role"),
         ({"model": "run", "messages": [{"role": "assistant", "content": "x"}]}, "messages", "not the user's"),
-        ({"model": "run", "messages": [{"role": "system", "content": [PNG]}]}, "messages[0].content", "only the user"),
+        (
+            {"model": "run", "messages": [{"role": "system", "content": [PNG]}]},
+            "messages[0].content",
+            "only messages of",
+        ),
         (request(3), "messages[0].content", "neither a text nor a list"),
         (request("  "), "messages", "empty"),
         (request("x" * (MAX_CHARACTERS + 1)), "messages", "characters"),

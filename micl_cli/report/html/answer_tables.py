@@ -31,7 +31,7 @@ class AnswerCell:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerRow:
-    """An example with its answers by stage. ``prompt`` is None if it is not known here."""
+    """An example with its answers by stage. ``prompt`` is None if it is not available."""
 
     id: str
     prompt: str | None
@@ -44,7 +44,7 @@ class AnswerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerTable:
-    """The answers to a task. ``stages`` are pairs of number and label; ``note`` says how many are shown."""
+    """The answers to a task. ``stages`` are pairs of number and label; ``notes`` say what is not shown."""
 
     task: str
     label: str

@@ -1,4 +1,4 @@
-"""Stored answers of a run, by example: what was shown, and the answer after each stage."""
+"""Stored answers of a run, by example: its content, and the answer after each stage."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ MAX_DETAILED = 4
 """A report of more runs shows neither curves nor answers, and folds the tables of each run."""
 SMALLEST = 1e-9
 """Scores below this are 0: the answer is wrong."""
-KEPT = 0.5
-"""An example is forgotten if less than this part is left of its score right after learning."""
+FORGOTTEN_SHARE = 0.5
+"""An example is forgotten if its score falls below this share of its score right after learning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnsweredExample:
-    """An example with its answers by stage (0: before learning). ``learnt`` is the stage that taught its task, or None.
+    """An example with its answers by stage (0: before learning). ``learnt`` is the stage that learnt its task, or None.
 
-    ``prompt`` is None if the example is not known here; ``media`` are those of which previews are wanted, and ``more``
+    ``prompt`` is None if the example is not available; ``media`` are those to preview, and ``more``
     counts the others.
     """
 
@@ -44,11 +44,11 @@ class AnsweredExample:
 
     @property
     def forgotten(self) -> list[int]:
-        """The stages after which less than half of the score is left that the answer had right after learning."""
-        taught = self.answers.get(self.learnt) if self.learnt is not None else None
-        if taught is None or not taught.score or taught.score < SMALLEST:
+        """The stages after which the score is less than half of the score right after learning."""
+        reference = self.answers.get(self.learnt) if self.learnt is not None else None
+        if reference is None or not reference.score or reference.score < SMALLEST:
             return []
-        least = KEPT * taught.score
+        least = FORGOTTEN_SHARE * reference.score
         later = {stage: record for stage, record in self.answers.items() if stage > (self.learnt or 0)}
         return [stage for stage, each in later.items() if each.score is not None and each.score < least]
 
@@ -59,7 +59,7 @@ def _is_wrong(record: PredictionRecord) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskAnswers:
-    """The answers of a run to a task after ``stages``; ``examples`` are the first of ``stored``. ``notes`` say more."""
+    """The answers of a run to a task after ``stages``; ``examples`` are the first of ``stored`` ones."""
 
     task: str
     stages: Sequence[int]
@@ -70,7 +70,7 @@ class TaskAnswers:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportDetails:
-    """What an HTML report shows besides the scores of runs: optimiser steps and answers by the id of the run.
+    """The data of an HTML report besides the scores of runs: optimiser steps and answers by the id of the run.
 
     ``previews`` holds those of media by :attr:`micl_cli.api.task.Media.key`. ``notes`` say what is left out.
     """

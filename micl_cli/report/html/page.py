@@ -38,7 +38,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Item:
-    """A part of a section. ``kind`` is "paragraph", "table", "picture" or "answers", and chooses how it is shown."""
+    """An item of a section. ``kind`` is "paragraph", "table", "picture" or "answers", and chooses how it is shown."""
 
     kind: str
     value: Any

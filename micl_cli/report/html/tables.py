@@ -1,4 +1,4 @@
-"""Tables that accompany the plots of a page, so that no number is in a plot alone."""
+"""Tables that accompany the plots of a page, so that no number is shown in a plot only."""
 
 from __future__ import annotations
 
@@ -38,4 +38,4 @@ def routing_table(run: RunData) -> Table:
         for record in sorted(records, key=lambda each: each.after)
     ]
     title = f"Routing after each stage, in per cent (unsure: the margin is below {UNSURE_MARGIN})"
-    return Table(title, ("after stage", "task", "router", "n", "to the own task", "unsure"), rows)
+    return Table(title, ("after stage", "task", "router", "n", "to its own task", "unsure"), rows)

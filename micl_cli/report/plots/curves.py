@@ -33,7 +33,7 @@ def curves_plot(run: RunData, steps: Sequence[StepRecord]) -> Plot | None:
     return Plot(
         name="curves",
         title=f"Loss of each step{' and validations' if criteria else ''}",
-        reading="Bold: moving average of the loss. A star is the validation whose weights were kept.",
+        reading="Bold: moving average of the loss. A star marks the validation whose weights were used.",
         size=(6.8, 2.3 + 1.6 * len(criteria)),
         draw=partial(_draw, run=run, steps=steps, criteria=criteria),
     )

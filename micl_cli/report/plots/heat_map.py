@@ -56,7 +56,7 @@ def routing_plot(run: RunData) -> Plot | None:
     rows = [names.get(task, task) for task in routing.confusion]
     return Plot(
         name="routing",
-        title=f"Routing by {routing.router} after the last task: examples by own (row) and predicted task (column)",
+        title=f"Routing by {routing.router} after the last task: examples by true (row) and predicted task (column)",
         reading="The brighter a cell, the larger its share of the examples of its row.",
         size=_Room(rows, labels(run.tasks)).size,
         draw=partial(
@@ -71,7 +71,7 @@ def routing_plot(run: RunData) -> Plot | None:
 
 
 class _Room:
-    """The room for the labels of rows and columns, and the size of the plot with it, in inches."""
+    """The space for the labels of rows and columns, and the size of the plot with it, in inches."""
 
     def __init__(self, rows: Sequence[str], columns: Sequence[str]) -> None:
         self.cells = _CELL[0] * len(columns), _CELL[1] * len(rows)

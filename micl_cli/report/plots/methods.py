@@ -20,7 +20,7 @@ MAX_PANELS = 4
 def methods_plot(summary: Summary, number: int = 0) -> Plot | None:
     """Return the figures of the first table of a summary, or raw figures if it has none; None without scores.
 
-    ``number`` tells the summary from others of the report, from 1; 0 if it is the only one.
+    ``number`` distinguishes the summary from others in the report, from 1; 0 if it is the only one.
     """
     figures = [figure for figure in summary.headline if _measured(summary, figure)][:MAX_PANELS]
     figures = figures or [figure for figure in RAW if _measured(summary, figure)]

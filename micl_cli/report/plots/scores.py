@@ -1,4 +1,4 @@
-"""Plots of the scores of a run: over the stages, and what each task gained and lost."""
+"""Plots of the scores of a run: over the stages, and the learning and forgetting of each task."""
 
 from __future__ import annotations
 

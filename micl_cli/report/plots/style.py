@@ -68,7 +68,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """A plot: a name for its file, a title, a sentence on how to read it, its size in inches, and how it is drawn."""
+    """A plot: a name for its file, a title, a sentence on how to read it, its size in inches, and its function."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""SLM trains keys before weights, weighs slots for each example, and answers without being told the task."""
+"""SLM trains keys before weights, weighs slots for each example, and answers without the task of the example."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_the_card_of_several_adapters_loads_them_by_name(
     assert run_python(code, tmp_path / "out") == asked["answer"]
     model = micl_cli.load_export("out")
     assert model.answer(asked["prompt"], image=asked["path"], task="own/img_cap") == asked["answer"]
-    with pytest.raises(UsageError, match="told the task"):
+    with pytest.raises(UsageError, match="needs the task of each example"):
         model.answer(asked["prompt"], image=asked["path"])
 
 
@@ -195,7 +195,7 @@ def test_what_a_model_cannot_answer_is_refused(at_home: Any, micl: Any, tmp_path
     assert model.tasks == ("own/img_cap", "own/aud_qa")
     assert model.answer("which one?", choices=["red", "green"]) in ("red", "green")
     (tmp_path / "clip.mp4").write_bytes(b"")
-    with pytest.raises(UsageError, match="does not take video"):
+    with pytest.raises(UsageError, match="cannot read video"):
         model.answer("which one?", video="clip.mp4")
     with pytest.raises(UsageError, match=r"cannot read none\.png"):
         model.answer("which one?", image="none.png")
