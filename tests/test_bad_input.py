@@ -129,7 +129,7 @@ def test_unknown_runs(micl: Any, isolated: Path, command: str) -> None:
         ("strategi = 'joint'", "unknown key 'strategi'"),
         ("strategy = 3", "strategy is 3"),
         ("options = 'alpha'", "options is 'alpha'"),
-        ("[training]\nepoch = 3", "training has no option 'epoch'"),
+        ("[training]\nepoch = 3", "unknown key 'epoch' in [training]"),
         ("[training]\nepochs = 'three'", "expects a whole number, at least 1, not 'three'"),
         ("[training]\nepochs = 0", "expects a whole number, at least 1, not 0"),
         ("[evaluation]\nsplit = 'train'", "expects one of test, val"),
@@ -332,7 +332,7 @@ def test_a_disk_that_is_too_small_for_a_checkpoint(learn: Any, micl: Any, home: 
     (run,) = json.loads(micl("runs", "--json").out)["runs"]
     assert run["status"] == "failed"
     assert run["error"].startswith("cannot write ")
-    assert not [path for path in (home / "runs").rglob("*") if path.is_file() and path.name != "lock"]
+    assert not [path for path in (home / "runs").rglob("*") if path.is_file() and path.name not in ("lock", "log.txt")]
     assert learn(*words).out.strip() == run["id"]
 
 
