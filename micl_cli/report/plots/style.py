@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 from micl_cli.io.characters import escape
@@ -89,7 +90,21 @@ class Plot:
             figure.savefig(
                 stream, format=format, dpi=DOTS_PER_INCH, transparent=transparent, metadata=_METADATA[format]
             )
-        return stream.getvalue()
+        image = stream.getvalue()
+        return _stable_ids(image) if format == "svg" else image
+
+
+def _stable_ids(svg: bytes) -> bytes:
+    """Replace the ids that matplotlib derives from coordinates, whose last bits depend on the order of the layout.
+
+    The new ones derive from all else in the image, so that several images in one page have different ids.
+    """
+    ids = list(dict.fromkeys(re.findall(rb'\bid="([A-Za-z]*[0-9a-f]{10})"', svg)))
+    marked = svg
+    for number, each in enumerate(ids):
+        marked = re.sub(rb'(id="|#)' + each + rb'(?=[")])', rb"\g<1>@%d@" % number, marked)
+    digest = sha256(marked).hexdigest()[:10].encode()
+    return re.sub(rb'(id="|#)@(\d+)@', rb"\g<1>m" + digest + rb"-\g<2>", marked)
 
 
 @contextmanager

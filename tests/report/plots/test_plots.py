@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,7 +12,7 @@ from micl_cli.records import RoutingRecord, StepRecord, ValidationRecord
 from micl_cli.report.data import RunData
 from micl_cli.report.options import ReportOptions
 from micl_cli.report.plots.catalogue import all_plots, run_plots, write_plots
-from micl_cli.report.plots.style import PlotFormat, label, series
+from micl_cli.report.plots.style import PlotFormat, _stable_ids, label, series
 from micl_cli.report.render import summaries_for
 
 STEPS = [
@@ -117,3 +118,12 @@ def test_a_folder_that_cannot_be_made_is_an_error(plain: RunData, tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(MiclError, match="cannot write plots"):
         write_plots(list(run_plots(plain).values()), tmp_path / "file" / "plots", "svg")
+
+
+def test_ids_do_not_depend_on_the_last_bits_of_coordinates() -> None:
+    clip = b'<clipPath id="p0123456789"/><g clip-path="url(#p0123456789)"/>'
+    image = b"<svg>" + clip + b'<use href="#mabcdef0123"/></svg>'
+    other = image.replace(b"p0123456789", b"p9876543210")
+    assert _stable_ids(image) == _stable_ids(other) != _stable_ids(other.replace(b"<g ", b'<g x="1" '))
+    (name,) = re.findall(rb'id="(.*?)"', _stable_ids(image))
+    assert b"url(#" + name + b")" in _stable_ids(image)
