@@ -20,9 +20,10 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from plain_trainer import IGNORE_INDEX, training_arguments
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, set_seed
 
 from micl_backbones.composed.connector import FIT_MEDIA, Connector, Standardizer
 from micl_backbones.composed.load import load_modules
@@ -31,7 +32,6 @@ from micl_cli.api import Example, Resources, Task
 from micl_cli.data.preparation import open_task
 from micl_cli.registry import Registry
 
-IGNORE_INDEX = -100
 MEDIUM = "<medium>"
 
 
@@ -158,23 +158,8 @@ def learn(model: Model, task: Task, prompts: Prompts, args: argparse.Namespace) 
         fitted = examples[:: -(-len(examples) // FIT_MEDIA)]
         model.standardizers[modality].fit(torch.stack([prompts.media(example) for example in fitted]))
     with tempfile.TemporaryDirectory() as folder:
-        training = TrainingArguments(
-            output_dir=folder,
-            max_steps=args.max_steps,
-            per_device_train_batch_size=args.batch_size,
-            learning_rate=args.learning_rate,
-            weight_decay=args.weight_decay,
-            warmup_steps=0.05,
-            lr_scheduler_type="cosine",
-            max_grad_norm=1.0,
-            seed=args.seed,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            use_cpu=True,
-        )
+        own = {"max_steps": args.max_steps, "learning_rate": args.learning_rate, "weight_decay": args.weight_decay}
+        training = training_arguments(folder, args.seed, args.batch_size, use_cpu=True, **own)
         Trainer(model, training, data_collator=prompts, train_dataset=Rows(examples)).train()
 
 

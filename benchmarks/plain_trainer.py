@@ -129,6 +129,25 @@ class Clock(TrainerCallback):
         print(json.dumps({"epoch": round(state.epoch), "steps": state.global_step, "seconds": seconds}), flush=True)
 
 
+def training_arguments(folder: str, seed: int, batch_size: int, **settings: Any) -> TrainingArguments:
+    """Return the usual arguments: AdamW, warm-up and cosine, clipping, and neither checkpoints nor logs."""
+    usual: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 0.05, "use_cpu": not torch.cuda.is_available()}
+    return TrainingArguments(
+        output_dir=folder,
+        per_device_train_batch_size=batch_size,
+        warmup_steps=0.05,
+        lr_scheduler_type="cosine",
+        max_grad_norm=1.0,
+        seed=seed,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        **(usual | settings),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
@@ -146,23 +165,7 @@ def main() -> None:
     model = Model(args.weights, modality, {"fp32": torch.float32, "bf16": torch.bfloat16}[args.dtype])
     tokenizer = AutoTokenizer.from_pretrained(args.weights / "language")
     with tempfile.TemporaryDirectory() as folder:
-        training = TrainingArguments(
-            output_dir=folder,
-            num_train_epochs=args.epochs,
-            per_device_train_batch_size=args.batch_size,
-            learning_rate=1e-3,
-            weight_decay=0.05,
-            warmup_steps=0.05,
-            lr_scheduler_type="cosine",
-            max_grad_norm=1.0,
-            seed=args.seed,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            use_cpu=not torch.cuda.is_available(),
-        )
+        training = training_arguments(folder, args.seed, args.batch_size, num_train_epochs=args.epochs)
         collator = Collator(args.task, modality, tokenizer, model.encoder)
         if model.encoder.standardize:
             fitted = [collator.read(args.task / row[modality]) for row in rows.rows[:: len(rows) // FIT_MEDIA]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from micl_cli.redaction import redact
 
@@ -82,5 +81,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     folded = {each.casefold(): each for each in sorted(known, reverse=True)}
     if len(name.casefold()) > _LONGER * max(map(len, folded), default=0):
         return ""  # without a comparison, whose memory is many times that of the name
+    from difflib import get_close_matches  # not at start-up: only errors need it
+
     matches = get_close_matches(name.casefold(), sorted(folded), n=1, cutoff=_CUTOFF)
     return f"Did you mean {folded[matches[0]]!r}?" if matches else ""

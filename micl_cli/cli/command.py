@@ -12,7 +12,6 @@ from click.core import ParameterSource
 
 from micl_cli.cli.console import warn
 from micl_cli.cli.pairs import WORDS, split_pairs
-from micl_cli.cli.unexpected import unexpected_words, unknown_command
 from micl_cli.errors import UsageError
 from micl_cli.io.characters import has_control
 
@@ -53,6 +52,8 @@ class Command(click.Command):
         args = split_pairs(self, args)
         rest = warn_of_repetition(self, ctx, args)
         if rest and not (ctx.allow_extra_args or {"-h", "--help"} & set(args)):
+            from micl_cli.cli.unexpected import unexpected_words
+
             raise unexpected_words(ctx, rest)
         return super().parse_args(ctx, args)
 
@@ -74,6 +75,8 @@ class Group(click.Group):
         """Return the command that ``args`` begin with. Raises UsageError, with a similar command, if there is none."""
         name = self.canonical(args[0])
         if not ctx.resilient_parsing and self.get_command(ctx, name) is None and not name.startswith("-"):
+            from micl_cli.cli.unexpected import unknown_command
+
             raise unknown_command(ctx, name, self.list_commands(ctx))
         return super().resolve_command(ctx, [name, *args[1:]])
 

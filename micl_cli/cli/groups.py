@@ -14,7 +14,6 @@ from micl_cli.cli.command import Group, ListsOption
 from micl_cli.cli.console import output
 from micl_cli.cli.context import current_settings
 from micl_cli.cli.logs import show_messages
-from micl_cli.cli.unexpected import unexpected_words, unknown_command
 from micl_cli.errors import MiclError, PluginError, UsageError, nearest
 from micl_cli.registry import command_entry_points
 from micl_cli.settings import SECTIONS, Form, Settings
@@ -67,6 +66,8 @@ class LazyGroup(Group):
         if command is None:
             if ctx.resilient_parsing:
                 return None, None, args
+            from micl_cli.cli.unexpected import unknown_command
+
             raise unknown_command(ctx, name, self.list_commands(ctx))
         if not ctx.resilient_parsing and name not in _WITHOUT_SETTINGS and not _asks_help(args):
             settings = current_settings(ctx)
@@ -110,6 +111,8 @@ class DefaultGroup(Group):
         takes_tasks = any(parameter.name == "tasks" for parameter in default.params)
         unknown = self.canonical(args[0]) not in self.commands and not args[0].startswith("-")
         if not ctx.resilient_parsing and unknown and takes_tasks and not nearest(args[0], self.commands):
+            from micl_cli.cli.unexpected import unexpected_words
+
             raise unexpected_words(click.Context(default, parent=ctx.parent, info_name=ctx.info_name), args[:1])
         return super().resolve_command(ctx, args)
 

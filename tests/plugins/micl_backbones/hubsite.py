@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 COMMIT = "a" * 40
 LARGE = (".safetensors", ".bin")
+SomeHub = TypeVar("SomeHub", bound=Any)
 
 
 class Asked(NamedTuple):
@@ -118,9 +119,9 @@ class _Site(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(hub: Hub) -> Iterator[Hub]:
-    """The hub, while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Site, hub))
+def serving(hub: SomeHub, handler: Callable[..., BaseHTTPRequestHandler] | None = None) -> Iterator[SomeHub]:
+    """The hub, while the block runs; ``handler`` answers its requests, the first argument of which is the hub."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler or _Site, hub))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     hub.address = f"http://127.0.0.1:{server.server_port}"
     try:

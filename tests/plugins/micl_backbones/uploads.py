@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from hubsite import serving
 
 COMMIT = "c" * 40
 LARGE = ".safetensors"
@@ -137,14 +136,6 @@ class _Site(BaseHTTPRequestHandler):
         """Nothing on the screen of the tests."""
 
 
-@contextmanager
-def taking_uploads(hub: UploadHub) -> Iterator[UploadHub]:
+def taking_uploads(hub: UploadHub) -> AbstractContextManager[UploadHub]:
     """The hub, while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Site, hub))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub.address = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
+    return serving(hub, _Site)
