@@ -19,6 +19,7 @@ from micl_cli.session.portable import portable
         ("composed:/home/me/small.toml", "composed:small.toml"),
         ("micl-x:composed:/home/me/small.toml", "micl-x:composed:small.toml"),
         ("~/notes.txt", "notes.txt"),
+        ("/~:a/", "~:a/"),
         ("hf:me/llava@abc", "hf:me/llava@abc"),
         ("tiny", "tiny"),
         ("own/img_cap", "own/img_cap"),
