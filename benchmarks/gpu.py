@@ -15,12 +15,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers as hf
-from common import events, micl, record, smaller
+from common import RESULTS, events, machine, micl, record, smaller
 
 from micl_cli.io.json_text import json_text
 
@@ -37,10 +38,11 @@ CELLS: tuple[tuple[str, str, tuple[str, ...], int, int], ...] = (
     ("finetune nf4", "finetune", ("--quantize", "nf4"), 4, 1),
     ("moincl bf16", "moincl", (), 4, 1),
     ("moincl nf4", "moincl", ("--quantize", "nf4"), 4, 1),
-    ("router nf4", "router", ("--quantize", "nf4"), 4, 1),
     ("moincl nf4, 1 x 8", "moincl", ("--quantize", "nf4"), 1, 8),
+    ("router nf4", "router", ("--quantize", "nf4"), 4, 1),
 )
 """The runs: name, strategy, further arguments, batch size, accumulation."""
+SMALLEST = "moincl nf4, 1 x 8"
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "7b": {  # LLaVA-1.5-7B: Vicuna's language model, CLIP ViT-L/14 at 336 pixels
         "text": {
@@ -132,9 +134,8 @@ def _figures(seconds: float, examples: int, tokens: float, peak: int | None) -> 
     return {"step_s": seconds, "tokens_per_s": examples * tokens / seconds, "peak_bytes": peak}
 
 
-def measure(shape: str) -> dict[str, Any]:
-    """Run all cells; return their figures by name."""
-    results: dict[str, Any] = {}
+def measure(shape: str, results: dict[str, Any], keep: Callable[[], None]) -> None:
+    """Run the cells that ``results`` lacks, and call ``keep`` after each, so that an interruption loses one at most."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         checkpoint = build(shape, Path(folder) / "llava")
@@ -143,29 +144,58 @@ def measure(shape: str) -> dict[str, Any]:
         micl(["prepare", *map(str, tasks)], home)
         for nf4 in (False, True):
             name = f"plain script {'nf4' if nf4 else 'bf16'}"
+            if name in results:
+                continue
             results[name] = plain(checkpoint, tasks[1], EXAMPLES // 4, nf4=nf4)
             print(name, json_text(results[name]), flush=True)
+            keep()
         tokens = results["plain script bf16"]["tokens_per_example"]
         for cell in CELLS:
+            if cell[0] in results:
+                continue
             results[cell[0]] = ours(checkpoint, home, cell, tokens)
             print(cell[0], json_text(results[cell[0]]), flush=True)
-    return results
+            keep()
+
+
+def recorded(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the cells of a record, if it was made with equal settings, libraries and GPU."""
+    try:
+        former = json.loads((RESULTS / f"{name}.json").read_text())
+    except FileNotFoundError:
+        return {}
+    here = machine()
+    same = former.get("settings") == json.loads(json_text(settings))
+    same = same and all(former["machine"].get(key) == here[key] for key in here if key != "processor")
+    return dict(former["cells"]) if same else {}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="7b")
     parser.add_argument("--record", default="gpu", help="name of the record (empty: no record)")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep the cells of the record if GPU and libraries are equal",
+    )
     args = parser.parse_args()
     if args.shape == "7b" and not torch.cuda.is_available():
         record(args.record, {"measured": False, "reason": "this machine has no GPU"})
         return
-    results = measure(args.shape)
-    within = results["moincl nf4, 1 x 8"]["peak_bytes"] <= BUDGET
-    print(f"moincl on 4-bit weights, 1 x 8: {'within' if within else 'NOT within'} 24 GB")
-    if args.record:
-        settings = {"shape": args.shape, "tasks": TASKS, "examples": EXAMPLES}
-        record(args.record, {"measured": True, "settings": settings, "cells": results, "within_24_gb": within})
+    settings = {"shape": args.shape, "tasks": TASKS, "examples": EXAMPLES}
+
+    results = recorded(args.record, settings) if args.resume else {}
+
+    def keep() -> None:
+        within = {name: results[name]["peak_bytes"] <= BUDGET for name in (SMALLEST,) if name in results}
+        for name, fits in within.items():
+            print(f"{name}: {'within' if fits else 'NOT within'} 24 GB")
+        if args.record:
+            data = {"measured": True, "settings": settings, "cells": results, "within_24_gb": within.get(SMALLEST)}
+            record(args.record, data)
+
+    measure(args.shape, results, keep)
 
 
 if __name__ == "__main__":

@@ -117,6 +117,10 @@ def show_error(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         fail(error.format_message(), _usage_hint(error))
         return error.exit_code
+    if "torch" in sys.modules:  # it cannot have run out of memory otherwise, and is slow to import
+        from micl_cli.training.memory import with_memory_hint
+
+        error = with_memory_hint(error)
     if isinstance(error, MiclError):
         fail(error.message, error.hint, label="" if isinstance(error, Interrupted) else "error:")
         return error.exit_code

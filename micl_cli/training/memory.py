@@ -70,5 +70,5 @@ def with_memory_hint(error: Exception) -> Exception:
     return MiclError(
         f"out of memory: {first_line}",
         "Start a new run with a smaller --batch-size and more --accumulation, with --gradient-checkpointing, or with "
-        "--quantize nf4. What this run has learnt is saved: with more memory, --resume continues it.",
+        "--quantize nf4. What a run has learnt is saved: with more memory, --resume continues it.",
     )

@@ -17,8 +17,11 @@ SUPPORTED = frozenset(
 )
 """The model types that call their encoders through ``get_MODALITY_features`` in the way assumed here."""
 VIDEO_AS_IMAGES = frozenset({"internvl"})
-CONCATENATED = frozenset({("internvl", "image"), ("llava_onevision", "video")})
+CONCATENATED = frozenset({("internvl", "image")})
 """(model type, modality) for which the model expects one tensor of all media, not one per medium."""
+
+STACKED = frozenset({("llava_onevision", "video")})
+"""(model type, modality) for which that tensor is [N, T, D]: transformers 5.17 adds one token to each of N media."""
 
 TILED = frozenset({("llava_onevision", "image")})
 """(model type, modality) for which a medium is split into tiles only if it is the only one in its example."""
@@ -82,7 +85,8 @@ class Encoders:
             if name not in by_source:
                 return original
             concatenated = name == "audio" or (self.model_type, name) in CONCATENATED
-            features = _join_media(by_source[name], concatenated=concatenated)
+            stacked = (self.model_type, name) in STACKED
+            features = _join_media(by_source[name], concatenated=concatenated, stacked=stacked)
 
             @wraps(original)
             def call(*args: Any, **kwargs: Any) -> Any:
@@ -141,10 +145,13 @@ def _flat(tokens: Tensor | Sequence[Tensor]) -> Tensor:
     return whole.reshape(-1, whole.shape[-1])
 
 
-def _join_media(media: Sequence[Tensor], *, concatenated: bool) -> Features:
-    whole = torch.cat([medium[0] for medium in media])
+def _join_media(media: Sequence[Tensor], *, concatenated: bool, stacked: bool) -> Features:
+    tokens: Any = [medium[0] for medium in media]
+    whole = torch.cat(tokens)
+    if stacked:
+        tokens = torch.stack(tokens)
     return Features(
-        pooler_output=whole[None] if concatenated else [medium[0] for medium in media],
+        pooler_output=whole[None] if concatenated else tokens,
         last_hidden_state=whole,
         deepstack_features=[[medium[k] for medium in media] for k in range(1, len(media[0]))],
         attention_mask=whole.new_ones(1, len(whole), dtype=torch.bool),

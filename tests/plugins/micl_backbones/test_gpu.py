@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,13 +37,26 @@ def told(done: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.out.splitlines()]
 
 
+def fill_memory() -> list[torch.Tensor]:
+    """Allocate tensors until this process may have no more of the GPU's memory."""
+    held = []
+    for size in (4 << 20, 512 << 10, 32 << 10):
+        with contextlib.suppress(torch.OutOfMemoryError):
+            while True:
+                held.append(torch.empty(size, dtype=torch.uint8, device="cuda"))
+    return held
+
+
 @pytest.fixture
-def little_memory() -> Iterator[None]:
-    """Let this process have hardly any of the GPU's memory."""
+def no_memory() -> Iterator[list[torch.Tensor]]:
+    """Fill the memory that this process may use; clearing the list frees it."""
+    gc.collect()
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (64 << 20)) / total)
-    yield
+    held = fill_memory()
+    yield held
+    held.clear()
     torch.cuda.set_per_process_memory_fraction(1.0)
 
 
@@ -134,13 +149,12 @@ def test_memory_that_runs_out_loses_nothing(
 ) -> None:
     words = ["learn", *backbone_words("llava", tmp_path), "--strategy", "finetune", "--tasks", "img_cap,img_qa"]
     words += [*SMALL, "--quiet"]
-    request.getfixturevalue("little_memory")
-    held = torch.empty(60 << 20, dtype=torch.uint8, device="cuda")
+    held = request.getfixturevalue("no_memory")
     done = micl(*words)
     assert done.code == 1
     assert "out of memory" in done.err
     for cure in ("--batch-size", "--gradient-checkpointing", "--quantize nf4"):
         assert cure in done.err
-    del held
+    held.clear()
     torch.cuda.set_per_process_memory_fraction(1.0)
     assert micl(*words).code == 0
