@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from micl_cli.api.backbone import MediumFault as MediumFault
     from micl_cli.api.encoder import Encoder as Encoder
     from micl_cli.api.events import BASE as BASE
+    from micl_cli.api.events import Answered as Answered
     from micl_cli.api.events import Event as Event
+    from micl_cli.api.events import Notice as Notice
+    from micl_cli.api.events import PassProgress as PassProgress
+    from micl_cli.api.events import Routed as Routed
+    from micl_cli.api.events import RunFinished as RunFinished
+    from micl_cli.api.events import RunStarted as RunStarted
+    from micl_cli.api.events import Scored as Scored
+    from micl_cli.api.events import Step as Step
+    from micl_cli.api.events import TaskLearned as TaskLearned
+    from micl_cli.api.events import TaskStarted as TaskStarted
+    from micl_cli.api.events import Validated as Validated
     from micl_cli.api.export import ExportFormat as ExportFormat
     from micl_cli.api.export import ExportRequest as ExportRequest
     from micl_cli.api.export import ExportSummary as ExportSummary
@@ -49,6 +60,7 @@ if TYPE_CHECKING:
     from micl_cli.api.letters import chosen_letter as chosen_letter
     from micl_cli.api.letters import lettered as lettered
     from micl_cli.api.listener import Listener as Listener
+    from micl_cli.api.listener import RunInfo as RunInfo
     from micl_cli.api.losses import answer_loss as answer_loss
     from micl_cli.api.losses import distillation_loss as distillation_loss
     from micl_cli.api.metric import CATEGORY as CATEGORY
@@ -146,14 +158,17 @@ _MODULES = {
         "MediumFault",
     ),
     "encoder": ("Encoder",),
-    "events": ("BASE", "Event"),
+    "events": (
+        *("Answered", "BASE", "Event", "Notice", "PassProgress", "Routed", "RunFinished", "RunStarted", "Scored"),
+        *("Step", "TaskLearned", "TaskStarted", "Validated"),
+    ),
     "export": ("ExportFormat", "ExportRequest", "ExportSummary", "Usage"),
     "format": (
         *("Format", "Item", "Items", "JsonHead", "Match", "MediumValue", "interleave", "json_head", "json_values"),
     ),
     "hookspecs": ("Register", "hookimpl"),
     "letters": ("choices_in", "choices_of", "chosen_letter", "lettered"),
-    "listener": ("Listener",),
+    "listener": ("Listener", "RunInfo"),
     "losses": ("answer_loss", "distillation_loss"),
     "metric": ("CATEGORY", "ExampleMetric", "Metric", "Score", "category_means"),
     "modality": ("Clip", "Modality", "Sound"),

@@ -111,7 +111,7 @@ def sweep(
     others. Ctrl-C saves what is learnt. The processes share --threads.
     """
     from micl_cli.session import Session, configured_listeners
-    from micl_cli.sweep.grid import grid, parse_seeds, parse_variants
+    from micl_cli.sweep.grid import grid, parse_seeds, parse_variants, sweep_name
     from micl_cli.sweep.scheduler import CellOptions
 
     trusted = allows_code(flags["trust_remote_code"], flags["backbone_options"])
@@ -132,6 +132,7 @@ def sweep(
         cells = [replace(cell, recipe=recipe_use(recipes.get(cell.strategy, Recipe()), cell.plan)) for cell in cells]
         for text in dict.fromkeys(t for c in cells for t in recipe_notes(recipes.get(c.strategy, Recipe()), c.plan)):
             note(f"note: {text}")
+        options = replace(options, group=sweep_name(file, cells))
         if dry_run:
             _show_grid(session, cells, options, as_json)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -142,7 +143,7 @@ def _run(
         missing = sum(trials - len(tuning.state.trials) for tuning in tunings) * len(studies[0].record.seeds)
         display = TuneDisplay(session, (), as_json, missing, missing * len(tasks))
         stop = stack.enter_context(stop_on_signal(stopping_note))
-        with closing(tune(tunings, options, stop)) as messages, closing(display):
+        with closing(tune(tunings, replace(options, group=name), stop)) as messages, closing(display):
             for message in messages:
                 display.consume(message)
         interrupted = stop()

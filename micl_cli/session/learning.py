@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from micl_cli.api.events import Event, Notice, RunFinished, RunStarted
@@ -19,6 +20,7 @@ from micl_cli.session.lease import leased
 from micl_cli.session.listeners import EventDelivery, ListenerFactory
 from micl_cli.session.notices import answers_over_limit, cite, rename, unheard, unstored_answers
 from micl_cli.session.recorder import Recorder, new_run
+from micl_cli.session.run_info import run_info
 from micl_cli.session.run_log import EventLog, run_log
 from micl_cli.session.session import Session
 from micl_cli.store import RunRecord, Store
@@ -38,11 +40,13 @@ def learn(
     threads: int = 0,
     listeners: Mapping[str, ListenerFactory] | None = None,
     recipe: Mapping[str, str] | None = None,
+    group: str = "",
     skip_finished_elsewhere: bool = False,
 ) -> Generator[Event, None, None]:
     """Carry out a plan, or resume its run. For a finished run, the recorded events are yielded again.
 
-    ``recipe`` holds the name, sha256 and citation of the plan's recipe, which the run records. With
+    ``recipe`` holds the name, sha256 and citation of the plan's recipe, which the run records;
+    ``group`` is the name of its sweep or study, for listeners. With
     ``skip_finished_elsewhere``, nothing is yielded for a run that another machine with the same store has
     finished. Raises BusyError if another process or machine works on the run, Interrupted once all is saved, and any
     error of a component.
@@ -73,7 +77,8 @@ def learn(
                 folder.inherit(RunFolder(settings.runs / plan.parent), components.stages)
             environment = environment_of(components, session.registry)
             session.tasks.register_missing(tasks, store)
-            delivery = EventDelivery(plan.id, session.registry, listeners or {})
+            info = partial(run_info, session, plan.id, group)
+            delivery = EventDelivery(plan.id, session.registry, listeners or {}, info)
             store.start_run(new_run(plan, environment, session.registry, recipe))
             _inherit_environments(plan, store)
             recorder = Recorder(store, plan.id, environment)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from micl_cli.api.options import options_of
@@ -215,6 +217,14 @@ def grid(
     ]
     _refuse_duplicates(cells)
     return cells
+
+
+def sweep_name(file: str | None, cells: Sequence[Cell]) -> str:
+    """Return the name of a sweep for listeners: that of its run file, else one that is derived from its cells."""
+    if file:
+        return Path(file).stem
+    digest = sha256(" ".join(sorted(cell.plan.id for cell in cells)).encode()).hexdigest()
+    return f"sweep-{digest[:8]}"
 
 
 def _refuse_duplicates(cells: Sequence[Cell]) -> None:

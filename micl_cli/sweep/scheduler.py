@@ -47,6 +47,7 @@ class CellOptions:
     save_seconds: float = 5.0
     max_answers: int | None = 0
     listeners: tuple[str, ...] = ()
+    group: str = ""
     debug: bool = False
 
 
@@ -102,6 +103,7 @@ def _start(session: Session, executor: ProcessExecutor, cell: Cell, options: Cel
             save_seconds=options.save_seconds,
             max_answers=options.max_answers,
             listeners=options.listeners,
+            group=options.group,
             debug=options.debug,
             trusted=session.trusted,
             recipe=cell.recipe,

@@ -37,6 +37,7 @@ class CellTask:
     save_seconds: float = 5.0
     max_answers: int | None = 0
     listeners: tuple[str, ...] = ()
+    group: str = ""
     debug: bool = False
     trusted: bool = False
     recipe: Mapping[str, str] | None = None
@@ -60,7 +61,7 @@ def learn_cell(task: CellTask) -> None:
         listeners = configured_listeners(task.listeners, session.settings, session.registry)
         control = Control(stop=stop, save_seconds=task.save_seconds, max_answers=task.max_answers)
         options: dict[str, Any] = {"device": task.device, "threads": task.threads, "listeners": listeners}
-        options["recipe"] = task.recipe
+        options |= {"recipe": task.recipe, "group": task.group}
         # Closed immediately if the executor is gone, so that the end of the run is stored.
         with closing(learn(session, plan, tasks, control, **options, skip_finished_elsewhere=True)) as events:
             for event in events:

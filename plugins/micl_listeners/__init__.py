@@ -1,0 +1,1 @@
+"""Listeners that send runs to experiment trackers."""
