@@ -21,7 +21,8 @@ ListenerFactory = Callable[[], Listener]
 def configured_listeners(names: Sequence[str], settings: Settings, registry: Registry) -> dict[str, ListenerFactory]:
     """Return a factory for each named listener, with its options from the ``[listen.NAME]`` tables.
 
-    Raises PluginError for an unknown listener or one that lacks a library, OptionError for an unknown, invalid or missing option.
+    Raises PluginError for an unknown listener or one that lacks a library, OptionError for an unknown, invalid or
+    missing option.
     """
     return {name: _configured(name, settings, registry) for name in names}
 

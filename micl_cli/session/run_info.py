@@ -9,9 +9,8 @@ from typing import Any
 
 from micl_cli.api.events import Event, Step, Validated
 from micl_cli.api.listener import RunInfo
-from micl_cli.plan import Plan
-from micl_cli.redaction import MASK, is_secret_name, redact
 from micl_cli.records import StepRecord
+from micl_cli.redaction import MASK, is_secret_name, redact
 from micl_cli.session.session import Session
 
 FOLDER = "listeners"

@@ -11,7 +11,7 @@ from micl_listeners.journal import Journal
 from micl_listeners.series import Axis, Series
 
 REPORT = "report.html"
-MATRIX = "R"
+MATRIX = "matrix"
 
 
 class Tracker(Listener):
@@ -56,14 +56,19 @@ class Tracker(Listener):
                 self.journal.save()
 
     def _finish(self, status: str) -> None:
-        if status == "finished":
-            figures = {f"figure/{name}": value for name, value in self.run.figures().items()}
-            self._add("stage", self.series.last_stage, figures)
-            self.log_table(MATRIX, *self.series.rows())
-            if self.report:
-                self.log_file(REPORT, self.run.report())
-        self.finish(status)
-        self.journal.save()
+        try:
+            if status == "finished":
+                self._log_results()
+        finally:  # a report that cannot be made must not leave the tracker's run open
+            self.finish(status)
+            self.journal.save()
+
+    def _log_results(self) -> None:
+        figures = {f"figure/{name}": value for name, value in self.run.figures().items()}
+        self._add("stage", self.series.last_stage, figures)
+        self.log_table(MATRIX, *self.series.rows())
+        if self.report:
+            self.log_file(REPORT, self.run.report())
 
     @property
     def destination(self) -> str:
