@@ -84,8 +84,8 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--after", shell_complete=complete_runs, metavar="RUN",
               help="Continue a finished run with more --tasks.")  # fmt: skip
 @click.option("--listen", "listeners", multiple=True, shell_complete=complete_listeners, metavar="NAME",
-              help="Send the run's events to a listener, with options from [listen.NAME] in micl.toml; "
-              "may be repeated.")  # fmt: skip
+              help="Send the run's events to a listener: tensorboard, wandb, mlflow or a plugin's, with options from "
+              "[listen.NAME] in micl.toml; may be repeated.")  # fmt: skip
 @predictions_options
 @click.option("--save-seconds", default=5.0, type=click.FloatRange(0), help="Seconds between step checkpoints.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]), help="The device to compute on.")

@@ -213,8 +213,9 @@ def test_cells_send_their_events_to_listeners(
         "from pathlib import Path\nfrom typing import Annotated\nfrom micl_cli.api import Listener\n\n"
         "class Log(Listener):\n"
         "    def __init__(self, *, folder: Annotated[Path, 'where to write']):\n        self.folder = folder\n"
+        "    def start(self, run):\n        self.group = run.group\n        return ''\n"
         "    def consume(self, run, event):\n"
-        "        with (self.folder / run).open('a') as file:\n            file.write(event.name + '\\n')\n"
+        "        with (self.folder / run).open('a') as file:\n            file.write(f'{event.name} {self.group}\\n')\n"
     )
     files = {"log_plugin.py": plugin.format("register('log', 'log_part:Log')"), "log_part.py": log}
     on_path(install("micl-log", entry_points="[micl]\nlog = log_plugin\n", files=files), toy_site)
@@ -223,9 +224,10 @@ def test_cells_send_their_events_to_listeners(
     done = sweep("--strategy", "finetune", "--seed", "0..1", "--max-steps", "1")
     assert done.code == 0, done.err
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == sorted(done.out.split())
-    for path in (tmp_path / "logs").iterdir():
-        assert path.read_text().split()[::1000] == ["run_started"]
-        assert path.read_text().split()[-1] == "run_finished"
+    lines = [path.read_text().splitlines() for path in (tmp_path / "logs").iterdir()]
+    assert [(each[0].split()[0], each[-1].split()[0]) for each in lines] == [("run_started", "run_finished")] * 2
+    (group,) = {line.split()[1] for each in lines for line in each}  # the cells of a sweep have a group in common
+    assert group.startswith("sweep-")
     (tmp_path / "micl.toml").write_text("[listen.log]\nfoldr = 1\n")
     refused = sweep("--strategy", "finetune", "--listen", "log")
     assert (refused.code, refused.out) == (2, "")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from micl_cli.api.events import Event, RunFinished, RunStarted
-from micl_cli.api.listener import Listener
+from micl_cli.api.listener import Listener, RunInfo
 from micl_cli.api.task import Task
 from micl_cli.errors import Interrupted, OptionError, PluginError
 from micl_cli.plan import Plan
@@ -259,3 +259,51 @@ def test_an_interrupt_in_a_listener_is_none_of_its_failures() -> None:
     delivery = EventDelivery("r", Registry(), {"a": Stopping})
     with pytest.raises(KeyboardInterrupt):
         list(delivery.deliver(started()))
+
+
+def info(tmp_path: Path) -> RunInfo:
+    return RunInfo(
+        id="r", name="", strategy="s", group="", tags=(), configuration={}, folder=tmp_path,
+        history=lambda position, step: iter(()), figures=dict, report=str,
+    )  # fmt: skip
+
+
+def test_listeners_are_started_once_before_the_first_event(tmp_path: Path) -> None:
+    class Shown(Memory):
+        def start(self, run: RunInfo) -> str:
+            self.names.append(run.folder.name)
+            return "shown in a browser"
+
+    shown, silent = Shown(), Memory()
+    delivery = EventDelivery("r", Registry(), {"a": lambda: shown, "b": lambda: silent}, lambda: info(tmp_path))
+    (notice,) = delivery.deliver(started())
+    assert notice.text == "shown in a browser"
+    assert list(delivery.deliver(started())) == []
+    assert shown.names == ["a", "run_started", "notice", "run_started"]
+
+
+def test_a_listener_whose_start_fails_gets_no_events_and_is_closed(tmp_path: Path) -> None:
+    class Unreachable(Memory):
+        def start(self, run: RunInfo) -> str:
+            raise ConnectionError("no network")
+
+    listener = Unreachable()
+    delivery = EventDelivery("r", Registry(), {"a": lambda: listener}, lambda: info(tmp_path))
+    (notice,) = delivery.deliver(started())
+    assert notice.text == "listener 'a' cannot be started and gets no further events: ConnectionError: no network"
+    delivery.close()
+    assert (listener.names, listener.closed) == ([], 1)
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_listener_without_its_library_is_refused_with_the_command_to_install_it(
+    learn: Any, install: Any, more: tuple[str, ...]
+) -> None:
+    source = LOG.replace(
+        "class Log(Listener):", 'class Log(Listener):\n    requires = {"no_such_module": "pip install x"}'
+    )
+    install("micl-log", entry_points="[micl]\nlog = log_plugin\n",
+            files={"log_plugin.py": PLUGIN, "log_listener.py": source})  # fmt: skip
+    done = learn("--listen", "log", *more)
+    assert (done.code, done.out) == (3, "")
+    assert "listener log needs the package no_such_module, which is not installed\nhint: Run: pip install x" in done.err

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from micl_cli.errors import UsageError
-from micl_cli.sweep.grid import parse_seeds, parse_variants
+from micl_cli.plan import Plan
+from micl_cli.sweep.grid import Cell, parse_seeds, parse_variants, sweep_name
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_:-]{0,8}", fullmatch=True)
 VALUES = st.text("abc012.,=- ", max_size=8).map(str.strip)
@@ -67,3 +68,12 @@ def test_malformed_seeds_are_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_seeds(text)
     assert caught.value.hint
+
+
+def test_a_sweep_has_the_name_of_its_file_or_one_that_the_same_cells_share() -> None:
+    plans = [Plan(strategy="finetune", backbone="toy", tasks=("a",), seed=seed) for seed in range(3)]
+    cells = [Cell("finetune", "a", plan.seed, plan, ()) for plan in plans]
+    assert sweep_name("grids/paper.toml", cells) == "paper"
+    name = sweep_name(None, cells)
+    assert name.startswith("sweep-")
+    assert sweep_name(None, cells[::-1]) == name != sweep_name(None, cells[:2])

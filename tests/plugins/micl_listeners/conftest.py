@@ -63,10 +63,8 @@ class Script:
 
     def until(self, position: int, step: int) -> list[Event]:
         """Return the events of a process that was killed after a step."""
-        end = next(
-            i for i, e in enumerate(self.whole) if isinstance(e, Step) and (e.position, e.step) == (position, step)
-        )
-        return list(self.whole[: end + 1])
+        places = {(e.position, e.step): i for i, e in enumerate(self.whole) if isinstance(e, Step)}
+        return list(self.whole[: places[position, step] + 1])
 
     def resumed(self, position: int, step: int) -> list[Event]:
         """Return the events of a process that resumes from a checkpoint in stage 2."""
@@ -90,10 +88,8 @@ def info(tmp_path: Path) -> MakeInfo:
     """Make what listeners know of the run r1: ``info(id="r2", group="grid")`` changes fields."""
 
     def history(position: int, step: int) -> Iterator[Event]:
-        before = [
-            e for e in Script.whole if isinstance(e, Step | Validated) and (e.position, e.step) <= (position, step)
-        ]
-        return iter(before)
+        recorded = [e for e in Script.whole if isinstance(e, Step | Validated)]
+        return iter([e for e in recorded if (e.position, e.step) <= (position, step)])
 
     def make(**changes: Any) -> RunInfo:
         fields: dict[str, Any] = {
