@@ -101,6 +101,7 @@ class EventDelivery:
         try:
             return call()
         except FAILURES as error:
+            if name not in self._failed:  # what failed once can often not be closed either
+                self._warnings.append(f"listener {name!r} {problem} and gets no further events: {error_line(error)}")
             self._failed.add(name)
-            self._warnings.append(f"listener {name!r} {problem} and gets no further events: {error_line(error)}")
         return None

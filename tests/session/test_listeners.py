@@ -299,9 +299,8 @@ def test_a_listener_whose_start_fails_gets_no_events_and_is_closed(tmp_path: Pat
 def test_a_listener_without_its_library_is_refused_with_the_command_to_install_it(
     learn: Any, install: Any, more: tuple[str, ...]
 ) -> None:
-    source = LOG.replace(
-        "class Log(Listener):", 'class Log(Listener):\n    requires = {"no_such_module": "pip install x"}'
-    )
+    head = "class Log(Listener):"
+    source = LOG.replace(head, f'{head}\n    requires = {{"no_such_module": "pip install x"}}')
     install("micl-log", entry_points="[micl]\nlog = log_plugin\n",
             files={"log_plugin.py": PLUGIN, "log_listener.py": source})  # fmt: skip
     done = learn("--listen", "log", *more)

@@ -62,6 +62,13 @@ def test_a_run_and_its_continuations_are_one_run_of_mlflow(script: Any, info: An
     assert rows == ["after stage,own/img_cap,own/aud_qa", "1,11.0,", "2,21.0,22.0"]
 
 
+@pytest.mark.slow
+def test_a_server_that_is_gone_is_an_error_at_once(info: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Exception, match="127.0.0.1"):
+        MLflow(tracking_uri="http://127.0.0.1:9").start(info())
+
+
 def test_a_folder_that_is_no_uri_is_refused_with_the_way_out(info: Any, tmp_path: Path) -> None:
     with pytest.raises(MiclError) as caught:
         MLflow().start(info(folder=tmp_path / "what?"))

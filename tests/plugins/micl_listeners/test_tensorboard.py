@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("tensorboard")
 
+from micl_cli.registry import Registry
+from micl_cli.session.listeners import EventDelivery
 from micl_listeners.tensorboard import TensorBoard
 
 
@@ -57,6 +59,24 @@ def test_everything_is_in_the_file_when_the_process_is_killed(script: Any, info:
         listener.consume("r1", event)
     assert scalars(read(run.folder / "logs" / "moincl-r1"), "train/loss") == [(1, 9.0), (2, 8.0)]
     listener.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_full_disk_is_noticed_once_and_hinders_nothing(
+    script: Any, info: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def write(self: Any, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    delivery = EventDelivery("r1", Registry(), {"tensorboard": TensorBoard}, info)
+    notices = list(delivery.deliver(script.whole[0]))
+    monkeypatch.setattr(RecordWriter, "write", write)
+    notices += [notice for event in script.whole[1:] for notice in delivery.deliver(event)]
+    notices += delivery.close()
+    assert len(notices) == 2
+    assert "No space left on device" in notices[1].text
 
 
 def test_another_folder_has_a_run_of_its_own(script: Any, deliver: Any, tmp_path: Path) -> None:
