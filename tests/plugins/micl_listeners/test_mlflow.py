@@ -65,7 +65,7 @@ def test_a_run_and_its_continuations_are_one_run_of_mlflow(script: Any, info: An
 @pytest.mark.slow
 def test_a_server_that_is_gone_is_an_error_at_once(info: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(Exception, match="127.0.0.1"):
+    with pytest.raises(Exception, match="retries"):
         MLflow(tracking_uri="http://127.0.0.1:9").start(info())
 
 
