@@ -8,9 +8,12 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
+
+from filelock import FileLock
 
 from micl_cli.api import MiclError, RunInfo
 from micl_listeners.series import Axis
@@ -63,9 +66,11 @@ class MLflow(Tracker):
         given = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
         self._uri = given or _database(run.folder)
         self._client = MlflowClient(tracking_uri=self._uri)
-        artifacts = None if given else (run.folder / "artifacts").absolute().as_uri()
-        self._id = self._existing(run) or self._create(run, artifacts)
-        self._client.update_run(self._id, status="RUNNING")
+        # The cells of a sweep must not make the tables of a new database at the same time.
+        with nullcontext() if given else FileLock(run.folder / "mlflow.lock"):
+            artifacts = None if given else (run.folder / "artifacts").absolute().as_uri()
+            self._id = self._existing(run) or self._create(run, artifacts)
+            self._client.update_run(self._id, status="RUNNING")
         return "" if given else f"MLflow shows this run: mlflow ui --backend-store-uri {self._uri}"
 
     def _existing(self, run: RunInfo) -> str:

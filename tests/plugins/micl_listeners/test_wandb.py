@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,31 @@ pytest.importorskip("wandb")
 from micl_listeners.wandb import WeightsAndBiases
 
 
+BLOCK, HEADER = 32768, 7
+"""The size of a block of wandb's files, and of the header of the file and of each chunk in a block, in bytes."""
+
+
+def contents(data: bytes) -> Iterator[bytes]:
+    """Yield the records of a file in the format of LevelDB's log, of which wandb's package has no reader in Python."""
+    at, parts = HEADER, b""
+    while at < len(data):
+        if (left := BLOCK - at % BLOCK) < HEADER:
+            at += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, at)
+        parts += data[at + HEADER : at + HEADER + length]
+        at += HEADER + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield parts
+            parts = b""
+
+
 def records(folder: Path) -> Iterator[Any]:
     """Yield the records of all files of a run that was logged offline, in the order of its processes."""
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
     for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime):
-        (store := DataStore()).open_for_scan(str(path))
-        while (data := store.scan_data()) is not None:
+        for data in contents(path.read_bytes()):
             (record := wandb_internal_pb2.Record()).ParseFromString(data)
             yield record
 
