@@ -15,7 +15,6 @@ pytest.importorskip("wandb")
 
 from micl_listeners.wandb import WeightsAndBiases
 
-
 BLOCK, HEADER = 32768, 7
 """The size of a block of wandb's files, and of the header of the file and of each chunk in a block, in bytes."""
 
