@@ -67,7 +67,8 @@ def _number(value: float | None) -> float:
 
 def _figures(session: Session, run_id: str) -> dict[str, float]:
     data = session.report(run_id)
-    return {name: value for name, value in {**data.metrics, **data.extra}.items() if value is not None}
+    known: dict[str, float | None] = {**data.metrics, **data.extra}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _report(session: Session, run_id: str) -> str:

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,7 +67,8 @@ class MLflow(Tracker):
         self._uri = given or _database(run.folder)
         self._client = MlflowClient(tracking_uri=self._uri)
         # The cells of a sweep must not make the tables of a new database at the same time.
-        with nullcontext() if given else FileLock(run.folder / "mlflow.lock"):
+        lock: AbstractContextManager[Any] = nullcontext() if given else FileLock(run.folder / "mlflow.lock")
+        with lock:
             artifacts = None if given else (run.folder / "artifacts").absolute().as_uri()
             self._id = self._existing(run) or self._create(run, artifacts)
             self._client.update_run(self._id, status="RUNNING")

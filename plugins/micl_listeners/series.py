@@ -78,7 +78,10 @@ class Series:
     @points.register
     def _(self, event: Scored) -> Iterator[Points]:
         name = f"score/{event.task}/{event.metric}"
-        values = {name: event.value, **{f"{name}/{key}": value for key, value in event.figures.items()}}
+        values: dict[str, float | None] = {
+            name: event.value,
+            **{f"{name}/{key}": value for key, value in event.figures.items()},
+        }
         if event.main:
             self.matrix.setdefault(event.after, {})[event.task] = event.value
             values[f"R/{event.task}"] = event.value
@@ -92,5 +95,7 @@ class Series:
     def rows(self) -> tuple[list[str], list[list[float | None]]]:
         """Return the matrix R as a table: its columns, and a row for each stage, with None where nothing was scored."""
         tasks = list(dict.fromkeys(task for scores in self.matrix.values() for task in scores))
-        rows = [[stage, *(scores.get(task) for task in tasks)] for stage, scores in sorted(self.matrix.items())]
+        rows: list[list[float | None]] = [
+            [stage, *(scores.get(task) for task in tasks)] for stage, scores in sorted(self.matrix.items())
+        ]
         return ["after stage", *tasks], rows

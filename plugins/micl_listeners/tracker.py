@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from micl_cli.api import Event, Listener, RunFinished, RunInfo, RunStarted, TaskStarted
-from micl_listeners.journal import Journal
+from micl_listeners.ledger import Ledger
 from micl_listeners.series import Axis, Series
 
 REPORT = "report.html"
@@ -17,7 +17,7 @@ MATRIX = "matrix"
 class Tracker(Listener):
     """Sends losses, validations, scores, cost, configuration and the HTML report of a run to an experiment tracker.
 
-    A resumed run continues the run of the tracker. A journal says what was sent before: it is not sent again, and
+    A resumed run continues the run of the tracker. A ledger says what was sent before: it is not sent again, and
     what the tracker does not have yet is sent from the run store.
     """
 
@@ -29,7 +29,7 @@ class Tracker(Listener):
         """Open or continue the tracker's run, and return where it is shown."""
         self.run = run
         notice = self.open(run)
-        self.journal = Journal(run.folder / "sent" / f"{run.id}.json", self.destination)
+        self.ledger = Ledger(run.folder / "sent" / f"{run.id}.json", self.destination)
         return notice
 
     def consume(self, run: str, event: Event) -> None:
@@ -48,12 +48,12 @@ class Tracker(Listener):
             self._add(points.axis, points.at, points.values)
 
     def _add(self, axis: Axis, at: int, values: Mapping[str, float]) -> None:
-        new = {name: value for name, value in values.items() if self.journal.is_new(name, at)}
+        new = {name: value for name, value in values.items() if self.ledger.is_new(name, at)}
         if new:
             self.log(axis, at, new)
-            self.journal.add(new, at)
+            self.ledger.add(new, at)
             if self.written:
-                self.journal.save()
+                self.ledger.save()
 
     def _finish(self, status: str) -> None:
         try:
@@ -61,7 +61,7 @@ class Tracker(Listener):
                 self._log_results()
         finally:  # a report that cannot be made must not leave the tracker's run open
             self.finish(status)
-            self.journal.save()
+            self.ledger.save()
 
     def _log_results(self) -> None:
         figures = {f"figure/{name}": value for name, value in self.run.figures().items()}
@@ -72,7 +72,7 @@ class Tracker(Listener):
 
     @property
     def destination(self) -> str:
-        """Names the place that the run is sent to, so that a journal about another place is not used."""
+        """Names the place that the run is sent to, so that a ledger about another place is not used."""
         return ""
 
     @property

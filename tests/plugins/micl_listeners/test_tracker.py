@@ -106,8 +106,8 @@ def test_a_run_that_is_killed_often_sends_everything_once(
     for events in [*lives, script.resumed(2, saved)]:
         deliver(memory := Memory(batch=batch), events, run)
         sent += memory.sent
-    journal = run.folder / "sent" / "r1.json"
-    journal.unlink()  # examples may be repeated
+    ledger = run.folder / "sent" / "r1.json"
+    ledger.unlink()  # examples may be repeated
     assert sent == complete.sent
 
 

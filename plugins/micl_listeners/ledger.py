@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-class Journal:
+class Ledger:
     """Remembers the last place of each series of a run that was sent to ``destination``.
 
     It begins anew if the file is missing, damaged, or about another destination.
