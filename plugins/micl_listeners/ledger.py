@@ -17,9 +17,6 @@ class Ledger:
         self.path, self.destination = path, destination
         self._last = self._read()
 
-    def __bool__(self) -> bool:
-        return bool(self._last)
-
     def is_new(self, name: str, at: int) -> bool:
         """Return whether the value of a series at a step or stage was not sent yet."""
         return at > self._last.get(name, -1)
