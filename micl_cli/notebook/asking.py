@@ -48,10 +48,10 @@ class Question(TypedDict, total=False):
 
 
 class AskedModel:
-    """The model of a run in memory, with the state of torch that its answers need."""
+    """The model of a run in memory, with the state of torch for its answers. It answers one question at a time."""
 
     def __init__(self, session: Session, run_id: str, device: str = "auto") -> None:
-        self.session, self._state = session, TorchState()
+        self.session, self._state, self._turn = session, TorchState(), threading.Lock()
         with quiet_libraries(), self._state.in_use():
             self.model, notices = load_model(session, run_id, device)
         for notice in notices:
@@ -66,7 +66,7 @@ class AskedModel:
         for notice in self.model.check_media(media, stage):
             note(f"note: {notice}")
         options = AnswerOptions(adapter=adapter, task=task, decoding=about)
-        with quiet_libraries(), self._state.in_use():
+        with self._turn, quiet_libraries(), self._state.in_use():
             return self.model.answer(content, receive, stage=stage, options=options)
 
     def stream(self, prompt: Prompt, question: Mapping[str, Any]) -> Iterator[str]:

@@ -26,7 +26,8 @@ def learn(
     so are the settings in ``micl.toml`` and variables: ``backbone``, ``seed``, ``recipe``, ``max_steps``, ``lr``,
     ``eval_examples``, ``name``, ``listen``, ``after`` and the others. ``strategy_options`` and ``backbone_options`` are
     dicts; ``{3: {"alpha": 0.5}}`` sets an option for the third task. ``config`` is a run file, whose values other
-    arguments override. Without ``progress``, nothing is written.
+    arguments override. Progress is shown by bars, or by lines where there is no place for bars; without ``progress``,
+    only notices are written to stderr.
 
     Interrupting it (Ctrl-C, or the stop button of a notebook) saves what is learnt and raises Interrupted;
     ``load_run("@last").resume()`` continues. Raises MiclError, with what to do, for anything else that a user can

@@ -27,7 +27,13 @@ Answering = Callable[[str, int, int], None]
 
 def carry_out(run: Run, planned: PlannedLearning, shown: Progress) -> None:
     """Carry out a run from start to end, and show its progress."""
-    with Learning(run, planned, shown.answering) as events, shown.loading(planned.plan.backbone), closing(shown):
+    name = planned.plan.backbone
+    with Learning(run, planned, shown.answering) as events, shown.loading(name), closing(shown):
+        _show_all(events, shown)
+
+
+def _show_all(events: Learning, shown: Progress) -> None:
+    with stop_on_signal(events.stop):  # for a signal that arrives while an event is shown
         for event in events:
             shown.consume(event)
 
@@ -72,7 +78,7 @@ class Learning:
 
     def __next__(self) -> Event:
         """Carry out the run up to its next event. Raises Interrupted, BusyError and any error of a component."""
-        with self._alone(), self._state.in_use(), quiet_libraries(), stop_on_signal(self._stop):
+        with self._alone(), self._state.in_use(), quiet_libraries(), stop_on_signal(self.stop):
             self._become_current()
             try:
                 event = next(self._events, None)
@@ -96,13 +102,14 @@ class Learning:
         with self._alone():
             self._end()
 
+    def stop(self) -> None:
+        """Let the next event be the error Interrupted, after what is learnt is saved. Other threads may call it."""
+        self._stopping = True
+        stopping_note()
+
     def _end(self) -> None:
         with self._state.in_use():
             self._events.close()
-
-    def _stop(self) -> None:
-        self._stopping = True
-        stopping_note()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

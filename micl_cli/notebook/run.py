@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from micl_cli.cli.console import note
-from micl_cli.cli.status import DownloadBars, preparing, quiet_libraries
+from micl_cli.cli.status import preparing, quiet_libraries
 from micl_cli.errors import PluginError, UsageError, nearest
 from micl_cli.notebook.arguments import plan_learning
 from micl_cli.notebook.display import run_html
@@ -47,7 +47,6 @@ class Run:
         self.id = run_id
         self._session, self._home = session, home
         self._asked: AskedModel | None = None
-        session.progress = DownloadBars().update
 
     def __repr__(self) -> str:
         """Return its id, strategy, tasks and status."""

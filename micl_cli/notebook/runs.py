@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from micl_cli.cli.status import DownloadBars
 from micl_cli.notebook.arguments import settings_of
 from micl_cli.notebook.run import Run
 from micl_cli.session.session import Session
@@ -58,4 +59,4 @@ def compare(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _session(home: str | Path | None, trusted: bool = False) -> Session:
     prepare_process()
-    return Session(settings_of(home), trusted=trusted)
+    return Session(settings_of(home), progress=DownloadBars().update, trusted=trusted)
