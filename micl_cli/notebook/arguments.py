@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 import click
 
 from micl_cli.api.task import Task
-from micl_cli.cli.groups import by_key
+from micl_cli.cli.context import current_settings
+from micl_cli.cli.groups import by_key, key_of
 from micl_cli.cli.learn_request import LearnArguments, make_learn_plan
 from micl_cli.cli.main import micl
 from micl_cli.cli.pairs import PairOption
 from micl_cli.cli.predictions_options import max_answers
 from micl_cli.cli.status import DownloadBars, quiet_libraries
 from micl_cli.cli.toml_files import plugin_options
-from micl_cli.errors import MiclError, UsageError, nearest
+from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import Plan
 from micl_cli.session.listeners import configured_listeners
 from micl_cli.session.session import Session
@@ -31,7 +32,6 @@ _OF_THE_COMMAND = frozenset(("as_json", "dry_run", "save_config"))
 """The options of ``micl learn`` that only a command has."""
 _RENAMED = {"strategy_options": "options"}
 """Arguments that have another name than the option in files."""
-_PLAN = ("strategy", "tasks", "backbone", "benchmark", "recipe", "options", "backbone_options", "quantize")
 
 
 class PlannedLearning(NamedTuple):
@@ -51,14 +51,13 @@ def plan_learning(home: str | Path | None, config: str | Path | None, arguments:
     """
     prepare_process()
     with _click_errors(), _command(_words(home, config, arguments)) as flags:
-        settings = settings_of(home)
-        file, listeners = flags.pop("file"), flags.pop("listeners")
-        del file  # the context has it
+        settings = current_settings()
+        listeners = flags.pop("listeners")
         control = {name: flags.pop(name) for name in ("save_seconds", "loader_workers")}
         control["max_answers"] = max_answers(flags.pop("predictions"), flags.pop("save_predictions"))
         options = {name: flags.pop(name) for name in ("device", "threads")}
-        for name in _OF_THE_COMMAND:
-            del flags[name]
+        for name in ("file", *_OF_THE_COMMAND):
+            del flags[name]  # the context has the file
         learn = LearnArguments.from_flags(flags)
         session = Session(settings, progress=DownloadBars().update, trusted=learn.trusted)
         options["listeners"] = configured_listeners(listeners, settings, session.registry)
@@ -74,11 +73,15 @@ def settings_of(home: str | Path | None) -> Settings:
 
 @contextmanager
 def _click_errors() -> Iterator[None]:
-    """Raise errors of click as UsageError."""
+    """Raise errors of click as UsageError, with the name of the argument instead of the flag."""
+    hint = "The arguments are the options of `micl learn`: see micl learn --help."
     try:
         yield
+    except click.BadParameter as error:
+        name = key_of(error.param) if isinstance(error.param, click.Option) else "an argument"
+        raise UsageError(f"{name} cannot be used: {error.message}", hint) from error
     except click.ClickException as error:
-        raise UsageError(error.format_message()) from error
+        raise UsageError(error.format_message(), hint) from error
 
 
 @contextmanager
@@ -118,11 +121,11 @@ def _option_words(name: str, option: click.Option, value: Any) -> Iterator[str]:
         yield from _flag_words(name, option, flag, value)
     elif isinstance(option, PairOption):
         for key, each in _pairs(name, value):
-            yield from (flag, f"{key}={text_of(name, each)}")
+            yield from (flag, f"{key}={_text(name, each)}")
     else:
         each_alone = option.multiple and not isinstance(value, str)
         for each in value if each_alone else [value]:
-            yield f"{flag}={text_of(name, each)}"
+            yield f"{flag}={_text(name, each)}"
 
 
 def _flag_words(name: str, option: click.Option, flag: str, value: Any) -> Iterator[str]:
@@ -141,19 +144,16 @@ def _pairs(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     yield from plugin_options(Path(name), named).items()
 
 
-def text_of(name: str, value: Any) -> str:
+def _text(name: str, value: Any) -> str:
     """Return a value as text of the command line: lists with commas, None as "none". Raises UsageError."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float | Path):
         return str(value)
     if isinstance(value, Sequence):
-        return ",".join(text_of(name, each) for each in value)
+        return ",".join(_text(name, each) for each in value)
     if hasattr(value, "id"):  # a run
         return str(value.id)
     if hasattr(value, "item"):  # a number of numpy
-        return text_of(name, value.item())
+        return _text(name, value.item())
     raise UsageError(f"{name} cannot be {value!r}", "It must be a text, a number, or a list of these.")
-
-
-__all__ = ["MiclError", "PlannedLearning", "plan_learning", "settings_of"]

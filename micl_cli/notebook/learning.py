@@ -66,8 +66,8 @@ class Learning:
         from micl_cli.training.control import Control
 
         self.run = run
-        self._stopping, self._state, self._interrupted_for = False, TorchState(), ""
-        control = Control(stop=lambda: self._stopping, **planned.control)
+        self._stopping, self._state, self._interrupted_for = threading.Event(), TorchState(), ""
+        control = Control(stop=self._stopping.is_set, **planned.control)  # no cycle: a dropped iterator ends at once
         if answering:
             control.answering = answering
         self._events = learn_plan(planned.session, planned.plan, planned.tasks, control, **planned.options)
@@ -104,7 +104,7 @@ class Learning:
 
     def stop(self) -> None:
         """Let the next event be the error Interrupted, after what is learnt is saved. Other threads may call it."""
-        self._stopping = True
+        self._stopping.set()
         stopping_note()
 
     def _end(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import micl_cli
 from micl_cli.errors import MiclError, PluginError, UsageError
+from micl_cli.testing import ToyBackbone
 
 Run = micl_cli.Run
 
@@ -34,7 +35,7 @@ def test_scores_and_figures_are_those_of_the_report(run: Run, micl: Any) -> None
 
 
 def test_reports_are_those_of_the_command(run: Run, micl: Any, tmp_path: Path) -> None:
-    for format in ("json", "md", "csv", "text"):
+    for format in ("json", "md", "csv", "latex"):
         assert run.report(format) == micl("report", run.id, "--format", format).out.rstrip("\n")
     assert run.report("html", tmp_path / "report.html") == str(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
@@ -69,6 +70,7 @@ def test_names_are_escaped_in_a_notebook(run: Run, micl: Any) -> None:
 
 
 def test_answers_are_those_of_the_command(run: Run, micl: Any, picture: Path) -> None:
+    answers = []
     for stage in (0, 1, 2):
         words = ("ask", run.id, "--image", picture, "--stage", stage, "describe the image.")
         answer = run.answer("describe the image.", image=picture, stage=stage)
@@ -76,15 +78,27 @@ def test_answers_are_those_of_the_command(run: Run, micl: Any, picture: Path) ->
         assert "".join(run.stream("describe the image.", image=picture, stage=stage)) == answer
         parts = [("image", picture), "describe the image."]
         assert run.answer(parts, stage=stage) == answer  # type: ignore[arg-type]
+        answers.append(answer)
+    assert any(answers)
     reply = run.ask("<image> describe it.", image=[str(picture)], adapter="base", max_new_tokens=2)
     assert (reply.stage, reply.adapters) == (2, ())
 
 
-def test_leaving_a_stream_ends_it_and_errors_reach_the_reader(run: Run, picture: Path) -> None:
-    stream = run.stream("describe the image.", image=picture)
-    assert next(stream)
+def test_leaving_a_stream_ends_the_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(self: ToyBackbone, example: Any, receive: Any, **decoding: Any) -> str:
+        while True:
+            receive("again ")
+
+    stream_of_toy = ToyBackbone.stream
+    monkeypatch.setattr(ToyBackbone, "stream", endless)
+    stream = run.stream("what is it?")
+    assert next(stream) == "again "
     stream.close()  # type: ignore[attr-defined]
-    assert run.answer("describe the image.", image=picture)
+    monkeypatch.setattr(ToyBackbone, "stream", stream_of_toy)
+    assert run.answer("what is it?") == "".join(run.stream("what is it?"))
+
+
+def test_errors_of_questions_reach_the_reader(run: Run) -> None:
     with pytest.raises(MiclError, match="no such file"):
         list(run.stream("what is it?", image="absent.png"))
     with pytest.raises(UsageError, match="is no part of a prompt"):
