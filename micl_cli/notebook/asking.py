@@ -102,10 +102,11 @@ class AskedModel:
         before = [self._inspected(modality, path) for modality, given in files.items() for path in _paths(given)]
         if isinstance(prompt, str):
             return content_of(prompt, [each.medium for each in before]), before
-        items = [each if isinstance(each, str) else self._inspected(*_medium(each)) for each in prompt]
-        inside = [each for each in items if not isinstance(each, str)]
-        content = [each if isinstance(each, str) else each.medium for each in [*before, *items]]
-        return tuple(content), [*before, *inside]
+        items: list[str | InspectedMedium] = [*before]
+        for each in prompt:
+            items.append(each if isinstance(each, str) else self._inspected(*_medium(each)))
+        media = [item for item in items if not isinstance(item, str)]
+        return tuple(item if isinstance(item, str) else item.medium for item in items), media
 
     def _inspected(self, modality: str, path: str | Path) -> InspectedMedium:
         return inspect(modality, Path(path).expanduser(), self.session.registry)

@@ -217,8 +217,8 @@ class Run:
         scored: list[dict[str, Any]] = []
         with progress_shown(progress) as shown, closing(shown), quiet_libraries(), TorchState().in_use():
             control = Control(max_answers=predictions, answering=shown.answering)
-            decoded = {"decoding": decoding, "watch": preparing}
-            for event in evaluate(self._session, self.id, names, split, control, **options, **decoded):
+            options |= {"decoding": decoding, "watch": preparing}
+            for event in evaluate(self._session, self.id, names, split, control, **options):
                 shown.close()
                 if isinstance(event, Notice):
                     note(f"note: {event.text}")
@@ -313,5 +313,5 @@ def report_text(runs: Sequence[Run], format: str) -> str:
 
 
 def _ranges(stage: Stages) -> list[StageRange]:
-    stages = [stage] if stage is None or isinstance(stage, int) else stage
+    stages: Iterable[int | None] = [stage] if stage is None or isinstance(stage, int) else stage
     return [(each, each) for each in stages]
