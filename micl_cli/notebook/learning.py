@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from inspect import GEN_CLOSED, getgeneratorstate
 from types import TracebackType
 from typing import TYPE_CHECKING
 from weakref import ReferenceType, ref
@@ -127,7 +128,7 @@ class Learning:
             text = f"run {self.run.id} was interrupted when run {self._interrupted_for} was started in this process"
             raise Interrupted(text, _continuation(self.run.id))
         other = Learning._current() if Learning._current else None
-        if other is not None and other is not self and other._events.gi_frame:  # it is not at its end
+        if other is not None and other is not self and getgeneratorstate(other._events) != GEN_CLOSED:
             other._interrupted_for = self.run.id
             other._end()
         Learning._current = ref(self)

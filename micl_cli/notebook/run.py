@@ -263,7 +263,7 @@ class Run:
 
         self._asked = None
         gc.collect()
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()
 
     def answer(self, prompt: Prompt, **question: Unpack[Question]) -> str:

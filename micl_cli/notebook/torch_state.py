@@ -38,7 +38,8 @@ class TorchState:
 def _current() -> _State:
     import torch
 
-    cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+    on_gpu = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.get_rng_state() if on_gpu else None
     return _State(torch.get_num_threads(), torch.get_rng_state(), cuda)
 
 
