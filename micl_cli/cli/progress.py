@@ -1,9 +1,10 @@
-"""Progress on stderr: bars on a terminal, otherwise a few lines."""
+"""Progress on stderr: bars on a terminal and in a notebook, otherwise a few lines."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -37,7 +38,7 @@ _NARROW = 64
 
 
 class Progress:
-    """The display of a run's events on stderr: progress bars on a terminal, else a few lines per task.
+    """The display of a run's events on stderr: progress bars on a terminal or in a notebook, else lines for each task.
 
     With ``quiet``, only notices are shown.
     """
@@ -96,10 +97,8 @@ class Progress:
 
     def _weights_bar(self, label: str, factory: object, args: Sequence[Any], settings: Mapping[str, Any]) -> Any:
         """Return the progress bar of transformers for the weights that it loads."""
-        import tqdm
-
         self.close()
-        bar: Any = tqdm.tqdm
+        bar: Any = bar_class()
         known = {name: settings[name] for name in ("iterable", "total", "unit", "unit_scale") if name in settings}
         return bar(*args, **known, **bar_look(escape(label)), leave=False, file=self._stream)
 
@@ -112,7 +111,7 @@ class Progress:
 
     @property
     def _has_bars(self) -> bool:
-        return not self._quiet and self._stream.isatty()
+        return not self._quiet and has_bars(self._stream)
 
     def _show_bar(self, bar_of: object, label: str, total: int | None, unit: str, initial: int = 0) -> None:
         """Show the progress bar of ``bar_of`` in place of another one, if stderr is a terminal.
@@ -121,12 +120,10 @@ class Progress:
         """
         if bar_of == self._bar_of or not self._has_bars:
             return
-        from tqdm import tqdm
-
         self.close()
         self._bar_of = bar_of
         shown: dict[str, Any] = {"total": total, "unit": unit, "initial": initial, **bar_look(escape(label))}
-        self._bar = tqdm(**shown, leave=False, file=self._stream)
+        self._bar = bar_class()(**shown, leave=False, file=self._stream)
 
     def _run_started(self, event: RunStarted) -> None:
         self.close()
@@ -207,6 +204,30 @@ class Progress:
             self._bar.refresh()
 
 
+def has_bars(stream: TextIO) -> bool:
+    """Return whether progress is shown by bars: on a terminal, and in a notebook."""
+    return stream.isatty() or _in_notebook()
+
+
+def bar_class() -> type[tqdm[Any]]:
+    """Return the class of progress bars for a terminal or, in a notebook, for widgets (text where there are none)."""
+    import tqdm
+
+    if not _in_notebook():
+        return tqdm.tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # text is shown where the packages of widgets are missing
+        from tqdm import auto
+
+    return auto.tqdm
+
+
+def _in_notebook() -> bool:
+    """Return whether the kernel of a notebook runs this process."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and "IPKernelApp" in shell.config
+
+
 def bar_look(label: str) -> dict[str, Any]:
     """Return the label and format of a bar; in a narrow terminal, the percentage and the time left without a bar."""
     columns = shutil.get_terminal_size().columns
@@ -219,12 +240,10 @@ def bar_look(label: str) -> dict[str, Any]:
 @contextmanager
 def counting(label: str, unit: str = "file") -> Iterator[Callable[[int, int | None], None]]:
     """Yield a callback ``(done, total)`` that updates a progress bar, shown on a terminal without ``--quiet``."""
-    if output.quiet or not sys.stderr.isatty():
+    if output.quiet or not has_bars(sys.stderr):
         yield lambda done, total: None
         return
-    from tqdm import tqdm
-
-    with tqdm(unit=unit, leave=False, file=sys.stderr, **bar_look(escape(label))) as bar:
+    with bar_class()(unit=unit, leave=False, file=sys.stderr, **bar_look(escape(label))) as bar:
 
         def show(done: int, total: int | None) -> None:
             bar.total = total

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from micl_cli.cli.console import escape, note, output
-from micl_cli.cli.progress import bar_look, counting
+from micl_cli.cli.progress import bar_class, bar_look, counting, has_bars
 from micl_cli.errors import Interrupted
 from micl_cli.settings import library_messages
 
@@ -76,13 +76,11 @@ class DownloadBars:
             self.close()
 
     def _open(self, name: str, total: int) -> None:
-        if output.quiet or not sys.stderr.isatty():
+        if output.quiet or not has_bars(sys.stderr):
             note(f"downloading {name} ({size_text(total)})")
             return
-        from tqdm import tqdm
-
         look = {**bar_look(escape(name)), "unit": "B", "unit_scale": True, "leave": False}
-        self._bar = tqdm(total=total, file=sys.stderr, **look)
+        self._bar = bar_class()(total=total, file=sys.stderr, **look)
 
     def close(self) -> None:
         """Remove the progress bar."""

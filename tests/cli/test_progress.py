@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from micl_cli.api.events import (
     Validated,
 )
 from micl_cli.cli.console import output
-from micl_cli.cli.progress import Progress, counting
+from micl_cli.cli.progress import Progress, counting, has_bars
 
 
 class Terminal(io.StringIO):
@@ -195,3 +196,17 @@ def test_loading_shows_the_weights_that_transformers_loads() -> None:
     with Progress(stream=quiet).loading("tiny"):
         assert list(logging.tqdm([1], desc="Loading weights", disable=True)) == [1]
     assert quiet.getvalue() == ""
+
+
+def test_notebooks_have_bars_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert has_bars(Terminal()) and not has_bars(io.StringIO())
+    shell = SimpleNamespace(config={"IPKernelApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert has_bars(io.StringIO())
+    bars: list[Any] = []
+    bar = SimpleNamespace(n=0, update=lambda n: None, close=lambda: None)
+    monkeypatch.setattr("tqdm.auto.tqdm", lambda **how: bars.append(how) or bar)
+    progress = Progress(stream=io.StringIO())
+    progress.answering("own/birds", 0, 4)
+    progress.close()
+    assert bars[0]["total"] == 4
