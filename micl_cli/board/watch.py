@@ -141,8 +141,9 @@ def _state_of_files(url: str) -> object:
 
 
 def _state_of_file(path: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever a file is written; None for one that is missing or empty, as reading leaves a log."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) if status.st_size else None
