@@ -141,7 +141,7 @@ def _state_of_files(url: str) -> object:
 
 
 def _state_of_file(path: Path) -> tuple[int, ...] | None:
-    """Return what changes whenever a file is written; None for one that is missing or empty, as reading leaves a log."""
+    """Return what changes whenever a file is written; None for one that is missing or empty, as after reading a log."""
     try:
         status = path.stat()
     except OSError:

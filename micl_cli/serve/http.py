@@ -194,7 +194,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @property
     def _path(self) -> str:
-        return self.path.partition("?")[0]
+        return getattr(self, "path", "").partition("?")[0]  # a malformed request has none
 
     def guarded(self, respond: Callable[[], None]) -> None:
         """Call ``respond`` if the client may send requests; send a refusal if it may not, or if that fails."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from micl_cli.session import Session
 from micl_cli.settings import load_settings
 from micl_cli.store import NewRun, check
 from micl_cli.sweep.record import CellRecord, SweepRecord
-from micl_cli.sweep.record import sweep_records as known_sweeps
 
 OLD = Path(__file__).parents[1] / "store" / "assets" / "schema-0005.sqlite"
 
@@ -149,17 +147,6 @@ def test_cells_of_a_sweep_that_have_not_started_are_waiting(finished: str, isola
     assert [report for _, report, _ in row.cells] == [True, False]
 
 
-def test_a_sweep_is_recorded_when_it_starts(home: Path, micl: Any, learn_words: Any) -> None:
-    words = ["sweep", *learn_words("--strategy", "finetune")[1:], "--seed", "0..1"]
-    assert micl(*words).code == 0
-    (record,) = known_sweeps(load_settings(), 10)
-    assert [(cell.strategy, cell.seed) for cell in record.cells] == [("finetune", 0), ("finetune", 1)]
-    assert micl(*words).code == 0
-    assert [each.id for each in known_sweeps(load_settings(), 10)] == [record.id]
-    (row,) = board().sweeps
-    assert row.summary == "2 of 2 finished"
-
-
 def test_a_stamp_changes_with_the_run(start_learning: Any) -> None:
     learning = start_learning()
     learning.until("step", position=1, step=1)
@@ -171,4 +158,3 @@ def test_a_stamp_changes_with_the_run(start_learning: Any) -> None:
     with pytest.raises(StoreError, match="not in the store"):
         watch.stamp(["ab12"])
     watch.close()
-    assert not [name for name in os.listdir(load_settings().home) if name.startswith("micl-")]
