@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from micl_cli.board.progress import Progress
@@ -42,7 +43,6 @@ class RunRow:
     record: RunRecord
     data: RunData | None = None
     progress: Progress | None = None
-    at: str = ""
 
     @property
     def title(self) -> str:
@@ -50,7 +50,7 @@ class RunRow:
         name = self.record.name
         return escape(f"{self.record.id} {name}" if name else self.record.id)
 
-    @property
+    @cached_property
     def cells(self) -> dict[str, Shown]:
         """The cells of the table of runs by column."""
         plan, data, progress = self.record.plan, self.data, self.progress

@@ -25,6 +25,10 @@ MAX_SWEEPS = 20
 """The number of sweeps that are shown, the latest ones."""
 FRESH_SECONDS = 1.0
 """The time for which what was read is shown, however many pages ask."""
+ENDED_SECONDS = 30.0
+"""The time for which the rows of runs that have ended are kept: only `micl eval` changes them."""
+REST = 10.0
+"""Reading takes at most one part in so many of the time of a processor, which runs need for learning."""
 
 
 class WatchingSession(Session):
@@ -49,13 +53,16 @@ class Watch:
         self._board = Board()
         self._store: Store | None = None
         self._files: object = None
-        self._last_steps: dict[tuple[str, str], tuple[StepRecord, ...]] = {}
+        self._fresh = 0.0
+        self._ended: dict[str, tuple[float, RunRow]] = {}
 
     def board(self) -> Board:
         """Return what the board shows, at most FRESH_SECONDS old. Raises StoreError."""
         with self._lock:
-            if time.monotonic() - self._read >= FRESH_SECONDS:
+            if time.monotonic() - self._read >= max(FRESH_SECONDS, self._fresh):
+                started = time.thread_time()
                 self._board = self._current()
+                self._fresh = REST * (time.thread_time() - started)
                 self._read = time.monotonic()
             return self._board
 
@@ -92,35 +99,37 @@ class Watch:
         with self._opened() as store:
             known = [self.session.with_real_status(run, store) for run in map(with_damage, store.runs())]
             listed = known[: self.limit]
-            results = store.results([run for run in listed if run.status != DAMAGED])
-            examples = _examples(store)
-            rows = [self._row(store, run, results.get(run.id), examples) for run in listed]
+            rows = self._rows(store, listed)
         sweeps = self._sweeps({run.id: run.status for run in known})
         return Board(runs=rows, sweeps=sweeps, older=len(known) - len(listed))
 
-    def _row(self, store: Store, run: RunRecord, details: RunDetails | None, examples: Mapping[str, int]) -> RunRow:
-        if details is None:
-            error = run.error or "a row of its stages or scores is damaged"
-            return RunRow(record=replace(run, status=DAMAGED, error=error))
-        data = run_data(details)
-        steps = self._steps(store, run)
-        return RunRow(record=run, data=data, progress=progress_of(data, Plan.from_json(run.plan), steps, examples))
-
-    def _steps(self, store: Store, run: RunRecord) -> tuple[StepRecord, ...]:
-        """Return the latest steps of a run, one of a finished run; none if they are damaged."""
-        key = run.id, run.finished
-        if run.status == "finished" and key in self._last_steps:
-            return self._last_steps[key]
-        try:
-            steps = store.steps(run.id, 1 if run.status == "finished" else RECENT_STEPS)
-        except StoreError:
-            steps = ()
-        if run.status == "finished":
-            self._last_steps[key] = steps
-        return steps
+    def _rows(self, store: Store, runs: Sequence[RunRecord]) -> list[RunRow]:
+        """Return the rows of runs. Those of runs that have ended are not read again each time."""
+        recent = time.monotonic() - ENDED_SECONDS
+        kept = {run: row for run, (read, row) in self._ended.items() if read > recent}
+        rows = {run.id: kept[run.id] for run in runs if run.id in kept and kept[run.id].record == run}
+        results = store.results([run for run in runs if run.id not in rows and run.status != DAMAGED])
+        examples = _examples(store) if results else {}
+        for run in runs:
+            if run.id not in rows:
+                rows[run.id] = _row(store, run, results.get(run.id), examples)
+                if run.status != "running":
+                    self._ended[run.id] = time.monotonic(), rows[run.id]
+        return [rows[run.id] for run in runs]
 
     def _sweeps(self, status: Mapping[str, str]) -> list[SweepRow]:
         return [_sweep(record, status) for record in sweep_records(self.session.settings, MAX_SWEEPS)]
+
+
+def _row(store: Store, run: RunRecord, details: RunDetails | None, examples: Mapping[str, int]) -> RunRow:
+    if details is None:
+        error = run.error or "a row of its stages or scores is damaged"
+        return RunRow(record=replace(run, status=DAMAGED, error=error))
+    data = run_data(details)
+    steps: tuple[StepRecord, ...] = ()
+    with suppress(StoreError):  # a damaged row of a step only hides loss and time left
+        steps = store.steps(run.id, RECENT_STEPS if run.status == "running" else 1)
+    return RunRow(record=run, data=data, progress=progress_of(data, Plan.from_json(run.plan), steps, examples))
 
 
 def _sweep(record: SweepRecord, status: Mapping[str, str]) -> SweepRow:

@@ -58,7 +58,8 @@ class RunningBoard:
 @pytest.fixture
 def start_board(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RunningBoard]]:
     """Start a board of this test's own home, which reads the store whenever it is asked."""
-    monkeypatch.setattr(watch, "FRESH_SECONDS", 0.0)
+    for name in ("FRESH_SECONDS", "REST"):
+        monkeypatch.setattr(watch, name, 0.0)
     with ExitStack() as stack:
 
         def call(**options: Any) -> RunningBoard:
