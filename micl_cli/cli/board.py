@@ -20,8 +20,8 @@ Examples:
 The page lists runs and sweeps with their state, step, loss, time left and scores, and updates itself.
 It opens the HTML report of a run, and compares chosen runs. It reads the run store and changes nothing:
 it can be started and stopped while runs are learnt.
-A server that other machines can reach needs a token. If none is given, one is generated; the address that
-is printed has it."""
+A server that other machines can reach needs a token. If none is given, one is generated, and is part of the
+address that is printed."""
 _TOKEN_BYTES = 24
 
 
@@ -47,10 +47,11 @@ def board(
     from micl_cli.session.signals import stop_on_signal
 
     session = WatchingSession(current_settings())
-    token = _token(host, token, token_file)
+    given = _given_token(token, token_file)
+    token = given or _new_token(host)
 
     def ready(address: str) -> None:
-        _tell(address, as_json)
+        _tell(address, as_json, generated=token != given)
         if open_browser:
             _open(address)
 
@@ -59,30 +60,42 @@ def board(
         serve_board(session, **options, log=note, stopped=stopped, ready=ready)
 
 
-def _token(host: str, token: str, file: Path | None) -> str:
-    """Return the given token, or a new one if other machines can reach the server. Raises UsageError."""
-    import secrets
-
+def _given_token(token: str, file: Path | None) -> str:
+    """Return the token from the first line of a file, or else ``token``. Raises UsageError."""
     from micl_cli.errors import UsageError
     from micl_cli.io.text import TextError, read_text
+
+    if file is None:
+        return token
+    try:
+        lines = read_text(file).splitlines()
+    except (OSError, TextError) as error:
+        raise UsageError(f"the token cannot be read from {file}: {error}", "Name a text file.") from error
+    if not (token := lines[0].strip() if lines else ""):
+        raise UsageError(f"{file} has no token in its first line", "Write one there: letters and digits.")
+    return token
+
+
+def _new_token(host: str) -> str:
+    """Return a random token if other machines can reach a server on ``host``, else an empty text."""
+    import secrets
+
     from micl_cli.serve.http import is_loopback
 
-    if file is not None:
-        try:
-            lines = read_text(file).splitlines()
-        except (OSError, TextError) as error:
-            raise UsageError(f"the token cannot be read from {file}: {error}", "Name a text file.") from error
-        if not (token := lines[0].strip() if lines else ""):
-            raise UsageError(f"{file} has no token in its first line", "Write one there: letters and digits.")
-    return token or ("" if is_loopback(host) else secrets.token_urlsafe(_TOKEN_BYTES))
+    return "" if is_loopback(host) else secrets.token_urlsafe(_TOKEN_BYTES)
 
 
-def _tell(address: str, as_json: bool) -> None:
+def _tell(address: str, as_json: bool, *, generated: bool) -> None:
+    """Write the address of the board. A token in it is hidden on stderr, except a generated one, which nobody knows."""
     from micl_cli.io.json_lines import write_json_line
 
+    text = f"the board is at {address} (Ctrl-C ends)"
     if as_json:
         write_json_line({"event": "board_started", "url": address})
-    note(f"the board is at {address} (Ctrl-C ends)")
+    if generated and not as_json:
+        click.echo(text, err=True)
+    else:
+        note(text)
 
 
 def _open(address: str) -> None:

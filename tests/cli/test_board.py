@@ -50,9 +50,12 @@ def test_a_host_that_others_can_reach_gets_a_token(micl: Any, served: Any, tmp_p
     assert (done.code, len(token) >= 32, f"?token={token}" in done.err) == (0, True, True)
     file = tmp_path / "token.txt"
     file.write_text("of-the-file\n")
-    assert micl("board", "--host", "0.0.0.0", "--token-file", file).code == 0
+    done = micl("board", "--host", "0.0.0.0", "--token-file", file)
+    assert (done.code, "of-the-file" in done.err) == (0, False)
+    done = micl("board", "--host", "0.0.0.0", "--token-file", file, "--json")
+    assert (json.loads(done.out)["url"], done.err.count("of-the-file")) == ("http://0.0.0.0:1/?token=of-the-file", 0)
     assert micl("board").code == 0
-    assert [call["token"] for call in served[1:]] == ["of-the-file", ""]
+    assert [call["token"] for call in served[1:]] == ["of-the-file", "of-the-file", ""]
 
 
 def test_the_variable_has_the_token(micl: Any, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
