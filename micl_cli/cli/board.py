@@ -56,8 +56,7 @@ def board(
             _open(address)
 
     with stop_on_signal(lambda: note("stopping")) as stopped:
-        options = {"host": host, "port": port, "token": token, "limit": limit}
-        serve_board(session, **options, log=note, stopped=stopped, ready=ready)
+        serve_board(session, host=host, port=port, token=token, limit=limit, log=note, stopped=stopped, ready=ready)
 
 
 def _given_token(token: str, file: Path | None) -> str:
