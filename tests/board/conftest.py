@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,6 +18,11 @@ from micl_cli.board.watch import WatchingSession
 from micl_cli.session import Request, Session, learn
 from micl_cli.settings import load_settings
 from micl_cli.training.loop import Control
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from browser import chromium as chromium
+from browser import serious_findings as serious_findings
 
 TASKS = ("own/img_cap", "own/aud_qa")
 
