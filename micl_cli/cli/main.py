@@ -26,6 +26,7 @@ COMMANDS = {
     "tune": Lazy("micl_cli.cli.tune:tune", "Tune strategies on validation data."),
     "eval": Lazy("micl_cli.cli.eval:evaluate", "Score a run's model on tasks."),
     "report": Lazy("micl_cli.cli.report:report", "Show scores, forgetting and cost of runs."),
+    "board": Lazy("micl_cli.cli.board:board", "Show runs and sweeps in a browser while they are learnt."),
     "diff": Lazy("micl_cli.cli.diff:diff", "Show what two runs differ in."),
     "ask": Lazy("micl_cli.cli.ask:ask", "Ask a run's model about images, audio, video or text."),
     "serve": Lazy("micl_cli.cli.serve:serve", "Serve a run's model over HTTP to OpenAI clients."),

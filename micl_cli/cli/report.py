@@ -155,14 +155,11 @@ def _html(session: Session, data: Sequence[RunData], options: ReportOptions, ans
     import sys
 
     from micl_cli.errors import UsageError
-    from micl_cli.report.html.render import html_report
-    from micl_cli.report.render import summaries_for
-    from micl_cli.session.report_details import report_details
+    from micl_cli.session.report_page import report_page
 
     if output is None and sys.stdout.isatty():
         raise UsageError("an HTML report is not shown in a terminal", "Name a file: -o report.html")
-    details = None if options.summary_only else report_details(session, data, answers)
-    return html_report(data, summaries_for(data, options), details, summary_only=options.summary_only)
+    return report_page(session, data, options, answers)
 
 
 def _write_plots(

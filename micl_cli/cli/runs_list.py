@@ -13,8 +13,8 @@ from micl_cli.cli.command import Command, JoinedOption
 from micl_cli.cli.completers import complete_strategy_list, complete_tags, complete_tasks
 from micl_cli.cli.console import echo, echo_json, note, table
 from micl_cli.cli.context import current_settings
-from micl_cli.cli.status import duration_text
 from micl_cli.errors import UsageError
+from micl_cli.io.durations import duration_text
 
 if TYPE_CHECKING:
     from micl_cli.records import RunRecord

@@ -143,8 +143,11 @@ def _run(session: Session, cells: Sequence[Cell], options: CellOptions, as_json:
     """Learn the cells and show them. Raises Interrupted, or MiclError if a cell failed."""
     from micl_cli.cli.sweep_display import SweepDisplay
     from micl_cli.session.signals import stop_on_signal
+    from micl_cli.store.writing import utc_now
+    from micl_cli.sweep.record import record_sweep
     from micl_cli.sweep.scheduler import run_cells
 
+    record_sweep(session.settings, cells, utc_now())
     display = SweepDisplay(session, cells, as_json)
     with stop_on_signal(stopping_note) as stop:
         with closing(run_cells(session, cells, options, stop)) as messages, closing(display):

@@ -87,10 +87,15 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = self.server_address[0], self.server_address[1]  # type: ignore[assignment]
 
     @property
+    def origin(self) -> str:
+        """The scheme, address and port of the server."""
+        host = str(self.server_address[0])
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.server_address[1]}"
+
+    @property
     def url(self) -> str:
         """The base URL for clients."""
-        host = str(self.server_address[0])
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.server_address[1]}/v1"
+        return f"{self.origin}/v1"
 
     def allows_host(self, header: str) -> bool:
         """Return whether a ``Host`` header names this machine, or is not restricted."""
@@ -153,6 +158,14 @@ class Handler(BaseHTTPRequestHandler):
         """Return whether ``post`` answers requests for ``path``."""
         return False
 
+    def has_token(self) -> bool:
+        """Return whether the request has the token of the server, if that has one."""
+        return self.server.allows_token(self.headers.get("Authorization", ""))
+
+    def refusal(self, error: Exception) -> ApiError:
+        """Return the response to an exception."""
+        return api_error(error)
+
     # One request
 
     def setup(self) -> None:
@@ -177,17 +190,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a document."""
-        self._guarded(lambda: self.send_document(200, self.get(self._path)))
+        self.guarded(lambda: self.send_document(200, self.get(self._path)))
 
     def do_POST(self) -> None:
         """Answer a request with a body, if a place in the queue is free."""
-        self._guarded(self._post)
+        self.guarded(self._post)
 
     @property
     def _path(self) -> str:
-        return self.path.partition("?")[0]
+        return getattr(self, "path", "").partition("?")[0]  # a malformed request has none
 
-    def _guarded(self, respond: Callable[[], None]) -> None:
+    def guarded(self, respond: Callable[[], None]) -> None:
+        """Call ``respond`` if the client may send requests; send a refusal if it may not, or if that fails."""
         self.close_connection = True
         try:
             self._check_access()
@@ -195,13 +209,13 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:  # the client has left
             return
         except Exception as error:
-            self.send_error_document(api_error(error))
+            self.send_error_document(self.refusal(error))
 
     def _check_access(self) -> None:
         """Raise ApiError unless the client may send requests."""
         if not self.server.allows_host(self.headers.get("Host", "")):
             raise ApiError(403, "this server is for clients on this machine", code="host_not_allowed")
-        if not self.server.allows_token(self.headers.get("Authorization", "")):
+        if not self.has_token():
             raise ApiError(401, "the API key is missing or wrong", code="invalid_api_key")
 
     def _post(self) -> None:
@@ -249,8 +263,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_document(self, status: int, data: Mapping[str, Any]) -> None:
         """Send a JSON document as the whole response."""
-        body = json_text(data).encode()
-        self._send_head(status, _DOCUMENT, len(body))
+        self.send_body(status, _DOCUMENT, json_text(data).encode())
+
+    def send_body(self, status: int, kind: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Send a whole response of the media type ``kind``, with further ``headers``."""
+        self._send_head(status, kind, len(body), headers)
         self.wfile.write(body)
 
     def send_events_head(self) -> None:
@@ -269,8 +286,12 @@ class Handler(BaseHTTPRequestHandler):
             if self.answered:
                 self.send_event(error.as_json())
                 return
-            self.send_document(error.status, error.as_json())
+            self.send_error_body(error)
             self._linger()
+
+    def send_error_body(self, error: ApiError) -> None:
+        """Send an error as the whole response."""
+        self.send_document(error.status, error.as_json())
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send an error of the HTTP protocol itself as the base class does, but as a JSON document."""
@@ -278,10 +299,12 @@ class Handler(BaseHTTPRequestHandler):
         self.request_version = self.protocol_version  # unknown, and a response without a head would be HTTP/0.9
         self.send_error_document(ApiError(code, message or self.responses.get(code, ("error",))[0]))
 
-    def _send_head(self, status: int, kind: str, length: int | None = None) -> None:
+    def _send_head(
+        self, status: int, kind: str, length: int | None = None, more: Mapping[str, str] | None = None
+    ) -> None:
         self.answered = True
         self.send_response(status)
-        headers = {"Content-Type": kind, "Connection": "close", "Cache-Control": "no-store"}
+        headers = {"Content-Type": kind, "Connection": "close", "Cache-Control": "no-store", **(more or {})}
         headers["X-Content-Type-Options"] = "nosniff"
         if status == 401:
             headers["WWW-Authenticate"] = "Bearer"

@@ -61,7 +61,7 @@ class RunEstimate:
 
 def estimate_run(components: RunComponents) -> RunEstimate:
     """Return the size of a run. An adapter is added to the backbone to count the trainable parameters."""
-    from micl_cli.training.state import planned_steps
+    from micl_cli.training.steps import planned_steps
 
     plan, stages = components.plan, []
     evaluation = plan.evaluation

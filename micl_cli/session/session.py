@@ -180,7 +180,7 @@ class Session:
         if not exists(self.settings.store_url):
             return []
         with self.store_to_read() as store:
-            return [self._with_real_status(run, store) for run in map(with_damage, store.runs())]
+            return [self.with_real_status(run, store) for run in map(with_damage, store.runs())]
 
     def record(self, run_id: str) -> tuple[RunRecord, Plan]:
         """Return a run and its plan. Raises StoreError."""
@@ -193,9 +193,9 @@ class Session:
         with self.store_to_read() as store:
             details = store.details(run_id)
             stored_plan(details.run)
-            return replace(details, run=self._with_real_status(details.run, store))
+            return replace(details, run=self.with_real_status(details.run, store))
 
-    def _with_real_status(self, run: RunRecord, store: Store) -> RunRecord:
+    def with_real_status(self, run: RunRecord, store: Store) -> RunRecord:
         """Return the run, with status "interrupted" if its process was killed while "running"."""
         if run.status != "running" or is_busy(run.id, store, self.settings):
             return run

@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from micl_cli.store.maintenance import upgrade as upgrade
     from micl_cli.store.queries import damaged_run as damaged_run
     from micl_cli.store.store import Store as Store
+    from micl_cli.store.unchanged import open_unchanged as open_unchanged
     from micl_cli.store.validation import DAMAGED as DAMAGED
     from micl_cli.store.validation import is_run_id as is_run_id
     from micl_cli.store.validation import plan_problem as plan_problem
 
 _HOME = {"Store": "store", "damaged_run": "queries", "delete_in_little_space": "little_space"}
+_HOME["open_unchanged"] = "unchanged"
 _HOME |= dict.fromkeys(("LEASE_SECONDS", "holder_label", "holder_name", "same_holder"), "leases")
 _HOME |= dict.fromkeys(("check", "exists", "locate", "upgrade"), "maintenance")
 _HOME |= dict.fromkeys(("DAMAGED", "is_run_id", "plan_problem"), "validation")
@@ -70,7 +72,7 @@ __all__ += [
     "upgrade",
 ]
 __all__ += ["DAMAGED", "damaged_run", "delete_in_little_space", "holder_label", "holder_name", "is_run_id"]
-__all__ += ["plan_problem", "same_holder"]
+__all__ += ["open_unchanged", "plan_problem", "same_holder"]
 
 
 def __getattr__(name: str) -> Any:

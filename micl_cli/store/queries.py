@@ -128,9 +128,10 @@ def results(session: Session, runs: Sequence[RunRecord]) -> dict[str, RunDetails
     return found
 
 
-def steps(session: Session, run: str) -> tuple[StepRecord, ...]:
-    """Return the optimiser steps of a run, in order."""
-    return _records(StepRecord, session, select(models.Step).order_by(models.Step.position, models.Step.step), run)
+def steps(session: Session, run: str, last: int | None = None) -> tuple[StepRecord, ...]:
+    """Return the optimiser steps of a run, or the ``last`` of them, in order."""
+    query = select(models.Step).filter_by(run=run).order_by(models.Step.position.desc(), models.Step.step.desc())
+    return tuple(record(StepRecord, row) for row in session.scalars(query.limit(last)))[::-1]
 
 
 def predictions(

@@ -76,7 +76,7 @@ def open_current(url: URL, file: Path, resources: ExitStack) -> Engine:
     if revision == schema.HEAD:
         return engine
     schema.missing(revision, url)  # refuses a newer store before it is copied
-    _log.warning("the run store %s is read-only and has schema %s: a copy is upgraded to read it", file, revision)
+    _log.warning("the run store %s has schema %s and is only read: a copy of it is upgraded", file, revision)
     engine = _upgraded(url, resources.enter_context(temporary_copy(file)))
     resources.callback(engine.dispose)
     return engine

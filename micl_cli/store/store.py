@@ -301,10 +301,10 @@ class Store:
         with self._reading() as session:
             return queries.results(session, runs)
 
-    def steps(self, run_id: str) -> tuple[StepRecord, ...]:
-        """Return the optimiser steps of a run, in order."""
+    def steps(self, run_id: str, last: int | None = None) -> tuple[StepRecord, ...]:
+        """Return the optimiser steps of a run, or the ``last`` of them, in order."""
         with self._reading() as session:
-            return queries.steps(session, run_id)
+            return queries.steps(session, run_id, last)
 
     def predictions(
         self, run_id: str, after: int, task: str, split: str, limit: int | None = None

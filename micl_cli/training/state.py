@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from math import ceil, isnan
+from math import isnan
 from typing import Any, Literal
 
 import torch
@@ -15,7 +15,6 @@ from micl_cli.api.schedule import Schedule
 from micl_cli.api.selection import Selection
 from micl_cli.api.strategy import Stage
 from micl_cli.api.task import Example
-from micl_cli.plan import Training
 from micl_cli.training.components import RunComponents
 from micl_cli.training.snapshot import (
     Snapshot,
@@ -24,6 +23,7 @@ from micl_cli.training.snapshot import (
     restore_snapshot,
     take_snapshot,
 )
+from micl_cli.training.steps import planned_steps, steps_in_epoch
 
 Phase = Literal["before", "learning", "after"]
 """The phase of a stage: the pass before learning, learning, or the pass after it."""
@@ -193,17 +193,6 @@ class StageState:
         torch.set_rng_state(snapshot.optimizer["torch_rng"])
         if torch.cuda.is_available() and "cuda_rng" in snapshot.optimizer:
             torch.cuda.set_rng_state(snapshot.optimizer["cuda_rng"])
-
-
-def steps_in_epoch(training: Training, examples: int) -> int:
-    """Return the number of optimiser steps in one pass over a number of examples."""
-    return max(1, ceil(examples / (training.batch_size * training.accumulation)))
-
-
-def planned_steps(training: Training, examples: int, tasks: int) -> int:
-    """Return the number of optimiser steps of a stage with ``tasks`` tasks, unless it is stopped early."""
-    epochs = training.epochs * steps_in_epoch(training, examples)
-    return min(epochs, training.max_steps * tasks) if training.max_steps else epochs
 
 
 def _optimizer_tensors(optimizer: Any) -> dict[str, Tensor]:

@@ -388,3 +388,18 @@ def test_invalid_arguments_are_reported_before_anything_is_done(
     assert (done.code, done.out) == (code, "")
     assert message in done.err
     assert files(home) == before
+
+
+def test_a_sweep_is_recorded_with_the_cells_that_wait(sweep: Any, in_process: list[str], home: Path) -> None:
+    from micl_cli.settings import load_settings
+    from micl_cli.sweep.record import sweep_records
+
+    words = ("--strategy", "finetune", "--seed", "0..1")
+    assert sweep(*words, "--dry-run").code == 0
+    assert sweep_records(load_settings(), 10) == []
+    assert sweep(*words).code == 0
+    (record,) = sweep_records(load_settings(), 10)
+    assert [(cell.strategy, cell.seed) for cell in record.cells] == [("finetune", 0), ("finetune", 1)]
+    assert [cell.run for cell in record.cells] == in_process
+    assert sweep(*words).code == 0
+    assert [each.id for each in sweep_records(load_settings(), 10)] == [record.id]

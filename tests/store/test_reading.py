@@ -69,7 +69,7 @@ def test_an_older_store_is_read_from_an_upgraded_copy_which_is_said(third, url, 
         assert store.details("3f2a9c0d1b7e").run.name == "first light"
         with pytest.raises(StoreError, match="cannot be written to"):
             store.start_run(new_run())
-    assert "is read-only and has schema 0003" in caplog.text
+    assert "has schema 0003 and is only read" in caplog.text
     assert everything(third.parent) == before
     assert check(url).state == "outdated"
 

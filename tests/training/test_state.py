@@ -4,13 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
-from micl_cli.plan import Training
 from micl_cli.testing import toy_task
-from micl_cli.training.state import StageState, planned_steps, steps_in_epoch
+from micl_cli.training.state import StageState
 from micl_cli.training.step import train_step
 
 
@@ -23,16 +20,6 @@ def state(make_components: Any) -> StageState:
     components.strategy.begin(made.stage)
     made.open()
     return made
-
-
-@given(st.integers(1, 50), st.integers(1, 9), st.integers(1, 4), st.integers(1, 5), st.none() | st.integers(1, 30))
-def test_every_example_is_seen_once_an_epoch(
-    examples: int, batch: int, more: int, epochs: int, most: int | None
-) -> None:
-    training = Training(epochs=epochs, batch_size=batch, accumulation=more, max_steps=most)
-    steps = steps_in_epoch(training, examples)
-    assert (steps - 1) * batch * more < examples <= steps * batch * more
-    assert planned_steps(training, examples, 1) == min(epochs * steps, most or epochs * steps)
 
 
 def test_the_order_is_another_in_each_epoch_and_the_same_for_a_seed(state: StageState) -> None:

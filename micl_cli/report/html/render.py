@@ -32,14 +32,7 @@ def html_report(
 
     Equal data gives the same text.
     """
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = escaping_environment(__package__)
     environment.tests["code"] = lambda text: isinstance(text, Code)
     script, style = _template("report.js"), _template("report.css")
     page = page_of(runs, summaries, details, summary_only=summary_only)
@@ -47,6 +40,18 @@ def html_report(
         page=page, script=Markup(script), style=Markup(style), script_digest=_digest(script)
     )
     return text.strip()
+
+
+def escaping_environment(package: str) -> Environment:
+    """Return the environment for the templates of a package, in which all text is escaped."""
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=True,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
 
 
 def _visible(value: Any) -> Any:

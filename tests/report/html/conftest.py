@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,11 @@ from micl_cli.records import PredictionRecord, RoutingRecord, StepRecord, Valida
 from micl_cli.report.data import RunData
 from micl_cli.report.html.answers import AnsweredExample, ReportDetails, TaskAnswers
 from micl_cli.report.html.previews import preview
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+from browser import chromium as chromium
+from browser import serious_findings as serious_findings
 
 HOSTILE = "<script>window.hacked = 1</script>\"'><img src=x onerror='window.hacked=1'>$x_{$ \x1b[31m\u202e{{ 7*7 }}"
 VOID = {"meta", "link", "img", "input", "br"}
