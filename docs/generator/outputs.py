@@ -118,4 +118,4 @@ def _default(field: Any) -> str:
 
 
 def _first(cls: type[Any]) -> str:
-    return escaped(prose(inspect.getdoc(cls) or "").partition("\n\n")[0].split(". ")[0].rstrip("."))
+    return prose(inspect.getdoc(cls) or "").partition("\n\n")[0].split(". ")[0].rstrip(".")
