@@ -52,5 +52,3 @@ def options(ctx: click.Context) -> Iterator[tuple[str, str, str]]:
         if record:
             key = key_of(option) if option.expose_value and not option.is_eager else ""
             yield code(record[0]), escaped(record[1]), code(key)
-
-

@@ -51,8 +51,8 @@ def events_page() -> str:
 def json_page() -> str:
     """Return the page of the output of ``--json``."""
     text = (
-        "Commands with `--json` write one JSON document to stdout, or JSON Lines where they say so. In a path, `[]` is an "
-        "item of a list and `*` any key. Numbers that are not finite are null. Fields are added in later versions, and "
+        "Commands with `--json` write one JSON document to stdout, or JSON Lines where they say so. In a path, "
+        "`[]` is an item of a list and `*` any key. Numbers that are not finite are null. Fields are added in later versions, and "
         "never removed. Messages go to stderr."
     )
     figures = [(code(each.name), each.title, escaped(each.formula)) for each in FIGURES.values()]
@@ -97,7 +97,9 @@ def record(cls: type[Any]) -> Iterator[str]:
     """Yield the description of a dataclass, and its fields with types and defaults."""
     yield prose(inspect.getdoc(cls) or "")
     hints = typing.get_type_hints(cls, vars(import_module(cls.__module__)) | _TYPING)
-    yield table(["field", "type", "default"], [(code(f.name), code(_type(hints[f.name])), _default(f)) for f in fields(cls)])
+    yield table(
+        ["field", "type", "default"], [(code(f.name), code(_type(hints[f.name])), _default(f)) for f in fields(cls)]
+    )
 
 
 _TYPING = {name: getattr(typing, name) for name in ("Any", "Literal")}

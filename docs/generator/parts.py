@@ -18,13 +18,14 @@ DISTRIBUTION = "micl-cli"
 INTRODUCTIONS = {
     "tasks": "Tasks that micl makes itself. Tasks of published benchmarks are those of [readers](readers.md).",
     "readers": "Readers find the files of a published benchmark on your disk: `micl prepare BENCHMARK --root DIR`.",
-    "formats": "Formats of your own data: `micl prepare --from FILE --format NAME`. See [your own data](../../own-data.md).",
+    "formats": "Formats of your own data: `micl prepare --from FILE --format NAME`. "
+    "See [formats of your own data](../../own-data.md).",
     "modalities": "Modalities decode media.",
     "backbones": "The frozen base model: `--backbone NAME` or `--backbone NAME:PRESET`, options by `-b NAME VALUE`.",
     "strategies": "What is done against forgetting: `--strategy NAME`, options by `-o NAME VALUE`. "
     "[Methods](../../methods.md) helps to choose.",
     "routers": "How the strategy `router` chooses an expert: `-o router NAME`.",
-    "metrics": "How answers are scored. [Metrics](../../metrics.md) has the rules of the general ones with their sources.",
+    "metrics": "How answers are scored. [Metrics](../../metrics.md) has the rules and sources of the general ones.",
     "encoders": "Encoders of the backbone `composed`, by the name that presets use as `family`.",
     "adapters": "Kinds of adapters, which strategies choose.",
     "listeners": "Consumers of the events of a run: `--listen NAME`, options in `[listen.NAME]` of `micl.toml`.",
@@ -45,7 +46,9 @@ def pages() -> dict[str, str]:
 
 
 def _sections(registry: Registry, kind: str, parts: list[Part]) -> Iterator[str]:
-    yield table(["name", "summary"], [(f"[`{part.name}`](#{anchor(part.name)})", escaped(part.summary)) for part in parts])
+    yield table(
+        ["name", "summary"], [(f"[`{part.name}`](#{anchor(part.name)})", escaped(part.summary)) for part in parts]
+    )
     for part in parts:
         cls = registry.load(kind, part.name)
         yield f"## `{part.name}` {{ #{anchor(part.name)} }}"
@@ -89,7 +92,13 @@ def _facts(kind: str, cls: Any, registry: Registry) -> Iterator[str]:
 def _reader(cls: Any) -> Iterator[str]:
     """Yield the tasks of a reader, with the metric of each scorer, and its orders."""
     rows = [
-        (code(name), task.type, ", ".join(sorted(task.modalities)) or "text", _pairs(task.scorers), _codes(task.prompts))
+        (
+            code(name),
+            task.type,
+            ", ".join(sorted(task.modalities)) or "text",
+            _pairs(task.scorers),
+            _codes(task.prompts),
+        )
         for name, task in cls.tasks.items()
     ]
     yield table(["task", "type", "modality", "scorer: metric", "prompts"], rows)
@@ -97,7 +106,9 @@ def _reader(cls: Any) -> Iterator[str]:
 
 def _presets(cls: Any, registry: Registry) -> Iterator[str]:
     presets = cls.presets(Resources(Path("home"), registry.load))
-    rows = [(code(each.name), escaped(each.summary), ", ".join(sorted(each.modalities)), each.licence) for each in presets]
+    rows = [
+        (code(each.name), escaped(each.summary), ", ".join(sorted(each.modalities)), each.licence) for each in presets
+    ]
     yield table(["preset", "summary", "modalities", "licence"], rows)
 
 
