@@ -51,9 +51,9 @@ def events_page() -> str:
 def json_page() -> str:
     """Return the page of the output of ``--json``."""
     text = (
-        "Commands with `--json` write one JSON document to stdout, or JSON Lines where they say so. In a path, "
-        "`[]` is an item of a list and `*` any key. Numbers that are not finite are null. Fields are added in later versions, and "
-        "never removed. Messages go to stderr."
+        "Commands with `--json` write one JSON document to stdout, or JSON Lines where they say so. In a path, `[]` is "
+        "an item of a list and `*` any key. Numbers that are not finite are null. Fields are added in later versions, "
+        "and never removed. Messages go to stderr."
     )
     figures = [(code(each.name), each.title, escaped(each.formula)) for each in FIGURES.values()]
     sections = [text for name, rows in outputs().items() for text in (f"## {name}", _fields(rows))]
