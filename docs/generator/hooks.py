@@ -15,7 +15,7 @@ if str(DOCS) not in sys.path:
 
 from mkdocs.structure.files import File, Files  # noqa: E402
 
-from generator import commands, keys, outputs, parts  # noqa: E402
+from generator import commands, interface, keys, outputs, parts  # noqa: E402
 
 FOLDERS = (commands.FOLDER, parts.FOLDER)
 """Folders of generated pages, which the navigation names by their index."""
@@ -24,7 +24,7 @@ FOLDERS = (commands.FOLDER, parts.FOLDER)
 @cache
 def generated() -> dict[str, str]:
     """Return the generated pages by path."""
-    modules = (commands, keys, outputs, parts)
+    modules = (commands, interface, keys, outputs, parts)
     return {path: text for module in modules for path, text in module.pages().items()}
 
 

@@ -17,7 +17,7 @@ def generator() -> Iterator[ModuleType]:
     """The package that generates pages."""
     sys.path.insert(0, str(DOCS))
     import generator
-    from generator import commands, hooks, keys, outputs, parts  # noqa: F401
+    from generator import commands, hooks, interface, keys, outputs, parts  # noqa: F401
 
     yield generator
     sys.path.remove(str(DOCS))

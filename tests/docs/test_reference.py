@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 
+import micl_cli
 from micl_cli.api.events import Event
 from micl_cli.api.hookspecs import Hooks
 from micl_cli.api.options import options_of
@@ -91,6 +92,12 @@ def test_every_event_is_described_with_its_fields(generator: ModuleType) -> None
 def test_the_keys_of_run_files_are_described(generator: ModuleType) -> None:
     text = generator.keys.keys_page()
     assert "| `training.max_steps` |" in text and "| `strategy` |" in text and "## grid.toml" in text
+
+
+def test_the_python_interface_is_described(generator: ModuleType) -> None:
+    text = generator.interface.interface_page()
+    assert not [name for name in micl_cli._MODULES if f"\n## {name}\n" not in text]
+    assert "answer(" in text.partition("### LoadedExport.answer\n")[2]
 
 
 def test_figures_are_described_with_their_formula(generator: ModuleType) -> None:
