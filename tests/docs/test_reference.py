@@ -128,15 +128,15 @@ def paths_of(value: Any, path: str = "") -> Iterator[str]:
 
 
 def described(path: str, rows: Mapping[str, str], record_class: Callable[[str], type[Any] | None]) -> bool:
-    """Return whether a path, or the record that it is a field of, is described."""
+    """Return whether a path, or the record that it is a field of, is described; empty lists and objects are too."""
     for pattern, meaning in rows.items():
         cls = record_class(meaning)
         start = "" if pattern == "." else re.escape(pattern).replace(r"\*", r"[^\[]+")
-        if cls is None and re.fullmatch(rf"{start}(\[\].*|\..*)?|{start.removesuffix(re.escape('[]'))}", path):
+        if path == re.sub(r"(\[\]|\.\*)$", "", pattern) or (cls is None and re.fullmatch(rf"{start}([\[.].*)?", path)):
             return True
         names = "|".join(field.name for field in fields(cls)) if cls else "(?!)"
         separator = r"\." if start else ""
-        if re.match(rf"{start}{separator}({names})\b", path) or (cls and path == pattern.removesuffix("[]")):
+        if re.match(rf"{start}{separator}({names})\b", path):
             return True
     return False
 
