@@ -25,8 +25,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value as the text of a cell, on one line."""
-    return " ".join(str(value).split()).replace("|", r"\|")
+    """Return a value as the text of a cell, on one line; bars in code are not those of the table."""
+    pieces = re.split(r"(`[^`]*`)", " ".join(str(value).split()))
+    return "".join(each if number % 2 else each.replace("|", r"\|") for number, each in enumerate(pieces))
 
 
 def code(value: Any) -> str:
