@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import micl_cli
 from generator.markdown import page, prose
+
+_LONG = 70
+"""The length of a signature that is written on several lines."""
 
 
 def pages() -> dict[str, str]:
@@ -38,9 +42,11 @@ def _section(name: str, found: Any) -> Iterator[str]:
 
 
 def _described(name: str, found: Any, *, is_property: bool = False) -> Iterator[str]:
-    signature = _signature(found)
-    shown = signature.partition(" -> ")[2] if is_property else signature
-    yield f"```text\n{name}{': ' if is_property else ''}{shown}\n```"
+    """Yield the signature of a function, or the type of a property, and the description."""
+    if is_property:
+        yield f"```python\n{name}: {_signature(found).partition(' -> ')[2]}\n```"
+    elif not inspect.isclass(found):
+        yield f"```python\n{name}{_signature(found)}\n```"
     yield "\n\n".join(_paragraph(each) for each in (inspect.getdoc(found) or "").split("\n\n"))
 
 
@@ -50,7 +56,14 @@ def _paragraph(text: str) -> str:
 
 
 def _signature(found: Any) -> str:
-    """Return a signature without its first parameter, if that is the object."""
-    parameters = list(inspect.signature(found).parameters.values())
-    own = inspect.signature(found).replace(parameters=[each for each in parameters if each.name not in ("self", "cls")])
-    return str(own).replace("'", "")
+    """Return a signature without the object; a long one has a line for each parameter."""
+    whole = inspect.signature(found)
+    parameters = [each for each in whole.parameters.values() if each.name not in ("self", "cls")]
+    text = re.sub(r"(?<=: |> )'([^']*)'", r"\1", str(whole.replace(parameters=parameters)))
+    if len(text) < _LONG:
+        return text
+    lines = [re.sub(r"(?<=: )'([^']*)'", r"\1", str(each)) for each in parameters]
+    first_named = next((n for n, each in enumerate(parameters) if each.kind is each.KEYWORD_ONLY), None)
+    if first_named is not None and not any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        lines.insert(first_named, "*")
+    return "(\n" + "".join(f"    {line},\n" for line in lines) + ")" + text.rpartition(")")[2]

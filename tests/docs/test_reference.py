@@ -97,6 +97,7 @@ def test_the_keys_of_run_files_are_described(generator: ModuleType) -> None:
 def test_the_python_interface_is_described(generator: ModuleType) -> None:
     text = generator.interface.interface_page()
     assert not [name for name in micl_cli._MODULES if f"\n## {name}\n" not in text]
+    assert "device: str = 'auto'" in text
     assert "answer(" in text.partition("### LoadedExport.answer\n")[2]
 
 
