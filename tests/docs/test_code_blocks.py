@@ -90,7 +90,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     commands = {
         "micl": '-c "from micl_cli.cli.main import main; main()" "$@"',
         "python": '"$@"',
-        "pip": f'{install} "$(eval echo \\${{$#}})"',
+        "pip": f'{install} "./$(eval echo \\${{$#}})"',
     }
     for name, words in commands.items():
         (found.bin / name).write_text(f"#!/bin/bash\nexec {sys.executable} {words}\n")
