@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import unquote_plus
 
 MASK = "***"
@@ -79,6 +79,13 @@ def redact(text: str) -> str:
     for secret in sorted(_remembered | set(_environment_secrets(os.environ)), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
+
+
+def redact_words(words: Sequence[str]) -> str:
+    """Return a command line with its secrets hidden, also one that is the word after its name ("-b api_key SECRET")."""
+    before = ["", *(word.lstrip("-") for word in words)]
+    hidden = [MASK if is_secret_name(name) else word for name, word in zip(before, words, strict=False)]
+    return redact(" ".join(hidden))
 
 
 def redact_url(text: str) -> str:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from micl_cli import redaction
 from micl_cli.errors import StoreError
-from micl_cli.redaction import is_secret_name, redact, redact_url, remember_secrets
+from micl_cli.redaction import is_secret_name, redact, redact_url, redact_words, remember_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +128,17 @@ def test_names_of_secrets_are_known(name: str) -> None:
 @pytest.mark.parametrize("name", ["keyboard", "monkey", "max_new_tokens", "tokenizer", "path", "alpha"])
 def test_other_names_are_not_taken_for_secrets(name: str) -> None:
     assert not is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["micl", "learn", "-b", "api_key", "XYZ", "--seed", "1"], "micl learn -b api_key *** --seed 1"),
+        (["micl", "serve", "--token", "XYZ"], "micl serve --token ***"),
+        (["micl", "learn", "--max-new-tokens", "8"], "micl learn --max-new-tokens 8"),
+        (["micl", "learn", "-b", "api_key=XYZ"], "micl learn -b api_key=***"),
+        ([], ""),
+    ],
+)
+def test_the_word_after_the_name_of_a_secret_is_hidden(words: list[str], shown: str) -> None:
+    assert redact_words(words) == shown

@@ -147,7 +147,9 @@ class _LearntModel:
         if self.active:
             return [self.active]
         if not self.by_task:
-            how = "weighs adapters for each example" if self.routes else "answers by none, or by a sum, of its adapters"
+            how = "answers by none, or by a sum, of its adapters"
+            if self.routes:
+                how = "selects or weighs adapters for each example"
             raise PlanError(
                 f"strategy {self.plan.strategy!r} cannot be exported: it {how}, which no format of adapters holds",
                 _WITHOUT_ADAPTERS,

@@ -36,12 +36,17 @@ def check_target(target: Path, *, force: bool) -> Path:
     return path
 
 
+def written_files(document: Path) -> set[str]:
+    """Return the names of the files of the export that ``document`` describes. Raises CheckpointError."""
+    content = read_document(document)
+    with damage_reported(document):
+        return {DOCUMENT, CARD, *map(str, content["files"])}
+
+
 def _other_file(folder: Path) -> str:
     """Return a file in the folder of an export that is not part of it, or an empty text."""
     try:
-        content = read_document(folder / DOCUMENT)
-        with damage_reported(folder / DOCUMENT):
-            own = {DOCUMENT, CARD, *content["files"]}
+        own = written_files(folder / DOCUMENT)
     except CheckpointError:
         own = set()
     files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())

@@ -5,6 +5,7 @@ The token is found by huggingface_hub in its own places (HF_TOKEN, `hf auth logi
 
 from __future__ import annotations
 
+import glob
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from micl_cli.errors import MiclError, UsageError
-from micl_cli.session.export_folder import DOCUMENT
+from micl_cli.errors import CheckpointError, MiclError, UsageError
+from micl_cli.session.export_folder import DOCUMENT, written_files
 
 if TYPE_CHECKING:
     from micl_cli.api.export import ExportFormat
@@ -39,20 +40,21 @@ def push_run(
 ) -> Push:
     """Export a run's model and upload it to the hub as ``target``, "hf:OWNER/NAME".
 
-    An earlier export there is replaced. Raises what ``export_run`` raises; UsageError for an invalid id, for a
-    repository with other files, and for a public one if it is to be ``private``; MiclError if the hub refuses.
+    The files of an earlier export there are replaced, and others stay. Raises what ``export_run`` raises; UsageError
+    for an invalid id, for a repository with other files only, and for a public one if it is to be ``private``;
+    MiclError if the hub refuses.
     """
     from micl_cli.session.export import export_run
 
     name = _hub_id(target)
     with _hub_errors(name):
-        _check_repository(name, private=private)
+        replaced = _check_repository(name, private=private)
     session.settings.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".push-", dir=session.settings.home) as temporary:
         folder = Path(temporary) / "export"
         done = export_run(session, run_id, folder, form, stage=stage, published_as=name)
         with _hub_errors(name):
-            url = _upload(folder, name, private=private, message=f"Run {run_id} after stage {done.position}")
+            url = _upload(folder, name, replaced, private=private, message=f"Run {run_id} after stage {done.position}")
     return Push(url, done.position, done.notes)
 
 
@@ -80,15 +82,18 @@ def _hub_id(target: str) -> str:
     return name
 
 
-def _check_repository(name: str, *, private: bool) -> None:
-    """Raise UsageError if a repository exists that an upload must not replace or would make public."""
+def _check_repository(name: str, *, private: bool) -> set[str]:
+    """Return the files of an earlier export in a repository, which an upload replaces; none if it does not exist.
+
+    Raises UsageError if it must not be replaced or would be made public.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
         info = HfApi().model_info(name)
     except RepositoryNotFoundError:
-        return
+        return set()
     if private and not info.private:
         hint = "Make it private on its page first, or push to another id."
         raise UsageError(f"{name} exists and is public", hint)
@@ -97,15 +102,28 @@ def _check_repository(name: str, *, private: bool) -> None:
         raise UsageError(
             f"{name} exists and is not an export of micl", "Push to another id: its files would be replaced."
         )
+    return _earlier_files(name, info.sha) & files if DOCUMENT in files else set()
 
 
-def _upload(folder: Path, name: str, *, private: bool, message: str) -> str:
+def _earlier_files(name: str, commit: str | None) -> set[str]:
+    """Return the names of the files of the export in a repository. Raises UsageError if they are not known."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return written_files(Path(hf_hub_download(name, DOCUMENT, revision=commit)))
+    except CheckpointError as error:
+        hint = "Push to another id, or delete what is there: what belongs to the earlier export is not known."
+        raise UsageError(f"{name} holds an export with a damaged {DOCUMENT}", hint) from error
+
+
+def _upload(folder: Path, name: str, replaced: set[str], *, private: bool, message: str) -> str:
     from huggingface_hub import HfApi
 
     api = HfApi()
     # None leaves the visibility to the hub: an organisation may have a default.
     api.create_repo(name, private=True if private else None, exist_ok=True)
-    commit = api.upload_folder(repo_id=name, folder_path=folder, commit_message=message, delete_patterns="*")
+    outdated = [glob.escape(file) for file in sorted(replaced)]
+    commit = api.upload_folder(repo_id=name, folder_path=folder, commit_message=message, delete_patterns=outdated)
     return str(commit.repo_url)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_PATH = re.compile(r"(?P<before>^|[:=,\s])(?:~[^/,:=\s]*)?/(?:[^,:=]*/)?(?P<name>[^/,:=]*)")
+_PATH = re.compile(r"(?P<before>^|[:=,\s])(?:~[^/,:=\s]*)?/(?!\s)(?:[^,:=]*/)?(?P<name>[^/,:=]*)")
 """An absolute path or one below a home folder, at the beginning of a text or of a value in it."""
 
 

@@ -25,8 +25,9 @@ from micl_cli.api.events import (
     Validated,
 )
 from micl_cli.errors import Interrupted
+from micl_cli.io.characters import escape
 from micl_cli.io.text import check_regular
-from micl_cli.redaction import redact
+from micl_cli.redaction import redact, redact_words
 
 FILE = "log.txt"
 """The name of the log in the folder of a run."""
@@ -51,7 +52,7 @@ def run_log(folder: Path) -> Iterator[None]:
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
-    _events.info("micl %s, process %d: %s", __version__, os.getpid(), " ".join(sys.argv))
+    _events.info("micl %s, process %d: %s", __version__, os.getpid(), redact_words(sys.argv))
     try:
         yield
     except GeneratorExit:
@@ -70,7 +71,7 @@ def run_log(folder: Path) -> Iterator[None]:
 
 
 class _LogFile(logging.FileHandler):
-    """Appends lines with a time to a file, without secrets, and ignores errors of the file."""
+    """Appends lines with a time to a file, without secrets and control characters, and ignores errors of the file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, delay=True)
@@ -79,7 +80,7 @@ class _LogFile(logging.FileHandler):
         self.setFormatter(formatter)
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        return escape(redact(super().format(record)), keep="\n\t")
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

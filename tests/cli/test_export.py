@@ -80,7 +80,7 @@ def micl_register_strategies(register: Register) -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "reason"),
-    [("summed", "answers by none, or by a sum, of its adapters"), ("weighed", "weighs adapters for each example")],
+    [("summed", "answers by none, or by a sum, of its adapters"), ("weighed", "selects or weighs adapters for each example")],
 )
 def test_mixtures_of_adapters_are_refused(
     strategy: str, reason: str, install: Any, learn: Any, micl: Any, tmp_path: Path

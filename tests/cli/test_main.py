@@ -300,3 +300,13 @@ def test_every_commands_help_names_its_variables_and_gives_an_example(micl: Any,
             if isinstance(option, click.Option) and option.expose_value:
                 assert f"MICL_{path}_".replace(" ", "_").upper() in "".join(done.out.split())
                 assert option.help
+
+
+def test_memory_that_runs_out_in_any_command_is_told_with_remedies(failing: Any, micl: Any) -> None:
+    import torch
+
+    failing(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8 GiB.\nMore"))
+    code, _, err = micl("fail")
+    assert code == 1
+    assert err.startswith("error: out of memory: CUDA out of memory")
+    assert "--quantize nf4" in err

@@ -19,7 +19,8 @@ import pytest
 from micl_cli.cli.main import micl as program
 from micl_cli.registry import Registry
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 FENCE = re.compile(
     r"(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?"
     r"^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
@@ -89,7 +90,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     commands = {
         "micl": '-c "from micl_cli.cli.main import main; main()" "$@"',
         "python": '"$@"',
-        "pip": f'{install} "$(eval echo \\${{$#}})"',
+        "pip": f'{install} "./$(eval echo \\${{$#}})"',
     }
     for name, words in commands.items():
         (found.bin / name).write_text(f"#!/bin/bash\nexec {sys.executable} {words}\n")
@@ -179,18 +180,25 @@ def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
     return command, words
 
 
-@pytest.mark.parametrize("page", pages_with_shell(), ids=lambda page: page.relative_to(DOCS).as_posix())
+def scripts_of(page: Path) -> Iterator[str]:
+    """Yield the blocks for a shell of a page, and the commands in its indented blocks, which may begin with "$"."""
+    yield from (block.text for block in blocks_of(page) if block.language in SHELL)
+    yield from re.findall(r"^ {4}(?:\$ )?(micl .*(?:(?<=\\)\n.*)*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *written_pages()], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 def test_commands_and_options_of_a_page_exist(page: Path) -> None:
-    strategies = {part.name for part in Registry.discover().parts("strategies")} | {"anchor"}
-    for block in blocks_of(page):
-        for words in commands_of(block.text) if block.language in SHELL else ():
-            command, rest = command_of(words)
-            known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
-            flags = [word for word in rest if re.match(r"--?[a-z]", word)]
-            assert not [flag for flag in flags if flag not in known], words
-            if "--strategy" in rest:
-                named = re.sub(r"\[[^]]*\]", "", rest[rest.index("--strategy") + 1]).split(",")
-                assert set(named) <= strategies, words
+    strategies = {part.name for part in Registry.discover().parts("strategies")} | {"S", "anchor"}
+    for words in (words for script in scripts_of(page) for words in commands_of(script)):
+        command, rest = command_of(words)
+        known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+        flags = [word for word in rest if re.match(r"--?[a-z]", word)]
+        assert not [flag for flag in flags if flag not in known], words
+        if "--strategy" in rest:
+            named = re.sub(r"\[[^]]*\]", "", rest[rest.index("--strategy") + 1]).split(",")
+            assert set(named) <= strategies, words
 
 
 @pytest.mark.parametrize("page", written_pages(), ids=lambda page: page.relative_to(DOCS).as_posix())

@@ -20,6 +20,7 @@ from micl_cli.session.portable import portable
         ("micl-x:composed:/home/me/small.toml", "micl-x:composed:small.toml"),
         ("~/notes.txt", "notes.txt"),
         ("/~:a/", "~:a/"),
+        ("yes / no", "yes / no"),
         ("hf:me/llava@abc", "hf:me/llava@abc"),
         ("tiny", "tiny"),
         ("own/img_cap", "own/img_cap"),

@@ -94,3 +94,9 @@ def test_learning_and_scoring_are_logged(finished: str, micl: Any, isolated: Pat
     assert micl("eval", finished, "--split", "val").code == 0
     assert any("own/aud_qa accuracy" in line and "val" in line for line in lines(folder)[count:])
     assert str(folder / "log.txt") in micl("runs", "show", finished).out
+
+
+def test_a_message_controls_no_terminal(folder: Path) -> None:
+    with run_log.run_log(folder):
+        EventLog().take(Notice(text="red \x1b[31m and \u202e"))
+    assert lines(folder)[-1].endswith(r"note: red \x1b[31m and \u202e")

@@ -73,15 +73,28 @@ def test_the_folder_of_a_checkpoint_is_named_without_its_place(
     assert "base, folder = 'llava', 'me/colours'" in files["README.md"].decode()
 
 
-def test_a_later_export_replaces_an_earlier_one(hub: UploadHub, at_home: Any, micl: Any) -> None:
+def test_a_later_export_replaces_the_files_of_an_earlier_one_only(hub: UploadHub, at_home: Any, micl: Any) -> None:
     run = at_home("composed", *FINETUNE)
-    old = {"micl.json": b"{}", "expert1/adapter_config.json": b"{}", ".gitattributes": b"", "README.md": b"old"}
-    hub.repositories["me/colours"] = Repository(False, dict(old))
-    assert micl("push", run, "hf:me/colours", "--stage", "1").code == 0
+    document = json.dumps({"files": {"expert[1]/adapter_config.json": {}}}).encode()
+    old = {"micl.json": document, "expert[1]/adapter_config.json": b"{}", "README.md": b"old"}
+    others = {".gitattributes": b"", "expert1/notes.txt": b"mine", "LICENSE": b"mine"}
+    hub.repositories["me/colours"] = Repository(False, old | others)
+    done = micl("push", run, "hf:me/colours", "--stage", "1")
+    assert done.code == 0, done.err
     files = hub.repositories["me/colours"].files
-    assert "expert1/adapter_config.json" not in files
-    assert ".gitattributes" in files
+    assert "expert[1]/adapter_config.json" not in files
+    assert others.items() <= files.items()
     assert files["README.md"] != b"old"
+
+
+def test_a_damaged_export_is_not_replaced(hub: UploadHub, at_home: Any, micl: Any) -> None:
+    run = at_home("composed", *FINETUNE)
+    old = {"micl.json": b"{}", "weights.safetensors": b"weights"}
+    hub.repositories["me/colours"] = Repository(False, dict(old))
+    done = micl("push", run, "hf:me/colours")
+    assert done.code == 2
+    assert "me/colours holds an export with a damaged micl.json" in done.err
+    assert hub.repositories["me/colours"].files == old
 
 
 @pytest.mark.parametrize(
