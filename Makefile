@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 MICL_HOME ?= $(CURDIR)/.micl
 
-.PHONY: demo test test-gpu lint man setup clean
+.PHONY: demo test test-gpu lint man docs setup clean
 
 demo: setup
 	MICL_HOME="$(MICL_HOME)" $(BIN)/micl learn --strategy moincl --tasks img_cap,aud_qa
@@ -27,6 +27,10 @@ lint: setup
 man: setup
 	$(BIN)/python docs/man.py $(VENV)/share/man/man1
 
+# The documentation site in site/: pages open from the folder, and in `python -m http.server -d site`.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -38,4 +42,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .micl .mypy_cache .ruff_cache
+	rm -rf $(VENV) .micl site .mypy_cache .ruff_cache
