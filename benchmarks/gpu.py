@@ -43,6 +43,7 @@ CELLS: tuple[tuple[str, str, tuple[str, ...], int, int], ...] = (
 )
 """The runs: name, strategy, further arguments, batch size, accumulation."""
 SMALLEST = "moincl nf4, 1 x 8"
+"""The run that must stay within BUDGET."""
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "7b": {  # LLaVA-1.5-7B: Vicuna's language model, CLIP ViT-L/14 at 336 pixels
         "text": {
@@ -174,28 +175,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="7b")
     parser.add_argument("--record", default="gpu", help="name of the record (empty: no record)")
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="keep the cells of the record if GPU and libraries are equal",
-    )
+    parser.add_argument("--resume", action="store_true", help="keep the record's cells if GPU and libraries are equal")
     args = parser.parse_args()
     if args.shape == "7b" and not torch.cuda.is_available():
         record(args.record, {"measured": False, "reason": "this machine has no GPU"})
         return
     settings = {"shape": args.shape, "tasks": TASKS, "examples": EXAMPLES}
-
     results = recorded(args.record, settings) if args.resume else {}
 
     def keep() -> None:
-        within = {name: results[name]["peak_bytes"] <= BUDGET for name in (SMALLEST,) if name in results}
-        for name, fits in within.items():
-            print(f"{name}: {'within' if fits else 'NOT within'} 24 GB")
         if args.record:
-            data = {"measured": True, "settings": settings, "cells": results, "within_24_gb": within.get(SMALLEST)}
-            record(args.record, data)
+            fits = results[SMALLEST]["peak_bytes"] <= BUDGET if SMALLEST in results else None
+            record(args.record, {"measured": True, "settings": settings, "cells": results, "within_24_gb": fits})
 
     measure(args.shape, results, keep)
+    fits = results[SMALLEST]["peak_bytes"] <= BUDGET
+    print(f"{SMALLEST}: {'within' if fits else 'NOT within'} 24 GB")
 
 
 if __name__ == "__main__":
