@@ -69,7 +69,7 @@ def logical_lines(text: str) -> list[str]:
 
 
 class Place(NamedTuple):
-    """Where blocks run: the home, the folder of installed packages, and that of the commands."""
+    """What pages share: a home with prepared tasks, the folder of installed packages, and that of the commands."""
 
     home: Path
     site: Path
@@ -106,11 +106,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 def environment(place: Place, isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the home, the paths, and limits of all commands that learn."""
+    """Set a home of the page's own, so that ``@last`` is one of its runs, the paths, and limits of all learning."""
+    shutil.copytree(place.home, isolated)
     for command in ("LEARN", "SWEEP", "TUNE_RUN"):
         for name, value in LIMITS.items():
             monkeypatch.setenv(f"MICL_{command}_{name}", str(value))
-    monkeypatch.setenv("MICL_HOME", str(place.home))
     monkeypatch.setenv("PATH", f"{place.bin}{os.pathsep}{os.environ['PATH']}")
     paths = [str(place.site), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))

@@ -93,4 +93,4 @@ def test_a_broken_link_fails_the_build(tmp_path: Path, text: str) -> None:
     config.write_text("\n".join(lines) + "\n")
     done = build(config, tmp_path / "site")
     assert done.returncode == 1
-    assert "strict mode" in done.stderr
+    assert "strict mode" in done.stdout + done.stderr
