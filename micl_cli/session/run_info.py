@@ -11,12 +11,11 @@ from micl_cli.api.events import Event, Step, Validated
 from micl_cli.api.listener import RunInfo
 from micl_cli.records import StepRecord
 from micl_cli.redaction import MASK, is_secret_name, redact
+from micl_cli.session.report_page import report_page
 from micl_cli.session.session import Session
 
 FOLDER = "listeners"
 """The folder within the home folder in which listeners store their files, each in a folder of its own."""
-_ANSWERS = 100
-"""The number of answered examples of each task in a report, as of ``micl report``."""
 
 
 def run_info(session: Session, run_id: str, group: str = "") -> RunInfo:
@@ -72,10 +71,4 @@ def _figures(session: Session, run_id: str) -> dict[str, float]:
 
 
 def _report(session: Session, run_id: str) -> str:
-    from micl_cli.report.html.render import html_report
-    from micl_cli.report.options import ReportOptions
-    from micl_cli.report.render import summaries_for
-    from micl_cli.session.report_details import report_details
-
-    data = [session.report(run_id)]
-    return html_report(data, summaries_for(data, ReportOptions()), report_details(session, data, _ANSWERS))
+    return report_page(session, [session.report(run_id)])
