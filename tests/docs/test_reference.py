@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
@@ -133,7 +134,7 @@ def described(path: str, rows: Mapping[str, str], record_class: Callable[[str], 
     for pattern, meaning in rows.items():
         cls = record_class(meaning)
         start = "" if pattern == "." else re.escape(pattern).replace(r"\*", r"[^\[]+")
-        if path == re.sub(r"(\[\]|\.\*)$", "", pattern) or (cls is None and re.fullmatch(rf"{start}([\[.].*)?", path)):
+        if pattern.startswith((f"{path}[", f"{path}.")) or (cls is None and re.fullmatch(rf"{start}([\[.].*)?", path)):
             return True
         names = "|".join(field.name for field in fields(cls)) if cls else "(?!)"
         separator = r"\." if start else ""
@@ -142,7 +143,18 @@ def described(path: str, rows: Mapping[str, str], record_class: Callable[[str], 
     return False
 
 
+SMALL = ("--backbone", "toy", "--max-steps", "2", "--batch-size", "4", "--eval-examples", "2")
+PAIR = ("--strategy", "finetune,ewc", "--tasks", "own/img_cap,own/aud_qa")
+STUDY = ("--strategy", "ewc", "--tasks", "own/img_cap", "--for", "own/aud_qa", "--trials", "2", "--jobs", "1")
+PLAN = ("--strategy", "ewc", "--tasks", "own/img_cap")
+
 DOCUMENTS = {
+    "micl prepare": ("prepare", "{task}"),
+    "micl learn": ("learn", *SMALL, *PLAN, "--dry-run"),
+    "micl sweep": ("sweep", *SMALL, *PAIR, "--dry-run"),
+    "micl tune run": ("tune", "run", *SMALL, *STUDY, "--dry-run"),
+    "micl ask": ("ask", "@last", "--image", "{task}/media/0.png", "what is it?"),
+    "micl score": ("score", "answers.jsonl", "--task", "own/img_cap"),
     "micl report": ("report", "@last"),
     "micl runs ls": ("runs", "ls"),
     "micl runs show": ("runs", "show", "@last"),
@@ -161,14 +173,37 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
-def test_every_field_of_a_document_is_described(generator: ModuleType, finished: str, micl: Any, command: str) -> None:
+def test_every_field_of_a_document_is_described(
+    generator: ModuleType, finished: str, own_folders: Path, micl: Any, command: str
+) -> None:
+    answers = micl("predictions", "@last", "--task", "own/img_cap", "--format", "jsonl").out
+    Path("answers.jsonl").write_text(answers, encoding="utf-8")
+    words = [word.format(task=own_folders / "img_cap") for word in DOCUMENTS[command]]
+    assert not undescribed(generator, command, micl(*words, "--json").out)
+
+
+@pytest.mark.slow
+def test_every_field_of_the_lines_of_a_sweep_is_described(
+    generator: ModuleType, home: Path, toy_site: Path, micl: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [str(toy_site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    done = micl("sweep", *SMALL, *PAIR, "--json")
+    assert done.code == 0
+    assert not undescribed(generator, "micl sweep", done.out)
+
+
+def undescribed(generator: ModuleType, command: str, output: str) -> list[str]:
+    """Return the paths in a document, or in JSON Lines, that are not described."""
     outputs = generator.outputs
-    document = json.loads(micl(*DOCUMENTS[command], "--json").out)
+    try:
+        documents = [json.loads(output)]
+    except json.JSONDecodeError:
+        documents = [json.loads(line) for line in output.splitlines()]
+    assert documents
     rows = outputs.outputs()[command]
-    missing = sorted(
-        {path for path in paths_of(document) if not described(path, rows, outputs.record_class)} - {"[]", "."}
-    )
-    assert not missing
+    paths = {path for document in documents for path in paths_of(document)} - {"[]", "."}
+    return sorted(path for path in paths if not described(path, rows, outputs.record_class))
 
 
 def test_a_field_that_is_not_described_is_noticed(generator: ModuleType) -> None:
