@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import micl_cli
-from micl_cli.errors import MiclError, PluginError, UsageError
+from micl_cli.errors import MiclError, PlanError, PluginError, UsageError
 from micl_cli.testing import ToyBackbone
 
 Run = micl_cli.Run
+Quick = dict[str, Any]
 
 
 @pytest.fixture
@@ -128,6 +129,23 @@ def test_evaluation_is_that_of_the_command(run: Run, micl: Any) -> None:
     assert [(each["after"], each["value"]) for each in scored] == expected
     with pytest.raises(UsageError, match="stage 7 is not learnt"):
         run.evaluate(stage=7)
+
+
+def test_an_export_answers_as_the_run_does(quick: Quick, picture: Path, tmp_path: Path) -> None:
+    run = micl_cli.learn(**{**quick, "backbone": "tiny", "tasks": ["own/img_cap"]})
+    folder = run.export(tmp_path / "out", stage=1)
+    exported = micl_cli.load_export(folder)
+    question = "describe the image."
+    assert exported.answer(question, image=picture) == run.answer(question, image=picture) != ""
+    with pytest.raises(UsageError, match="another export"):
+        run.export(folder)
+    assert run.export(folder, format="merged", force=True) == folder
+
+
+def test_a_model_that_cannot_be_exported_says_so(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="cannot be exported"):
+        run.export(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_runs_are_found_by_name_and_compared(run: Run, micl: Any) -> None:
