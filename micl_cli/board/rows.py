@@ -14,6 +14,7 @@ from micl_cli.io.durations import duration_text
 from micl_cli.records import RunRecord
 from micl_cli.report.blocks import labels, number
 from micl_cli.report.data import RunData
+from micl_cli.report.scales import marked_number, mixture_of
 from micl_cli.store import DAMAGED
 from micl_cli.sweep.record import CellRecord, SweepRecord
 
@@ -27,13 +28,19 @@ _MAX_ERROR = 300
 
 @dataclass(frozen=True)
 class Shown:
-    """A cell of a table: its text, and the value by which it is sorted, if that is another one."""
+    """A cell of a table: its text, and the value by which it is sorted, if that is another one.
+
+    ``note`` stands below the text in small type, ``title`` is shown while the mouse is over it.
+    """
 
     text: str
     sort: float | str | None = None
+    note: str = ""
+    title: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", escape(self.text))
+        for name in ("text", "note", "title"):
+            object.__setattr__(self, name, escape(getattr(self, name)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,22 +60,36 @@ class RunRow:
     @cached_property
     def cells(self) -> dict[str, Shown]:
         """The cells of the table of runs by column."""
-        plan, data, progress = self.record.plan, self.data, self.progress
+        plan, progress = self.record.plan, self.progress
         left = progress.seconds_left if progress and self.record.status == "running" else None
-        figures = {name: data.metrics[name] if data else None for name in ("mfn", "bwt")}
         loss = progress.loss if progress else None
         return {
             "state": Shown(self.record.status),
-            "strategy": Shown(f"{plan.get('strategy', '')}"),
+            "strategy": Shown(
+                f"{plan.get('strategy', '')}", note=", ".join(labels([*map(str, plan.get("tasks", ()))]))
+            ),
             "seed": Shown(f"{plan.get('seed', '')}"),
             "progress": Shown(self._progress(), progress.share if progress else None),
             "loss": Shown("" if loss is None else f"{loss:.3f}"),
             "left": Shown("" if left is None else f"about {duration_text(left)}", left),
             "scores": Shown(self._scores()),
-            **{name: Shown("" if value is None else number(value)) for name, value in figures.items()},
+            **{name: self._figure(value) for name, value in self.figures.items()},
             "started": Shown(_minutes(self.record.started), self.record.started),
             "tags": Shown(", ".join(self.record.tags)),
         }
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """The means over tasks that are shown."""
+        return {name: self.data.metrics[name] if self.data else None for name in ("mfn", "bwt")}
+
+    @cached_property
+    def mixture(self) -> str:
+        """The scales that the means over tasks mix, or an empty text."""
+        return mixture_of(self.data) if self.data else ""
+
+    def _figure(self, value: float | None) -> Shown:
+        return Shown(marked_number(value, self.mixture), value, title="" if value is None else self.mixture)
 
     @property
     def scores(self) -> dict[str, float | None]:
@@ -78,7 +99,6 @@ class RunRow:
     def as_json(self) -> dict[str, Any]:
         """Return JSON-ready fields: values, and the ``cells`` of the page."""
         record, plan = self.record, self.record.plan
-        figures = {name: self.data.metrics[name] if self.data else None for name in ("mfn", "bwt")}
         return {
             "id": record.id,
             "name": record.name,
@@ -90,14 +110,16 @@ class RunRow:
             "error": record.error,
             "progress": asdict(self.progress) if self.progress else None,
             "scores": self.scores,
-            **figures,
+            **self.figures,
+            "mixed_scales": self.mixture,
             "title": self.title,
             "report": self.progress is not None,
             "cells": {name: asdict(cell) for name, cell in self.cells.items()},
         }
 
     def _progress(self) -> str:
-        text = self.progress.phase if self.progress else ""
+        """Return what a run does, or where it ended; that it finished is its state."""
+        text = self.progress.phase if self.progress and self.record.status != "finished" else ""
         if self.record.error and self.record.status in ("failed", DAMAGED):
             text = f"{text}: {self.record.error}" if text else self.record.error
         return text if len(text) <= _MAX_ERROR else f"{text[:_MAX_ERROR]}…"

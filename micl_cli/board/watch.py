@@ -16,6 +16,7 @@ from micl_cli.io.documents import json_sha256
 from micl_cli.plan import Plan
 from micl_cli.records import RunDetails, RunRecord, StepRecord
 from micl_cli.session.recorder import run_data
+from micl_cli.session.report_data import with_scales
 from micl_cli.session.session import Session, with_damage
 from micl_cli.store import DAMAGED, Store, exists, open_unchanged
 from micl_cli.store.connect import parse_url, store_file
@@ -112,24 +113,23 @@ class Watch:
         examples = _examples(store) if results else {}
         for run in runs:
             if run.id not in rows:
-                rows[run.id] = _row(store, run, results.get(run.id), examples)
+                rows[run.id] = self._row(store, run, results.get(run.id), examples)
                 if run.status != "running":
                     self._ended[run.id] = time.monotonic(), rows[run.id]
         return [rows[run.id] for run in runs]
 
+    def _row(self, store: Store, run: RunRecord, details: RunDetails | None, examples: Mapping[str, int]) -> RunRow:
+        if details is None:
+            error = run.error or "a row of its stages or scores is damaged"
+            return RunRow(record=replace(run, status=DAMAGED, error=error))
+        data = with_scales(run_data(details), self.session.registry)
+        steps: tuple[StepRecord, ...] = ()
+        with suppress(StoreError):  # a damaged row of a step only hides loss and time left
+            steps = store.steps(run.id, RECENT_STEPS if run.status == "running" else 1)
+        return RunRow(record=run, data=data, progress=progress_of(data, Plan.from_json(run.plan), steps, examples))
+
     def _sweeps(self, status: Mapping[str, str]) -> list[SweepRow]:
         return [_sweep(record, status) for record in sweep_records(self.session.settings, MAX_SWEEPS)]
-
-
-def _row(store: Store, run: RunRecord, details: RunDetails | None, examples: Mapping[str, int]) -> RunRow:
-    if details is None:
-        error = run.error or "a row of its stages or scores is damaged"
-        return RunRow(record=replace(run, status=DAMAGED, error=error))
-    data = run_data(details)
-    steps: tuple[StepRecord, ...] = ()
-    with suppress(StoreError):  # a damaged row of a step only hides loss and time left
-        steps = store.steps(run.id, RECENT_STEPS if run.status == "running" else 1)
-    return RunRow(record=run, data=data, progress=progress_of(data, Plan.from_json(run.plan), steps, examples))
 
 
 def _sweep(record: SweepRecord, status: Mapping[str, str]) -> SweepRow:

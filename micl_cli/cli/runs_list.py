@@ -76,7 +76,8 @@ def since(ctx: click.Context, parameter: click.Parameter, text: str | None) -> s
 def list_runs(sort: str, reverse: bool, limit: int, as_json: bool, **chosen: Any) -> None:
     """List runs with their mean final score (MFN), backward transfer (BWT) and time, the newest first.
 
-    Scores are x100. The time is that of learning, with the passes over data before and after it.
+    Scores are x100. Means over tasks on different scales are marked by *. The time is that of learning, with the passes
+    over data before and after it.
 
     \b
     Examples:
@@ -137,11 +138,15 @@ def _sorted(runs: Sequence[RunRecord], results: Mapping[str, RunData], key: str,
 
 
 def _show(runs: Sequence[RunRecord], results: Mapping[str, RunData]) -> None:
+    from micl_cli.report.scales import mixture_note
+
     columns = ["run", "status", *PLAN_FIELDS, "MFN", "BWT", "time", "started", "name", "tags", "tasks"]
     rows = [dict(zip(columns, _row(run, results.get(run.id)), strict=True)) for run in runs]
     shown = [name for name in columns if name not in ("name", "tags") or any(row[name] for row in rows)]
     cells = [[row[name] for name in shown] for row in rows]
     echo(table(shown, cells, right=("MFN", "BWT", "time"), optional=_OPTIONAL))
+    if text := mixture_note(map(_mixture, map(results.get, (run.id for run in runs)))):
+        echo(f"\n{text}")
 
 
 def _row(run: RunRecord, data: RunData | None) -> list[Any]:
@@ -159,16 +164,26 @@ def _local(started: str) -> str:
 
 
 def _cells(data: RunData | None) -> Iterable[str]:
+    from micl_cli.report.scales import marked_number
+
     figures = _figures(data)
-    yield from ("" if (value := figures[name]) is None else f"{value:.2f}" for name in ("mfn", "bwt"))
+    yield from (marked_number(figures[name], figures["mixed_scales"]) for name in ("mfn", "bwt"))
     yield duration_text(figures["seconds"]) if figures["seconds"] else ""
 
 
 def _figures(data: RunData | None) -> dict[str, Any]:
     """Return the figures of a list as JSON-ready fields; None if they are undefined or not measured yet."""
     if data is None:
-        return dict.fromkeys(("mfn", "bwt", "seconds"))
-    return {"mfn": data.metrics["mfn"], "bwt": data.metrics["bwt"], "seconds": _seconds(data)}
+        return {**dict.fromkeys(("mfn", "bwt", "seconds")), "mixed_scales": ""}
+    figures = {name: data.metrics[name] for name in ("mfn", "bwt")}
+    return {**figures, "seconds": _seconds(data), "mixed_scales": _mixture(data)}
+
+
+def _mixture(data: RunData | None) -> str:
+    """Return the mark of MFN and BWT if they mix scales, or an empty text."""
+    from micl_cli.report.scales import mixture_of
+
+    return mixture_of(data) if data else ""
 
 
 def _seconds(data: RunData) -> float:

@@ -142,11 +142,11 @@ class SweepDisplay:
 
 def _figures(run: RunData) -> str:
     """Return MFN and BWT, or the mean final score of each type of task if means over all tasks mix scales."""
-    from micl_cli.report.scales import mixed_scales, scales_by_metric
+    from micl_cli.report.scales import mixture_of
     from micl_cli.report.summary_figures import means_by_type
 
     shown = {"MFN": run.metrics["mfn"], "BWT": run.metrics["bwt"]}
-    if mixed_scales(scales_by_metric([run])):
+    if mixture_of(run):
         shown = means_by_type(run)
     return ", ".join(f"{title} {_score(value)}" for title, value in shown.items())
 

@@ -34,8 +34,9 @@ def list_runs(*, strategy: str | None = None, home: str | Path | None = None) ->
 def compare(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the summary of runs that ``micl report`` shows: a dict for each method, with means over seeds.
 
-    Keys are "method", "strategy", "runs" (ids), "seeds", "rank" and the names of figures; "low" and "high" hold the
-    bounds of 95 % intervals by figure, where there is one. Sets of different tasks have methods of their own, with
+    Keys are "method", "strategy", "settings" (those in which it differs from other methods of its strategy), "runs"
+    (ids), "seeds", "rank" and the names of figures; "low" and "high" hold the bounds of 95 % intervals by figure, where
+    there is one. Sets of different tasks have methods of their own, with
     their "tasks". ``pandas.DataFrame(compare(runs))`` is a table of them.
     """
     from micl_cli.report.summary import summaries_of
@@ -44,6 +45,7 @@ def compare(runs: Sequence[Run]) -> list[dict[str, Any]]:
         {
             "method": method.label,
             "strategy": method.runs[0].strategy if method.runs else "",
+            "settings": dict(method.settings),
             "tasks": list(summary.tasks),
             "runs": [run.id for run in method.runs],
             "seeds": list(method.seeds),

@@ -10,7 +10,7 @@ from micl_cli.report.data import RunData, time_columns
 from micl_cli.report.differences import Difference, comparable, differences_of
 from micl_cli.report.groups import Group, groups_of
 from micl_cli.report.matrix import FIGURES
-from micl_cli.report.methods import Order, orders_of
+from micl_cli.report.methods import Order, legend, orders_of
 from micl_cli.report.quantized import quantized_of
 from micl_cli.report.scales import marked
 
@@ -141,7 +141,7 @@ def _means(runs: Sequence[RunData]) -> list[Block]:
     ]
     title = "Raw figures, x100: mean over seeds [95 % interval by Student's t]"
     table = Table(marked(title, runs), ("", "seeds", *map(_short_title, shown)), rows)
-    return [*_strategies(groups), *_orders(orders), table]
+    return [*map(Paragraph, legend(runs)), *_orders(orders), table]
 
 
 def _group_label(group: Group, orders: Sequence[Order]) -> str:
@@ -156,17 +156,6 @@ def _orders(orders: Sequence[Order]) -> list[Block]:
     tasks = [order.tasks for order in orders]
     lines = [(n, each, " (on other data)" if each in tasks[: n - 1] else "") for n, each in enumerate(tasks, 1)]
     return [Paragraph(f"Order {n}: {', '.join(each)}{note}.") for n, each, note in lines]
-
-
-def _strategies(groups: Sequence[Group]) -> list[Block]:
-    """Return the runs of each label for strategies that share a name."""
-    ids: dict[str, list[str]] = {}
-    for group in groups:
-        if group.label != group.strategy and group.order is not None:
-            ids.setdefault(group.label, []).extend(run.id for run in group.runs)
-    return [
-        Paragraph(f"{label}: {'run' if len(runs) == 1 else 'runs'} {', '.join(runs)}.") for label, runs in ids.items()
-    ]
 
 
 def _short_title(name: str) -> str:

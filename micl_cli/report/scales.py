@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from micl_cli.report.blocks import number
 from micl_cli.report.data import RunData, Scale
 
 UNKNOWN = "unknown"
+MIXED = "*"
+"""The mark of a mean over tasks in a list of runs, where there is no room for the scales that it mixes."""
 
 
 def scale_text(scale: Scale | None) -> str:
@@ -34,6 +37,24 @@ def mixed_scales(scales: Mapping[str, Scale | None]) -> str:
     known = {scale for scale in scales.values() if scale is not None}
     each = ", ".join(f"{metric} {scale_text(scale)}" for metric, scale in scales.items())
     return f"{'mixes' if len(known) > 1 else 'may mix'} scales ({each})"
+
+
+def mixture_of(run: RunData) -> str:
+    """Return the mark for the means over all tasks of a run, which is empty if they are on one scale."""
+    return mixed_scales(scales_by_metric([run]))
+
+
+def marked_number(value: float | None, mixture: str, missing: str = "") -> str:
+    """Return a mean over tasks with two decimals, and with MIXED if it mixes scales: "156.94*"."""
+    return missing if value is None else f"{number(value)}{MIXED if mixture else ''}"
+
+
+def mixture_note(mixtures: Iterable[str]) -> str:
+    """Return the note that explains MIXED in a list of runs with these mixtures, or an empty text."""
+    found = list(dict.fromkeys(filter(None, mixtures)))
+    if not found:
+        return ""
+    return f"{MIXED} {'; '.join(found)}: compare it with other runs of the same tasks only"
 
 
 def marked(title: str, runs: Iterable[RunData]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from micl_cli.report.data import RunData
-from micl_cli.report.methods import Order, Runs, method_of, order_of, split, strategy_labels
+from micl_cli.report.methods import Order, Runs, method_labels, method_of, order_of, split
 from micl_cli.report.options import ReportOptions
 from micl_cli.report.reference import Reference, choose_reference, has_final_scores, is_reference
 
@@ -19,13 +19,15 @@ class SelectedRuns:
     """Runs of one set of tasks. Those in ``complete`` have all final scores.
 
     ``orders`` are those that all methods except references have. If ``shared`` is False there are none, and each method
-    is averaged over its own orders. ``seeds`` holds the cells of each method by seed, ``left_out`` the seeds of each
+    is averaged over its own orders. ``settings`` are those in which a method differs from others of its strategy.
+    ``seeds`` holds the cells of each method by seed, ``left_out`` the seeds of each
     that lack one of its orders.
     """
 
     runs: Runs
     complete: Runs
     labels: Mapping[Hashable, str]
+    settings: Mapping[Hashable, Mapping[str, str]]
     reference: Reference | None
     orders: tuple[Order, ...]
     shared: bool
@@ -41,6 +43,7 @@ def select_runs(runs: Runs, options: ReportOptions) -> SelectedRuns:
     """Return the runs of one set of tasks that can be summarised together."""
     complete = [run for run in runs if has_final_scores(run)]
     methods = split(complete, method_of)
+    labels = method_labels(runs)
     common = _common_orders(methods.values())
     seeds: dict[Hashable, dict[int, Cells]] = {}
     left_out: dict[Hashable, list[int]] = {}
@@ -58,7 +61,8 @@ def select_runs(runs: Runs, options: ReportOptions) -> SelectedRuns:
     return SelectedRuns(
         runs=runs,
         complete=complete,
-        labels=strategy_labels(runs),
+        labels={method: label.text for method, label in labels.items()},
+        settings={method: label.settings for method, label in labels.items()},
         reference=choose_reference(complete, options.relative_to),
         orders=tuple(common or split(complete, order_of)),
         shared=bool(common),

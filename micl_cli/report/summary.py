@@ -11,7 +11,7 @@ from typing import Any
 
 from micl_cli.report.comparisons import Comparison, Samples, compare
 from micl_cli.report.differences import comparable
-from micl_cli.report.methods import Order, Runs, split, task_set
+from micl_cli.report.methods import Order, Runs, legend, split, task_set
 from micl_cli.report.noise import Noise, noise_of
 from micl_cli.report.options import DEFAULT, IntervalMethod, ReportOptions
 from micl_cli.report.relative import Scorer
@@ -34,11 +34,13 @@ from micl_cli.report.summary_notes import notes_on
 class Method:
     """A row of a summary: the runs of a method, with a sample and a mean for each figure.
 
-    ``rank`` is the mean rank among the methods over tasks and common seeds, 1 for the best; None if there is only one
-    method, or if the methods are not comparable or share no task order.
+    ``settings`` are those in which it differs from other methods of its strategy, by name. ``rank`` is the mean rank
+    among the methods over tasks and common seeds, 1 for the best; None if there is only one method, or if the methods
+    are not comparable or share no task order.
     """
 
     label: str
+    settings: Mapping[str, str]
     runs: Runs
     seeds: Sequence[int]
     samples: Mapping[str, Sample]
@@ -61,6 +63,7 @@ class Method:
         return {
             "label": self.label,
             "strategy": self.runs[0].strategy if self.runs else "",
+            "settings": dict(self.settings),
             "runs": [run.id for run in self.runs],
             "seeds": list(self.seeds),
             "rank": self.rank,
@@ -74,13 +77,15 @@ class Method:
 class Summary:
     """The summary of runs of the same tasks on the same data, in any order.
 
-    ``orders`` are those over which the figures of a seed are averaged; ``reference`` is the strategy to which scores
-    are related, or None. ``headline`` holds the figures of the first table; raw figures over all tasks come last, and
+    ``orders`` are those over which the figures of a seed are averaged; ``legend`` has the runs and settings of methods
+    whose labels do not name all settings in which they differ; ``reference`` is the strategy to which scores are
+    related, or None. ``headline`` holds the figures of the first table; raw figures over all tasks come last, and
     ``mixture`` marks them if they mix scales. ``notes`` say what is left out, and why.
     """
 
     tasks: Sequence[str]
     orders: Sequence[Order]
+    legend: Sequence[str]
     reference: str | None
     interval: IntervalMethod
     margin: float | None
@@ -96,6 +101,7 @@ class Summary:
         return {
             "tasks": list(self.tasks),
             "orders": [list(order.tasks) for order in self.orders],
+            "legend": list(self.legend),
             "relative_to": self.reference,
             "interval": self.interval,
             "margin": self.margin,
@@ -127,6 +133,7 @@ def _summary(runs: Runs, options: ReportOptions) -> Summary:
     return Summary(
         tasks=tasks,
         orders=selected.orders,
+        legend=list(legend(runs, abridged_only=True)),
         reference=selected.reference.strategy if selected.reference else None,
         interval=options.interval,
         margin=options.margin,
@@ -146,6 +153,7 @@ def _method(
     measured = {name: sample for name, sample in samples.items() if sample.n}
     return Method(
         label=selected.labels[key],
+        settings=selected.settings[key],
         runs=selected.runs_of(key),
         seeds=list(selected.seeds[key]),
         samples=measured,

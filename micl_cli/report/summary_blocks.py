@@ -31,7 +31,8 @@ def _blocks(summary: Summary) -> list[Block]:
     tables = [_headline(summary), *_tasks(summary), _comparisons(summary), _noise(summary), _raw(summary)]
     orders = [Paragraph(f"Order {at}: {', '.join(order.tasks)}.") for at, order in enumerate(summary.orders, 1)]
     shown = [table for table in tables if table.rows]
-    return [*shown[:1], *(orders if len(orders) > 1 else []), *shown[1:], *map(Paragraph, summary.notes)]
+    explained = [*map(Paragraph, summary.legend), *(orders if len(orders) > 1 else [])]
+    return [*shown[:1], *explained, *shown[1:], *map(Paragraph, summary.notes)]
 
 
 def _headline(summary: Summary) -> Table:

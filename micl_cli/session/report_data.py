@@ -19,12 +19,17 @@ def with_task_facts(data: RunData, store: Store, registry: Registry) -> RunData:
     types: dict[str, str] = {}
     with suppress(StoreError):  # a damaged record of a task only hides its type
         types = {task.name: task.type for task in store.tasks() if task.name in data.tasks}
+    return with_scales(replace(data, types=types), registry)
+
+
+def with_scales(data: RunData, registry: Registry) -> RunData:
+    """Return the data of a run with the scales of the metrics of its tasks, where they are known."""
     scales = {
         task: _scale(registry, [score for score in data.scores if score.task == task and data.in_matrix(score)])
         for task in data.latest
         if task in data.tasks
     }
-    return replace(data, types=types, scales=scales)
+    return replace(data, scales=scales)
 
 
 def _scale(registry: Registry, scores: list[ScoreRecord]) -> Scale | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def test_a_run_is_seen_while_it_is_learnt(start_learning: Any) -> None:
     learning.until("step", position=1, step=3)
     row = only(board())
     assert row.title == f"{learning.run} demo"
+    assert (row.cells["strategy"].text, row.cells["strategy"].note) == ("finetune", "img_cap, aud_qa")
     shown = texts(row)
     assert (shown["state"], shown["progress"]) == ("running", "1/2 img_cap: step 3 of 6")
     assert float(shown["loss"]) > 0
@@ -66,10 +68,22 @@ def test_a_run_is_seen_while_it_is_learnt(start_learning: Any) -> None:
     learning.finish()
     row = only(board())
     shown = texts(row)
-    assert (shown["state"], shown["progress"], shown["left"]) == ("finished", "finished", "")
+    assert (shown["state"], shown["progress"], shown["left"]) == ("finished", "", "")
     assert shown["scores"].count(",") == 1
     assert "." in shown["mfn"]
     assert row.as_json()["progress"]["share"] == 1.0
+
+
+def test_means_over_different_scales_are_marked(finished: str) -> None:
+    row = only(board())
+    assert row.data is not None
+    mixture = row.as_json()["mixed_scales"]
+    assert mixture.startswith("mixes scales (cider 0..1000, accuracy 0..100")
+    for name in ("mfn", "bwt"):
+        assert row.cells[name].text == f"{row.figures[name]:.2f}*"
+        assert (row.cells[name].title, row.cells[name].sort) == (mixture, row.figures[name])
+    alone = replace(row, data=replace(row.data, scales=dict.fromkeys(row.data.tasks, (0.0, 1.0))))
+    assert (alone.cells["mfn"].text, alone.cells["mfn"].title) == (f"{row.figures['mfn']:.2f}", "")
 
 
 def test_a_run_without_a_process_is_interrupted(start_learning: Any) -> None:

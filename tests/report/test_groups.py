@@ -13,6 +13,7 @@ from micl_cli.report.data import RunData
 from micl_cli.report.groups import groups_of, paired_of
 from micl_cli.report.render import render
 from micl_cli.report.statistics import Mean
+from micl_cli.report.summary import summaries_of
 
 # The t of two values, at one degree of freedom: tan(0.475 pi).
 T1 = 12.7062047
@@ -124,8 +125,17 @@ class TestLabels:
         assert found == ["router (backbone.digest=189bddd7)", "router (backbone.digest=cf938a88)"]
 
     def test_many_differences_are_numbered(self, plain: RunData) -> None:
-        first, second = ({f"setting_{at}": value for at in range(9)} for value in "ab")
+        first, second = ({f"{'setting' * 9}_{at}": value for at in range(9)} for value in "ab")
         assert self.labels(plain, first, second) == ["router (1)", "router (2)"]
+
+    def test_a_label_that_would_be_too_long_has_what_distinguishes(self, plain: RunData) -> None:
+        rest = {"training.validation_examples": "100", "evaluation.examples": "null", "training.epochs": "6"}
+        short = dict.fromkeys(rest, "4")
+        settings = [{"alpha": "0.5", **rest}, {"alpha": "0.3", **short}]
+        assert self.labels(plain, *settings) == ["router (alpha=0.5)", "router (alpha=0.3)"]
+        settings = [{"alpha": "0.5", "beta": "1", **rest}, {"alpha": "0.3", "beta": "1", **short}]
+        settings.append({"alpha": "0.5", "beta": "2", **short})
+        assert self.labels(plain, *settings)[2] == "router (alpha=0.5, beta=2)"
 
     def test_an_option_that_one_lacks(self, plain: RunData) -> None:
         assert self.labels(plain, {}, {"replay": "32"}) == ["router (replay=none)", "router (replay=32)"]
@@ -183,6 +193,27 @@ class TestText:
         text = shown(runs)
         assert f"router (router=ridge): runs {runs[0].id}, {runs[1].id}." in text
         assert f"router (router=mllm): run {runs[2].id}." in text
+
+    @pytest.mark.parametrize("length", [20, 60])
+    def test_abridged_labels_have_a_legend_in_the_summary(self, length: int, plain: RunData) -> None:
+        names = [f"{'s' * length}{at}" for at in range(3)]
+        runs = [run("router", 0, 70.0, plain, settings=dict.fromkeys(names, value)) for value in ("null", "a" * 30)]
+        runs = [replace(each, id=f"{at}" * 12) for at, each in enumerate(runs)]
+        (summary,) = summaries_of(runs)
+        labels = [method.label for method in summary.methods]
+        assert len(set(labels)) == 2
+        assert [method.settings for method in summary.methods] == [
+            dict.fromkeys(names, "none"),
+            dict.fromkeys(names, "a" * 30),
+        ]
+        for method, value, line in zip(summary.methods, ("none", "a" * 30), summary.legend, strict=True):
+            shown = ", ".join(f"{name} {value}" for name in names)
+            assert line == f"{method.label}: run {method.runs[0].id}; {shown}."
+            assert line in " ".join(render(runs, "text").split())
+
+    def test_complete_labels_need_no_legend(self, plain: RunData) -> None:
+        runs = [run("router", 0, 70.0, plain, settings={"alpha": value}) for value in "12"]
+        assert summaries_of(runs)[0].legend == []
 
     def test_runs_of_one_seed_have_no_means(self, four: list[RunData]) -> None:
         assert "mean over seeds [95" not in render([four[0], four[2]], "text").partition("Figures over all tasks")[2]

@@ -27,7 +27,11 @@
     row.dataset.status = cells.state.text;
     for (const [name, shown] of Object.entries(cells)) {
       const cell = cellOf(row, name);
-      setText(cell.querySelector(".text"), shown.text);
+      const text = cell.querySelector(".text");
+      setText(text, shown.text);
+      text.title = shown.title;
+      const note = cell.querySelector(".note");
+      if (note) setText(note, shown.note);
       cell.dataset.sort = shown.sort ?? "";
       const bar = cell.querySelector("progress");
       if (bar) bar.value = shown.sort ?? 0;

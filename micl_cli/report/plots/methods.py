@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from micl_cli.report.methods import MAX_LABEL
 from micl_cli.report.plots.style import MARKERS, MUTED, SERIES, Plot, label
 from micl_cli.report.summary import Method, Summary
 from micl_cli.report.summary_figures import RAW, SummaryFigure
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_PANELS = 4
+_LONGEST = MAX_LABEL + 8
+"""The longest label that is not truncated: labels that differ stay different."""
+_LETTER = 0.07
+"""The mean width of a letter in inches."""
 
 
 def methods_plot(summary: Summary, number: int = 0) -> Plot | None:
@@ -30,9 +35,14 @@ def methods_plot(summary: Summary, number: int = 0) -> Plot | None:
         name=f"methods-{number}" if number else "methods",
         title="Methods: means over seeds with 95 % intervals",
         reading="A point is the mean over seeds, the line its 95 % interval; without a line there are too few seeds.",
-        size=(1.4 + 1.7 * len(figures), 0.9 + 0.34 * len(summary.methods)),
+        size=(_label_width(summary.methods) + 1.7 * len(figures), 0.9 + 0.34 * len(summary.methods)),
         draw=partial(_draw, methods=summary.methods, figures=figures),
     )
+
+
+def _label_width(methods: Sequence[Method]) -> float:
+    """Return the width of the longest label in inches."""
+    return max([1.4, *(0.3 + _LETTER * len(label(method.label, _LONGEST)) for method in methods)])
 
 
 def _measured(summary: Summary, figure: SummaryFigure) -> bool:
@@ -48,7 +58,7 @@ def _draw(figure: Figure, methods: Sequence[Method], figures: Sequence[SummaryFi
         axes.grid(axis="y", visible=False)
         axes.locator_params(axis="x", nbins=4)
         axes.margins(x=0.12)
-    panels[0].set_yticks(range(len(methods)), [label(method.label, 32) for method in methods])
+    panels[0].set_yticks(range(len(methods)), [label(method.label, _LONGEST) for method in methods])
     panels[0].set_ylim(len(methods) - 0.5, -0.5)
 
 

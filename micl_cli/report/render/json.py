@@ -24,8 +24,9 @@ def write(runs: Sequence[RunData], summaries: Sequence[Summary] = (), *, summary
     "quantized" (relative to full precision) and "paired" (raw figures of one strategy minus those of another). With
     ``summary_only``, return {"summaries": [...]}.
 
-    A summary has "methods", each with "figures" by name: "relative_final", "relative_bwt" and "relative_learning" in
-    per cent of the final scores of "relative_to"; "mean_TYPE", the mean final score x100 over tasks of a type;
+    A summary has "methods", each with the "settings" in which it differs from others of its strategy, and "figures" by
+    name: "relative_final", "relative_bwt" and "relative_learning" in per cent of the final scores of "relative_to";
+    "mean_TYPE", the mean final score x100 over tasks of a type;
     "final:TASK" and "relative:TASK"; and "mft", "mfn", "maa" and "bwt", which average over all tasks ("mixed_scales"
     says if they mix scales). A figure has "mean", "low" and "high" (null without an interval), and "n", the number of
     seeds. "comparisons" have "first" minus "second" with "p", "p_adjusted" (Holm), "equivalent" and "verdict";
