@@ -65,6 +65,8 @@ RAW = (
     SummaryFigure("maa", "MAA", average_weights),
     SummaryFigure("bwt", "BWT", backward_weights),
 )
+CHANGES = ("relative_bwt", "bwt")
+"""The figures that are changes of scores, around 0."""
 
 
 def final_figure(task: str) -> SummaryFigure:

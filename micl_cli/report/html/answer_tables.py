@@ -56,11 +56,12 @@ class AnswerTable:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerTables:
-    """All answers of a run, with the stages that can be chosen."""
+    """All answers of a run, with the stages that can be chosen. ``examples`` are shown, of ``stored`` ones."""
 
     tables: Sequence[AnswerTable]
     stages: Sequence[tuple[int, str]]
     examples: int
+    stored: int
 
 
 def answer_tables(run: RunData, answers: Sequence[TaskAnswers], previews: Mapping[str, Preview]) -> AnswerTables:
@@ -70,7 +71,8 @@ def answer_tables(run: RunData, answers: Sequence[TaskAnswers], previews: Mappin
     titles = {stage: _stage_title(run, stage, names) for stage in stages}
     tables = [_table(each, names.get(each.task, each.task), titles, previews) for each in answers]
     examples = sum(len(table.rows) for table in tables)
-    return AnswerTables(tables=tables, stages=list(titles.items()), examples=examples)
+    stored = sum(max(each.stored, len(each.examples)) for each in answers)
+    return AnswerTables(tables=tables, stages=list(titles.items()), examples=examples, stored=stored)
 
 
 def _stage_title(run: RunData, stage: int, names: Mapping[str, str]) -> str:
@@ -83,7 +85,11 @@ def _stage_title(run: RunData, stage: int, names: Mapping[str, str]) -> str:
 
 def _table(answers: TaskAnswers, label: str, titles: Mapping[int, str], previews: Mapping[str, Preview]) -> AnswerTable:
     rows = [_row(example, answers.stages, previews) for example in answers.examples]
-    counted = f"The first {len(rows):,} of {answers.stored:,} stored answers." if len(rows) < answers.stored else ""
+    counted = (
+        f"The first {len(rows):,} of {answers.stored:,} examples with stored answers."
+        if len(rows) < answers.stored
+        else ""
+    )
     return AnswerTable(
         task=answers.task,
         label=label,

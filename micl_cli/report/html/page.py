@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from micl_cli.report.summary import Summary
 
 
+MAX_LETTERS = 72
+"""The width of a table, in letters, for which half of a page is enough."""
+_PADDING = 3
+"""The space between two columns, in letters."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A plot as an ``svg`` element, with its caption."""
@@ -46,13 +52,41 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A section with its anchor; ``folded`` sections are opened by the reader."""
+    """A section with its anchor; ``folded`` sections are opened by the reader.
+
+    A ``wide`` section has the width of the page, others have half of it. Those that are ``alone``, or have sections of
+    their own, wide tables or answers, are never beside another.
+    """
 
     id: str
     title: str
     items: Sequence[Item] = ()
     sections: Sequence[Section] = ()
     folded: bool = False
+    alone: bool = False
+    wide: bool = True
+
+    @property
+    def needs_width(self) -> bool:
+        """Whether half of the page is not enough for it."""
+        if self.alone or self.sections:
+            return True
+        tables = [item.value for item in self.items if item.kind == "table"]
+        return any(item.kind == "answers" for item in self.items) or any(
+            _letters(each) > MAX_LETTERS for each in tables
+        )
+
+
+def side_by_side(sections: Iterable[Section]) -> list[Section]:
+    """Return the sections, of which each two consecutive ones that do not need the width are not wide."""
+    placed: list[Section] = []
+    for section in sections:
+        before = placed[-1] if placed else None
+        if before and before.wide and not (before.needs_width or section.needs_width):
+            placed[-1:] = [replace(before, wide=False), replace(section, wide=False)]
+        else:
+            placed.append(section)
+    return placed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +108,11 @@ def page_of(
     details = details or ReportDetails()
     if len(runs) == 1 and not summary_only:
         return Page(title=blocks_of.run_title(runs[0]), sections=_run_sections(runs[0], details, "run"))
-    sections = [_summary(runs, summaries) if runs else Section(id="summary", title="Runs", items=_items(document(())))]
+    sections = [
+        _summary(runs, summaries)
+        if runs
+        else Section(id="summary", title="Runs", items=_items(document(())), alone=True)
+    ]
     if runs and not summary_only:
         sections += _several(runs, details)
     return Page(title=f"Report of {len(runs)} run{'s' * (len(runs) != 1)}", sections=sections)
@@ -85,7 +123,8 @@ def _summary(runs: Sequence[RunData], summaries: Sequence[Summary]) -> Section:
 
     pictures = [_picture(plot, f"summary-{number}") for number, plot in enumerate(summary_plots(summaries), 1)]
     items = [*_items(mini_note(runs)), *pictures, *_items(summary_blocks(summaries))]
-    return Section(id="summary", title=f"Summary of {len(runs)} run{'s' * (len(runs) != 1)}", items=items)
+    title = f"Summary of {len(runs)} run{'s' * (len(runs) != 1)}"
+    return Section(id="summary", title=title, items=items, alone=True)
 
 
 def _several(runs: Sequence[RunData], details: ReportDetails) -> Iterator[Section]:
@@ -98,7 +137,7 @@ def _several(runs: Sequence[RunData], details: ReportDetails) -> Iterator[Sectio
         sections = _run_sections(run, details, anchor, plots=few)
         title = f"{blocks_of.run_title(run)} ({run.strategy}, seed {run.seed})"
         yield Section(id=anchor, title=title, sections=sections, folded=not few)
-    yield Section(id="comparison", title=f"Comparison of {len(runs)} runs", items=_items(comparison(runs)))
+    yield Section(id="comparison", title=f"Comparison of {len(runs)} runs", items=_items(comparison(runs)), alone=True)
 
 
 def _heat_maps(runs: Sequence[RunData], notes: Sequence[str]) -> Section:
@@ -109,7 +148,7 @@ def _heat_maps(runs: Sequence[RunData], notes: Sequence[str]) -> Section:
         if plot
     ]
     texts = [*notes, *dict.fromkeys(f"{plot.title}. {plot.reading}" for _, plot in plots if plot)]
-    return Section(id="scores", title="Scores of each run", items=[*map(_note, texts), *items])
+    return Section(id="scores", title="Scores of each run", items=[*map(_note, texts), *items], alone=True)
 
 
 def _run_sections(run: RunData, details: ReportDetails, anchor: str, *, plots: bool = True) -> list[Section]:
@@ -137,7 +176,7 @@ def _run_sections(run: RunData, details: ReportDetails, anchor: str, *, plots: b
         )
         for name, (title, blocks) in tables.items()
     ]
-    return [section for section in sections if section.items]
+    return side_by_side(section for section in sections if section.items)
 
 
 def _facts(run: RunData) -> list[Block]:
@@ -152,6 +191,12 @@ def _scoring(run: RunData) -> list[Block]:
 def _answers(run: RunData, details: ReportDetails) -> list[Item]:
     answers: AnswerTables = answer_tables(run, details.answers.get(run.id, ()), details.previews)
     return [Item("answers", answers)] if answers.tables else []
+
+
+def _letters(table: Table) -> int:
+    """Return the width of a table in letters; titles of columns may be broken between words."""
+    columns = zip(*([max(title.split(), key=len, default="") for title in table.columns], *table.rows), strict=True)
+    return sum(_PADDING + max(map(len, column)) for column in columns)
 
 
 def _picture(plot: Plot, prefix: str) -> Item:

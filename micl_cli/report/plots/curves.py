@@ -11,6 +11,7 @@ import numpy as np
 
 from micl_cli.records import StepRecord
 from micl_cli.report.data import RunData
+from micl_cli.report.plots.limits import common_scale, score_limits
 from micl_cli.report.plots.style import MUTED, SERIES, Plot, label
 from micl_cli.report.run_blocks import stage_label
 
@@ -94,7 +95,11 @@ def _validations(axes: Axes, run: RunData, criterion: str, starts: dict[int, int
         best = [each for each in shown if each.best][-1:]
         axes.plot([start + e.step for e in best], [e.value for e in best], color=SERIES[1], marker="*", markersize=11)
     axes.set_ylabel("validation\nloss, nats" if criterion == "loss" else f"validation\n{label(criterion)}, x100")
-    axes.margins(y=0.2)
+    metrics = {task: score.metric for task, score in run.latest.items()}
+    scale = common_scale(run.scales.get(task) for task, metric in metrics.items() if metric == criterion)
+    axes.set_ylim(score_limits(scale, (each.value for each in run.validations if each.criterion == criterion)))
+    for line in axes.lines:
+        line.set_clip_on(False)
 
 
 def _stages(panels: Sequence[Axes], run: RunData, starts: dict[int, int]) -> None:

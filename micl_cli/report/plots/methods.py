@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from micl_cli.report.methods import MAX_LABEL
+from micl_cli.report.plots.limits import Limits, change_limits, common_scale, score_limits
 from micl_cli.report.plots.style import MARKERS, MUTED, SERIES, Plot, label
 from micl_cli.report.summary import Method, Summary
-from micl_cli.report.summary_figures import RAW, SummaryFigure
+from micl_cli.report.summary_figures import CHANGES, RAW, SummaryFigure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,9 +58,22 @@ def _draw(figure: Figure, methods: Sequence[Method], figures: Sequence[SummaryFi
         axes.set_title(f"{each.title}, %" if each.relative else label(each.title))
         axes.grid(axis="y", visible=False)
         axes.locator_params(axis="x", nbins=4)
-        axes.margins(x=0.12)
+        axes.set_xlim(_limits(each, methods))
+        for line in axes.lines:
+            line.set_clip_on(False)
     panels[0].set_yticks(range(len(methods)), [label(method.label, _LONGEST) for method in methods])
     panels[0].set_ylim(len(methods) - 0.5, -0.5)
+
+
+def _limits(figure: SummaryFigure, methods: Sequence[Method]) -> Limits:
+    """Return the limits of the axis of a figure."""
+    means = [method.means[figure.name] for method in methods if figure.name in method.means]
+    values = [value for mean in means for value in (mean.mean, mean.low, mean.high)]
+    if figure.name in CHANGES:
+        return change_limits(values)
+    runs = [] if figure.relative else [run for method in methods for run in method.runs]
+    scales = (run.scales.get(run.tasks[i - 1]) for run in runs for _, i in figure.weights(run))
+    return score_limits(common_scale(scales), values)
 
 
 def _interval(axes: Axes, y: int, method: Method, name: str, number: int) -> None:

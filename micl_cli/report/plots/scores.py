@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from micl_cli.report.blocks import labels
-from micl_cli.report.data import RunData
+from micl_cli.report.data import RunData, Scale
+from micl_cli.report.plots.limits import common_scale, score_limits
 from micl_cli.report.plots.style import MUTED, SERIES, SURFACE, Plot, label, legend, series
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _draw_lines(figure: Figure, run: RunData, panels: Panels, stages: Sequence[i
         axes.set_ylabel(label(metric))
         axes.set_xticks(stages)
         axes.set_xlim(stages[0] - 0.2, stages[-1] + 0.2)
-        axes.margins(y=0.15)
+        axes.set_ylim(score_limits(_scale(run, tasks), (run.r[t, i] for t in stages for i in tasks)))
+        _show_whole_markers(axes)
         legend(axes)
     axes.set_xlabel("stage")
 
@@ -97,7 +99,20 @@ def _draw_learning(figure: Figure, run: RunData, panels: Panels) -> None:
         axes.set_ylim(len(tasks) - 0.5, -0.5)
         axes.set_xlabel(label(metric))
         axes.grid(axis="y", visible=False)
-        axes.margins(x=0.08)
+        shown = [row for i in tasks for row in (run.r[0, i], run.r[i, i], run.r[last, i])]
+        axes.set_xlim(score_limits(_scale(run, tasks), shown))
+        _show_whole_markers(axes)
+
+
+def _scale(run: RunData, tasks: Sequence[int]) -> Scale | None:
+    """Return the scale of the tasks (from 1) of a panel."""
+    return common_scale(run.scales.get(run.tasks[i - 1]) for i in tasks)
+
+
+def _show_whole_markers(axes: Axes) -> None:
+    """Draw markers at the limits of a scale as a whole."""
+    for line in axes.lines:
+        line.set_clip_on(False)
 
 
 def _learning_line(axes: Axes, y: int, before: float | None, learnt: float | None, final: float | None) -> None:

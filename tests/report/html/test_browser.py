@@ -70,6 +70,9 @@ def test_answers_are_sorted_by_their_score(browser: Any) -> None:
     button.send_keys(" ")
     assert header.get_attribute("aria-sort") == "descending"
     assert shown_ids(browser) == ["3", "11", "2", "1", "10"]
+    button.click()
+    assert header.get_attribute("aria-sort") is None
+    assert shown_ids(browser) == ["1", "2", "3", "10", "11"]
 
 
 def test_tables_are_sorted_by_numbers_and_texts(browser: Any) -> None:
@@ -85,7 +88,7 @@ def test_answers_are_filtered(browser: Any) -> None:
     status = browser.find_element("css selector", "output")
     choose(browser, "state", "wrong")
     assert shown_ids(browser) == ["1"]
-    assert status.text == "1 example"
+    assert status.text == "1 of 65 examples shown"
     choose(browser, "stage", "after 1 img_cap")
     assert shown_ids(browser) == ["2"]
     assert not [each for each in every(browser, '[data-stage="2"]') if each.is_displayed()]
@@ -141,6 +144,16 @@ def test_a_narrow_page_does_not_scroll_sideways(browser: Any) -> None:
     size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+
+
+def test_plots_stand_side_by_side_where_there_is_room(browser: Any) -> None:
+    tops: dict[int, list[int]] = {}
+    for width in (1280, 360):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        tops[width] = [plot.rect["y"] for plot in every(browser, ".columns section:not(.wide) > .flow > figure")]
+    assert len(set(tops[1280])) < len(tops[1280]) >= 2
+    assert len(set(tops[360])) == len(tops[360])
 
 
 def test_print_shows_folded_references_and_no_controls(browser: Any) -> None:

@@ -13,6 +13,7 @@ from micl_cli.report.blocks import Table
 from micl_cli.report.data import RunData
 from micl_cli.report.document import document
 from micl_cli.report.html.answers import ReportDetails
+from micl_cli.report.html.page import Item, Section, side_by_side
 from micl_cli.report.html.previews import Preview
 from micl_cli.report.html.render import html_report
 from micl_cli.report.options import ReportOptions
@@ -172,3 +173,18 @@ def test_a_run_without_scores_is_reported(plain: RunData, parsed: Any) -> None:
 
 def test_a_report_of_no_runs_says_so(parsed: Any) -> None:
     assert "No runs to report." in " ".join(parsed(html_report([])).texts["p"])
+
+
+def test_two_sections_that_need_no_width_stand_side_by_side() -> None:
+    def section(name: str, columns: int, **options: Any) -> Section:
+        table = Table("", ["a column"] * columns, [["1234567890"] * columns])
+        return Section(id=name, title=name, items=[Item("table", table)], **options)
+
+    sections = [section("a", 2), section("b", 12), section("c", 3), section("d", 2), section("e", 2)]
+    assert [each.id for each in side_by_side(sections) if each.wide] == ["a", "b", "e"]
+    assert all(each.wide for each in side_by_side([section("a", 2, alone=True), section("b", 2)]))
+
+
+def test_the_number_of_shown_answers_is_that_of_the_stored_ones_too(page: Any) -> None:
+    assert page.texts["output"] == ["6 of 65 examples shown"]
+    assert "The first 5 of 64 examples with stored answers." in page.texts["p"]

@@ -12,6 +12,7 @@ from micl_cli.records import RoutingRecord, StepRecord, ValidationRecord
 from micl_cli.report.data import RunData
 from micl_cli.report.options import ReportOptions
 from micl_cli.report.plots.catalogue import all_plots, run_plots, write_plots
+from micl_cli.report.plots.limits import change_limits, common_scale, score_limits
 from micl_cli.report.plots.style import PlotFormat, _stable_ids, label, series
 from micl_cli.report.render import summaries_for
 
@@ -78,6 +79,46 @@ def test_scores_by_different_metrics_have_axes_of_their_own(routed: RunData) -> 
         shown = texts(run_plots(routed)[name].image("svg"))
         assert "cider" in shown
         assert "accuracy" in shown
+
+
+def ticks(svg: bytes, axis: str) -> list[float]:
+    """The numbers at an axis of the first panel."""
+    groups = [
+        each for each in ElementTree.fromstring(svg).iter() if re.fullmatch(rf"{axis}tick_\d+", each.get("id", ""))
+    ]
+    found = ["".join(each.itertext()).strip().replace("\u2212", "-") for each in groups]
+    return [float(text) for text in found if re.fullmatch(r"-?[\d.]+", text)]
+
+
+def test_axes_show_the_whole_scale(plain: RunData) -> None:
+    close = replace(plain, scales=dict.fromkeys(plain.tasks, (0.0, 1.0)), matrix=[[51.0, None], [51.1, 51.0]])
+    for name, axis in (("stages", "y"), ("forgetting", "x")):
+        found = ticks(run_plots(close)[name].image("svg"), axis)
+        assert (min(found), max(found)) == (0.0, 100.0)
+        of_unknown_scale = ticks(run_plots(replace(close, scales={}))[name].image("svg"), axis)
+        assert min(of_unknown_scale) == 0.0
+        assert max(of_unknown_scale) <= 60
+
+
+def test_the_axis_of_a_change_has_zero_in_the_middle(plain: RunData) -> None:
+    run = replace(plain, matrix=[[51.0, None], [51.1, 51.0]])
+    other = replace(run, id="b" * 12, strategy="lwf")
+    plot = all_plots([run, other], summaries_for([run, other], ReportOptions()), {})[0]
+    shown = texts(plot.image("svg"))
+    assert {"BWT", "\u221210", "0", "10"} <= set(shown)
+
+
+def test_limits_are_those_of_the_scale_where_scores_reach_them() -> None:
+    assert score_limits((0.0, 1.0), [51.0, 51.1, None]) == (0.0, 100.0)
+    assert score_limits((-1.0, 1.0), [3.0]) == (-100.0, 100.0)
+    assert score_limits((0.0, 10.0), [50.0]) == pytest.approx((0.0, 54.0))  # CIDEr
+    assert score_limits(None, [50.0]) == pytest.approx((0.0, 54.0))
+    assert score_limits((0.0, 1.0), [130.0, 20.0]) == pytest.approx((0.0, 140.4))
+    assert score_limits(None, [0.0]) == score_limits(None, []) == (0.0, 10.0)
+    assert change_limits([0.1, None]) == change_limits([]) == (-10.0, 10.0)
+    assert change_limits([-50.0, 3.0]) == pytest.approx((-54.0, 54.0))
+    assert common_scale([(0.0, 1.0)] * 2) == (0.0, 1.0)
+    assert common_scale([(0.0, 1.0), None]) is None
 
 
 def test_long_curves_are_thinned(routed: RunData) -> None:

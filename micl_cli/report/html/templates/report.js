@@ -19,8 +19,13 @@
   }
 
   function sort(table, header) {
-    const direction = header.ariaSort === "ascending" ? -1 : 1;
     const body = table.tBodies[0];
+    if (header.ariaSort === "descending") {
+      header.removeAttribute("aria-sort");
+      body.append(...unsorted.get(table));
+      return;
+    }
+    const direction = header.ariaSort === "ascending" ? -1 : 1;
     const rows = Array.from(body.rows, (row) => [valueOf(row.cells[header.cellIndex]), row]);
     const missing = rows.filter(([value]) => value === null);
     const present = rows.filter(([value]) => value !== null);
@@ -30,7 +35,10 @@
     body.append(...[...present, ...missing].map(([, row]) => row));
   }
 
+  const unsorted = new Map();
   for (const table of document.querySelectorAll("table[data-sortable]")) {
+    document.getElementById("sorting").hidden = false;
+    unsorted.set(table, Array.from(table.tBodies[0].rows));
     for (const header of table.tHead.rows[0].querySelectorAll("th:not([data-fixed])")) {
       const button = document.createElement("button");
       button.type = "button";
@@ -55,7 +63,9 @@
         if (!row.hidden && !section.hidden) count += 1;
       }
     }
-    form.querySelector("output").textContent = `${count.toLocaleString("en")} example${count === 1 ? "" : "s"}`;
+    const output = form.querySelector("output");
+    const stored = Number(output.dataset.stored);
+    output.textContent = `${count.toLocaleString("en")} of ${stored.toLocaleString("en")} example${stored === 1 ? "" : "s"} shown`;
   }
 
   for (const answers of document.querySelectorAll(".answers")) {
