@@ -31,6 +31,8 @@ TASKS = ("img_cap", "aud_qa", "img_qa")
 COMPOUND = re.compile(r"\$\(|=\(|^(for|if|while) |[|;&<>]|^\w+=", re.MULTILINE)
 """What only a shell can run."""
 SHELL = ("bash", "sh")
+MAX_LINE = 76
+"""The number of characters that a line of code has room for on the site, in a window of 1280 pixels."""
 
 
 class Block(NamedTuple):
@@ -206,3 +208,12 @@ def test_blocks_have_a_language_and_a_reason_if_they_do_not_run(page: Path) -> N
     text = page.read_text(encoding="utf-8")
     assert text.count("<!-- not run: ") == sum(bool(block.reason) for block in blocks_of(page))
     assert not re.search(r"^(?:```|~~~)\n(?=\S)", re.sub(r"^```\w+.*?^```$", "", text, flags=re.M | re.S), re.M)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *written_pages()], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
+def test_lines_of_code_are_not_cut(page: Path) -> None:
+    lines = [line for block in blocks_of(page) for line in block.text.splitlines()]
+    words = re.compile(r"\s*\S+( \\)?")  # a single word cannot be broken
+    assert not [line for line in lines if len(line) > MAX_LINE and not words.fullmatch(line)]
