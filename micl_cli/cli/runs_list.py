@@ -146,7 +146,7 @@ def _show(runs: Sequence[RunRecord], results: Mapping[str, RunData]) -> None:
     cells = [[row[name] for name in shown] for row in rows]
     echo(table(shown, cells, right=("MFN", "BWT", "time"), optional=_OPTIONAL))
     if text := mixture_note(map(_mixture, map(results.get, (run.id for run in runs)))):
-        echo(f"\n{text}")
+        note(text)
 
 
 def _row(run: RunRecord, data: RunData | None) -> list[Any]:

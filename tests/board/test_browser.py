@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from micl_cli.session import Session
+from micl_cli.settings import load_settings
+
 pytestmark = pytest.mark.slow
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked = 1</script>"
 
@@ -107,6 +110,21 @@ def test_it_is_legible_and_can_be_operated_by_all(
     size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+
+
+def test_the_table_fits_a_window_of_1280_pixels(browser: Any, start_board: Any, finished: str) -> None:
+    with Session(load_settings()).store() as store:
+        store.rename_run(finished, "a-name-of-some-length")
+        store.tag_run(finished, ("paper", "noise"))
+    browser.get(start_board().address)
+    wait(lambda: ids(browser) == [finished])
+    size = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    script = "const box = document.querySelector('#listed .scroll'); return [box.scrollWidth, box.clientWidth]"
+    needed, room = browser.execute_script(script)
+    assert needed <= room
+    assert text(browser, finished, "strategy").split("\n") == ["moincl", "img_cap, aud_qa"]
+    assert text(browser, finished, "progress") == ""
 
 
 def test_it_rests_while_nobody_sees_it_and_says_when_the_board_has_ended(

@@ -11,7 +11,7 @@ import pytest
 
 def test_runs_are_listed(finished: str, micl: Any) -> None:
     code, out, err = micl("runs")
-    assert (code, err) == (0, "")
+    assert code == 0
     head, row = out.splitlines()
     assert head.split() == ["run", "status", "strategy", "backbone", "seed", "MFN", "BWT", "time", "started", "tasks"]
     assert row.split()[:5] == [finished, "finished", "moincl", "toy", "0"]
@@ -26,7 +26,24 @@ def test_the_list_has_the_figures_of_the_report(finished: str, micl: Any) -> Non
     cost = reported["cost"]["total"] if "total" in reported["cost"] else reported["cost"]
     assert run["seconds"] == pytest.approx(cost["before_seconds"] + cost["seconds"] + cost["after_seconds"])
     row = micl("runs").out.splitlines()[1].split()
-    assert row[5:7] == [f"{run['mfn']:.2f}", f"{run['bwt']:.2f}"]
+    assert [text.rstrip("*") for text in row[5:7]] == [f"{run['mfn']:.2f}", f"{run['bwt']:.2f}"]
+
+
+def test_means_over_different_scales_are_marked_and_explained(finished: str, micl: Any) -> None:
+    _, out, err = micl("runs")
+    assert [text[-1] for text in out.splitlines()[1].split()[5:7]] == ["*", "*"]
+    assert err.startswith("* mixes scales (cider 0..1000, accuracy 0..100): compare")
+    (run,) = json.loads(micl("runs", "--json").out)["runs"]
+    assert run["mixed_scales"] == "mixes scales (cider 0..1000, accuracy 0..100)"
+    assert isinstance(run["mfn"], float)
+
+
+def test_means_over_one_scale_are_not_marked(learn: Any, micl: Any) -> None:
+    assert learn("--tasks", "own/aud_qa,own/img_qa").code == 0
+    _, out, err = micl("runs")
+    assert ("*" in out, "scales" in err) == (False, False)
+    (run,) = json.loads(micl("runs", "--json").out)["runs"]
+    assert run["mixed_scales"] == ""
 
 
 @pytest.fixture
