@@ -10,7 +10,7 @@ import pytest
 
 
 def test_runs_are_listed(finished: str, micl: Any) -> None:
-    code, out, err = micl("runs")
+    code, out, _ = micl("runs")
     assert code == 0
     head, row = out.splitlines()
     assert head.split() == ["run", "status", "strategy", "backbone", "seed", "MFN", "BWT", "time", "started", "tasks"]
