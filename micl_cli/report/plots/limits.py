@@ -16,13 +16,14 @@ Limits = tuple[float, float]
 def score_limits(scale: Scale | None, values: Iterable[float | None]) -> Limits:
     """Return the limits of an axis of scores (x100): those of the scale, or else 0 and the highest value.
 
-    A scale that is unknown, or that ends far above what is reached, as that of CIDEr, has no upper limit here.
+    Values outside, as those of intervals, extend the axis. A scale that is unknown, or that ends far above what is
+    reached, as that of CIDEr, has no upper limit here.
     """
     known = [value for value in values if value is not None]
     lowest, highest = min(known, default=0.0), max(known, default=0.0)
-    if (bounds := _bounds(scale)) and bounds[0] <= lowest and highest <= bounds[1]:
-        return bounds
-    return min(0.0, _ROOM * lowest), _ROOM * highest if highest > 0 else LEAST_CHANGE
+    low, high = _bounds(scale) or (0.0, 0.0)
+    high = high if highest <= high else _ROOM * highest
+    return (low if low <= lowest else _ROOM * lowest), high or LEAST_CHANGE
 
 
 def change_limits(values: Iterable[float | None]) -> Limits:

@@ -114,6 +114,7 @@ def test_limits_are_those_of_the_scale_where_scores_reach_them() -> None:
     assert score_limits((0.0, 10.0), [50.0]) == pytest.approx((0.0, 54.0))  # CIDEr
     assert score_limits(None, [50.0]) == pytest.approx((0.0, 54.0))
     assert score_limits((0.0, 1.0), [130.0, 20.0]) == pytest.approx((0.0, 140.4))
+    assert score_limits((0.0, 1.0), [-20.0, 50.0]) == pytest.approx((-21.6, 100.0))
     assert score_limits(None, [0.0]) == score_limits(None, []) == (0.0, 10.0)
     assert change_limits([0.1, None]) == change_limits([]) == (-10.0, 10.0)
     assert change_limits([-50.0, 3.0]) == pytest.approx((-54.0, 54.0))
