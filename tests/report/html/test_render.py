@@ -85,7 +85,7 @@ def test_answers_have_pictures_texts_and_states(page: Any) -> None:
         ("2", "2"), ("1", ""), ("", ""), ("", ""), ("", ""),
     ]  # fmt: skip
     assert "answer 1 of 2" in " ".join(page.texts["td"])
-    assert any("The first 5 of 64 stored answers." in text for text in page.texts["p"])
+    assert any("The first 5 of 64 examples with stored answers." in text for text in page.texts["p"])
 
 
 def test_hostile_text_is_inert(page: Any, routed: RunData, details: ReportDetails, hostile: str, parsed: Any) -> None:
@@ -185,6 +185,5 @@ def test_two_sections_that_need_no_width_stand_side_by_side() -> None:
     assert all(each.wide for each in side_by_side([section("a", 2, alone=True), section("b", 2)]))
 
 
-def test_the_number_of_shown_answers_is_that_of_the_stored_ones_too(page: Any) -> None:
+def test_shown_answers_are_counted_of_the_stored_ones(page: Any) -> None:
     assert page.texts["output"] == ["6 of 65 examples shown"]
-    assert "The first 5 of 64 examples with stored answers." in page.texts["p"]
