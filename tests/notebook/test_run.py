@@ -160,6 +160,7 @@ def test_runs_are_found_by_name_and_compared(run: Run, micl: Any) -> None:
     assert [each.id for each in micl_cli.list_runs()] == [run.id]
     assert micl_cli.list_runs(strategy="ewc") == []
     (method,) = micl_cli.compare([run])
+    assert method["settings"] == {}
     assert method["strategy"] == "moincl" and method["mfn"] == pytest.approx(run.metrics["mfn"])
     with pytest.raises(UsageError):
         micl_cli.load_run("absent")
