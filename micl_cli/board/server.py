@@ -57,7 +57,7 @@ def serve_board(
     """Answer requests until ``stopped``. ``ready`` is called with the address of the board, which has the token.
 
     ``limit`` is the number of runs that are listed. Raises UsageError if other machines could connect without a token,
-    MiclError if the port is taken.
+    MiclError if it cannot listen there.
     """
     check_exposure(host, token)
     watch = Watch(session, limit)
@@ -68,6 +68,7 @@ def serve_board(
         thread.start()
         try:
             ready(f"{server.origin}/{f'?token={token}' if token else ''}")
+            server.note_addresses()
             while not stopped():
                 time.sleep(_POLL_SECONDS)
         finally:

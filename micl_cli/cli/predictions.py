@@ -39,8 +39,14 @@ a server, such as mathvista for mllm-cl-ability/math."""
               help="Only answers with a score (x100) below this, and missing ones.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="Maximum number of answers to each task.")
 @click.option("--format", "style", default="text", metavar="FORMAT",
-              help="text, csv, jsonl, release, or a format of the task's benchmark; of a file, by default as its suffix says.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write: .csv, .jsonl or .txt, or any other with --format.")
+              help="text, csv, jsonl, release, or a format of the task's benchmark; by default as the suffix of the "
+              "file says.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write: .csv, .jsonl or .txt, or any other with --format.",
+)
 def predictions(
     run: str,
     task: str | None,

@@ -47,7 +47,7 @@ and the stored answers, with small previews of their media if the tasks are prep
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_runs)
 @click.option("--format", "style", default="text", type=click.Choice(FORMATS),
-              help="Format of the report; of a file, by default as its suffix says.")  # fmt: skip
+              help="Format of the report; by default as the suffix of the file says.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
 @click.option(
     "--split",
@@ -161,7 +161,9 @@ def _html(session: Session, data: Sequence[RunData], options: ReportOptions, ans
     from micl_cli.session.report_page import report_page
 
     if output is None and sys.stdout.isatty():
-        raise UsageError("an HTML report is not shown in a terminal", "Name a file: -o report.html, or pipe it: > report.html")
+        raise UsageError(
+            "an HTML report is not shown in a terminal", "Name a file: -o report.html, or pipe it: > report.html"
+        )
     return report_page(session, data, options, answers)
 
 

@@ -68,6 +68,7 @@ def serve(
 
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
     run_id = session.resolve(run)
+    note(f"loading run {run_id} with backbone {session.record(run_id)[1].backbone}")
     with quiet_libraries():
         model, notices = load_model(session, run_id, device)
         for notice in notices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import ipaddress
 import select
@@ -52,6 +53,15 @@ def check_exposure(host: str, token: str) -> None:
         raise UsageError(f"a server on {host} can be reached from other machines, and needs a token", hint)
 
 
+def _listening_hint(error: Exception) -> str:
+    """Return what to change about an address that a server cannot listen on."""
+    if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "Choose another --host: an address of this machine, or leave it out for 127.0.0.1."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "Choose a --port from 1024 on, or 0 for any that is free."
+    return "Choose another --port, or 0 for any that is free."
+
+
 class Server(ThreadingHTTPServer):
     """A server with a thread for each connection, of which there is a limited number.
 
@@ -77,9 +87,10 @@ class Server(ThreadingHTTPServer):
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         try:
             super().__init__(address, handler)
-        except OSError as error:
-            text = f"cannot listen on {address[0]}, port {address[1]}: {error.strerror or error}"
-            raise MiclError(text, "Choose another --port, or 0 for any that is free.") from error
+        except (OSError, UnicodeError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            text = f"cannot listen on {address[0]}, port {address[1]}: {reason}"
+            raise MiclError(text, _listening_hint(error)) from error
 
     def server_bind(self) -> None:
         """Bind without looking up the host's name, which may take long."""
@@ -88,9 +99,23 @@ class Server(ThreadingHTTPServer):
 
     @property
     def origin(self) -> str:
-        """The scheme, address and port of the server."""
-        host = str(self.server_address[0])
+        """The scheme, address and port of the server; the name of the machine if it listens on all its addresses."""
+        host = socket.gethostname() if self.listens_everywhere else str(self.server_address[0])
         return f"http://{f'[{host}]' if ':' in host else host}:{self.server_address[1]}"
+
+    @property
+    def listens_everywhere(self) -> bool:
+        """Whether the server listens on all addresses of the machine."""
+        return ipaddress.ip_address(self.server_address[0]).is_unspecified
+
+    def note_addresses(self) -> None:
+        """Log how the server is reached where the name of the machine, which the printed address has, is not known."""
+        if self.listens_everywhere:
+            name, port = socket.gethostname(), self.server_address[1]
+            self.log(
+                f"note: it listens on all addresses of this machine, here also at 127.0.0.1, port {port}; "
+                f"where the name {name} is not known, use an IP address of this machine"
+            )
 
     @property
     def url(self) -> str:

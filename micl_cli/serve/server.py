@@ -46,7 +46,7 @@ def serve(
 ) -> None:
     """Answer requests until ``stopped``; the calling thread computes. ``ready`` is called with the base URL.
 
-    Raises UsageError if the server would be open to other machines, MiclError if the port is taken.
+    Raises UsageError if the server would be open to other machines, MiclError if it cannot listen there.
     """
     check_exposure(host, token)
     worker = Worker(model, log)
@@ -57,6 +57,7 @@ def serve(
         thread.start()
         try:
             ready(server.url)
+            server.note_addresses()
             worker.work(stopped)
         finally:
             server.shutdown()
