@@ -15,8 +15,9 @@ from micl_cli.board.pages import asset, board_page, error_page, waiting_page
 from micl_cli.board.reports import Reports
 from micl_cli.board.watch import Watch, WatchingSession
 from micl_cli.errors import MiclError, StoreError
+from micl_cli.serve.addresses import check_exposure
 from micl_cli.serve.errors import ApiError
-from micl_cli.serve.http import Handler, Limits, Server, check_exposure
+from micl_cli.serve.http import Handler, Limits, Server
 from micl_cli.session.report_page import report_page
 from micl_cli.store import DAMAGED, is_run_id
 

@@ -57,7 +57,8 @@ def serve(
 
     The model is loaded once and answers one request at a time. Ctrl-C stops the server.
     """
-    from micl_cli.serve.http import Limits, check_exposure
+    from micl_cli.serve.addresses import check_exposure
+    from micl_cli.serve.http import Limits
 
     check_exposure(host, token)
     from micl_cli.serve.names import ModelNames

@@ -82,9 +82,7 @@ def test_an_unknown_command_names_the_nearest(micl: Any) -> None:
 def test_wrong_usage_is_told_in_two_lines(micl: Any) -> None:
     code, out, err = micl("plugins", "show", "--jsn")
     assert (code, out) == (2, "")
-    assert err == (
-        "error: no such option: --jsn\nhint: Did you mean '--json'? See `micl plugins show --help`.\n"
-    )
+    assert err == ("error: no such option: --jsn\nhint: Did you mean '--json'? See `micl plugins show --help`.\n")
 
 
 @pytest.mark.parametrize(

@@ -82,13 +82,13 @@ def test_words_in_the_wrong_place_are_put_into_a_command(micl: Any, words: list[
         ("learn --strategy finetune --lambda-ewc 3", "It is an option of the strategy ewc: -o lambda_ewc=3"),
         ("learn --alpha 0.3", "It is an option of the strategies ewf, moincl: -o alpha=0.3"),
         ("sweep --strategy finetune,ewc[form=online] --lambda-ewc 3", "Write: -o lambda_ewc=3"),
-        ("learn --backbone toy --stride 2", "Write: -b stride=2"),
+        ("learn --backbone toy --width 64", "Write: -b width=64"),
         ("learn --strategy moincl --sed 3", "Did you mean '--seed'? See `micl learn --help`."),
         ("report --strct @last", "Did you mean '--strict'? See `micl report --help`."),
         ("ask @last --imge a.png", "Did you mean '--image'? See `micl ask --help`."),
     ],
 )
-def test_an_unknown_option_has_one_suggestion(micl: Any, toy_site: Any, words: str, hint: str) -> None:
+def test_an_unknown_option_has_one_suggestion(home: Any, micl: Any, words: str, hint: str) -> None:
     code, out, err = micl(*words.split())
     assert (code, out) == (2, "")
     assert err.startswith("error: no such option: --")
