@@ -15,10 +15,10 @@ from micl_cli.api.task import Content
 from micl_cli.errors import MediaError
 from micl_cli.io.text import TextError, decode, parse_json
 from micl_cli.registry import Registry
+from micl_cli.serve.addresses import check_exposure
 from micl_cli.serve.chat import Attachment, ChatRequest, parse_chat
 from micl_cli.serve.completions import Completion, model_entry, model_list
 from micl_cli.serve.errors import ApiError
-from micl_cli.serve.addresses import check_exposure
 from micl_cli.serve.http import Handler, Limits, Server, not_found
 from micl_cli.serve.jobs import Job, Worker
 from micl_cli.serve.names import ModelNames

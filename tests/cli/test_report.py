@@ -85,12 +85,6 @@ def test_a_format_that_is_given_goes_before_the_suffix(finished: str, micl: Any,
     assert not (tmp_path / "x.pdf").exists()
 
 
-def test_a_page_is_not_written_to_a_terminal(finished: str, micl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    done = micl("report", finished, "--format", "html")
-    assert (done.code, done.out, "-o report.html" in done.err) == (2, "", True)
-
-
 def test_several_runs_stand_side_by_side_each_once(finished: str, micl: Any, toy_site: Path) -> None:
     other = micl("learn", "--after", finished, "--tasks", "own/img_qa", "--name", "longer").out.strip()
     runs = json.loads(micl("report", finished, other[:6], "longer", "--json").out)["runs"]
