@@ -62,7 +62,7 @@ def test_every_format_shows_the_matrix(finished: str, micl: Any, style: str, sig
         ("x.MD", "#"),
         ("x.csv", "run,"),
         ("x.json", "{"),
-        ("x.tex", "%"),
+        ("x.tex", "\\subsection"),
         ("x.txt", "Run "),
         ("x", "Run "),
     ],
