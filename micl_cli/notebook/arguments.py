@@ -32,6 +32,7 @@ _OF_THE_COMMAND = frozenset(("as_json", "dry_run", "save_config"))
 """The options of ``micl learn`` that only a command has."""
 _RENAMED = {"strategy_options": "options"}
 """Arguments that have another name than the option in files."""
+_OF_PLUGINS = 'Options of plugins are given as strategy_options={"alpha": 0.3} or backbone_options={...}.'
 
 
 class PlannedLearning(NamedTuple):
@@ -106,8 +107,7 @@ def _words(home: str | Path | None, config: str | Path | None, arguments: Mappin
     words.append(_COMMAND)
     for name, value in arguments.items():
         if name not in known:
-            hint = nearest(name, known) or f"Known: {', '.join(sorted(known))}."
-            raise UsageError(f"there is no argument {name!r}", hint)
+            raise UsageError(f"there is no argument {name!r}", nearest(name, known) or _OF_PLUGINS)
         words += _option_words(name, known[name], value)
     return [*words, "--", str(config)] if config is not None else words
 

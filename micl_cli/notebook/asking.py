@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from micl_cli.cli.console import note
 from micl_cli.cli.status import quiet_libraries
-from micl_cli.errors import UsageError
+from micl_cli.errors import UsageError, nearest
 from micl_cli.notebook.torch_state import TorchState
 from micl_cli.session.model import AnswerOptions, Receive, Reply, load_model
 from micl_cli.session.question import content_of, inspect
@@ -59,7 +59,7 @@ class AskedModel:
 
     def ask(self, prompt: Prompt, question: Mapping[str, Any], receive: Receive = lambda piece: None) -> Reply:
         """Return the reply to a question; ``receive`` gets the pieces of the answer while it is generated."""
-        about = dict(question)
+        about = _checked(question)
         files = {modality: about.pop(modality, ()) for modality in MODALITIES}
         stage, adapter, task = about.pop("stage", None), about.pop("adapter", None), about.pop("task", "")
         content, media = self._content(prompt, files)
@@ -99,7 +99,9 @@ class AskedModel:
 
     def _content(self, prompt: Prompt, files: Mapping[str, Files]) -> tuple[Content, list[InspectedMedium]]:
         """Return the content of a question, and its media. Raises UsageError, MediaError."""
-        before = [self._inspected(modality, path) for modality, given in files.items() for path in _paths(given)]
+        before = [
+            self._inspected(modality, path) for modality, given in files.items() for path in _paths(modality, given)
+        ]
         if isinstance(prompt, str):
             return content_of(prompt, [each.medium for each in before]), before
         items: list[str | InspectedMedium] = [*before]
@@ -116,8 +118,24 @@ class _Unwanted(Exception):
     """The answer is no longer wanted."""
 
 
-def _paths(given: Files) -> Sequence[str | Path]:
-    return [given] if isinstance(given, str | Path) else given
+def _checked(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a question. Raises UsageError for an unknown one."""
+    known = Question.__annotations__
+    for name in question:
+        if name not in known:
+            hint = nearest(name, known) or f"Known: {', '.join(sorted(known))}."
+            raise UsageError(f"a question has no argument {name!r}", hint)
+    return dict(question)
+
+
+def _paths(modality: str, given: Files) -> Sequence[str | Path]:
+    """Return one or several paths as a list. Raises UsageError for anything else, such as a picture in memory."""
+    paths = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    for path in paths:
+        if not isinstance(path, str | Path):
+            hint = f"Save it to a file, and give its path: {modality}=PATH."
+            raise UsageError(f"{modality} must be a path or a list of paths, not {type(path).__name__}", hint)
+    return paths
 
 
 def _medium(item: Sequence[Any]) -> tuple[str, str | Path]:

@@ -105,8 +105,10 @@ def commit() -> str:
     # An environment may lie within the checkout of another project, which does not track its files.
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
         return ""
-    head, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
-    return "" if head is None or changes is None else head[:_DIGITS] + (CHANGES if changes else "")
+    head, changes = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain", "--untracked-files=no")
+    # Of the files that git does not track, only those in the package are code; others may be reports.
+    added = _git(folder, "ls-files", "--others", "--exclude-standard")
+    return "" if head is None or changes is None else head[:_DIGITS] + (CHANGES if changes or added else "")
 
 
 def _git(folder: Path, *words: str) -> str | None:

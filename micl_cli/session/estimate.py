@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from micl_cli.errors import StoreError
 from micl_cli.plan import Plan
+from micl_cli.records import RunRecord, StageRecord
 from micl_cli.store import Store
 
 if TYPE_CHECKING:
     from micl_cli.training.components import RunComponents
 
-_RECENT_RUNS = 50
+_RECENT_RUNS, _MEASURED_RUNS = 50, 5
+"""The number of runs that are looked at, and the largest number of those alike whose time is used."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class StageEstimate:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """The size of a run. ``step_seconds`` is the mean time of a step in an earlier run, or None if there is none.
+    """The size of a run. ``step_seconds`` is the mean time of a step in recent runs, or None if there is none.
 
     ``notes`` are messages for the user about how the components fit.
     """
@@ -51,7 +54,7 @@ class RunEstimate:
         """The estimated learning time as text."""
         if self.step_seconds is None:
             return "no time estimate: no earlier run of this strategy and backbone"
-        return f"about {self.steps * self.step_seconds:.0f} s of learning, based on the latest such run"
+        return f"about {self.steps * self.step_seconds:.0f} s of learning, based on recent runs"
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON-ready fields."""
@@ -84,14 +87,21 @@ def _trainable_parameters(components: RunComponents) -> int:
 
 
 def step_seconds(plan: Plan, store: Store) -> float | None:
-    """Return the mean time of a step in the latest run of the same strategy and backbone."""
-    for run in store.runs(_RECENT_RUNS):
-        if (run.plan.get("strategy"), run.plan.get("backbone")) == (plan.strategy, plan.backbone):
-            with suppress(StoreError):  # a damaged run is no basis
-                stages = [stage for stage in store.details(run.id).stages if stage.steps]
-                if stages:
-                    return sum(stage.seconds for stage in stages) / sum(stage.steps for stage in stages)
-    return None
+    """Return the mean time of a step over recent runs of the same strategy and backbone, or None if there are none."""
+    alike = islice((run for run in store.runs(_RECENT_RUNS) if _is_like(plan, run)), _MEASURED_RUNS)
+    stages = [stage for run in alike for stage in _learnt_stages(run, store)]
+    steps = sum(stage.steps for stage in stages)
+    return sum(stage.seconds for stage in stages) / steps if steps else None
+
+
+def _is_like(plan: Plan, run: RunRecord) -> bool:
+    return (run.plan.get("strategy"), run.plan.get("backbone")) == (plan.strategy, plan.backbone)
+
+
+def _learnt_stages(run: RunRecord, store: Store) -> Sequence[StageRecord]:
+    with suppress(StoreError):  # a damaged run is no basis
+        return store.details(run.id).stages
+    return ()
 
 
 def _at_most(counts: Mapping[str, int], split: str, limit: int | None) -> int:

@@ -238,7 +238,7 @@ def test_a_dry_run_writes_nothing(finished: str, micl: Any, isolated: Path) -> N
     done = micl("learn", "--after", finished, "--tasks", "own/img_qa", "--dry-run")
     assert done.code == 0
     assert "own/img_qa" in done.out
-    assert "s of learning, based on the latest such run" in done.out
+    assert "s of learning, based on recent runs" in done.out
     for words in (("--resume", finished), ("--after", finished, "--tasks", "img_qa", "--again")):
         assert micl("learn", *words, "--dry-run").code == 0
     assert files(isolated) == before

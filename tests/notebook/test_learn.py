@@ -93,6 +93,11 @@ def test_after_takes_a_run(quick: dict[str, Any]) -> None:
     ("arguments", "error", "text"),
     [
         ({"stratgy": "ewc"}, UsageError, "there is no argument 'stratgy'\nDid you mean 'strategy'?"),
+        (
+            {"alpha": 0.3},
+            UsageError,
+            "there is no argument 'alpha'\nOptions of plugins are given as strategy_options=",
+        ),
         ({"options": {}}, UsageError, "there is no argument 'options'"),
         ({"dry_run": True}, UsageError, "there is no argument 'dry_run'"),
         ({"strategy": "moinc"}, PluginError, "Did you mean 'moincl'?"),

@@ -104,6 +104,12 @@ def test_errors_of_questions_reach_the_reader(run: Run) -> None:
         list(run.stream("what is it?", image="absent.png"))
     with pytest.raises(UsageError, match="is no part of a prompt"):
         run.answer([("image",), "what?"])
+    with pytest.raises(UsageError, match="image must be a path or a list of paths, not ndarray") as caught:
+        run.answer("what?", image=np.zeros((4, 4, 3)))  # type: ignore[arg-type]
+    assert "Save it to a file" in caught.value.hint
+    with pytest.raises(UsageError, match="a question has no argument 'images'") as caught:
+        run.answer("what?", images=["a.png"])  # type: ignore[call-arg]
+    assert caught.value.hint == "Did you mean 'image'?"
     with pytest.raises(UsageError, match="stage 7 of run"):
         run.answer("what?", stage=7)
 

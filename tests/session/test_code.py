@@ -141,6 +141,13 @@ def test_a_checkout_with_changes_is_marked(checkout: Path, name: str) -> None:
 
 
 @needs_git
+def test_a_report_in_a_checkout_is_no_change_of_the_code(checkout: Path) -> None:
+    clean = commit()
+    (checkout.parent / "report.html").write_text("a report")
+    assert commit() == clean
+
+
+@needs_git
 def test_a_checkout_that_is_a_linked_worktree_has_its_own_commit(
     checkout: Path, git: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
