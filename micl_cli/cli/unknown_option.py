@@ -20,7 +20,8 @@ def unknown_option(ctx: click.Context, name: str, args: Sequence[str]) -> UsageE
     flags = [flag for each in ctx.command.params for flag in each.opts if flag.startswith("-")]
     if hint := _of_plugins(ctx.command, name, args, flags):
         return UsageError(f"no such option: {name}", hint)
-    return UsageError(f"no such option: {name}", f"{nearest(name, flags)} See `{ctx.command_path} --help`.".strip())
+    guess = nearest(name, flags) if name.startswith("--") else ""  # short ones resemble all others
+    return UsageError(f"no such option: {name}", f"{guess} See `{ctx.command_path} --help`.".strip())
 
 
 def _of_plugins(command: click.Command, name: str, args: Sequence[str], flags: Iterable[str]) -> str:
@@ -32,19 +33,19 @@ def _of_plugins(command: click.Command, name: str, args: Sequence[str], flags: I
     pair = f"{option}={_value_of(name, args)}"
     with suppress(MiclError):
         named = [each.partition("[")[0].strip() for each in _value_of("--strategy", args, "").split(",")]
-        if _owners(option, "strategies", named):
+        if option_owners(option, "strategies", named):
             return f"Write: {pairs['options']} {pair}"
         if _is_typing_error(name, flags):
             return ""
-        if owners := _owners(option, "strategies"):
+        if owners := option_owners(option, "strategies"):
             return f"It is an option of {_listed(owners)}: {pairs['options']} {pair}"
         backbone = _value_of("--backbone", args, _default(command, "backbone")).partition(":")[0]
-        if _owners(option, "backbones", [backbone]):
+        if option_owners(option, "backbones", [backbone]):
             return f"Write: {pairs['backbone_options']} {pair}"
     return ""
 
 
-def _owners(option: str, kind: str, names: Sequence[str] = ()) -> list[str]:
+def option_owners(option: str, kind: str, names: Sequence[str] = ()) -> list[str]:
     """Return the plugins of a kind, among ``names`` if there are any, that have an option; broken ones are skipped."""
     from micl_cli.api.options import options_of
     from micl_cli.registry import Registry

@@ -85,13 +85,14 @@ def test_words_in_the_wrong_place_are_put_into_a_command(micl: Any, words: list[
         ("learn --backbone toy --width 64", "Write: -b width=64"),
         ("learn --strategy moincl --sed 3", "Did you mean '--seed'? See `micl learn --help`."),
         ("report --strct @last", "Did you mean '--strict'? See `micl report --help`."),
+        ("report -x @last", "See `micl report --help`."),
         ("ask @last --imge a.png", "Did you mean '--image'? See `micl ask --help`."),
     ],
 )
 def test_an_unknown_option_has_one_suggestion(home: Any, micl: Any, words: str, hint: str) -> None:
     code, out, err = micl(*words.split())
     assert (code, out) == (2, "")
-    assert err.startswith("error: no such option: --")
+    assert err.startswith("error: no such option: -")
     assert err.splitlines()[1:] == [f"hint: {hint}"]
 
 
