@@ -6,6 +6,7 @@ import mimetypes
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -59,8 +60,8 @@ def unknown_command(ctx: click.Context, name: str, known: Sequence[str]) -> Usag
 
 def modality_of(path: str) -> str:
     """Return the modality of a media file by its suffix: image, audio or video; empty for any other text."""
-    if any(map(str.isspace, path)) and not path.rpartition(".")[2].isalnum():
-        return ""
+    if any(map(str.isspace, path)) and not Path(path).is_file():
+        return ""  # a sentence may end in the name of a file
     modality = (mimetypes.guess_type(path, strict=False)[0] or "").partition("/")[0]
     return modality if modality in MODALITIES else ""
 

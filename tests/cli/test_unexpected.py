@@ -46,9 +46,9 @@ def test_tasks_and_strategies_without_their_option_are_an_error_that_names_it(
             "Write: micl ask @last --image pics/p03.jpg 'what?'",
         ),
         (
-            ["ask", "3f2a", "what?", "a b.wav", "c.mp4"],
-            "unexpected argument 'what? a b.wav c.mp4': media are named by options",
-            "Write: micl ask 3f2a --audio 'a b.wav' --video c.mp4 'what?'",
+            ["ask", "3f2a", "what?", "b.wav", "c.mp4"],
+            "unexpected argument 'what? b.wav c.mp4': media are named by options",
+            "Write: micl ask 3f2a --audio b.wav --video c.mp4 'what?'",
         ),
         (
             ["ask", "@last", "--image", "a.png", "what", "is", "it"],
