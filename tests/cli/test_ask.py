@@ -73,7 +73,8 @@ def test_a_file_is_no_question(finished: str, micl: Any, pictures: list[Path]) -
     assert done.err.endswith(f"hint: Write: micl ask @last --image {pictures[0]} 'What is it?'\n")
 
 
-def test_a_run_without_a_stage_names_one_that_has_one(finished: str, learn: Any, micl: Any, listener: Any) -> None:
+def test_a_run_without_a_stage_names_one_that_has_one(learn: Any, micl: Any, listener: Any) -> None:
+    finished = learn("--max-steps", "1").out.strip()
     listener(
         "@hookimpl\ndef micl_event(run, event):\n"
         "    if event.name == 'step':\n        os.kill(os.getpid(), signal.SIGINT)\n"
