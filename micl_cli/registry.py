@@ -13,7 +13,7 @@ from functools import cached_property
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any, Literal
 
-from micl_cli.errors import PluginError, UsageError, nearest
+from micl_cli.errors import MiclError, PluginError, UsageError, nearest
 
 if TYPE_CHECKING:
     # Imported on use, since `micl --help` imports this module to list the commands of plugins.
@@ -332,6 +332,8 @@ def _broken_part(part: Part, why: str) -> PluginError:
 
 
 def error_line(error: BaseException) -> str:
-    """Return the type and message of an error as one line."""
+    """Return the type and message of an error as one line; the message and the hint of one that users can act on."""
+    if isinstance(error, MiclError):
+        return " ".join(f"{error.message.rstrip('.')}. {error.hint}".split()) if error.hint else error.message
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -15,8 +15,9 @@ from micl_cli.board.pages import asset, board_page, error_page, waiting_page
 from micl_cli.board.reports import Reports
 from micl_cli.board.watch import Watch, WatchingSession
 from micl_cli.errors import MiclError, StoreError
+from micl_cli.serve.addresses import check_exposure
 from micl_cli.serve.errors import ApiError
-from micl_cli.serve.http import Handler, Limits, Server, check_exposure
+from micl_cli.serve.http import Handler, Limits, Server
 from micl_cli.session.report_page import report_page
 from micl_cli.store import DAMAGED, is_run_id
 
@@ -57,7 +58,7 @@ def serve_board(
     """Answer requests until ``stopped``. ``ready`` is called with the address of the board, which has the token.
 
     ``limit`` is the number of runs that are listed. Raises UsageError if other machines could connect without a token,
-    MiclError if the port is taken.
+    MiclError if it cannot listen there.
     """
     check_exposure(host, token)
     watch = Watch(session, limit)
@@ -68,6 +69,7 @@ def serve_board(
         thread.start()
         try:
             ready(f"{server.origin}/{f'?token={token}' if token else ''}")
+            server.note_addresses()
             while not stopped():
                 time.sleep(_POLL_SECONDS)
         finally:

@@ -17,12 +17,14 @@ from micl_cli.cli.context import current_settings
 from micl_cli.cli.eval import parse_stages
 from micl_cli.cli.plan_options import answering_options, trust_option
 from micl_cli.cli.status import DownloadBars, quiet_libraries
+from micl_cli.cli.unexpected import MODALITIES, modality_of, question_command
 from micl_cli.errors import UsageError
 from micl_cli.io.text import TextError, check_size, decode
 
 if TYPE_CHECKING:
     from micl_cli.api.backbone import InspectedMedium
     from micl_cli.api.task import Content
+    from micl_cli.session import Session
     from micl_cli.session.evaluation import StageRange
     from micl_cli.session.model import AnswerOptions, RunModel
 
@@ -38,7 +40,6 @@ Examples:
 Media come before the text, in the order in which they are given, or at the marks <image>, <audio> and
 <video> of the text. The answer is written to stdout while it is generated; stderr shows the stage and the
 adapters that answered, with the choice of the router and its margin if the method has one."""
-MODALITIES = ("image", "audio", "video")
 MAX_PROMPT_BYTES = 1 << 20
 
 
@@ -47,9 +48,10 @@ class AskCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, and record the order of the media in ``ctx.meta``."""
+        rest = super().parse_args(ctx, list(args))
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         ctx.meta[__name__] = [each.name for each in order if each.name in MODALITIES]
-        return super().parse_args(ctx, args)
+        return rest
 
 
 _FILE: dict[str, Any] = {"multiple": True, "type": click.Path(path_type=Path), "metavar": "FILE"}
@@ -99,9 +101,9 @@ def ask(
     if compare and ctx.get_parameter_source("stages") is ParameterSource.COMMANDLINE:
         raise UsageError("--compare and --stage cannot be combined", "For some of the stages, write --stage 1,3.")
     named = _ordered_media(ctx, given)
-    text = _first_prompt(prompt, interactive, as_json)
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
-    run_id = session.resolve(run)
+    run_id = _resolve(session, run, prompt, named)
+    text = _first_prompt(prompt, interactive, as_json)
     positions = asked_stages(session, run_id, [(1, None)] if compare else stages)
     media = [inspect(modality, path, session.registry) for modality, path in named]
     decoding = {name: value for name, value in given.items() if name not in MODALITIES}
@@ -130,6 +132,21 @@ def _ordered_media(ctx: click.Context, given: dict[str, Any]) -> list[tuple[str,
     ordered = [(name, values[name].pop(0)) for name in order if values[name]]
     # Those of variables and configuration files have no place on the command line.
     return [*ordered, *((name, path) for name, paths in values.items() for path in paths)]
+
+
+def _resolve(session: Session, run: str, prompt: str | None, media: Sequence[tuple[str, Path]]) -> str:
+    """Return the id of the run. Raises UsageError, also if it is left out, or if the question is a media file."""
+    given = [(modality, str(path)) for modality, path in media]
+    if prompt and modality_of(prompt) and Path(prompt).is_file():
+        problem = f"the question is the name of a file, {prompt!r}: media are named by options"
+        raise UsageError(problem, f"Write: {question_command(run, [prompt], given)}")
+    try:
+        return session.resolve(run)
+    except UsageError as error:
+        if not (modality_of(run) or (prompt is None and (" " in run or "?" in run))):
+            raise
+        command = question_command("@last", [run, *([prompt] if prompt else [])], given)
+        raise UsageError(f"no run {run!r}: the first argument is the run", f"Write: {command}") from error
 
 
 def _first_prompt(prompt: str | None, interactive: bool, as_json: bool) -> str:

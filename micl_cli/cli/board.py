@@ -79,7 +79,7 @@ def _new_token(host: str) -> str:
     """Return a random token if other machines can reach a server on ``host``, else an empty text."""
     import secrets
 
-    from micl_cli.serve.http import is_loopback
+    from micl_cli.serve.addresses import is_loopback
 
     return "" if is_loopback(host) else secrets.token_urlsafe(_TOKEN_BYTES)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -49,12 +49,13 @@ class Command(click.Command):
         """Parse the arguments, after a check for repeated options and for words that the command does not take."""
         if ctx.resilient_parsing:
             ctx.meta[WORDS] = list(args)
-        args = split_pairs(self, args)
-        rest = warn_of_repetition(self, ctx, args)
-        if rest and not (ctx.allow_extra_args or {"-h", "--help"} & set(args)):
+        asks_help = bool({"-h", "--help"} & set(args))
+        args = split_pairs(self, args, None if ctx.resilient_parsing or asks_help else ctx)
+        rest, values = warn_of_repetition(self, ctx, args)
+        if rest and not (ctx.allow_extra_args or asks_help):
             from micl_cli.cli.unexpected import unexpected_words
 
-            raise unexpected_words(ctx, rest)
+            raise unexpected_words(ctx, rest, values)
         return super().parse_args(ctx, args)
 
 
@@ -114,21 +115,39 @@ class ListsOption(click.Option):
         return [",".join(map(str, item)) if isinstance(item, list) else item for item in value]
 
 
-def warn_of_repetition(command: click.Command, ctx: click.Context, args: Iterable[str]) -> list[str]:
+def warn_of_repetition(
+    command: click.Command, ctx: click.Context, args: Sequence[str]
+) -> tuple[list[str], Mapping[str, Any]]:
     """Write a warning for each option that takes one value and is among ``args`` more than once.
 
     The last value counts, as everywhere on command lines, so that an alias with options can be overridden. Returns the
-    words that the command does not take, together with that of an optional argument, which takes the first of them.
+    words that the command does not take, together with that of an optional argument, which takes the first of them,
+    and the values of parameters by name. Raises UsageError for an unknown option.
     """
     if ctx.resilient_parsing:
-        return []
-    values, rest, order = command.make_parser(ctx).parse_args(args=list(args))
+        return [], {}
+    values, rest, order = _parsed(command, ctx, args)
     for option in dict.fromkeys(order):
         if isinstance(option, click.Option) and _takes_one_value(option) and order.count(option) > 1:
             _warn(option.opts[0], order.count(option))
     optional = [each.name for each in command.params if isinstance(each, click.Argument) and not each.required]
-    taken = [word for name in optional if isinstance(word := values.get(name), str) and not Path(word).exists()]
-    return [*taken, *rest] if rest else []
+    taken = [word for name in optional if isinstance(word := values.get(name), str) and not _is_run_file(name, word)]
+    return ([*taken, *rest] if rest else []), values
+
+
+def _parsed(
+    command: click.Command, ctx: click.Context, args: Sequence[str]
+) -> tuple[Mapping[str, Any], list[str], list[click.Parameter]]:
+    try:
+        return command.make_parser(ctx).parse_args(args=list(args))
+    except click.NoSuchOption as error:
+        from micl_cli.cli.unknown_option import unknown_option
+
+        raise unknown_option(ctx, error.option_name, args) from None
+
+
+def _is_run_file(name: str | None, word: str) -> bool:
+    return name == "file" and Path(word).exists()
 
 
 def _warn(option: str, count: int) -> None:

@@ -68,8 +68,7 @@ def complete_strategies(ctx: click.Context, param: click.Parameter, incomplete: 
 @_silent
 def complete_strategy_list(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the last name of a comma-separated list of strategies."""
-    before, comma, last = incomplete.rpartition(",")
-    return [CompletionItem(before + comma + item.value, help=item.help) for item in _parts("strategies", last)]
+    return _last_of_list("strategies", incomplete)
 
 
 @_silent
@@ -96,8 +95,8 @@ def complete_metrics(ctx: click.Context, param: click.Parameter, incomplete: str
 
 @_silent
 def complete_listeners(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete names of listeners."""
-    return _parts("listeners", incomplete)
+    """Complete the last name of a comma-separated list of listeners."""
+    return _last_of_list("listeners", incomplete)
 
 
 @_silent
@@ -258,6 +257,11 @@ def _parts(kind: str, incomplete: str) -> list[CompletionItem]:
     parts = Registry.discover().parts(kind)
     names = ((part.qualified if part.state == "ambiguous" else part.name, part.summary) for part in parts)
     return [CompletionItem(name, help=text) for name, text in names if name.startswith(incomplete)]
+
+
+def _last_of_list(kind: str, incomplete: str) -> list[CompletionItem]:
+    before, comma, last = incomplete.rpartition(",")
+    return [CompletionItem(before + comma + item.value, help=item.help) for item in _parts(kind, last)]
 
 
 def _published(registry: Registry) -> dict[str, str]:

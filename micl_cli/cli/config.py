@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from micl_cli.cli.console import echo, echo_json, escape, table
+from micl_cli.cli.console import echo, echo_json, escape, note, table
 from micl_cli.cli.context import current_settings, flagged_home
 from micl_cli.cli.groups import DefaultGroup, LazyGroup, form_of, key_of, keys_of
 from micl_cli.redaction import MASK, is_secret_name, redact, redact_url
@@ -32,6 +32,7 @@ def config() -> None:
     \b
     Examples:
       micl config
+      micl config --set
       micl config list learn
       micl config path
       micl config schema run > run.schema.json
@@ -40,23 +41,31 @@ def config() -> None:
 
 @config.command("list")
 @click.argument("commands", nargs=-1, metavar="[COMMAND]...")
+@click.option("--set", "only_set", is_flag=True, help="List only settings that are set, and not the defaults.")
 @as_json
 @click.pass_context
-def list_(ctx: click.Context, commands: tuple[str, ...], as_json: bool) -> None:
+def list_(ctx: click.Context, commands: tuple[str, ...], only_set: bool, as_json: bool) -> None:
     """List settings with their values and sources, for the given COMMANDs or all.
 
     Precedence: flag > MICL_* > ./micl.toml > user config > default.
 
     \b
-    Example: micl config list learn
+    Examples:
+      micl config list --set
+      micl config list learn
     """
     settings = current_settings()
     values = [*_general(settings), *_of_listeners(settings)] if not commands else []
     values += [
         value._replace(value=_public(value.name, value.value)) for value in _of_commands(ctx, settings, commands)
     ]
+    if only_set:
+        values = [value for value in values if value.source != "default"]
     if as_json:
         echo_json([{**value._asdict(), "value": _json_ready(value.value)} for value in values])
+        return
+    if only_set and not values:
+        note("nothing is set: all settings have their defaults")
         return
     echo(table(["name", "value", "source"], [[value.name, _shown(value.value), value.source] for value in values]))
 

@@ -56,5 +56,6 @@ def export(
     for text in done.notes:
         note(f"note: {text}")
     names = f"{len(done.adapters)} adapter{'s' * (len(done.adapters) != 1)}"
+    names = "the merged weights" if style == "merged" else names
     note(f"exported {names} of stage {done.position}; {done.path / 'README.md'} shows how to load it")
     echo(str(done.path))

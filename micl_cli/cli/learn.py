@@ -83,7 +83,7 @@ The same command again resumes the run, or shows it if it is finished."""
 @click.option("--resume", shell_complete=complete_runs, metavar="RUN", help="Continue an unfinished run.")
 @click.option("--after", shell_complete=complete_runs, metavar="RUN",
               help="Continue a finished run with more --tasks.")  # fmt: skip
-@click.option("--listen", "listeners", multiple=True, shell_complete=complete_listeners, metavar="NAME",
+@click.option("--listen", "listeners", multiple=True, shell_complete=complete_listeners, metavar="NAME,...",
               help="Send the run's events to a listener: tensorboard, wandb, mlflow or a plugin's, with options from "
               "[listen.NAME] in micl.toml; may be repeated.")  # fmt: skip
 @predictions_options

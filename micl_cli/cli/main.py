@@ -132,20 +132,26 @@ def show_error(error: Exception) -> int:
 
 def _usage_hint(error: click.ClickException) -> str:
     ctx = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{_meant(error)} See `{ctx.command_path} --help`.".strip() if ctx else ""
+    return _example(error) or (f"{_meant(error)} See `{ctx.command_path} --help`.".strip() if ctx else "")
 
 
 def _meant(error: click.ClickException) -> str:
-    """Return the flag or choice that was probably meant, in any case; click only knows those in the same case."""
-    if isinstance(error, click.NoSuchOption) and error.ctx:
-        flags = [flag for parameter in error.ctx.command.params for flag in parameter.opts]
-        guess = nearest(error.option_name, flags)
-    elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
-        given = re.match(r"'([^']*)'", error.message)
-        guess = nearest(given[1], map(str, error.param.type.choices)) if given else ""
-    else:
+    """Return the choice that was probably meant, in any case; click only knows those in the same case."""
+    if not (isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice)):
         return ""
+    given = re.match(r"'([^']*)'", error.message)
+    guess = nearest(given[1], map(str, error.param.type.choices)) if given else ""
     return "" if guess and guess in error.format_message() else guess
+
+
+def _example(error: click.ClickException) -> str:
+    """Return the first example in the help of a command that lacks an argument."""
+    if not (isinstance(error, click.MissingParameter) and error.ctx):
+        return ""
+    command, path = error.ctx.command, error.ctx.command_path
+    lines = f"{command.epilog or ''}\n{command.help or ''}".splitlines()
+    examples = (line.strip().removeprefix("Example: ") for line in lines)
+    return next((f"Example: {each}" for each in examples if each.startswith(f"{path} ")), "")
 
 
 def _hang_up() -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from micl_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from micl_cli.api.options import Option
@@ -30,22 +32,44 @@ class PairOption(click.Option):
         return pairs
 
 
-def split_pairs(command: click.Command, args: Iterable[str]) -> list[str]:
-    """Return the arguments of a command with each pair NAME=VALUE as two words, which is what click parses."""
-    flags = {flag: option for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+def split_pairs(command: click.Command, args: Iterable[str], ctx: click.Context | None = None) -> list[str]:
+    """Return the arguments of a command with each pair NAME=VALUE as two words, which is what click parses.
+
+    With the context ``ctx``, raises UsageError for an option that is followed by another one instead of its value.
+    """
+    options = {flag: option for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+    flags = frozenset(flag for flag in options if flag.startswith("--")) if ctx else frozenset()
     words, split = deque(args), list[str]()
     while words:
         word = words.popleft()
         if word == "--":
             return [*split, word, *words]
         flag, attached = _flag(word)
-        option = flags.get(flag)
+        option = options.get(flag)
         if isinstance(option, PairOption):
             words.extendleft(attached)
-            split += [flag, *_next_pair(words)]
+            pair = _next_pair(words, flags)
+            _check_values(option, flag, pair, 2, ctx)
+            split += [flag, *pair]
         else:
-            split += [word, *(words.popleft() for _ in range(_values(flags.get(word))) if words)]
+            count = _values(options.get(word))
+            values = _next_words(words, count, flags)
+            _check_values(option, word, values, count, ctx)
+            split += [word, *values]
     return split
+
+
+def _check_values(
+    option: click.Parameter | None, flag: str, values: Sequence[str], count: int, ctx: click.Context | None
+) -> None:
+    """Raise UsageError, with the form of the option, if it has fewer values than it takes."""
+    if ctx is None or option is None or len(values) == count:
+        return
+    if isinstance(option, PairOption):
+        name = values[0] if values and not values[0].startswith("=") else ""
+        lacking = f"{flag} {name} has no value" if name else f"{flag} has no name and value"
+        raise UsageError(lacking, f"Write: {flag} {name or 'NAME'}=VALUE")
+    raise UsageError(f"{flag} has no value", f"Write: {flag} {option.make_metavar(ctx)}")
 
 
 def _flag(word: str) -> tuple[str, list[str]]:
@@ -63,13 +87,21 @@ def _values(option: click.Parameter | None) -> int:
     return option.nargs
 
 
-def _next_pair(words: deque[str]) -> list[str]:
+def _next_pair(words: deque[str], flags: Container[str] = ()) -> list[str]:
     """Remove the next pair from ``words`` and return it; fewer than two words if it is not complete."""
     name, equals, value = words[0].partition("=") if words else ("", "", "")
-    if name and equals:
+    if name and equals and name not in flags:
         words.popleft()
         return [name, value]
-    return [words.popleft() for _ in range(2) if words]
+    return _next_words(words, 2, flags)
+
+
+def _next_words(words: deque[str], count: int, flags: Container[str]) -> list[str]:
+    """Remove up to ``count`` words from ``words``, which end before an option among ``flags``, and return them."""
+    taken: list[str] = []
+    while words and len(taken) < count and words[0].partition("=")[0] not in flags:
+        taken.append(words.popleft())
+    return taken
 
 
 def complete_pair(

@@ -10,14 +10,16 @@ from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_runs, complete_tasks
 from micl_cli.cli.console import echo, note
 from micl_cli.cli.context import current_settings
+from micl_cli.cli.file_formats import chosen_format
 
+SUFFIXES = {".csv": "csv", ".jsonl": "jsonl"}
 SMALLEST = 1e-9
 """Scores below this are 0."""
 EPILOG = """\b
 Examples:
   micl predictions @last --wrong --limit 20
-  micl predictions 3f2a --task img_qa --stage 2 --format csv -o answers.csv
-  micl predictions @last --format jsonl -o answers.jsonl
+  micl predictions 3f2a --task img_qa --stage 2 -o answers.csv
+  micl predictions @last -o answers.jsonl
   micl score answers.jsonl --task mini/img_qa
 
 \b
@@ -37,8 +39,14 @@ a server, such as mathvista for mllm-cl-ability/math."""
               help="Only answers with a score (x100) below this, and missing ones.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="Maximum number of answers to each task.")
 @click.option("--format", "style", default="text", metavar="FORMAT",
-              help="text, csv, jsonl, release, or a format of the task's benchmark.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+              help="text, csv, jsonl, release, or a format of the task's benchmark; by default as the suffix of the "
+              "file says.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write: .csv, .jsonl or .txt, or any other with --format.",
+)
 def predictions(
     run: str,
     task: str | None,
@@ -57,6 +65,7 @@ def predictions(
     from micl_cli.session import Session
     from micl_cli.session.predictions import rendered_answers, stored_answers
 
+    style = chosen_format(click.get_current_context(), style, output, SUFFIXES)
     session = Session(current_settings())
     least = below if below is not None else SMALLEST if wrong else None
     sets = stored_answers(session, session.resolve(run), task=task, stage=stage, split=split, below=least, limit=limit)

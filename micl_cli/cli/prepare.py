@@ -127,12 +127,16 @@ def _chosen(
 
 def _names(words: Sequence[str], benchmark: str, library: TaskLibrary) -> list[str]:
     """Return the paths of folders unchanged, and the full names of tasks in order."""
-    from micl_cli.plan import split_tasks
+    from micl_cli.data.description import is_full_name
+    from micl_cli.data.path_hint import path_hint
+    from micl_cli.plan import full_name, split_tasks
 
     names = []
     for word in words:
         if Path(word).is_dir() and not library.registry.benchmark_tasks(word):
             names.append(word)
+        elif Path(word).is_file() and not is_full_name(full_name(word, benchmark)):
+            raise UsageError(f"{word} is a file, and not the name of a task", path_hint(word))
         elif word.startswith((".", "/", "~")) or word.endswith("/"):
             raise UsageError(f"no folder {word}", "Name a folder with task.toml and manifest.jsonl, or a task.")
         else:

@@ -12,6 +12,7 @@ from micl_cli.cli.command import Command
 from micl_cli.cli.completers import complete_runs
 from micl_cli.cli.console import echo, note
 from micl_cli.cli.context import current_settings
+from micl_cli.cli.file_formats import chosen_format
 
 if TYPE_CHECKING:
     from micl_cli.report.data import RunData
@@ -20,15 +21,16 @@ if TYPE_CHECKING:
     from micl_cli.session import Session
 
 FORMATS = ["text", "md", "csv", "json", "latex", "html"]
+SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
 EPILOG = """\b
 Examples:
   micl report @last
   micl report 3f2a 91bc --format md > table.md
   micl report $(micl sweep --strategy finetune,ewc,joint --order order-1,order-2 --seed 0..2)
-  micl report $(micl sweep ...) --summary --format md -o table.md
+  micl report $(micl sweep ...) --summary -o table.md
   micl report 3f2a 91bc 77ab --summary --interval hierarchical --margin 2
   micl report @last --json | jq .runs[0].metrics.bwt
-  micl report @last --format html -o report.html
+  micl report @last -o report.html
   micl report 3f2a 91bc --plots figures --plot-format pdf
 
 \b
@@ -44,7 +46,8 @@ and the stored answers, with small previews of their media if the tasks are prep
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_runs)
-@click.option("--format", "style", default="text", type=click.Choice(FORMATS), help="Format of the report.")
+@click.option("--format", "style", default="text", type=click.Choice(FORMATS),
+              help="Format of the report; by default as the suffix of the file says.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
 @click.option(
     "--split",
@@ -94,7 +97,7 @@ and the stored answers, with small previews of their media if the tasks are prep
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report to a file instead of stdout.",
+    help="Write the report to a file instead of stdout: .html, .md, .csv, .json, .tex or .txt.",
 )
 def report(
     runs: tuple[str, ...],
@@ -127,6 +130,7 @@ def report(
     from micl_cli.report.render import render
     from micl_cli.session import Session
 
+    style = "json" if as_json else chosen_format(click.get_current_context(), style, output, SUFFIXES)
     session = Session(current_settings())
     ids = [session.resolve(run) for run in runs]
     examples = interval == "hierarchical"
@@ -138,7 +142,6 @@ def report(
         _write_plots(session, data, options, plots, plot_format)
     width = shutil.get_terminal_size().columns
     colour = output is None and wants_colour(sys.stdout)
-    style = "json" if as_json else style
     if style == "html":
         text = _html(session, data, options, answers, output)
     else:
@@ -158,7 +161,9 @@ def _html(session: Session, data: Sequence[RunData], options: ReportOptions, ans
     from micl_cli.session.report_page import report_page
 
     if output is None and sys.stdout.isatty():
-        raise UsageError("an HTML report is not shown in a terminal", "Name a file: -o report.html")
+        raise UsageError(
+            "an HTML report is not shown in a terminal", "Name a file: -o report.html, or pipe it: > report.html"
+        )
     return report_page(session, data, options, answers)
 
 

@@ -103,7 +103,7 @@ def _existing(name: str, ctx: click.Context) -> Path:
     path = Path(name).expanduser()
     if path.exists() or name.endswith(SUFFIX):
         return path
-    raise unexpected_words(ctx, [name])
+    raise unexpected_words(ctx, [name], ctx.params)
 
 
 def _unusable(path: Path, key: str, option: click.Option | None, command: click.Command) -> UsageError:

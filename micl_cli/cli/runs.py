@@ -117,7 +117,7 @@ def _log(folder: str) -> str | None:
 
 def _print(details: RunDetails, folder: str) -> None:
     from micl_cli.report.data import time_columns
-    from micl_cli.report.provenance import later_environments
+    from micl_cli.report.provenance import later_environments, plain
 
     run = details.run
     facts = {
@@ -131,7 +131,7 @@ def _print(details: RunDetails, folder: str) -> None:
         "folder": folder,
         "log": _log(folder) or "",
         **{key: _value(value) for key, value in run.plan.items() if key not in ("name", "parent", "data")},
-        **{f"with {key}": value for key, value in run.environment.items()},
+        **{f"with {key}": plain(key, value) for key, value in run.environment.items()},
         "recipe": _value(run.recipe or {}),
         **{f"plugin {p.kind}": f"{p.distribution}:{p.name} {p.version}" for p in details.plugins},
     }

@@ -57,7 +57,8 @@ def serve(
 
     The model is loaded once and answers one request at a time. Ctrl-C stops the server.
     """
-    from micl_cli.serve.http import Limits, check_exposure
+    from micl_cli.serve.addresses import check_exposure
+    from micl_cli.serve.http import Limits
 
     check_exposure(host, token)
     from micl_cli.serve.names import ModelNames
@@ -68,6 +69,7 @@ def serve(
 
     session = Session(current_settings(), progress=DownloadBars().update, trusted=trust_remote_code)
     run_id = session.resolve(run)
+    note(f"loading run {run_id} with backbone {session.record(run_id)[1].backbone}")
     with quiet_libraries():
         model, notices = load_model(session, run_id, device)
         for notice in notices:

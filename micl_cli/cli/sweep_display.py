@@ -48,6 +48,8 @@ class SweepDisplay:
             self.cells.setdefault(message.cell.plan.id, message.cell)
         if isinstance(message, CellStarted):
             self._started[message.cell.plan.id] = time.monotonic()
+            if self._bar is None:
+                self.write_line(f"learning {message.cell.title}")
         elif isinstance(message, CellEvent):
             self._advance(self.cells[message.run], message.event)
         else:

@@ -28,6 +28,7 @@ _OF_PREDICTIONS = ("prompt", "answer_id", "model_id")
 _NAMED = 5
 _HEAD_BYTES = 4096
 _FORM = 'Write one object a line: {"question_id": "12", "text": "a dog"}, or a JSON list of such objects.'
+_EXPORT = f"{_FORM} A run's answers are written so by: micl predictions RUN --format jsonl -o answers.jsonl"
 
 By = Literal["id", "order"]
 OnProblem = Literal["fail", "skip"]
@@ -168,7 +169,7 @@ def _items(path: Path) -> Iterator[tuple[int, Any]]:
             try:
                 yield line, parse_json(text)
             except TextError as error:
-                raise ManifestError(f"{path}:{line}: not JSON: {error}", _FORM) from error
+                raise ManifestError(f"{path}:{line}: not JSON: {error}", _EXPORT) from error
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or error}", "Name a file of predictions.") from error
     except TextError as error:

@@ -25,6 +25,7 @@ from micl_cli.data.description import (
 )
 from micl_cli.data.example_store import ManifestLines, StoredExamples, numbers_by_split, stored_row
 from micl_cli.data.manifest import relative_path, row_text
+from micl_cli.data.path_hint import path_hint
 from micl_cli.data.record import RECORD, FileRecord, Record, read_record
 from micl_cli.errors import ManifestError, PlanError
 
@@ -44,7 +45,7 @@ def task_folder(name: str, home: Path) -> Path:
     """Return the folder in which the task ``benchmark/name`` is prepared. Raises PlanError for an invalid name."""
     if not is_full_name(name):
         hint = "A full name is benchmark/task, in lowercase letters, digits, _ and -."
-        raise PlanError(f"{name!r} is not a valid task name", hint)
+        raise PlanError(f"{name!r} is not a valid task name", path_hint(name) or hint)
     return home.absolute() / "tasks" / name
 
 

@@ -21,6 +21,7 @@ from micl_cli.cli.pairs import PairOption
 from micl_cli.cli.predictions_options import max_answers
 from micl_cli.cli.status import DownloadBars, quiet_libraries
 from micl_cli.cli.toml_files import plugin_options
+from micl_cli.cli.unknown_option import option_owners
 from micl_cli.errors import UsageError, nearest
 from micl_cli.plan import Plan
 from micl_cli.session.listeners import configured_listeners
@@ -33,6 +34,9 @@ _OF_THE_COMMAND = frozenset(("as_json", "dry_run", "save_config"))
 _RENAMED = {"strategy_options": "options"}
 """Arguments that have another name than the option in files."""
 _OF_PLUGINS = 'Options of plugins are given as strategy_options={"alpha": 0.3} or backbone_options={...}.'
+
+_TABLES = (("strategies", "strategy", "strategy_options"), ("backbones", "backbone", "backbone_options"))
+"""Kinds of plugins, the arguments that name one, and those for its options."""
 
 
 class PlannedLearning(NamedTuple):
@@ -107,9 +111,20 @@ def _words(home: str | Path | None, config: str | Path | None, arguments: Mappin
     words.append(_COMMAND)
     for name, value in arguments.items():
         if name not in known:
-            raise UsageError(f"there is no argument {name!r}", nearest(name, known) or _OF_PLUGINS)
+            raise UsageError(
+                f"there is no argument {name!r}", _meant(name, arguments) or nearest(name, known) or _OF_PLUGINS
+            )
         words += _option_words(name, known[name], value)
     return [*words, "--", str(config)] if config is not None else words
+
+
+def _meant(name: str, arguments: Mapping[str, Any]) -> str:
+    """Return how to set an option of the strategy, or of the backbone if one is given; empty for any other name."""
+    for kind, chosen, table in _TABLES:
+        plugin = str(arguments.get(chosen) or "").partition(":")[0]
+        if plugin and option_owners(name, kind, [plugin]):
+            return f"Write: {table}={{{name!r}: {arguments[name]!r}}}"
+    return ""
 
 
 def _option_words(name: str, option: click.Option, value: Any) -> Iterator[str]:

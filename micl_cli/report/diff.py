@@ -11,7 +11,7 @@ from typing import Any
 from micl_cli.report.blocks import Block, Paragraph, Table, number
 from micl_cli.report.code import code_of
 from micl_cli.report.data import UNKNOWN, RunData
-from micl_cli.report.provenance import WITHOUT_EFFECT, beginning, environment_changes
+from micl_cli.report.provenance import WITHOUT_EFFECT, beginning, environment_changes, plain
 from micl_cli.report.rules import rule_of
 
 NONE = "none"
@@ -121,7 +121,9 @@ def _environment(first: RunData, second: RunData) -> Iterator[Field]:
     ours, theirs = ({"code": code_of(run), **run.environment} for run in (first, second))
     for name, one, other in _paired(ours, theirs):
         decides = name not in WITHOUT_EFFECT
-        yield Field(section="environment", name=name, first=one, second=other, decides=decides)
+        yield Field(
+            section="environment", name=name, first=plain(name, one), second=plain(name, other), decides=decides
+        )
     yield Field(section="environment", name="changes", first=_changes(first), second=_changes(second), decides=True)
 
 

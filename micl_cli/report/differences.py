@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from micl_cli.report.code import code_of
 from micl_cli.report.data import RunData
 from micl_cli.report.facts import DIGEST
+from micl_cli.report.provenance import plain
 from micl_cli.report.rules import rule_of
 
 _EVALUATION = ("max_new_tokens", "num_beams", "repetition_penalty", "length_penalty", "split", "examples")
@@ -79,7 +80,7 @@ def _facts(run: RunData) -> dict[str, str]:
         **{f"scored.{task}": text for task, text in _scored(run).items()},
         **settings,
         **_examples_per_step(run.settings),
-        **{f"environment.{name}": value for name, value in run.environment.items()},
+        **{f"environment.{name}": plain(name, value) for name, value in run.environment.items()},
         "environment.code": code_of(run),
     }
 

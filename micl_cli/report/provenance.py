@@ -44,7 +44,12 @@ def _code(environment: Mapping[str, Any]) -> str:
 
 def _listed(environment: Mapping[str, Any], names: Sequence[str]) -> str:
     given = {name: environment[name] for name in names if environment.get(name) not in (None, "")}
-    return ", ".join(f"{name} {_PLAIN.get((name, str(value)), value)}" for name, value in given.items())
+    return ", ".join(f"{name} {plain(name, value)}" for name, value in given.items())
+
+
+def plain(name: str, value: Any) -> Any:
+    """Return the value of an entry of an environment as it is shown."""
+    return _PLAIN.get((name, str(value)), value)
 
 
 def _shortened(value: str) -> str:
@@ -69,11 +74,11 @@ def beginning(record: EnvironmentRecord) -> str:
 def environment_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Return the entries in which two environments differ, as pairs of text; what is not recorded is UNKNOWN."""
     names = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name) and name != _SIZE]
-    return {name: (_text(before.get(name)), _text(now.get(name))) for name in names}
+    return {name: (_text(name, before.get(name)), _text(name, now.get(name))) for name in names}
 
 
-def _text(value: Any) -> str:
-    return UNKNOWN if value in (None, "") else f"{value}"
+def _text(name: str, value: Any) -> str:
+    return UNKNOWN if value in (None, "") else f"{plain(name, value)}"
 
 
 def validations(run: RunData) -> Table:

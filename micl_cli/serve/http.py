@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import select
 import socket
 import socketserver
@@ -15,8 +14,9 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from micl_cli.errors import MiclError, UsageError
+from micl_cli.errors import MiclError
 from micl_cli.io.json_text import json_text
+from micl_cli.serve.addresses import is_loopback, is_unspecified, listening_hint
 from micl_cli.serve.errors import ApiError, api_error
 
 MAX_CONNECTIONS = 64
@@ -33,23 +33,6 @@ class Limits:
     max_bytes: int = 20 * 1000**2
     timeout: float = 300.0
     queue: int = 8
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can connect to a server on ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def check_exposure(host: str, token: str) -> None:
-    """Raise UsageError if other machines could connect without a token, or if a token cannot be sent in a header."""
-    if token and not (token.isascii() and token.isprintable() and " " not in token):
-        raise UsageError("the token has spaces or characters that are not ASCII", "Use letters and digits.")
-    if not (token or is_loopback(host)):
-        hint = "Set MICL_SERVE_TOKEN, which clients send as their API key, or leave out --host."
-        raise UsageError(f"a server on {host} can be reached from other machines, and needs a token", hint)
 
 
 class Server(ThreadingHTTPServer):
@@ -77,9 +60,10 @@ class Server(ThreadingHTTPServer):
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         try:
             super().__init__(address, handler)
-        except OSError as error:
-            text = f"cannot listen on {address[0]}, port {address[1]}: {error.strerror or error}"
-            raise MiclError(text, "Choose another --port, or 0 for any that is free.") from error
+        except (OSError, UnicodeError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            text = f"cannot listen on {address[0]}, port {address[1]}: {reason}"
+            raise MiclError(text, listening_hint(error)) from error
 
     def server_bind(self) -> None:
         """Bind without looking up the host's name, which may take long."""
@@ -88,9 +72,18 @@ class Server(ThreadingHTTPServer):
 
     @property
     def origin(self) -> str:
-        """The scheme, address and port of the server."""
-        host = str(self.server_address[0])
+        """The scheme, address and port of the server; the name of the machine if it listens on all its addresses."""
+        host = socket.gethostname() if is_unspecified(self.server_name) else self.server_name
         return f"http://{f'[{host}]' if ':' in host else host}:{self.server_address[1]}"
+
+    def note_addresses(self) -> None:
+        """Log how a server on all addresses is reached where the name of the machine is not known."""
+        if is_unspecified(self.server_name):
+            name = socket.gethostname()
+            self.log(
+                f"note: the server listens on all addresses of this machine: where the name {name} is not known, "
+                f"use an IP address of it, or 127.0.0.1 on the machine itself"
+            )
 
     @property
     def url(self) -> str:

@@ -15,10 +15,11 @@ from micl_cli.api.task import Content
 from micl_cli.errors import MediaError
 from micl_cli.io.text import TextError, decode, parse_json
 from micl_cli.registry import Registry
+from micl_cli.serve.addresses import check_exposure
 from micl_cli.serve.chat import Attachment, ChatRequest, parse_chat
 from micl_cli.serve.completions import Completion, model_entry, model_list
 from micl_cli.serve.errors import ApiError
-from micl_cli.serve.http import Handler, Limits, Server, check_exposure, not_found
+from micl_cli.serve.http import Handler, Limits, Server, not_found
 from micl_cli.serve.jobs import Job, Worker
 from micl_cli.serve.names import ModelNames
 from micl_cli.session.model import Reply, RunModel
@@ -46,7 +47,7 @@ def serve(
 ) -> None:
     """Answer requests until ``stopped``; the calling thread computes. ``ready`` is called with the base URL.
 
-    Raises UsageError if the server would be open to other machines, MiclError if the port is taken.
+    Raises UsageError if the server would be open to other machines, MiclError if it cannot listen there.
     """
     check_exposure(host, token)
     worker = Worker(model, log)
@@ -57,6 +58,7 @@ def serve(
         thread.start()
         try:
             ready(server.url)
+            server.note_addresses()
             worker.work(stopped)
         finally:
             server.shutdown()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 StageRange = tuple[int | None, int | None]
 """The first and last position of stages to evaluate; None stands for the last learnt stage."""
 LAST_STAGE: StageRange = (None, None)
+_RECENT_RUNS = 200
+"""How many runs are searched for one that has a finished stage."""
 
 
 def evaluate(
@@ -155,7 +157,8 @@ def learnt_positions(session: Session, folder: RunFolder, run: RunRecord, stages
     learnt = [each.position for each in stored if each.status == "learned" or folder.has_stage(each.position)]
     last = max(learnt, default=0)
     if not last and any(end != 0 for _, end in stages):
-        raise UsageError(f"run {run.id} has no finished stage yet", f"Continue it: micl learn --resume {run.id}")
+        hint = f"Continue it: micl learn --resume {run.id}{_with_stage(session)}"
+        raise UsageError(f"run {run.id} has no finished stage yet", hint)
     positions: set[int] = set()
     for start, end in (tuple(last if bound is None else bound for bound in stage) for stage in stages):
         if absent := next((n for n in (start, end) if n not in (0, *learnt)), None):
@@ -166,3 +169,11 @@ def learnt_positions(session: Session, folder: RunFolder, run: RunRecord, stages
             hint = f"Make it again with the same learn command, or: micl learn --resume {run.id}"
             raise CheckpointError(f"the checkpoint of stage {position} is gone: {folder.stage(position)}", hint)
     return sorted(positions)
+
+
+def _with_stage(session: Session) -> str:
+    """Return the latest run that has a finished stage, as the end of a hint; empty if no recent run has one."""
+    with session.store_to_read() as store:
+        results = store.results(session.runs()[:_RECENT_RUNS])
+    latest = next((id for id, run in results.items() if any(stage.status == "learned" for stage in run.stages)), "")
+    return f"; the latest run that has one: {latest}" if latest else ""

@@ -29,11 +29,21 @@ def check_target(target: Path, *, force: bool) -> Path:
         hint = "Name a folder that does not exist yet. Only folders of exports are replaced, by --force."
         raise UsageError(f"{path} is not empty, and is not an export", hint)
     if not force:
-        raise UsageError(f"{path} holds another export", "Name another folder, or replace it: --force.")
+        raise UsageError(f"{path} holds {_described(path)} already", "Name another folder, or replace it: --force.")
     if other := _other_file(path):
         hint = "Move it elsewhere first, or name another folder: --force replaces only what an export wrote."
         raise UsageError(f"{path} holds another file besides an export: {other}", hint)
     return path
+
+
+def _described(folder: Path) -> str:
+    """Return the run, stage and format of the export in a folder, as far as its document names them."""
+    try:
+        content = read_document(folder / DOCUMENT)
+    except CheckpointError:
+        return "an export"
+    run, stage, form = (content.get(name) for name in ("run", "stage", "export_format"))
+    return f"the export of run {run} after stage {stage} (format {form})" if run else "an export"
 
 
 def written_files(document: Path) -> set[str]:

@@ -21,10 +21,13 @@ ListenerFactory = Callable[[], Listener]
 def configured_listeners(names: Sequence[str], settings: Settings, registry: Registry) -> dict[str, ListenerFactory]:
     """Return a factory for each named listener, with its options from the ``[listen.NAME]`` tables.
 
+    A name may be a list: "tensorboard,mlflow".
+
     Raises PluginError for an unknown listener or one that lacks a library, OptionError for an unknown, invalid or
     missing option.
     """
-    return {name: _configured(name, settings, registry) for name in names}
+    single = [name.strip() for text in names for name in text.split(",") if name.strip()]
+    return {name: _configured(name, settings, registry) for name in single}
 
 
 def _configured(name: str, settings: Settings, registry: Registry) -> ListenerFactory:

@@ -16,6 +16,7 @@ from micl_cli.errors import PlanError, UsageError
 from micl_cli.plan import BackboneName, Plan
 from micl_cli.registry import Registry
 from micl_cli.report.data import RunData
+from micl_cli.report.provenance import plain
 from micl_cli.session.base import check_base, check_trust, resolve_backbone, silent, with_earlier_digest
 from micl_cli.session.estimate import RunEstimate, estimate_run, step_seconds
 from micl_cli.session.lease import is_busy
@@ -144,7 +145,8 @@ class Session:
         started = time.perf_counter()
         features = Features(self.settings.features, self.settings.cache_limit)
         components = assemble(plan, tasks, self.registry, features, device, resources=self.resources)
-        where = components.accelerator.device, components.accelerator.mixed_precision
+        precision = plain("precision", components.accelerator.mixed_precision)
+        where = components.accelerator.device, precision
         _log.info("loaded in %.1f s: device %s, precision %s", time.perf_counter() - started, *where)
         blind = metric_notes(components, tasks, plan.evaluation.split)
         components.notes = [*of_base, *components.notes, *answer_notes(components), *blind]

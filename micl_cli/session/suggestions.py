@@ -10,6 +10,7 @@ from pathlib import Path
 
 from micl_cli.api.reader import Reader
 from micl_cli.data.layouts import recognise
+from micl_cli.data.path_hint import path_hint
 from micl_cli.data.reading import ReadRequest
 from micl_cli.errors import MiclError, PluginError, nearest
 from micl_cli.registry import Registry
@@ -47,8 +48,8 @@ def folder_hint(registry: Registry, folder: Path) -> str:
 def task_hint(registry: Registry, name: str, prepared: Iterable[str]) -> str:
     """Return which task was probably meant by a name that no task has."""
     short = name.rpartition("/")[2]
-    if Path(name).is_dir():
-        return f"It is a folder; prepare the task in it: micl prepare {shlex.quote(name)}"
+    if hint := path_hint(name):
+        return hint
     if tasks := _tasks_of(registry, short):
         return f"{short} is a benchmark; name one of its tasks: {', '.join(tasks)}"
     known = {*(part.name for part in registry.parts("tasks")), *prepared, *_published(registry)}

@@ -153,7 +153,9 @@ class MLflow(Tracker):
 def _database(folder: Path) -> str:
     """Return the URI of a database in a folder, which is created."""
     if "?" in str(folder):  # begins the query of a URI
-        raise MiclError(f"MLflow cannot use a database in {folder}", "Set tracking_uri in [listen.mlflow].")
+        raise MiclError(
+            f"MLflow cannot use a database in {folder}", "Set tracking_uri in [listen.mlflow] of micl.toml."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{(folder / 'mlflow.db').absolute().as_posix()}"
 

@@ -51,7 +51,8 @@ class WeightsAndBiases(Tracker):
         mode = wandb.setup().settings.mode if self.mode == "auto" else self.mode
         online = mode in ("online", "shared")
         if online and not wandb.login(prompt=False, verify=False):
-            raise MiclError("Weights & Biases needs a key", 'Set WANDB_API_KEY, or mode = "offline" in [listen.wandb]')
+            hint = 'Set WANDB_API_KEY, or run `wandb login`, or set mode = "offline" in [listen.wandb] of micl.toml.'
+            raise MiclError("Weights & Biases needs a key", hint)
         run.folder.mkdir(parents=True, exist_ok=True)
         self._run = wandb.init(
             project=self.project,

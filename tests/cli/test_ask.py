@@ -53,6 +53,39 @@ def answers(out: str) -> list[dict[str, Any]]:
     return listed
 
 
+def test_a_question_without_a_run_says_that_the_run_comes_first(finished: str, micl: Any, pictures: list[Path]) -> None:
+    words = {
+        ("--image", pictures[0], "what?"): f"micl ask @last --image {pictures[0]} 'what?'",
+        (pictures[0], "what?"): f"micl ask @last --image {pictures[0]} 'what?'",
+        ("What is it",): "micl ask @last 'What is it'",
+    }
+    for given, command in words.items():
+        done = micl("ask", *given)
+        assert (done.code, done.out) == (2, "")
+        assert "the first argument is the run\n" in done.err
+        assert done.err.endswith(f"hint: Write: {command}\n")
+    assert "the first argument is the run" not in micl("ask", "nothing", "what?").err
+
+
+def test_a_file_is_no_question(finished: str, micl: Any, pictures: list[Path]) -> None:
+    done = micl("ask", "@last", pictures[0])
+    assert (done.code, done.out) == (2, "")
+    assert done.err.endswith(f"hint: Write: micl ask @last --image {pictures[0]} 'What is it?'\n")
+
+
+def test_a_run_without_a_stage_names_one_that_has_one(learn: Any, micl: Any, listener: Any) -> None:
+    finished = learn("--max-steps", "1").out.strip()
+    listener(
+        "@hookimpl\ndef micl_event(run, event):\n"
+        "    if event.name == 'step':\n        os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    assert learn("--seed", "7").code == 130
+    for words in (("ask", "@last", "what?"), ("serve", "@last"), ("eval", "@last")):
+        done = micl(*words)
+        assert (done.code, "has no finished stage yet" in done.err) == (2, True)
+        assert done.err.endswith(f"; the latest run that has one: {finished}\n")
+
+
 def test_answers_are_those_that_an_evaluation_scores(finished: str, micl: Any, own_folders: Path) -> None:
     for stage, task in ((1, "img_cap"), (2, "img_cap"), (2, "aud_qa")):
         stored = micl("predictions", finished, "--task", task, "--stage", stage, "--format", "jsonl").out.splitlines()

@@ -21,6 +21,16 @@ def test_a_port_that_is_taken_is_an_error(micl: Any, isolated: Path) -> None:
     assert (done.code, "cannot listen on 127.0.0.1" in done.err, "Choose another --port" in done.err) == (1, True, True)
 
 
+@pytest.mark.parametrize("host", ["nohost.invalid", "192.0.2.1", "a..b"])
+def test_a_host_that_is_not_of_this_machine_is_told_apart_from_a_taken_port(micl: Any, host: str) -> None:
+    done = micl("board", "--host", host, "--port", "0")
+    assert done.code == 1
+    assert f"cannot listen on {host}, port 0: " in done.err
+    assert done.err.endswith(
+        "hint: Choose another --host: an address of this machine, or leave it out for 127.0.0.1.\n"
+    )
+
+
 def test_a_token_that_cannot_be_used_is_an_error(micl: Any, tmp_path: Path) -> None:
     assert micl("board", "--token", "a b").code == 2
     empty = tmp_path / "empty.txt"

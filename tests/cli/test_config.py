@@ -55,6 +55,22 @@ def test_one_commands_values_as_a_table(micl: Any, tmp_path: Path) -> None:
     assert all(line[0].startswith("learn.") for line in lines[1:])
 
 
+def test_only_what_is_set_is_listed_on_request(micl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "micl.toml").write_text("[learn]\nepochs = 3\n")
+    monkeypatch.setenv("MICL_REPORT_FORMAT", "md")
+    lines = [line.split() for line in micl("config", "--set").out.splitlines()]
+    assert {line[0]: line[1] for line in lines[1:]} == {
+        "home": str(tmp_path / "home"),
+        "file": str(tmp_path / "micl.toml"),
+        "learn.epochs": "3",
+        "report.format": "md",
+    }
+    assert [value["name"] for value in json.loads(micl("config", "ls", "--set", "--json", "learn").out)] == [
+        "learn.epochs"
+    ]
+    assert micl("config", "ls", "--set", "ask").err == "nothing is set: all settings have their defaults\n"
+
+
 def test_an_unknown_command_names_the_nearest(micl: Any) -> None:
     assert micl("config", "list", "lern").err == "error: no command 'lern'\nhint: Did you mean 'learn'?\n"
 

@@ -82,8 +82,23 @@ def test_an_unknown_command_names_the_nearest(micl: Any) -> None:
 def test_wrong_usage_is_told_in_two_lines(micl: Any) -> None:
     code, out, err = micl("plugins", "show", "--jsn")
     assert (code, out) == (2, "")
-    assert err.startswith("error: No such option")
-    assert err.endswith("hint: See `micl plugins show --help`.\n")
+    assert err == ("error: no such option: --jsn\nhint: Did you mean '--json'? See `micl plugins show --help`.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "example"),
+    [
+        ("report", "micl report @last"),
+        ("export", "micl export @last out"),
+        ("export @last", "micl export @last out"),
+        ("runs rm", "micl runs rm 3f2a --yes"),
+    ],
+)
+def test_a_missing_argument_is_shown_by_an_example(micl: Any, words: str, example: str) -> None:
+    code, out, err = micl(*words.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("error: Missing argument ")
+    assert err.endswith(f"hint: Example: {example}\n")
 
 
 @pytest.mark.parametrize(

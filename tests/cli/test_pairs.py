@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from micl_cli.cli.command import Command, unique_names
 from micl_cli.cli.pairs import PairOption, split_pairs
+from micl_cli.errors import UsageError
 
 NAMES = st.from_regex(r"\A(?:[1-9]:)?[a-z_]{1,8}\Z")
 VALUES = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1).filter(
@@ -57,10 +58,28 @@ def test_words_of_others_are_left_as_they_are() -> None:
     assert (values["name"], values["runs"], values["options"]) == ("-o", ("a=b", "-o", "c=d"), ())
 
 
-@pytest.mark.parametrize("words", [["-o"], ["-o", "alpha"], ["--option", "=3"]])
-def test_half_a_pair_is_refused(words: list[str]) -> None:
-    with pytest.raises(click.UsageError, match="requires 2 arguments"):
+@pytest.mark.parametrize(
+    ("words", "message", "form"),
+    [
+        (["-o"], "-o has no name and value", "-o NAME=VALUE"),
+        (["-o", "alpha"], "-o alpha has no value", "-o alpha=VALUE"),
+        (["-o", "alpha", "--name", "x"], "-o alpha has no value", "-o alpha=VALUE"),
+        (["--option", "--name", "x"], "--option has no name and value", "--option NAME=VALUE"),
+        (["--option", "=3"], "--option has no name and value", "--option NAME=VALUE"),
+        (["--name"], "--name has no value", "--name TEXT"),
+        (["--name", "--option", "a=b"], "--name has no value", "--name TEXT"),
+        (["--name", "--option=a=b"], "--name has no value", "--name TEXT"),
+    ],
+)
+def test_an_option_without_its_value_is_refused(words: list[str], message: str, form: str) -> None:
+    with pytest.raises(UsageError) as caught:
         parsed(*words)
+    assert (caught.value.message, caught.value.hint) == (message, f"Write: {form}")
+
+
+def test_a_value_may_look_like_an_option() -> None:
+    values = parsed("--name=--option", "-o", "alpha=--name")
+    assert (values["name"], values["options"]) == ("--option", (("alpha", "--name"),))
 
 
 @given(st.lists(st.tuples(NAMES, VALUES)))

@@ -40,6 +40,24 @@ def test_answers_are_shown_with_prompt_references_and_score(finished: str, micl:
     assert first.splitlines()[0].endswith("  score 0.00")
 
 
+def test_the_suffix_of_a_file_chooses_the_format(finished: str, micl: Any, tmp_path: Path) -> None:
+    words = ("predictions", finished, "--task", "aud_qa", "-o")
+    for name, start in (("a.jsonl", "{"), ("a.CSV", "run,"), ("a.txt", "own/aud_qa, "), ("a", "own/aud_qa, ")):
+        assert micl(*words, name).code == 0
+        assert (tmp_path / name).read_text().startswith(start)
+    assert micl("score", "a.jsonl", "--task", "own/aud_qa").code == 0
+    assert micl(*words, "b.jsonl", "--format", "text").code == 0
+    assert (tmp_path / "b.jsonl").read_text() == (tmp_path / "a.txt").read_text()
+    refused = micl(*words, "a.json")
+    assert (refused.code, (tmp_path / "a.json").exists()) == (2, False)
+    assert refused.err == (
+        "error: the suffix .json of a.json stands for no format\n"
+        "hint: Name a file with one of .csv, .jsonl, .txt, or the format with --format.\n"
+    )
+    not_json = micl("score", "a.txt", "--task", "own/aud_qa")
+    assert (not_json.code, "micl predictions RUN --format jsonl -o answers.jsonl" in not_json.err) == (4, True)
+
+
 def test_only_wrong_answers_are_shown_on_request(finished: str, micl: Any, change: Any) -> None:
     change("UPDATE predictions SET score = 100")
     change("UPDATE predictions SET score = 0 WHERE task = 'own/aud_qa' AND number = 1")

@@ -54,6 +54,37 @@ def test_every_format_shows_the_matrix(finished: str, micl: Any, style: str, sig
         assert any(finished in row for row in csv.reader(io.StringIO(out)))
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("x.html", "<!doctype html>"),
+        ("x.htm", "<!doctype html>"),
+        ("x.MD", "#"),
+        ("x.csv", "run,"),
+        ("x.json", "{"),
+        ("x.tex", "\\subsection"),
+        ("x.txt", "Run "),
+        ("x", "Run "),
+    ],
+)
+def test_the_suffix_of_a_file_chooses_the_format(
+    finished: str, micl: Any, tmp_path: Path, name: str, start: str
+) -> None:
+    (tmp_path / "micl.toml").write_text('[report]\nformat = "md"\n' if name == "x.html" else "")
+    assert micl("report", finished, "-o", name).code == 0
+    assert (tmp_path / name).read_text().lower().startswith(start.lower())
+
+
+def test_a_format_that_is_given_goes_before_the_suffix(finished: str, micl: Any, tmp_path: Path) -> None:
+    assert micl("report", finished, "-o", "x.html", "--format", "md").code == 0
+    assert micl("report", finished, "-o", "y.html", "--json").code == 0
+    assert (tmp_path / "x.html").read_text().startswith("#")
+    assert json.loads((tmp_path / "y.html").read_text())["runs"]
+    refused = micl("report", finished, "-o", "x.pdf")
+    assert (refused.code, "the suffix .pdf of x.pdf stands for no format" in refused.err) == (2, True)
+    assert not (tmp_path / "x.pdf").exists()
+
+
 def test_several_runs_stand_side_by_side_each_once(finished: str, micl: Any, toy_site: Path) -> None:
     other = micl("learn", "--after", finished, "--tasks", "own/img_qa", "--name", "longer").out.strip()
     runs = json.loads(micl("report", finished, other[:6], "longer", "--json").out)["runs"]

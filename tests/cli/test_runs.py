@@ -183,6 +183,8 @@ def test_a_run_is_shown_whole(finished: str, micl: Any, isolated: Path) -> None:
     ]
     assert [(s["position"], s["status"], s["steps"]) for s in shown["stages"]] == [(1, "learned", 4), (2, "learned", 4)]
     text = micl("runs", "show", "@last").out
+    assert "with precision" in text
+    assert "fp32" in text.split("with precision", 1)[1].splitlines()[0]
     for words in ("strategy_options", "alpha=0.5", "stages/02", "with torch", str(isolated / "runs" / finished)):
         assert words in text
 

@@ -37,6 +37,7 @@ def test_it_answers_until_it_is_interrupted(
     command = [sys.executable, "-m", "micl_cli", "serve", finished, "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
         assert process.stderr
+        assert process.stderr.readline() == f"loading run {finished} with backbone toy\n"
         first = process.stderr.readline()
         assert " answers at " in first, first + process.stderr.read()
         url = first.split(" answers at ")[1].split()[0]

@@ -79,7 +79,9 @@ def test_a_grid_is_learnt_and_the_same_command_skips_it(sweep: Any, micl: Any, l
     assert first.code == 0, first.err
     ids = first.out.splitlines()
     assert [len(run) for run in ids] == [12, 12]
-    told = first.err.splitlines()
+    started = [line for line in first.err.splitlines() if line.startswith("learning ")]
+    assert "learning finetune own/img_cap,own/aud_qa seed 0" in started
+    told = [line for line in first.err.splitlines() if line not in started]
     assert sorted(line[:4] for line in told) == ["1/2 ", "2/2 "]
     assert any("moincl[alpha=0.3] own/img_cap,own/aud_qa seed 0: captions " in line for line in told)
     before = files(home / "runs")

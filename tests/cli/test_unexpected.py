@@ -20,6 +20,12 @@ from micl_cli.errors import nearest
         ("tune moincl", "--strategy moincl"),
         ("eval @last img_cap", "--tasks img_cap"),
         ("predictions @last img_cap", "--task img_cap"),
+        ("learn --tasks img_cap aud_qa", "--tasks img_cap,aud_qa"),
+        ("learn --tasks img_cap, aud_qa", "--tasks img_cap,aud_qa"),
+        ("learn --tasks img_cap --tasks vid_qa aud_qa moincl", "--strategy moincl --tasks img_cap,vid_qa,aud_qa"),
+        ("sweep --strategy ewc[lr=1,b=2] finetune", "--strategy 'ewc[lr=1,b=2],finetune'"),
+        ("sweep --tasks img_cap --tasks aud_qa img_cap", "--tasks aud_qa,img_cap"),
+        ("eval @last --tasks img_cap aud_qa", "--tasks img_cap,aud_qa"),
     ],
 )
 def test_tasks_and_strategies_without_their_option_are_an_error_that_names_it(
@@ -29,6 +35,65 @@ def test_tasks_and_strategies_without_their_option_are_an_error_that_names_it(
     assert (code, out) == (2, "")
     assert err.startswith("error: unexpected argument ")
     assert err.endswith(f"hint: Write: {meant}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (
+            ["ask", "@last", "pics/p03.jpg", "what?"],
+            "unexpected argument 'pics/p03.jpg what?': media are named by options",
+            "Write: micl ask @last --image pics/p03.jpg 'what?'",
+        ),
+        (
+            ["ask", "3f2a", "what?", "b.wav", "c.mp4"],
+            "unexpected argument 'what? b.wav c.mp4': media are named by options",
+            "Write: micl ask 3f2a --audio b.wav --video c.mp4 'what?'",
+        ),
+        (
+            ["ask", "@last", "--image", "a.png", "what", "is", "it"],
+            "unexpected argument 'what is it': the question is one argument",
+            "Write: micl ask @last --image a.png 'what is it'",
+        ),
+        (
+            ["board", "@last"],
+            "unexpected argument '@last': micl board takes no run",
+            "For its report: micl report @last --format html -o report.html",
+        ),
+        (
+            ["learn", "@last"],
+            "unexpected argument '@last': micl learn takes no run",
+            "Continue an unfinished run: micl learn --resume @last",
+        ),
+        (["learn", "--strategy", "moincl", "4"], "unexpected argument '4'", "See `micl learn --help`."),
+        (["learn", "--listen", "--max-steps", "4"], "--listen has no value", "Write: --listen NAME,..."),
+    ],
+)
+def test_words_in_the_wrong_place_are_put_into_a_command(micl: Any, words: list[str], message: str, hint: str) -> None:
+    assert micl(*words) == (2, "", f"error: {message}\nhint: {hint}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("learn --strategy moincl --alpha 0.3", "Write: -o alpha=0.3"),
+        ("learn --alpha=0.3 --strategy moincl", "Write: -o alpha=0.3"),
+        ("learn --strategy moincl --tasks x --pseudo-num", "Write: -o pseudo_num=VALUE"),
+        ("learn --strategy finetune --lambda-ewc 3", "It is an option of the strategy ewc: -o lambda_ewc=3"),
+        ("learn --alpha 0.3", "It is an option of the strategies ewf, moincl: -o alpha=0.3"),
+        ("sweep --strategy finetune,ewc[form=online] --lambda-ewc 3", "Write: -o lambda_ewc=3"),
+        ("learn --backbone toy --width 64", "Write: -b width=64"),
+        ("learn --strategy moincl --sed 3", "Did you mean '--seed'? See `micl learn --help`."),
+        ("report --strct @last", "Did you mean '--strict'? See `micl report --help`."),
+        ("report -x @last", "See `micl report --help`."),
+        ("ask @last --imge a.png", "Did you mean '--image'? See `micl ask --help`."),
+    ],
+)
+def test_an_unknown_option_has_one_suggestion(home: Any, micl: Any, words: str, hint: str) -> None:
+    code, out, err = micl(*words.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("error: no such option: -")
+    assert err.splitlines()[1:] == [f"hint: {hint}"]
 
 
 def test_other_words_point_to_the_help(micl: Any) -> None:

@@ -98,6 +98,8 @@ def test_after_takes_a_run(quick: dict[str, Any]) -> None:
             UsageError,
             "there is no argument 'alpha'\nOptions of plugins are given as strategy_options=",
         ),
+        ({"strategy": "moincl", "alpha": 0.3}, UsageError, "Write: strategy_options={'alpha': 0.3}"),
+        ({"width": 64}, UsageError, "Write: backbone_options={'width': 64}"),
         ({"options": {}}, UsageError, "there is no argument 'options'"),
         ({"dry_run": True}, UsageError, "there is no argument 'dry_run'"),
         ({"strategy": "moinc"}, PluginError, "Did you mean 'moincl'?"),

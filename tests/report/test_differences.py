@@ -33,7 +33,7 @@ SETTINGS = {
     "evaluation.length_penalty": "1.0",
     "evaluation.split": "test",
 }
-ENVIRONMENT = {"micl": "1.0", "precision": "no", "threads": "1", "device": "cpu"}
+ENVIRONMENT = {"micl": "1.0", "precision": "fp32", "threads": "1", "device": "cpu"}
 
 NOT_COMPARABLE: dict[str, dict[str, Any]] = {
     "backbone.digest": {"settings": {**SETTINGS, "backbone.digest": "e" * 40}},

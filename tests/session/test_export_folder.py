@@ -26,7 +26,7 @@ def test_a_new_or_empty_folder_is_taken(tmp_path: Path) -> None:
 
 def test_another_export_is_replaced_only_by_force(tmp_path: Path) -> None:
     export(tmp_path / "out")
-    with pytest.raises(UsageError, match="holds another export") as caught:
+    with pytest.raises(UsageError, match="out holds an export already") as caught:
         check_target(Path("out"), force=False)
     assert "--force" in caught.value.hint
     assert check_target(Path("out"), force=True) == tmp_path / "out"

@@ -9,7 +9,7 @@ import pytest
 from micl_cli.api.events import Event, RunFinished, RunStarted
 from micl_cli.api.listener import Listener, RunInfo
 from micl_cli.api.task import Task
-from micl_cli.errors import Interrupted, OptionError, PluginError
+from micl_cli.errors import Interrupted, MiclError, OptionError, PluginError
 from micl_cli.plan import Plan
 from micl_cli.registry import Registry
 from micl_cli.session import Session, configured_listeners, learn
@@ -122,6 +122,16 @@ def test_listen_sends_every_event_to_a_listener(learn: Any, log: Path) -> None:
     names = [json.loads(line)["event"] for line in done.out.splitlines()]
     assert {"validated", "scored"} <= set(names)
     assert log.read_text().splitlines() == [*names[:-1], "run_finished finished", "closed"]
+
+
+@pytest.mark.parametrize("form", ["option", "file"])
+def test_listeners_may_be_a_list_with_commas(learn: Any, log: Path, tmp_path: Path, form: str) -> None:
+    (tmp_path / "run.toml").write_text('listen = "log, log"\n')
+    words = ("--listen", "log,log") if form == "option" else ()
+    done = learn("--max-steps", "1", *words) if words else learn(str(tmp_path / "run.toml"), "--max-steps", "1")
+    assert done.code == 0, done.err
+    assert log.read_text().count("run_started") == 1
+    assert "Did you mean 'log'?" in learn("--listen", "log,lok").err
 
 
 def test_a_listener_is_no_part_of_the_plan(learn: Any, log: Path) -> None:
@@ -293,6 +303,16 @@ def test_a_listener_whose_start_fails_gets_no_events_and_is_closed(tmp_path: Pat
     assert notice.text == "listener 'a' cannot be started and gets no further events: ConnectionError: no network"
     delivery.close()
     assert (listener.names, listener.closed) == ([], 1)
+
+
+def test_what_a_listener_needs_is_told_in_sentences(tmp_path: Path) -> None:
+    class Locked(Memory):
+        def start(self, run: RunInfo) -> str:
+            raise MiclError("it needs a key", "Set KEY.")
+
+    delivery = EventDelivery("r", Registry(), {"a": Locked}, lambda: info(tmp_path))
+    (notice,) = delivery.deliver(started())
+    assert notice.text == "listener 'a' cannot be started and gets no further events: it needs a key. Set KEY."
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])

@@ -236,7 +236,7 @@ def test_a_changed_file_is_noticed(at_home: Any, micl: Any, tmp_path: Path) -> N
         micl_cli.load_export("out")
     again = micl("export", run, "out")
     assert (again.code, again.out) == (2, "")
-    assert "holds another export" in again.err
+    assert f"out holds the export of run {run} after stage 2 (format peft) already\nhint: Name another" in again.err
     assert micl("export", run, "out", "--force").code == 0
     assert micl_cli.load_export("out").tasks == ("own/img_cap", "own/aud_qa")
 
