@@ -48,14 +48,14 @@ def folder_hint(registry: Registry, folder: Path) -> str:
 def task_hint(registry: Registry, name: str, prepared: Iterable[str]) -> str:
     """Return which task was probably meant by a name that no task has."""
     short = name.rpartition("/")[2]
-    if hint := path_hint(name):
-        return hint
     if tasks := _tasks_of(registry, short):
         return f"{short} is a benchmark; name one of its tasks: {', '.join(tasks)}"
     known = {*(part.name for part in registry.parts("tasks")), *prepared, *_published(registry)}
     namesakes = sorted(each for each in known if each.rpartition("/")[2] == short)
     benchmarks = sorted({each.partition("/")[0] for each in known if each.startswith(short)})
     meant = (namesakes or benchmarks)[:3]
+    if not meant and (hint := path_hint(name)):
+        return hint
     guess = f"Did you mean {' or '.join(map(repr, meant))}?" if meant else nearest(name, known)
     return f"{guess} {_LISTING}".strip()
 
