@@ -1,4 +1,4 @@
-"""The generator of the documentation site."""
+"""The generator of the documentation site, and a browser."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from browser import chromium as chromium
 
 DOCS = Path(__file__).parents[2] / "docs"
 
